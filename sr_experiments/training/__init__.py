@@ -1,0 +1,1 @@
+"""Training: the LightningModules, the run itself and its callbacks."""

@@ -1,0 +1,268 @@
+"""What every way of training shares: batches, steps, optimiser updates, EMA, validation."""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torchmetrics import Metric
+
+from sr_experiments.checkpoints import describe_mismatch
+from sr_experiments.data.resize import bicubic_upsample
+from sr_experiments.errors import SRError
+from sr_experiments.registry import build
+from sr_experiments.training.ema import ema_copy, ema_update
+from sr_experiments.training.optimizers import make_optimizer
+from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
+
+FORMAT = 1  # of the "sr_experiments" record in a checkpoint
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """The `optim` group: one optimiser per network, all stepped by the same schedule."""
+
+    name: str = "adam"
+    learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    clip_norm: float | None = None
+    accumulate: int = 1
+    ema_decay: float | None = 0.999
+
+
+class SRModule(pl.LightningModule):
+    """Base of the training modules: a subclass says what one batch does, in `train_batch`.
+
+    One step is one training batch, counted in `self.step`; Lightning's own counters are not used. All that
+    is random within a step is drawn after seeding with (seed, step, rank), so a checkpoint needs no
+    random state. Validation uses the EMA weights where there are any.
+
+    Args:
+        generator: network from LR (N, C, H, W) to SR (N, C, scale * H, scale * W), values in [0, 1].
+        generator_config: its registry name and keyword arguments, plain data, kept in checkpoints.
+        degradation: makes LR from HR; see `sr_experiments.data.degradations`.
+        metrics: validation metrics by name.
+        val_names: names of the validation sets, in the order of their dataloaders.
+        optim: optimiser, schedule, clipping, accumulation and EMA.
+        max_steps: length of the run in batches.
+        seed: of the run.
+        channels_last: use the channels-last memory layout.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        generator_config: Mapping[str, Any],
+        degradation: Any,
+        metrics: Mapping[str, Metric],
+        val_names: list[str],
+        optim: OptimConfig,
+        max_steps: int,
+        seed: int = 0,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator = generator
+        self.generator_config = dict(generator_config)
+        self.ema = ema_copy(generator) if optim.ema_decay is not None else None
+        self.degradation = degradation
+        self.optim = optim
+        self.max_steps = max_steps
+        self.seed = seed
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.step = 0
+        self.val_names = val_names
+        # Plain dictionaries, not submodules: a metric's own networks (LPIPS) stay out of checkpoints.
+        self._metrics = {name: {key: copy.deepcopy(m) for key, m in metrics.items()} for name in val_names}
+        self._baselines = copy.deepcopy(self._metrics)
+        self._baseline_values: dict[str, float] = {}
+        self.val_values: dict[str, float] = {}
+        self._scalars: list[tuple[int, dict[str, Tensor]]] = []  # on the device, not looked at yet
+        self._history: dict[str, list[float]] = {}  # since the last log
+        self.schedule: Schedule = with_warmup(
+            build("schedule", SCHEDULES, optim.schedule, total_steps=max_steps), optim.warmup_steps
+        )
+
+    # -- what a subclass fills in ------------------------------------------------------------------------
+
+    def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Learn from one batch; return what is to be logged as detached scalars."""
+        raise NotImplementedError
+
+    def networks(self) -> list[tuple[nn.Module, float]]:
+        """The trained networks with their base learning rates, in the order of their optimisers."""
+        return [(self.generator, self.optim.learning_rate)]
+
+    def eligible_as_best(self) -> bool:
+        """Whether a validation at this step may become the best checkpoint."""
+        return True
+
+    # -- optimisation ------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Bring all networks into the wanted memory layout."""
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One optimiser per trained network."""
+        o = self.optim
+        return [make_optimizer(net, o.name, rate, o.betas, o.weight_decay) for net, rate in self.networks()]
+
+    @property
+    def at_update(self) -> bool:
+        """Whether no gradients are being accumulated, so that a checkpoint loses nothing."""
+        return self.step % self.optim.accumulate == 0 or self.step >= self.max_steps
+
+    def update_network(self, index: int, loss: Tensor) -> dict[str, Tensor]:
+        """Backward `loss` and, at the end of an accumulation window, step the optimiser of network `index`.
+
+        Returns:
+            The network's gradient norm before clipping, where the optimiser stepped.
+        """
+        self.manual_backward(loss / self.optim.accumulate)
+        last_of_window = (self.step + 1) % self.optim.accumulate == 0 or self.step + 1 >= self.max_steps
+        if not last_of_window:
+            return {}
+        optimizers = self.optimizers()
+        optimizer = optimizers[index] if isinstance(optimizers, list) else optimizers
+        network, rate = self.networks()[index]
+        for group in optimizer.param_groups:
+            group["lr"] = rate * self.schedule(self.step)
+        norm = clip_grad_norm_(network.parameters(), self.optim.clip_norm or math.inf)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        name = next(n for n, child in self.named_children() if child is network)
+        return {f"grad_norm/{name}": norm.detach()}
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Prepare the pair, learn from it, count the step."""
+        torch.manual_seed((self.seed * 1_000_003 + self.step) * 1009 + self.global_rank)
+        hr = self._as_images(batch["hr"])
+        if "lr" in batch:
+            lr = self._as_images(batch["lr"])
+        else:
+            rng = torch.Generator(self.device).manual_seed(torch.initial_seed())
+            lr = self.degradation(hr, rng).contiguous(memory_format=self.memory_format)
+        scalars = self.train_batch(lr, hr)
+        if self.ema is not None and (self.step + 1) % self.optim.accumulate == 0:
+            assert self.optim.ema_decay is not None
+            ema_update(self.ema, self.generator, self.optim.ema_decay, self.step // self.optim.accumulate)
+        self.step += 1
+        self._scalars.append((self.step, scalars))
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the run after `max_steps` batches."""
+        if self.step >= self.max_steps:
+            self.trainer.should_stop = True
+
+    def _as_images(self, pixels: Tensor) -> Tensor:
+        return (pixels.float() / 255).contiguous(memory_format=self.memory_format)
+
+    def check_finite(self) -> None:
+        """Look at the scalars since the last look; one device synchronisation.
+
+        Raises:
+            SRError: a value is NaN or infinite; says which and at which step.
+        """
+        fresh = [(step, key, value) for step, scalars in self._scalars for key, value in scalars.items()]
+        self._scalars = []
+        if not fresh:
+            return
+        values = torch.stack([value.detach().float() for _, _, value in fresh]).tolist()
+        for (step, key, _), value in zip(fresh, values, strict=True):
+            if not math.isfinite(value):
+                raise SRError(
+                    f"{key} became {value} at step {step}: lower optim.learning_rate, set optim.clip_norm=1, "
+                    "or train with trainer.precision=32-true; the last good checkpoint is kept"
+                )
+            self._history.setdefault(key, []).append(value)
+
+    def drain_scalars(self) -> dict[str, float]:
+        """Mean of every scalar over the steps since the last call, and the learning rates."""
+        self.check_finite()
+        means = {key: sum(values) / len(values) for key, values in self._history.items()}
+        self._history = {}
+        for (_, rate), key in zip(self.networks(), ("generator", "discriminator"), strict=False):
+            means[f"learning_rate/{key}"] = rate * self.schedule(self.step - 1)
+        return means
+
+    # -- validation --------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Put the metrics on the device, empty."""
+        for group in (self._metrics, self._baselines):
+            for metrics in group.values():
+                for metric in metrics.values():
+                    metric.to(self.device).reset()
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Super-resolve one validation image and update its set's metrics."""
+        hr = self._as_images(batch["hr"])
+        lr = self._as_images(batch["lr"]) if "lr" in batch else self.degradation.validation(hr)
+        lr = lr.contiguous(memory_format=self.memory_format)
+        sr = (self.ema or self.generator)(lr).float().clamp(0, 1)
+        bicubic = bicubic_upsample(lr, self.generator.scale)  # type: ignore[arg-type]
+        name = self.val_names[dataloader_idx]
+        for metric in self._metrics[name].values():
+            metric.update(sr, hr)
+        if not self._baseline_values:
+            for metric in self._baselines[name].values():
+                metric.update(bicubic, hr)
+        return {"lr": lr, "bicubic": bicubic, "sr": sr, "hr": hr, "name": batch["name"][0], "set": name}
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute `val/<set>/<metric>` and, once, `val/<set>/<metric>_bicubic`."""
+        with_baseline = not self._baseline_values
+        values = {}
+        for name in self.val_names:
+            for key, metric in self._metrics[name].items():
+                values[f"val/{name}/{key}"] = float(metric.compute())
+                if with_baseline:
+                    self._baseline_values[f"val/{name}/{key}_bicubic"] = float(self._baselines[name][key].compute())
+        self.val_values = values | self._baseline_values
+        # For callbacks that monitor a metric; the loggers get it from the Record callback, with our step.
+        self.log_dict(values, logger=False, rank_zero_only=True)
+
+    def conventions(self) -> dict[str, str]:
+        """What each metric measures, for the record."""
+        return {key: m.convention for key, m in next(iter(self._metrics.values())).items()}  # type: ignore[misc]
+
+    def higher_is_better(self, metric: str) -> bool:
+        """Whether the metric of key `val/<set>/<metric>` grows as pictures get better."""
+        _, name, key = metric.split("/")
+        return bool(self._metrics[name][key].higher_is_better)
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add our own record; drop Lightning's loop counters, which ours replace."""
+        checkpoint.pop("loops", None)
+        checkpoint["sr_experiments"] = {
+            "format": FORMAT,
+            "generator": self.generator_config,
+            "step": self.step,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the step back from the record.
+
+        Raises:
+            SRError: the checkpoint is of another network.
+        """
+        record = checkpoint["sr_experiments"]
+        if record["generator"] != self.generator_config:
+            raise SRError(
+                "cannot resume: " + describe_mismatch(record["generator"], self.generator_config)
+                + "; to start a new run from its weights use init_from="
+            )
+        self.step = record["step"]

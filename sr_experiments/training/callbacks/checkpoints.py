@@ -1,0 +1,143 @@
+"""Keep `last.ckpt` and `best.ckpt`, each replaced in one step, and end a run cleanly on a signal."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from sr_experiments.training.base import SRModule
+from sr_experiments.training.run_folder import replacing
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and has saved itself; `signal` says by what."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signal = signum
+
+
+class Checkpoints(Callback):
+    """Write `checkpoints/last.ckpt` at intervals, at every validation and on Ctrl-C or SIGTERM.
+
+    `best.ckpt` is the one with the best monitored metric. Losses are checked for NaN before each write, so
+    what is on disk is good. The first Ctrl-C or SIGTERM lets the step finish, saves and raises `Interrupted`;
+    the second stops at once.
+
+    Args:
+        folder: `<run folder>/checkpoints`.
+        every: save `last.ckpt` each so many steps.
+        val_every: validations come each so many steps; a save due at that step waits for their result.
+        monitor: metric key `val/<set>/<metric>` that decides the best.
+    """
+
+    def __init__(self, folder: Path, every: int, val_every: int, monitor: str) -> None:
+        self.folder = folder
+        self.every = every
+        self.val_every = val_every
+        self.monitor = monitor
+        self.best_value: float | None = None
+        self.best_values: dict[str, float] = {}
+        self.best_step: int | None = None
+        self.saved_step: int | None = None
+        self._signal: int | None = None
+        self._due = False
+        self._previous_handlers: dict[int, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to know of the best checkpoint."""
+        return {"monitor": self.monitor, "value": self.best_value, "values": self.best_values, "step": self.best_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the best so far over, unless another metric decides now."""
+        if state_dict["monitor"] == self.monitor:
+            self.best_value, self.best_step = state_dict["value"], state_dict["step"]
+            self.best_values = state_dict["values"]
+
+    # -- when to save ------------------------------------------------------------------------------------
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if due; stop if asked to."""
+        step = pl_module.step
+        stopping = self._agree(trainer, self._signal)
+        validates = step % self.val_every == 0 or step >= pl_module.max_steps
+        self._due = self._due or step % self.every == 0
+        if pl_module.at_update and ((self._due and not validates) or stopping):
+            self.save(trainer, pl_module)
+        if stopping and pl_module.at_update:
+            raise Interrupted(stopping)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
+        """Note a new best; save."""
+        value = pl_module.val_values.get(self.monitor)
+        best = False
+        if value is not None and pl_module.eligible_as_best():
+            higher = pl_module.higher_is_better(self.monitor)
+            best = self.best_value is None or (value > self.best_value if higher else value < self.best_value)
+        if best:
+            self.best_value, self.best_step = value, pl_module.step
+            self.best_values = dict(pl_module.val_values)
+        if pl_module.at_update:
+            self.save(trainer, pl_module, best=best)
+
+    # -- saving ------------------------------------------------------------------------------------------
+
+    def save(self, trainer: pl.Trainer, pl_module: SRModule, best: bool = False) -> None:
+        """Write `last.ckpt` and, if this is the best, `best.ckpt`; never leave half a file."""
+        pl_module.check_finite()
+        last = self.folder / "last.ckpt"
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(last) as temporary:
+                trainer.save_checkpoint(temporary, weights_only=False)
+            if best:
+                with replacing(self.folder / "best.ckpt") as temporary:
+                    try:
+                        os.link(last, temporary)
+                    except OSError:
+                        shutil.copyfile(last, temporary)
+        else:
+            trainer.save_checkpoint(last, weights_only=False)  # takes part; only rank 0 writes
+        self.saved_step = pl_module.step
+        self._due = False
+
+    # -- signals -----------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen for Ctrl-C and SIGTERM; after Lightning has set its own handlers."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not in the main thread: nothing to listen to
+                self._previous_handlers[number] = signal.signal(number, self._on_signal)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+        self._previous_handlers = {}
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            raise KeyboardInterrupt
+        self._signal = number
+        log.warning("%s: finishing this step, then saving (again to stop at once)", signal.Signals(number).name)
+
+    @staticmethod
+    def _agree(trainer: pl.Trainer, number: int | None) -> int:
+        """The signal any rank has received, 0 for none; all ranks get the same answer."""
+        if trainer.world_size == 1:
+            return number or 0
+        received = torch.tensor(number or 0, device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
+        return int(received)

@@ -1,0 +1,131 @@
+"""Send training scalars and validation metrics to the loggers and to summary.json, by our step."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities import rank_zero_only
+
+from sr_experiments.training.base import SRModule
+from sr_experiments.training.callbacks.checkpoints import Checkpoints
+from sr_experiments.training.run_folder import write_json
+
+
+class Record(Callback):
+    """Log means over each interval of `log_every` steps, with speed and the share of time waiting for data.
+
+    Attributes:
+        latest: what was logged last, for the progress bar.
+
+    Args:
+        log_every: interval in steps.
+        batch_size: samples a step, over all devices.
+        folder: the run folder, for summary.json.
+        facts: what summary.json says of the run from its start.
+        checkpoints: knows the best metrics.
+        path_of: index of a training image to its path, for naming skipped ones.
+    """
+
+    def __init__(
+        self,
+        log_every: int,
+        batch_size: int,
+        folder: Path,
+        facts: dict[str, Any],
+        checkpoints: Checkpoints,
+        path_of: Callable[[int], str],
+    ) -> None:
+        self.log_every = log_every
+        self.batch_size = batch_size
+        self.folder = folder
+        self.facts = facts
+        self.checkpoints = checkpoints
+        self.path_of = path_of
+        self.latest: dict[str, float] = {}
+        self.skipped: dict[str, int] = {}
+        self.elapsed_before = 0.0
+        self._begin = self._interval_begin = self._waiting_since = self._paused = time.perf_counter()
+        self._waited = 0.0
+        self._steps = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Time spent so far and the images skipped."""
+        return {"elapsed": self.elapsed, "skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting from there."""
+        self.elapsed_before = state_dict["elapsed"]
+        self.skipped = dict(state_dict["skipped"])
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, validation and saving, over all the run's sessions."""
+        return self.elapsed_before + time.perf_counter() - self._begin
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clocks."""
+        self._begin = self._interval_begin = self._waiting_since = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Data has arrived."""
+        self._waited += time.perf_counter() - self._waiting_since
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count; log when the interval is full."""
+        self._steps += 1
+        for index in batch["skipped"].tolist():
+            if index >= 0:
+                path = self.path_of(index)
+                self.skipped[path] = self.skipped.get(path, 0) + 1
+        if pl_module.step % self.log_every == 0 or pl_module.step >= pl_module.max_steps:
+            values = pl_module.drain_scalars()  # waits for the device, so the clock below is honest
+            seconds = time.perf_counter() - self._interval_begin
+            values["speed/samples_per_second"] = self._steps * self.batch_size / seconds
+            values["speed/data_wait_share"] = self._waited / seconds
+            if self.skipped:
+                values["data/images_skipped"] = float(len(self.skipped))
+            self._send(trainer, values, pl_module.step)
+            self._interval_begin, self._waited, self._steps = time.perf_counter(), 0.0, 0
+        self._waiting_since = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the interval's clock."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
+        """Log the metrics; time spent here is no training time."""
+        self._send(trainer, pl_module.val_values, pl_module.step)
+        self.write_summary(pl_module, "running")
+        now = time.perf_counter()
+        self._interval_begin += now - self._paused
+        self._waiting_since = now
+
+    def _send(self, trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
+        self.latest |= values
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step)
+
+    @rank_zero_only
+    def write_summary(self, pl_module: SRModule, state: str, error: str = "") -> None:
+        """Bring summary.json up to date; `state` is running, finished, interrupted or failed."""
+        best = self.checkpoints
+        summary = {
+            "state": state,
+            **({"error": error} if error else {}),
+            "step": pl_module.step,
+            "max_steps": pl_module.max_steps,
+            "seconds": round(self.elapsed, 1),
+            "final": pl_module.val_values,
+            "best": {"monitor": best.monitor, "step": best.best_step, "metrics": best.best_values},
+            "conventions": pl_module.conventions(),
+            "last_logged": {k: v for k, v in self.latest.items() if not k.startswith("val/")},
+            "skipped_images": self.skipped,
+            **self.facts,
+        }
+        write_json(self.folder / "summary.json", summary)

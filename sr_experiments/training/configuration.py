@@ -1,0 +1,97 @@
+"""From Hydra's composed config to the plain one a run is made from, and back to `config.yaml`."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sr_experiments.errors import SRError
+from sr_experiments.training.run_folder import replacing
+
+# Written into config.yaml so that it can be fed back as it is: no second output folder from Hydra.
+HYDRA = {"run": {"dir": "."}, "output_subdir": None}
+
+
+def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
+    """The resolved configuration and, with `resume=`, the run folder to go on in.
+
+    A resumed run takes its own `config.yaml`; only what is on the command line changes.
+
+    Raises:
+        SRError: a value is missing or wrong, or the run to resume is not there.
+    """
+    folder = None
+    if cfg.resume is not None:
+        folder = Path(str(cfg.resume))
+        path = folder / "config.yaml"
+        if not path.is_file():
+            raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
+        saved = OmegaConf.load(path)
+        saved.pop("hydra", None)
+        for key in _overridden_keys():
+            OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+        cfg = saved  # type: ignore[assignment]
+    try:
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "a value"
+        if "missing" in str(error).lower():
+            raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
+        raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    _check(config)
+    return config, folder
+
+
+def is_sweep() -> bool:
+    """Whether this is a job of `-m`."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def sweep_folder() -> Path:
+    """The folder of this job of a sweep, made by Hydra."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def save_config(config: dict[str, Any], folder: Path) -> None:
+    """Write `config.yaml`."""
+    header = (
+        "# The resolved configuration of this run. To repeat it:\n"
+        f"#   python train.py --config-dir {folder} --config-name config\n"
+    )
+    with replacing(folder / "config.yaml") as temporary:
+        temporary.write_text(header + OmegaConf.to_yaml({**config, "resume": None, "hydra": HYDRA}), encoding="utf-8")
+
+
+def _overridden_keys() -> list[str]:
+    """Config keys given on the command line, without `resume` and Hydra's own."""
+    keys = []
+    for override in HydraConfig.get().overrides.task:
+        key = override.lstrip("+~").split("=", 1)[0].split("@")[0].replace("/", ".")
+        if key not in ("resume", "experiment"):
+            keys.append(key)
+    return keys
+
+
+def _check(config: dict[str, Any]) -> None:
+    """Refuse values that would fail later and less clearly."""
+    trainer, optim = config["trainer"], config["optim"]
+    counts = {
+        "trainer.max_steps": trainer["max_steps"],
+        "trainer.val_every": trainer["val_every"],
+        "trainer.checkpoint_every": trainer["checkpoint_every"],
+        "trainer.log_every": trainer["log_every"],
+        "optim.accumulate": optim["accumulate"],
+        "scale": config["scale"],
+        "channels": config["channels"],
+    }
+    for key, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise SRError(f"{key} is {value!r}: give a whole number of at least 1")
+    for key in ("learning_rate", "discriminator_learning_rate"):
+        if not isinstance(optim[key], int | float) or not optim[key] > 0:
+            raise SRError(f"optim.{key} is {optim[key]!r}: give a number above 0")
+    if not isinstance(config["seed"], int) or config["seed"] < 0:
+        raise SRError(f"seed is {config['seed']!r}: give a whole number of at least 0")

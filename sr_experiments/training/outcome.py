@@ -1,0 +1,71 @@
+"""The last lines of a run: metrics beside bicubic's, where everything is, what to type next."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sr_experiments.training.assemble import Assembly
+from sr_experiments.training.callbacks import Checkpoints
+
+
+def print_outcome(
+    console: Console,
+    state: str,
+    folder: Path,
+    config: dict[str, Any],
+    assembly: Assembly,
+    checkpoints: Checkpoints,
+    wandb_sync: str | None,
+) -> None:
+    """Print them to `console`.
+
+    Args:
+        console: where to.
+        state: finished, interrupted or failed.
+        folder: the run folder.
+        config: the resolved configuration.
+        assembly: what was trained.
+        checkpoints: knows what was saved.
+        wandb_sync: command that uploads an offline W&B run, if there is one.
+    """
+    if assembly.module.val_values:
+        console.print(_metrics_table(assembly, checkpoints))
+    for what, why in assembly.left_out.items():
+        console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
+    command = "uv run train.py" if "UV" in os.environ else "python train.py"
+    where = shlex.quote(str(folder))
+    lines = [("run folder", str(folder))]
+    if state == "finished":
+        lines.append(("look at", f"{folder}/samples"))
+        steps = 2 * config["trainer"]["max_steps"]
+        lines.append(("train longer", f"{command} resume={where} trainer.max_steps={steps}"))
+        if config["loss"]["name"] == "pixel":
+            lines.append(("sharpen", f"{command} model={config['model']['name']} loss=gan init_from={where}"))
+    elif checkpoints.saved_step is not None or (folder / "checkpoints" / "last.ckpt").exists():
+        lines.append(("resume", f"{command} resume={where}"))
+    if wandb_sync:
+        lines.append(("W&B", wandb_sync))
+    console.print(f"{state} at step {assembly.module.step}", style="bold")
+    for label, text in lines:
+        console.print(f"  {label:<13}{text}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _metrics_table(assembly: Assembly, checkpoints: Checkpoints) -> Table:
+    module = assembly.module
+    table = Table(title="validation", title_justify="left")
+    for column in ("set", "metric", "sr", "bicubic", f"best (step {checkpoints.best_step})", "convention"):
+        table.add_column(column, justify="left" if column in ("set", "metric", "convention") else "right")
+    conventions = module.conventions()
+    for name in module.val_names:
+        for metric, convention in conventions.items():
+            key = f"val/{name}/{metric}"
+            values = (module.val_values.get(key), module.val_values.get(f"{key}_bicubic"))
+            best = checkpoints.best_values.get(key)
+            digits = 2 if metric.startswith("psnr") else 4
+            cells = ["-" if v is None else f"{v:.{digits}f}" for v in (*values, best)]
+            table.add_row(name, metric, *cells, convention)
+    return table

@@ -1,0 +1,28 @@
+"""Pixel-only training: any generator, any pixel loss."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from sr_experiments.training.base import SRModule
+
+
+class PixelModule(SRModule):
+    """Minimise a pixel loss between SR and HR.
+
+    Args:
+        pixel: loss of (sr, hr), both (N, C, H, W) in [0, 1].
+        pixel_weight: its weight.
+        **base: arguments of `SRModule`.
+    """
+
+    def __init__(self, pixel: nn.Module, pixel_weight: float = 1.0, **base: Any) -> None:
+        super().__init__(**base)
+        self.pixel = pixel
+        self.pixel_weight = pixel_weight
+
+    def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """One update of the generator."""
+        loss = self.pixel(self.generator(lr), hr)
+        norms = self.update_network(0, self.pixel_weight * loss)
+        return {"loss/pixel": loss.detach(), **norms}

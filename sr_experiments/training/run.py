@@ -1,0 +1,278 @@
+"""The story of a run: configuration, folder, data and networks, training, and what to do next."""
+
+import logging
+import os
+import platform
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+from rich.logging import RichHandler
+
+from sr_experiments.data.module import worker_message
+from sr_experiments.errors import SRError
+from sr_experiments.training.assemble import Assembly, assemble
+from sr_experiments.training.callbacks import Checkpoints, GANHealth, Interrupted, ProgressLine, Record, Samples
+from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
+from sr_experiments.training.loggers import (
+    MetricsCSV,
+    define_best,
+    finish_wandb,
+    tensorboard_logger,
+    wandb_logger,
+    wandb_run_id,
+)
+from sr_experiments.training.outcome import print_outcome
+from sr_experiments.training.run_folder import git_state, new_run_folder, writing_failed
+
+log = logging.getLogger(__name__)
+
+RUN_FOLDER_VARIABLE = "SR_RUN_FOLDER"  # tells the processes that DDP starts where rank 0 writes
+PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips", "kornia", "numpy", "sr-experiments")
+
+
+def train_command(cfg: DictConfig) -> float | None:
+    """`python train.py`: train, and end with one line and exit code 2 where the user has to mend something.
+
+    Returns:
+        The best value of the monitored metric, for sweepers.
+    """
+    console = Console(stderr=True)
+    _set_up_logging(console)
+    try:
+        return _train(cfg, console)
+    except SRError as error:
+        console.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True, highlight=False)
+        raise SystemExit(2) from error
+    except Interrupted as stop:
+        raise SystemExit(128 + stop.signal) from stop
+
+
+def _train(cfg: DictConfig, console: Console) -> float | None:
+    config, folder = plain_config(cfg)
+    resuming = folder is not None
+    checkpoint = folder / "checkpoints" / "last.ckpt" if folder else None
+    resume_step = _resume_step(checkpoint, config) if checkpoint else 0
+
+    pl.seed_everything(config["seed"], verbose=False)
+    assembly = assemble(config if not resuming else {**config, "init_from": None})
+    if folder is None:
+        folder = _new_folder(config)
+    _log_to_file(folder)
+    if not resuming and rank_zero_only.rank == 0:
+        save_config(config, folder)
+    log.info("%s in %s", "resuming" if resuming else "training", folder)
+
+    loggers = _loggers(config, folder, resume_step) if rank_zero_only.rank == 0 else []
+    trainer, record = _trainer(config, assembly, folder, loggers, console)
+    wandb_log = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+    for logger in loggers:
+        define_best(logger, assembly.module)
+    state, error_line = "failed", ""
+    try:
+        trainer.fit(assembly.module, assembly.data, ckpt_path=checkpoint, weights_only=True)
+        state = "finished"
+    except Interrupted:
+        state = "interrupted"
+        raise
+    except Exception as error:
+        mended = _as_user_error(error, folder)
+        error_line = str(mended or error)
+        if mended is None or mended is error:
+            raise
+        raise mended from error
+    finally:
+        try:
+            record.write_summary(assembly.module, state, error_line)
+        except SRError as unwritable:
+            log.error("%s", unwritable)
+        best_kept = record.checkpoints.best_step is not None
+        sync = finish_wandb(wandb_log, folder / "checkpoints", best_kept) if wandb_log else None
+        if rank_zero_only.rank == 0:
+            print_outcome(console, state, folder, config, assembly, record.checkpoints, sync)
+    return record.checkpoints.best_value
+
+
+# -- parts of the story ------------------------------------------------------------------------------------
+
+
+def _resume_step(checkpoint: Path, config: dict[str, Any]) -> int:
+    if not checkpoint.is_file():
+        raise SRError(f"nothing to resume: {checkpoint} does not exist; start anew without resume=")
+    try:
+        step = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["sr_experiments"]["step"]
+    except Exception as error:
+        raise SRError(f"cannot resume: {checkpoint} is not a whole checkpoint ({type(error).__name__})") from error
+    if step >= config["trainer"]["max_steps"]:
+        raise SRError(f"this run is finished, at step {step}: to go on give trainer.max_steps=<more than {step}>")
+    return int(step)
+
+
+def _new_folder(config: dict[str, Any]) -> Path:
+    if rank_zero_only.rank != 0:  # only rank 0 writes
+        return Path(os.environ.get(RUN_FOLDER_VARIABLE, config["output_dir"]))
+    folder = sweep_folder() if is_sweep() else new_run_folder(Path(config["output_dir"]), config["name"])
+    os.environ[RUN_FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+def _trainer(
+    config: dict[str, Any], assembly: Assembly, folder: Path, loggers: list[Logger], console: Console
+) -> tuple[pl.Trainer, Record]:
+    t, module = config["trainer"], assembly.module
+    checkpoints = Checkpoints(
+        folder / "checkpoints", t["checkpoint_every"], t["val_every"], _monitor(t["monitor"], config, assembly)
+    )
+    record = Record(t["log_every"], config["data"]["batch_size"], folder, {}, checkpoints, assembly.data.path_of)
+    # Record before Checkpoints: what is logged at a step is logged before the step is saved.
+    callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
+    if config["callbacks"]["samples"]["count"]:
+        callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
+    if config["loss"]["name"] == "gan":
+        callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
+    callbacks.append(checkpoints)
+    try:
+        trainer = pl.Trainer(
+            accelerator=t["accelerator"],
+            devices=t["devices"],
+            strategy=_strategy(t["strategy"], config["loss"]["name"]),
+            precision=_precision(t["precision"], t["accelerator"]),
+            max_epochs=-1,
+            logger=loggers,
+            callbacks=callbacks,
+            default_root_dir=folder,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
+        raise SRError(f"trainer: {str(error).splitlines()[0]}") from error
+    if is_sweep() and trainer.world_size > 1 and trainer.strategy.launcher is not None:
+        raise SRError(
+            f"-m with trainer.devices={t['devices']}: the processes of one job would each run the whole sweep; "
+            "sweep jobs of one device, or start each job with torchrun or Slurm"
+        )
+    record.batch_size *= trainer.world_size
+    record.facts = _facts(config, assembly, trainer)
+    return trainer, record
+
+
+def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
+    first, metrics = assembly.module.val_names[0], assembly.module.conventions()
+    if choice == "auto":
+        wanted = "lpips_alex" if config["loss"]["name"] == "gan" else "psnr_y"
+        choice = next((m for m in (wanted, "psnr_y") if m in metrics), next(iter(metrics)))
+    key = choice if choice.startswith("val/") else f"val/{choice}" if "/" in choice else f"val/{first}/{choice}"
+    known = [f"val/{name}/{metric}" for name in assembly.module.val_names for metric in metrics]
+    if key not in known:
+        raise SRError(f"trainer.monitor={choice} is not measured: choose one of {', '.join(known)}")
+    return key
+
+
+def _strategy(strategy: str, loss: str) -> str:
+    # In each half of a GAN step the other network's parameters have no gradient.
+    return "ddp_find_unused_parameters_true" if strategy == "ddp" and loss == "gan" else strategy
+
+
+def _precision(precision: str, accelerator: str) -> Any:
+    allowed = ("auto", "32-true", "bf16-mixed")
+    if precision not in allowed:
+        raise SRError(f"trainer.precision={precision} is not supported: choose one of {', '.join(allowed)}")
+    if precision != "auto":
+        return precision
+    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
+def _loggers(config: dict[str, Any], folder: Path, resume_step: int) -> list[Logger]:
+    loggers: list[Logger] = [MetricsCSV(folder, resume_step)]
+    options = {k: v for k, v in config["logger"].items() if k != "name"}
+    name = config["logger"]["name"]
+    if name == "wandb":
+        loggers.append(wandb_logger(folder, config, wandb_run_id(folder), **options))
+    elif name == "tensorboard":
+        loggers.append(tensorboard_logger(folder))
+    elif name != "none":
+        raise SRError(f"unknown logger {name!r}: choose one of wandb, tensorboard, none")
+    return loggers
+
+
+def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> dict[str, Any]:
+    device = torch.cuda.get_device_name() if trainer.strategy.root_device.type == "cuda" else platform.processor()
+    return {
+        "name": config["name"],
+        "generator": assembly.module.generator_config,
+        "parameters": sum(p.numel() for p in assembly.module.generator.parameters()),
+        "loss": config["loss"]["name"],
+        "left_out": assembly.left_out,
+        "initialised_from": assembly.initialised_from,
+        "seed": config["seed"],
+        "device": f"{trainer.strategy.root_device.type} {device}".strip(),
+        "processes": trainer.world_size,
+        "precision": trainer.precision,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "git": git_state(Path(__file__).parent),
+    }
+
+
+def _as_user_error(error: Exception, folder: Path) -> SRError | None:
+    """The one line for errors that a user can mend; None for bugs."""
+    if isinstance(error, SRError):
+        line = worker_message(error)
+        return error if line == str(error) else SRError(line)
+    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+    if out_of_memory:
+        return SRError(
+            "out of memory: lower data.batch_size (raise optim.accumulate to make up for it) or data.crop, or set "
+            "trainer.precision=bf16-mixed; the last checkpoint is kept"
+        )
+    if isinstance(error, OSError):
+        return writing_failed(folder, error)
+    return None
+
+
+# -- logging -----------------------------------------------------------------------------------------------
+
+
+def _set_up_logging(console: Console) -> None:
+    """Messages go to the terminal above the progress bar; other libraries only with warnings."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    quiet = rank_zero_only.rank != 0
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%X")
+    else:  # whole lines, for files and pipes
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%X"))
+    root.addHandler(handler)
+    root.setLevel(logging.ERROR if quiet else logging.WARNING)
+    logging.getLogger("sr_experiments").setLevel(logging.ERROR if quiet else logging.INFO)
+    for noisy in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Lightning's advice on the number of workers: the progress line shows the share of time spent waiting.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def _log_to_file(folder: Path) -> None:
+    if rank_zero_only.rank == 0:
+        handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logging.getLogger().addHandler(handler)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
+

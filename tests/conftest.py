@@ -1,0 +1,89 @@
+"""Run the real commands, in this process where that is enough and in their own where it matters."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A network and a run so small that a command's own time is what a test waits for.
+TINY_MODEL = {
+    "srresnet": ["model=srresnet", "model.features=8", "model.blocks=1"],
+    "msrresnet": ["model=msrresnet", "model.features=8", "model.blocks=1"],
+    "rrdbnet": ["model=rrdbnet", "model.features=8", "model.blocks=1", "model.growth=4"],
+}
+TINY_GAN = ["loss=gan", "loss.discriminator.features=4", "loss.warmup_steps=1", "loss.ramp_steps=1"]
+TINY_RUN = [
+    "logger=none",
+    "data.crop=32",
+    "data.batch_size=2",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=4",
+    "trainer.val_every=2",
+    "trainer.checkpoint_every=2",
+    "trainer.log_every=1",
+    "callbacks.samples.count=1",
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SR_OFFLINE", "1")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+    monkeypatch.delenv("SR_RUN_FOLDER", raising=False)
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`train("loss=gan", ...)` runs the tiny training in this process and gives its run folder."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    from sr_experiments.training.run import train_command
+
+    def run(*overrides: str, name: str = "run") -> Path:
+        given = [] if any(o.startswith("resume=") for o in overrides) else [*TINY_MODEL["msrresnet"], *TINY_RUN]
+        root = tmp_path / name
+        before = set(root.glob("*/*"))
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            cfg = compose("train", [*given, f"output_dir={root}", *overrides], return_hydra_config=True)
+            with open_dict(cfg):
+                cfg.hydra.runtime.output_dir = str(root)
+                HydraConfig.instance().set_config(cfg)
+                del cfg["hydra"]
+            try:
+                train_command(cfg)
+            finally:
+                HydraConfig.instance().cfg = None
+                GlobalHydra.instance().clear()
+        resumed = next((o.split("=", 1)[1] for o in overrides if o.startswith("resume=")), None)
+        return Path(resumed) if resumed else (set(root.glob("*/*")) - before).pop()
+
+    threads = torch.get_num_threads()
+    yield run
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`command("loss=gan", ...)` runs `python train.py ...` as a user does, from the project's folder."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "train.py", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    return run

@@ -1,0 +1,215 @@
+"""`python train.py` as its users type it."""
+
+import csv
+import json
+import time
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN
+
+
+def metrics_of(folder):
+    """metrics.csv as {metric: {step: value}}."""
+    table: dict[str, dict[int, float]] = {}
+    with (folder / "metrics.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            table.setdefault(row["metric"], {})[int(row["step"])] = float(row["value"])
+    return table
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("loss", [[], TINY_GAN], ids=["pixel", "gan"])
+@pytest.mark.parametrize("model", TINY_MODEL)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_pair_of_model_and_loss_trains(train, model, loss, scale, capsys):
+    overrides = [*TINY_MODEL[model], *loss, f"scale={scale}", "data.crop=36"]
+    if model == "rrdbnet" and scale == 3:
+        with pytest.raises(SystemExit):
+            train(*overrides)
+        assert "scale" in capsys.readouterr().err
+        return
+    folder = train(*overrides)
+    assert folder.parent.name == f"{model}_{'gan' if loss else 'pixel'}_x{scale}"
+    values = metrics_of(folder)
+    assert set(values["loss/pixel"]) == {1, 2, 3, 4}
+    assert set(values["val/sample/psnr_y"]) == {2, 4}
+    summary = summary_of(folder)
+    assert summary["state"] == "finished"
+    assert summary["step"] == 4
+    assert summary["final"]["val/sample/psnr_y_bicubic"] > 20
+    assert (folder / "checkpoints" / "last.ckpt").exists()
+    assert (folder / "checkpoints" / "best.ckpt").exists()
+
+
+def test_run_folder_holds_config_pictures_and_record(train):
+    folder = train(*TINY_MODEL["msrresnet"], "scale=4")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["model"]["features"] == 8
+    strips = sorted((folder / "samples" / "step_00000004").glob("*.png"))
+    assert len(strips) == 1
+    width, height = Image.open(strips[0]).size
+    assert width > 4 * (height - 20)  # four square tiles and the gaps between them
+    summary = summary_of(folder)
+    assert "crop" in summary["conventions"]["psnr_y"]
+    assert summary["versions"]["torch"] == torch.__version__.split("+")[0] or summary["versions"]["torch"]
+    # Without trained AlexNet weights there is no LPIPS, and the record says so.
+    assert "metric lpips_alex" in summary["left_out"]
+    assert not any("lpips" in key for key in summary["final"])
+    assert "resuming" not in (folder / "train.log").read_text()
+
+
+def test_gan_run_logs_its_health(train):
+    folder = train(*TINY_GAN, "loss.warmup_steps=2", "trainer.max_steps=6")
+    values = metrics_of(folder)
+    for key in ("gan/d_real", "gan/d_fake", "gan/margin", "loss/adversarial", "loss_weighted/adversarial"):
+        assert set(values[key]) == {3, 4, 5, 6}, key  # not before the warm-up is over
+    assert set(values["grad_norm/generator"]) == {1, 2, 3, 4, 5, 6}
+    assert set(values["grad_norm/discriminator"]) == {3, 4, 5, 6}
+    assert set(values["loss_weighted/pixel"]) == {1, 2, 3, 4, 5, 6}
+    assert values["gan/margin"][4] == pytest.approx(values["gan/d_real"][4] - values["gan/d_fake"][4], abs=1e-5)
+    assert values["loss_weighted/pixel"][4] == pytest.approx(0.01 * values["loss/pixel"][4], rel=1e-5)
+    # One step of ramp: half the weight at step 3 (the first after warm-up), then all of it.
+    ratio = [values["loss_weighted/adversarial"][s] / values["loss/adversarial"][s] for s in (3, 4)]
+    assert ratio == pytest.approx([0.5 * 5e-3, 5e-3], rel=1e-4)
+    assert "perceptual loss" in summary_of(folder)["left_out"]
+
+
+def test_same_seed_same_bits_whatever_the_workers(train):
+    a = train(*TINY_MODEL["srresnet"], "data.num_workers=0", name="a")
+    b = train(*TINY_MODEL["srresnet"], "data.num_workers=3", name="b")
+    c = train(*TINY_MODEL["srresnet"], "seed=1", name="c")
+    weights = [torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (a, b, c)]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    assert not all(torch.equal(weights[0][k], weights[2][k]) for k in weights[0])
+
+
+def test_init_from_a_pixel_run_reports_what_matched(train):
+    pixel = train(name="pixel")
+    folder = train(*TINY_GAN, f"init_from={pixel}", name="gan")
+    report = summary_of(folder)["initialised_from"]
+    assert str(pixel) in report
+    assert "best.ckpt" in report or "matched" in report
+
+
+def test_published_recipe_composes_and_stops_without_required_weights(train, capsys, tmp_path):
+    pixel = train(*TINY_MODEL["rrdbnet"], name="pixel")
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.effect_noise((64, 64), 60).convert("RGB").save(images / "a.png")
+    with pytest.raises(SystemExit) as stop:
+        train("experiment=esrgan_x4", *TINY_MODEL["rrdbnet"], f"data.root={images}", f"init_from={pixel}", name="gan")
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "perceptual loss is required" in error
+    assert "vgg19" in error
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["optim.learning_rate=-1"], "optim.learning_rate"),
+        (["trainer.max_steps=0"], "trainer.max_steps"),
+        (["model.blocs=3"], "blocs"),
+        (["trainer.monitor=nonsense"], "psnr_y"),
+        (["trainer.precision=8"], "bf16-mixed"),
+        (["data=images"], "data"),
+        (["data=images", "data.root=/nowhere"], "/nowhere"),
+        (["init_from=/nowhere.pth"], "/nowhere.pth"),
+        (["resume=/nowhere"], "/nowhere"),
+        (["output_dir=/proc/nowhere"], "output_dir"),
+        (["experiment=msrgan_x4"], "init_from"),
+        (["data.crop=4096"], "crop"),
+        (["optim.schedule.cycles=0"], "cycles"),
+        (["optim.name=sgd"], "adamw"),
+    ],
+)
+def test_mistakes_get_one_line(train, capsys, overrides, says):
+    from hydra.errors import HydraException
+
+    with pytest.raises((SystemExit, HydraException)) as stop:
+        train(*overrides)
+    if isinstance(stop.value, SystemExit):
+        assert stop.value.code == 2
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1
+        assert says in lines[0]
+    else:
+        assert says in str(stop.value)
+
+
+def test_nan_loss_names_the_term_and_the_step_and_keeps_the_checkpoint(train, capsys):
+    options = ["trainer.max_steps=400", "trainer.val_every=1000", "trainer.checkpoint_every=2", "optim/schedule=constant"]
+    with pytest.raises(SystemExit) as stop:
+        train(*options, "optim.learning_rate=1e30", name="nan")
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "loss/pixel became" in error or "grad_norm/generator became" in error
+    assert "at step" in error
+
+
+def test_out_of_memory_says_which_knob(train, capsys, monkeypatch):
+    from sr_experiments.training.pixel import PixelModule
+
+    def hungry(module, lr, hr):
+        return {"x": torch.empty(1 << 62)}
+
+    monkeypatch.setattr(PixelModule, "train_batch", hungry)
+    with pytest.raises(SystemExit):
+        train()
+    assert "data.batch_size" in capsys.readouterr().err
+
+
+def test_checkpoint_of_another_architecture_says_what_differs(train, capsys):
+    folder = train(*TINY_MODEL["msrresnet"])
+    with pytest.raises(SystemExit):
+        train(f"resume={folder}", "model.blocks=2", "trainer.max_steps=8")
+    error = capsys.readouterr().err
+    assert "blocks" in error
+    assert "init_from" in error
+
+
+def test_help_and_cfg_are_quick_and_import_no_torch(command):
+    for arguments in (["--help"], ["--cfg", "job"], ["loss=gan", "--cfg", "job"]):
+        started = time.monotonic()
+        done = command(*arguments, PYTHONPROFILEIMPORTTIME="1")
+        assert done.returncode == 0, done.stderr[-2000:]
+        imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+        assert not imported & {"torch", "wandb", "pytorch_lightning", "lpips"}
+        assert time.monotonic() - started < 60
+    assert "rrdbnet" in command("--help").stdout
+
+
+def test_unknown_names_list_what_exists(command):
+    done = command("model=unet")
+    assert done.returncode != 0
+    assert all(name in done.stderr for name in ("msrresnet", "rrdbnet", "srresnet"))
+
+
+def test_sweep_runs_every_combination(command, tmp_path):
+    tiny = [o for o in (*TINY_MODEL["msrresnet"], *TINY_RUN) if not o.startswith("model=")]
+    done = command("-m", "model=srresnet,msrresnet", "loss=pixel,gan", "loss/pixel=mse", *tiny, f"output_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    jobs = sorted(p.name for p in tmp_path.glob("sweeps/*/*") if p.is_dir())
+    assert jobs == ["0_srresnet_pixel_x4", "1_srresnet_gan_x4", "2_msrresnet_pixel_x4", "3_msrresnet_gan_x4"]
+    assert all(summary_of(p)["state"] == "finished" for p in tmp_path.glob("sweeps/*/*_x4"))
+
+
+def test_last_lines_say_metrics_folder_and_next_commands(command, tmp_path):
+    done = command(*TINY_MODEL["msrresnet"], *TINY_RUN, "logger=wandb", f"output_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    folder = next(tmp_path.glob("*/*"))
+    for words in ("psnr_y", "bicubic", str(folder), f"resume={folder}", "wandb sync", "samples/s", "data wait"):
+        assert words in done.stderr, words
+    repeat = command("--config-dir", str(folder), "--config-name", "config", f"output_dir={tmp_path / 'again'}")
+    assert repeat.returncode == 0, repeat.stderr[-3000:]
+    weights = [
+        torch.load(next(r.glob("**/last.ckpt")), weights_only=True)["state_dict"] for r in (folder, tmp_path / "again")
+    ]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])

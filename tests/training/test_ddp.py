@@ -1,0 +1,41 @@
+"""Two processes train and validate as one would."""
+
+import json
+
+import pytest
+import torch
+
+from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN
+
+DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+
+
+def tiny(*more: str) -> list[str]:
+    return [*TINY_MODEL["msrresnet"], *(o for o in TINY_RUN if not o.startswith("trainer.accelerator")), *more]
+
+
+@pytest.mark.parametrize("loss", [[], TINY_GAN], ids=["pixel", "gan"])
+def test_two_processes_equal_one_with_twice_the_batch(command, train, tmp_path, loss):
+    done = command(*DDP, *tiny(*loss), "data.batch_size=2", "loss/discriminator=patch" if loss else "seed=0",
+                   *(["loss.discriminator.norm=none"] if loss else []), f"output_dir={tmp_path / 'two'}")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = next((tmp_path / "two").glob("*/*"))
+    one = train(*loss, "data.batch_size=4", *(["loss/discriminator=patch", "loss.discriminator.norm=none"] if loss else []),
+                name="one")  # fmt: skip
+    a, b = (json.loads((f / "summary.json").read_text()) for f in (one, two))
+    assert b["processes"] == 2
+    weights = [torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (one, two)]
+    # Mean of the two halves' gradients = gradient of the whole, up to rounding; validation sees every image once.
+    for key in weights[0]:
+        torch.testing.assert_close(weights[0][key], weights[1][key], rtol=1e-3, atol=1e-5)
+    for key, value in a["final"].items():
+        assert b["final"][key] == pytest.approx(value, abs=1e-2 if "psnr" in key else 1e-4)
+        if key.endswith("_bicubic"):
+            assert b["final"][key] == pytest.approx(value, abs=1e-9)
+
+
+def test_sweep_with_in_process_ddp_is_refused(command, tmp_path):
+    done = command("-m", "seed=0,1", *DDP, *tiny(f"output_dir={tmp_path}"))
+    assert done.returncode == 2
+    assert "sweep" in done.stderr
+    assert "trainer.devices=2" in done.stderr
