@@ -104,7 +104,7 @@ def test_published_recipe_composes_and_stops_without_required_weights(train, cap
     images.mkdir()
     Image.effect_noise((64, 64), 60).convert("RGB").save(images / "a.png")
     with pytest.raises(SystemExit) as stop:
-        train("experiment=esrgan_x4", *TINY_MODEL["rrdbnet"], f"data.root={images}", f"init_from={pixel}", name="gan")
+        train("experiment=esrgan_x4", *TINY_MODEL["rrdbnet"], f"data.train.root={images}", f"init_from={pixel}", name="gan")
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert "perceptual loss is required" in error
@@ -120,7 +120,7 @@ def test_published_recipe_composes_and_stops_without_required_weights(train, cap
         (["trainer.monitor=nonsense"], "psnr_y"),
         (["trainer.precision=8"], "bf16-mixed"),
         (["data=images"], "data"),
-        (["data=images", "data.root=/nowhere"], "/nowhere"),
+        (["data=images", "data.train.root=/nowhere"], "/nowhere"),
         (["init_from=/nowhere.pth"], "/nowhere.pth"),
         (["resume=/nowhere"], "/nowhere"),
         (["output_dir=/proc/nowhere"], "output_dir"),
@@ -145,7 +145,12 @@ def test_mistakes_get_one_line(train, capsys, overrides, says):
 
 
 def test_nan_loss_names_the_term_and_the_step_and_keeps_the_checkpoint(train, capsys):
-    options = ["trainer.max_steps=400", "trainer.val_every=1000", "trainer.checkpoint_every=2", "optim/schedule=constant"]
+    options = [
+        "trainer.max_steps=400",
+        "trainer.val_every=1000",
+        "trainer.checkpoint_every=2",
+        "optim/schedule=constant",
+    ]
     with pytest.raises(SystemExit) as stop:
         train(*options, "optim.learning_rate=1e30", name="nan")
     assert stop.value.code == 2
@@ -194,7 +199,9 @@ def test_unknown_names_list_what_exists(command):
 
 def test_sweep_runs_every_combination(command, tmp_path):
     tiny = [o for o in (*TINY_MODEL["msrresnet"], *TINY_RUN) if not o.startswith("model=")]
-    done = command("-m", "model=srresnet,msrresnet", "loss=pixel,gan", "loss/pixel=mse", *tiny, f"output_dir={tmp_path}")
+    done = command(
+        "-m", "model=srresnet,msrresnet", "loss=pixel,gan", "loss/pixel=mse", *tiny, f"output_dir={tmp_path}"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     jobs = sorted(p.name for p in tmp_path.glob("sweeps/*/*") if p.is_dir())
     assert jobs == ["0_srresnet_pixel_x4", "1_srresnet_gan_x4", "2_msrresnet_pixel_x4", "3_msrresnet_gan_x4"]

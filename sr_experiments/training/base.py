@@ -262,7 +262,8 @@ class SRModule(pl.LightningModule):
         record = checkpoint["sr_experiments"]
         if record["generator"] != self.generator_config:
             raise SRError(
-                "cannot resume: " + describe_mismatch(record["generator"], self.generator_config)
+                "cannot resume: "
+                + describe_mismatch(record["generator"], self.generator_config)
                 + "; to start a new run from its weights use init_from="
             )
         self.step = record["step"]

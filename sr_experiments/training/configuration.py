@@ -30,10 +30,11 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         if not path.is_file():
             raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
         saved = OmegaConf.load(path)
+        assert isinstance(saved, DictConfig)
         saved.pop("hydra", None)
         for key in _overridden_keys():
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
-        cfg = saved  # type: ignore[assignment]
+        cfg = saved
     try:
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:

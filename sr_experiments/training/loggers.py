@@ -159,7 +159,9 @@ def tensorboard_logger(folder: Path) -> TensorBoardLogger:
     try:
         return TensorBoardLogger(save_dir=str(folder), name="tensorboard", version="")
     except ModuleNotFoundError as error:
-        raise SRError('logger=tensorboard needs the tensorboard extra: pip install "sr-experiments[tensorboard]"') from error
+        raise SRError(
+            'logger=tensorboard needs the tensorboard extra: pip install "sr-experiments[tensorboard]"'
+        ) from error
 
 
 def wandb_run_id(folder: Path) -> str | None:

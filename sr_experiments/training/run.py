@@ -17,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.logging import RichHandler
 
-from sr_experiments.data.module import worker_message
+from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import SRError
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import Checkpoints, GANHealth, Interrupted, ProgressLine, Record, Samples
@@ -67,11 +67,11 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
     if folder is None:
         folder = _new_folder(config)
     _log_to_file(folder)
-    if not resuming and rank_zero_only.rank == 0:
+    if not resuming and _is_rank_zero():
         save_config(config, folder)
     log.info("%s in %s", "resuming" if resuming else "training", folder)
 
-    loggers = _loggers(config, folder, resume_step) if rank_zero_only.rank == 0 else []
+    loggers = _loggers(config, folder, resume_step) if _is_rank_zero() else []
     trainer, record = _trainer(config, assembly, folder, loggers, console)
     wandb_log = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
     for logger in loggers:
@@ -96,7 +96,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             log.error("%s", unwritable)
         best_kept = record.checkpoints.best_step is not None
         sync = finish_wandb(wandb_log, folder / "checkpoints", best_kept) if wandb_log else None
-        if rank_zero_only.rank == 0:
+        if _is_rank_zero():
             print_outcome(console, state, folder, config, assembly, record.checkpoints, sync)
     return record.checkpoints.best_value
 
@@ -116,8 +116,12 @@ def _resume_step(checkpoint: Path, config: dict[str, Any]) -> int:
     return int(step)
 
 
+def _is_rank_zero() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 def _new_folder(config: dict[str, Any]) -> Path:
-    if rank_zero_only.rank != 0:  # only rank 0 writes
+    if not _is_rank_zero():  # only rank 0 writes
         return Path(os.environ.get(RUN_FOLDER_VARIABLE, config["output_dir"]))
     folder = sweep_folder() if is_sweep() else new_run_folder(Path(config["output_dir"]), config["name"])
     os.environ[RUN_FOLDER_VARIABLE] = str(folder)
@@ -127,11 +131,17 @@ def _new_folder(config: dict[str, Any]) -> Path:
 def _trainer(
     config: dict[str, Any], assembly: Assembly, folder: Path, loggers: list[Logger], console: Console
 ) -> tuple[pl.Trainer, Record]:
-    t, module = config["trainer"], assembly.module
+    t = config["trainer"]
     checkpoints = Checkpoints(
         folder / "checkpoints", t["checkpoint_every"], t["val_every"], _monitor(t["monitor"], config, assembly)
     )
-    record = Record(t["log_every"], config["data"]["batch_size"], folder, {}, checkpoints, assembly.data.path_of)
+    record = Record(
+        t["log_every"],
+        config["data"]["batch_size"],
+        folder,
+        checkpoints,
+        path_of=lambda index: str(assembly.data.train_set.paths[index]),
+    )
     # Record before Checkpoints: what is logged at a step is logged before the step is saved.
     callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
     if config["callbacks"]["samples"]["count"]:
@@ -247,16 +257,17 @@ def _as_user_error(error: Exception, folder: Path) -> SRError | None:
 def _set_up_logging(console: Console) -> None:
     """Messages go to the terminal above the progress bar; other libraries only with warnings."""
     root = logging.getLogger()
-    for handler in list(root.handlers):
-        root.removeHandler(handler)
-        handler.close()
-    quiet = rank_zero_only.rank != 0
+    for earlier in [h for h in root.handlers if h.name == __name__]:  # of the job before, in a sweep
+        root.removeHandler(earlier)
+        earlier.close()
+    quiet = not _is_rank_zero()
     handler: logging.Handler
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%X")
     else:  # whole lines, for files and pipes
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%X"))
+    handler.name = __name__
     root.addHandler(handler)
     root.setLevel(logging.ERROR if quiet else logging.WARNING)
     logging.getLogger("sr_experiments").setLevel(logging.ERROR if quiet else logging.INFO)
@@ -267,12 +278,12 @@ def _set_up_logging(console: Console) -> None:
 
 
 def _log_to_file(folder: Path) -> None:
-    if rank_zero_only.rank == 0:
+    if _is_rank_zero():
         handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.name = __name__
         logging.getLogger().addHandler(handler)
 
 
 def _escape(text: str) -> str:
     return text.replace("[", "\\[")
-

@@ -19,12 +19,12 @@ class Record(Callback):
 
     Attributes:
         latest: what was logged last, for the progress bar.
+        facts: what summary.json says of the run besides its metrics.
 
     Args:
         log_every: interval in steps.
         batch_size: samples a step, over all devices.
         folder: the run folder, for summary.json.
-        facts: what summary.json says of the run from its start.
         checkpoints: knows the best metrics.
         path_of: index of a training image to its path, for naming skipped ones.
     """
@@ -34,14 +34,13 @@ class Record(Callback):
         log_every: int,
         batch_size: int,
         folder: Path,
-        facts: dict[str, Any],
         checkpoints: Checkpoints,
         path_of: Callable[[int], str],
     ) -> None:
         self.log_every = log_every
         self.batch_size = batch_size
         self.folder = folder
-        self.facts = facts
+        self.facts: dict[str, Any] = {}
         self.checkpoints = checkpoints
         self.path_of = path_of
         self.latest: dict[str, float] = {}

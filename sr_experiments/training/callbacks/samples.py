@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from sr_experiments.metrics import PSNR
@@ -64,10 +65,10 @@ class Samples(Callback):
                 image.save(temporary, format="PNG")
         images = [image for _, image, _ in self._pending]
         for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
+            if isinstance(logger, WandbLogger):
                 captions = [caption for _, _, caption in self._pending]
                 logger.log_image(key="samples", images=images, caption=captions, step=pl_module.step)
-            elif hasattr(logger.experiment, "add_image"):
+            elif isinstance(logger, TensorBoardLogger):
                 for name, image, _ in self._pending:
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), pl_module.step, dataformats="HWC")
         self._pending = []

@@ -1,0 +1,91 @@
+"""A folder of HR images; LR is made from them on the device."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sr_experiments.data.image_files import image_sizes, list_images, read_image
+from sr_experiments.data.training_crops import TrainingCrops
+
+
+class ImageFolder(TrainingCrops):
+    """Training crops of all images in a folder and below it.
+
+    Args:
+        root: the folder.
+        crop: side of the HR crop, a multiple of `scale`.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        seed: of the run.
+        on_error: "stop" at an image that can't be read, or "skip" to another.
+        augment: turn and mirror crops at random.
+
+    Raises:
+        SRError: no images, images smaller than the crop, or unreadable ones with on_error="stop".
+    """
+
+    def __init__(
+        self,
+        root: str,
+        crop: int,
+        scale: int,
+        channels: int = 3,
+        seed: int = 0,
+        on_error: str = "stop",
+        augment: bool = True,
+    ) -> None:
+        super().__init__(list_images(root), crop, scale, seed, on_error, augment)
+        self.channels = channels
+        self.check_sizes(image_sizes(self.paths))
+
+    def load(self, index: int) -> dict[str, np.ndarray]:
+        """Read image `index`."""
+        return {"hr": read_image(self.paths[index], self.channels)}
+
+
+class ImageValidation(Dataset[dict[str, Any]]):
+    """Whole images of a folder, for validation, in natural order.
+
+    An item is `{"hr": uint8 (C, H, W), "name": str}`, cropped at the bottom and the right to multiples of the
+    scale.
+
+    Args:
+        root: the folder.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        limit: use only this many images, from the first.
+    """
+
+    def __init__(self, root: str, scale: int, channels: int = 3, limit: int | None = None) -> None:
+        self.root = Path(root).expanduser()
+        self.paths = list_images(root)[:limit]
+        self.scale = scale
+        self.channels = channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Image `index`."""
+        hr = whole_multiple(read_image(self.paths[index], self.channels), self.scale)
+        return {"hr": as_tensor(hr), "name": picture_name(self.paths[index], self.root)}
+
+
+def whole_multiple(image: np.ndarray, scale: int) -> np.ndarray:
+    """Crop (H, W, C) at the bottom and the right to multiples of the scale."""
+    height, width = image.shape[:2]
+    return image[: height // scale * scale, : width // scale * scale]
+
+
+def as_tensor(image: np.ndarray) -> Tensor:
+    """(H, W, C) to a (C, H, W) tensor of its own memory."""
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+
+
+def picture_name(path: Path, root: Path) -> str:
+    """Name of an image within its set, fit for a file name: `000/0001.png` is `000_0001`."""
+    return "_".join(path.relative_to(root).with_suffix("").parts)

@@ -1,0 +1,127 @@
+"""The data of a run: training batches by step, and named validation sets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Subset
+
+from sr_experiments.data import SOURCES
+from sr_experiments.data.batches import StepBatches
+from sr_experiments.data.workers import ignore_interrupt, worker_count
+from sr_experiments.errors import SRError
+from sr_experiments.registry import build
+
+
+class SRDataModule(pl.LightningDataModule):
+    """Training and validation data; everything is found and checked at construction.
+
+    An epoch of Lightning lasts from one validation to the next. The training loader asks the LightningModule
+    for its `step` and begins there, so resuming needs no state, and the samples of a step are the same with
+    any number of workers. The Trainer must be told `use_distributed_sampler=False`: ranks are dealt with here.
+
+    Args:
+        train: `name` of the kind of data (see `SOURCES`) and its arguments: `{"name": "images", "root": ...}`.
+        val: validation sets by name, alike. A set without `name` is "paired" if it has `lr`, else "images".
+            With none at all, the sample photographs.
+        batch_size: samples a batch, per device.
+        crop: side of the HR training crops, a multiple of `scale`.
+        num_workers: worker processes, or "auto".
+        seed: of the run.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        val_every: steps between validations.
+        max_steps: length of the run in steps.
+
+    Raises:
+        SRError: data is missing, damaged or doesn't fit.
+    """
+
+    def __init__(
+        self,
+        train: Mapping[str, Any],
+        val: Mapping[str, Mapping[str, Any]] | None = None,
+        batch_size: int = 16,
+        crop: int = 128,
+        num_workers: int | str = "auto",
+        seed: int = 0,
+        scale: int = 4,
+        channels: int = 3,
+        val_every: int = 5000,
+        max_steps: int = 1_000_000,
+    ) -> None:
+        super().__init__()
+        _check_count("batch_size", batch_size, 1)
+        _check_count("crop", crop, 1)
+        if num_workers != "auto":
+            _check_count("num_workers", num_workers, 0, " or auto")
+        if channels not in (1, 3):
+            raise SRError(f"channels={channels!r}: choose 3 for RGB or 1 for grey")
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.val_every = val_every
+        self.max_steps = max_steps
+        kinds = {name: source.train for name, source in SOURCES.items()}
+        self.train_set = build("training data", kinds, train, crop=crop, scale=scale, channels=channels, seed=seed)
+        self.val_sets = {
+            name: _validation_set(name, arguments, scale, channels)
+            for name, arguments in (val or {"sample": {"name": "sample"}}).items()
+        }
+        self.val_names = list(self.val_sets)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches from the current step to the next validation, for this rank."""
+        trainer = self.trainer
+        batches = StepBatches(
+            self._current_step,
+            self.batch_size,
+            self.val_every,
+            self.max_steps,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        return self._loader(self.train_set, batch_sampler=batches, workers=self._workers(), persistent=True)
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """One loader a validation set, in the order of `val_names`; rank r of W has images r, r + W, ..."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return [
+            self._loader(
+                Subset(images, range(rank, len(images), world_size)),  # type: ignore[arg-type]
+                batch_size=1,
+                workers=0 if getattr(images, "in_memory", False) else min(self._workers(), 2),
+            )
+            for images in self.val_sets.values()
+        ]
+
+    def _current_step(self) -> int:
+        return self.trainer.lightning_module.step if self.trainer else 0  # type: ignore[return-value]
+
+    def _workers(self) -> int:
+        devices = self.trainer.num_devices if self.trainer else 1
+        return worker_count(self.num_workers, self.train_set.in_memory, devices)
+
+    def _loader(self, dataset: Any, workers: int, persistent: bool = False, **arguments: Any) -> DataLoader:
+        return DataLoader(
+            dataset,
+            num_workers=workers,
+            persistent_workers=persistent and workers > 0,
+            worker_init_fn=ignore_interrupt,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            **arguments,
+        )
+
+
+def _validation_set(name: str, arguments: Mapping[str, Any], scale: int, channels: int) -> Any:
+    if not isinstance(arguments, Mapping):
+        raise SRError(f"data.val.{name}={arguments}: say what it is, for example data.val.{name}.root=<folder>")
+    if arguments.get("limit") is not None:
+        _check_count(f"val.{name}.limit", arguments["limit"], 1)
+    kind = "paired" if "lr" in arguments or "hr" in arguments else "images"
+    kinds = {key: source.validation for key, source in SOURCES.items()}
+    return build(f"validation data {name}:", kinds, {"name": kind, **arguments}, scale=scale, channels=channels)
+
+
+def _check_count(name: str, value: Any, least: int, otherwise: str = "") -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise SRError(f"data.{name}={value!r}: give a whole number of at least {least}{otherwise}")

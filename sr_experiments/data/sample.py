@@ -1,0 +1,90 @@
+"""Photographs that come with scikit-image: something to train on with nothing to download."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from sr_experiments.data.image_files import read_image
+from sr_experiments.data.images import as_tensor, whole_multiple
+from sr_experiments.data.training_crops import TrainingCrops
+from sr_experiments.errors import SRError
+
+# All are files of the wheel; the two motorcycles are a stereo pair, so they stay on the same side.
+TRAINING = (
+    "astronaut.png",
+    "brick.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+)
+VALIDATION = ("camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
+
+
+class SampleImages(TrainingCrops):
+    """Training crops of nine photographs, held in memory.
+
+    Args:
+        crop: side of the HR crop, a multiple of `scale`.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        seed: of the run.
+        augment: turn and mirror crops at random.
+    """
+
+    in_memory: ClassVar[bool] = True
+
+    def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, augment: bool = True) -> None:
+        super().__init__(_sample_paths(TRAINING), crop, scale, seed, augment=augment)
+        self.images = [read_image(path, channels) for path in self.paths]
+        self.check_sizes([image.shape[:2] for image in self.images])
+
+    def load(self, index: int) -> dict[str, np.ndarray]:
+        """Image `index`."""
+        return {"hr": self.images[index]}
+
+
+class SampleValidation(Dataset[dict[str, Any]]):
+    """The centres of four photographs that are not trained on: `{"hr": uint8 (C, H, W), "name": str}`.
+
+    Args:
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        size: side of the centre, rounded down to a multiple of the scale; small, to validate quickly.
+        limit: use only this many images, from the first.
+    """
+
+    in_memory: ClassVar[bool] = True
+
+    def __init__(self, scale: int, channels: int = 3, size: int = 256, limit: int | None = None) -> None:
+        self.paths = _sample_paths(VALIDATION)[:limit]
+        self.images = [whole_multiple(_centre(read_image(path, channels), size), scale) for path in self.paths]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Image `index`."""
+        return {"hr": as_tensor(self.images[index]), "name": self.paths[index].stem}
+
+
+def _centre(image: np.ndarray, size: int) -> np.ndarray:
+    top, left = (max(side - size, 0) // 2 for side in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def _sample_paths(names: tuple[str, ...]) -> list[Path]:
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise SRError("data=sample needs scikit-image: install it with pip install scikit-image")
+    paths = [Path(spec.origin).parent / "data" / name for name in names]
+    for path in paths:
+        if not path.is_file():
+            raise SRError(f"{path} is missing: data=sample needs it; reinstall scikit-image from its wheel")
+    return paths

@@ -1,0 +1,32 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SaveImage = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def save_image() -> SaveImage:
+    """Write an RGB image of noise and return its pixels."""
+
+    def save(path: Path, height: int = 40, width: int = 48, seed: int = 0, low: int = 0, high: int = 256) -> np.ndarray:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(low, high, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        return pixels
+
+    return save
+
+
+@pytest.fixture
+def truncate() -> Callable[[Path], None]:
+    """Cut a file in half: its header stays."""
+
+    def cut(path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+
+    return cut

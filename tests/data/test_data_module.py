@@ -1,0 +1,216 @@
+import signal
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from torch import Tensor
+
+from sr_experiments.data.batches import StepBatches
+from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.data.module import SRDataModule
+from sr_experiments.data.workers import ignore_interrupt, worker_count, worker_message
+from sr_experiments.errors import SRError
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
+
+
+class Recorder(pl.LightningModule):
+    """Keeps the batches it is given and counts steps."""
+
+    def __init__(self, step: int = 0, max_steps: int = 10) -> None:
+        super().__init__()
+        self.step, self.max_steps = step, max_steps
+        self.batches: dict[int, Tensor] = {}
+        self.validated: list[tuple[int, int, str]] = []
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self.batches[self.step] = batch["hr"]
+        self.step += 1
+        if self.step >= self.max_steps:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: dict, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.validated.append((self.step, dataloader_idx, batch["name"][0]))
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+def fit(root: Path, step: int = 0, num_workers: int = 0, max_steps: int = 10) -> Recorder:
+    data = SRDataModule(
+        train={"name": "images", "root": str(root)},
+        val={"small": {"root": str(root), "limit": 1}, "all": {"name": "images", "root": str(root)}},
+        batch_size=2,
+        crop=16,
+        num_workers=num_workers,
+        scale=2,
+        val_every=4,
+        max_steps=max_steps,
+    )
+    module = Recorder(step, max_steps)
+    trainer = pl.Trainer(
+        max_epochs=-1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(module, data)
+    return module
+
+
+@pytest.fixture
+def folder(tmp_path: Path, save_image) -> Path:
+    for i in range(5):
+        save_image(tmp_path / "images" / f"{i}.png", seed=i)
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_gives_the_same_batches(folder: Path, workers: int) -> None:
+    alone, helped = fit(folder), fit(folder, num_workers=workers)
+    assert list(alone.batches) == list(helped.batches) == list(range(10))
+    assert all(torch.equal(alone.batches[step], helped.batches[step]) for step in range(10))
+
+
+@pytest.mark.parametrize("step", [3, 4, 9])
+def test_starting_at_a_later_step_continues_the_same_batches(folder: Path, step: int) -> None:
+    whole, resumed = fit(folder), fit(folder, step=step, num_workers=1)
+    assert list(resumed.batches) == list(range(step, 10))
+    assert all(torch.equal(whole.batches[s], batch) for s, batch in resumed.batches.items())
+
+
+def test_an_epoch_lasts_until_the_next_multiple_of_val_every(folder: Path) -> None:
+    assert sorted({step for step, _, _ in fit(folder).validated}) == [4, 8, 10]
+    assert sorted({step for step, _, _ in fit(folder, step=3).validated}) == [4, 8, 10]
+
+
+def test_validation_sets_keep_their_order_and_their_images(folder: Path) -> None:
+    first = [(loader, name) for step, loader, name in fit(folder, num_workers=1).validated if step == 4]
+    assert first == [(0, "0"), (1, "0"), (1, "1"), (1, "2"), (1, "3"), (1, "4")]
+
+
+def test_ranks_share_out_the_samples_of_one_process_with_the_joint_batch() -> None:
+    def samples(rank: int, world_size: int, batch_size: int) -> list[list[int]]:
+        return list(StepBatches(lambda: 3, batch_size, 10, 8, rank, world_size))
+
+    joint = samples(0, 1, 4)
+    assert len(joint) == 5
+    assert [a + b for a, b in zip(samples(0, 2, 2), samples(1, 2, 2), strict=True)] == joint
+    assert joint[0] == [12, 13, 14, 15]
+
+
+def test_batches_have_no_length() -> None:
+    with pytest.raises(TypeError):
+        len(StepBatches(lambda: 0, 1, 1, 1))  # type: ignore[arg-type]
+
+
+def test_no_batches_after_the_last_step() -> None:
+    assert list(StepBatches(lambda: 8, 1, 4, 8)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_validation_images_are_dealt_to_ranks_without_repeats(folder: Path, workers: int) -> None:
+    data = SRDataModule(
+        {"name": "sample"}, {"five": {"root": str(folder)}}, crop=16, num_workers=workers, scale=2, max_steps=1
+    )
+
+    class Rank:
+        world_size, num_devices = 2, 2
+
+        def __init__(self, rank: int) -> None:
+            self.global_rank = rank
+            self.strategy = type("Strategy", (), {"root_device": torch.device("cpu")})
+
+    names = []
+    for rank in range(2):
+        data.trainer = Rank(rank)  # type: ignore[assignment]
+        names.append([batch["name"][0] for batch in data.val_dataloader()[0]])
+    assert names == [["0", "2", "4"], ["1", "3"]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_image_reaches_the_main_process_as_one_line(folder: Path, truncate, workers: int) -> None:
+    truncate(folder / "3.png")
+    with pytest.raises(UnreadableImage) as caught:
+        fit(folder, num_workers=workers)
+    message = worker_message(caught.value)
+    assert message.startswith(f"can't read image {folder / '3.png'}: ")
+    assert "\n" not in message and "Traceback" not in message and "Caught" not in message
+
+
+def test_messages_from_the_main_process_stay_as_they_are() -> None:
+    assert worker_message(SRError("no folder x: check the path")) == "no folder x: check the path"
+
+
+def test_worker_count_follows_cores_memory_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(12)), raising=False)
+    assert worker_count("auto", in_memory=True) == 0
+    assert worker_count("auto", in_memory=False) == 8
+    assert worker_count("auto", in_memory=False, processes=4) == 3
+    assert worker_count("auto", in_memory=False, processes=100) == 1
+    assert worker_count(5, in_memory=True) == 5
+
+
+def test_workers_leave_ctrl_c_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        ignore_interrupt(0)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_without_validation_sets_the_sample_photographs_serve(folder: Path) -> None:
+    assert SRDataModule({"name": "images", "root": str(folder)}, {}, crop=16).val_names == ["sample"]
+
+
+def test_a_set_with_lr_is_paired(folder: Path, tmp_path: Path, save_image) -> None:
+    for i in range(5):
+        save_image(tmp_path / "lr" / f"{i}.png", 20, 24)
+    sets = {"mine": {"hr": str(folder), "lr": str(tmp_path / "lr")}, "plain": {"root": str(folder)}}
+    data = SRDataModule({"name": "sample"}, sets, crop=16, scale=2)
+    first, second = (next(iter(loader)) for loader in data.val_dataloader())
+    assert data.val_names == ["mine", "plain"]
+    assert first["lr"].shape == (1, 3, 20, 24) and first["hr"].shape == (1, 3, 40, 48)
+    assert "lr" not in second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"crop": 18}, r"data\.crop=18 must be a multiple of scale=4: use 16"),
+        ({"batch_size": 0}, r"data\.batch_size=0"),
+        ({"num_workers": "many"}, r"data\.num_workers='many'.*or auto"),
+        ({"channels": 4}, "channels=4"),
+        ({"train": {"name": "images"}}, "training data 'images' needs root"),
+        ({"train": {"name": "images", "root": "/nowhere/at/all"}}, "no folder /nowhere/at/all"),
+        ({"train": {"name": "folder"}}, "choose one of images, paired, sample"),
+        ({"val": {"set5": {"rot": "x"}}}, "validation data set5: 'images' has no argument 'rot'"),
+        ({"val": {"set5": {"hr": "x"}}}, "validation data set5: 'paired' needs lr"),
+        ({"val": {"set5": "x"}}, r"data\.val\.set5\.root=<folder>"),
+        ({"val": {"set5": {"name": "sample", "limit": 0}}}, r"data\.val\.set5\.limit=0"),
+    ],
+)
+def test_mistakes_name_the_knob(arguments: dict, message: str) -> None:
+    with pytest.raises(SRError, match=message):
+        SRDataModule(**{"train": {"name": "sample"}, "crop": 16, **arguments})
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_yaml_of_the_group_makes_a_data_module(path: Path, folder: Path, tmp_path: Path, save_image) -> None:
+    for i in range(5):
+        save_image(tmp_path / "lr" / f"{i}x2.png", 20, 24)
+    text = path.read_text()
+    config = yaml.safe_load(text)
+    given = {"root": str(folder), "hr": str(folder), "lr": str(tmp_path / "lr")}
+    config["train"] = {key: given[key] if value == "???" else value for key, value in config["train"].items()}
+    assert text.startswith("# ")
+    data = SRDataModule(**{**config, "crop": 16, "num_workers": 0}, scale=2, max_steps=2)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["hr"].shape == (config["batch_size"], 3, 16, 16)
+    assert len(data.val_dataloader()) == 1
