@@ -104,7 +104,13 @@ def test_published_recipe_composes_and_stops_without_required_weights(train, cap
     images.mkdir()
     Image.effect_noise((64, 64), 60).convert("RGB").save(images / "a.png")
     with pytest.raises(SystemExit) as stop:
-        train("experiment=esrgan_x4", *TINY_MODEL["rrdbnet"], f"data.train.root={images}", f"init_from={pixel}", name="gan")
+        train(
+            "experiment=esrgan_x4",
+            *TINY_MODEL["rrdbnet"],
+            f"data.train.root={images}",
+            f"init_from={pixel}",
+            name="gan",
+        )
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert "perceptual loss is required" in error

@@ -1,0 +1,215 @@
+"""Read the weights of any SR generator, safely: nothing in a file is ever run."""
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sr_experiments.detection import detect
+from sr_experiments.errors import SRError
+
+StateDict = dict[str, Tensor]
+
+# Where other programs put the state dict, best first: averaged weights before raw ones.
+WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "generator", "netG")
+PREFIXES = ("module.", "netG.", "generator.", "model.")
+
+# RRDBNet under the names of the ESRGAN repository and of its first release; BLOCKS is the number of blocks.
+NEW_STYLE = (
+    (r"^RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)\.", r"body.\1.rdb\2.conv\3."),
+    (r"^trunk_conv\.", "conv_body."),
+    (r"^upconv(\d)\.", r"conv_up\1."),
+    (r"^HRconv\.", "conv_hr."),
+)
+OLD_STYLE = (
+    (r"^model\.0\.", "conv_first."),
+    (r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3."),
+    (r"^model\.1\.sub\.\d+\.", "conv_body."),
+    (r"^model\.3\.", "conv_up1."),
+    (r"^model\.6\.", "conv_up2."),
+    (r"^model\.8\.", "conv_hr."),
+    (r"^model\.10\.", "conv_last."),
+)
+
+
+@dataclass
+class Checkpoint:
+    """What was found in a file.
+
+    Attributes:
+        state_dict: the generator's weights, EMA where there are any, under BasicSR's names.
+        generator: its registry name and arguments, recorded or inferred; None if unknown.
+        source: what kind of file it is, in words.
+        step: training step, where recorded.
+    """
+
+    state_dict: StateDict
+    generator: dict[str, Any] | None
+    source: str
+    step: int | None = None
+
+
+@dataclass
+class LoadReport:
+    """What `load_weights` did, by tensor name."""
+
+    source: str
+    matched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """One line."""
+        parts = [f"{len(self.matched)} tensors matched"]
+        for what, names in (
+            ("of another shape, left fresh", self.mismatched),
+            ("not in the file, left fresh", self.missing),
+            ("of the file not used", self.unexpected),
+        ):
+            if names:
+                shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                parts.append(f"{len(names)} {what} ({shown})")
+        return f"{self.source}: " + "; ".join(parts)
+
+
+def read(path: str | Path) -> Checkpoint:
+    """Read a generator's weights.
+
+    Args:
+        path: this project's run folder (its best checkpoint, else its last) or checkpoint; a BasicSR, ESRGAN
+            or Real-ESRGAN `.pth` in any of their key styles; a safetensors file.
+
+    Raises:
+        SRError: no such file, not a checkpoint, or one that would run code when opened.
+    """
+    file = _file_of(Path(path).expanduser())
+    content = _load(file)
+    if isinstance(content.get("sr_experiments"), Mapping) and isinstance(content.get("state_dict"), Mapping):
+        return _own(content, file)
+    state, wrapper = _unwrap(content)
+    if not state:
+        found = ", ".join(list(map(str, content))[:5]) or "nothing"
+        raise SRError(f"{file} holds no network weights: found {found}")
+    state, style = _basicsr_names(_strip(state))
+    detected = detect(state)
+    kind = (
+        f"{file.name} ({wrapper + ', ' if wrapper else ''}{style}{detected['name'] if detected else 'unknown network'})"
+    )
+    return Checkpoint(state, detected, kind)
+
+
+def load_weights(generator: nn.Module, checkpoint: Checkpoint) -> LoadReport:
+    """Copy every tensor that has a namesake of the same shape into `generator`.
+
+    Raises:
+        SRError: the checkpoint is of another network, or of other sizes throughout.
+    """
+    own = generator.state_dict()
+    report = LoadReport(checkpoint.source)
+    report.missing = [name for name in own if name not in checkpoint.state_dict]
+    report.unexpected = [name for name in checkpoint.state_dict if name not in own]
+    for name in own.keys() & checkpoint.state_dict.keys():
+        same = own[name].shape == checkpoint.state_dict[name].shape
+        (report.matched if same else report.mismatched).append(name)
+    if 2 * len(report.matched) < len(own):
+        have, want = checkpoint.generator, detect(own)
+        difference = f": {describe_mismatch(have, want)}" if have and want else f": {report.summary()}"
+        raise SRError(f"{checkpoint.source} does not fit the network to be trained{difference}")
+    generator.load_state_dict({name: checkpoint.state_dict[name] for name in report.matched}, strict=False)
+    report.matched.sort()
+    report.mismatched.sort()
+    return report
+
+
+def describe_mismatch(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Say what differs between two generator configurations: `the checkpoint has blocks=23, the run blocks=16`."""
+    if saved.get("name") != wanted.get("name"):
+        return f"the checkpoint is of {saved.get('name')}, the run's network is {wanted.get('name')}"
+    keys = [k for k in {**saved, **wanted} if saved.get(k) != wanted.get(k)]
+    have = ", ".join(f"{k}={saved.get(k)}" for k in keys)
+    want = ", ".join(f"{k}={wanted.get(k)}" for k in keys)
+    return f"the checkpoint has {have}, the run {want}"
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def _file_of(path: Path) -> Path:
+    if path.is_dir():
+        for name in ("best.ckpt", "last.ckpt"):
+            if (path / "checkpoints" / name).is_file():
+                return path / "checkpoints" / name
+        raise SRError(f"{path} has no checkpoints/best.ckpt or last.ckpt: give a run folder or a checkpoint file")
+    if not path.is_file():
+        raise SRError(f"no checkpoint {path}: check the path")
+    return path
+
+
+def _load(file: Path) -> Mapping[str, Any]:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        blocked = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"Unsupported \w+[: ]+([\w.]+)", str(error))
+        if blocked:
+            raise SRError(f"{file} refused: it asks to run {blocked[1]}; only plain weights are read") from error
+        raise SRError(f"{file} is not a checkpoint, or is damaged") from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, OSError) as error:
+        raise SRError(f"{file} is not a checkpoint, or is damaged ({str(error).splitlines()[0][:100]})") from error
+    if not isinstance(content, Mapping):
+        raise SRError(f"{file} holds no network weights: found a {type(content).__name__}")
+    return content
+
+
+def _own(content: Mapping[str, Any], file: Path) -> Checkpoint:
+    record, state = content["sr_experiments"], content["state_dict"]
+    averaged = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
+    raw = {k.removeprefix("generator."): v for k, v in state.items() if k.startswith("generator.")}
+    words = f"{file.name} (step {record['step']}, {'EMA weights of ' if averaged else ''}{record['generator']['name']})"
+    return Checkpoint(averaged or raw, dict(record["generator"]), words, record["step"])
+
+
+def _unwrap(content: Mapping[str, Any]) -> tuple[StateDict, str]:
+    """The innermost mapping of names to tensors, and the key it was under."""
+    wrapper = ""
+    while True:
+        inner = next((k for k in WRAPPERS if isinstance(content.get(k), Mapping) and content[k]), None)
+        if inner is None:
+            return {str(k): v for k, v in content.items() if isinstance(v, Tensor)}, wrapper
+        content, wrapper = content[inner], inner
+
+
+def _strip(state: StateDict) -> StateDict:
+    """Take off prefixes that all names share, but not the `model.` of ESRGAN's first release."""
+    old_style = any(re.match(r"model\.1\.sub\.", name) for name in state)
+    while True:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
+        if prefix is None or (old_style and prefix == "model."):
+            return state
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
+def _basicsr_names(state: StateDict) -> tuple[StateDict, str]:
+    """The same weights under BasicSR's names, and what style they were in."""
+    rules: tuple[tuple[str, str], ...]
+    if any(name.startswith("RRDB_trunk.") for name in state):
+        rules, style = NEW_STYLE, "ESRGAN names, "
+    elif any(name.startswith("model.1.sub.") for name in state):
+        rules, style = OLD_STYLE, "first ESRGAN names, "
+    else:
+        return state, ""
+    renamed = {}
+    for name, tensor in state.items():
+        new = next((re.sub(pattern, to, name) for pattern, to in rules if re.match(pattern, name)), name)
+        renamed[new] = tensor
+    return renamed, style

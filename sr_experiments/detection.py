@@ -1,0 +1,67 @@
+"""Recognise a generator by its state dict, and read its sizes from the shapes."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+Shapes = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """How to know one network: names it must have and must not have, and its arguments from the shapes."""
+
+    name: str
+    has: tuple[str, ...]
+    lacks: tuple[str, ...]
+    arguments: Callable[[Shapes], dict[str, Any]]
+
+
+def _count(state: Shapes, prefix: str) -> int:
+    """Number of consecutive children of a Sequential."""
+    return 1 + max(int(name[len(prefix) :].split(".")[0]) for name in state if name.startswith(prefix))
+
+
+def _msrresnet(state: Shapes) -> dict[str, Any]:
+    features, channels = state["conv_first.weight"].shape[:2]
+    step = math.isqrt(state["upconv1.weight"].shape[0] // features)
+    scale = 4 if "upconv2.weight" in state else step
+    return {"scale": scale, "channels": channels, "features": features, "blocks": _count(state, "body.")}
+
+
+def _srresnet(state: Shapes) -> dict[str, Any]:
+    features, channels = state["conv_in.0.weight"].shape[:2]
+    step = math.isqrt(state["upsampling.0.0.weight"].shape[0] // features)
+    scale = 4 if "upsampling.1.0.weight" in state else step
+    return {"scale": scale, "channels": channels, "features": features, "blocks": _count(state, "blocks.")}
+
+
+def _rrdbnet(state: Shapes) -> dict[str, Any]:
+    features, inside = state["conv_first.weight"].shape[:2]
+    channels = state["conv_last.weight"].shape[0]
+    return {
+        "scale": 4 // math.isqrt(inside // channels),
+        "channels": channels,
+        "features": features,
+        "blocks": _count(state, "body."),
+        "growth": state["body.0.rdb1.conv1.weight"].shape[0],
+    }
+
+
+DETECTORS = (
+    Detector("rrdbnet", ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"), (), _rrdbnet),
+    Detector("msrresnet", ("conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_last.weight"),
+             ("conv_body.weight",), _msrresnet),
+    Detector("srresnet", ("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight"), (), _srresnet),
+)  # fmt: skip
+
+
+def detect(state: Shapes) -> dict[str, Any] | None:
+    """Registry name and arguments of the generator that a state dict belongs to; None if it is unknown."""
+    for detector in DETECTORS:
+        if all(name in state for name in detector.has) and not any(name in state for name in detector.lacks):
+            return {"name": detector.name, **detector.arguments(state)}
+    return None

@@ -1,0 +1,32 @@
+"""PatchGAN (Isola et al. 2017, arXiv 1611.07004): a logit for each overlapping 70x70 patch."""
+
+from torch import Tensor, nn
+
+from sr_experiments.discriminators.normalisation import normalisation
+
+
+class PatchDiscriminator(nn.Module):
+    """pix2pix's n-layer discriminator.
+
+    Args:
+        channels: of the image.
+        features: channels after the first convolution; at most eight times as many later.
+        layers: convolutions of stride 2; 3 give patches of 70x70.
+        norm: "batch", "instance" or "none" (for wgan_gp).
+    """
+
+    def __init__(self, channels: int = 3, features: int = 64, layers: int = 3, norm: str = "batch") -> None:
+        super().__init__()
+        stack: list[nn.Module] = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
+        width = features
+        for level in range(1, layers + 1):
+            wider = min(features * 2**level, features * 8)
+            stride = 2 if level < layers else 1
+            convolution = nn.Conv2d(width, wider, 4, stride, 1, bias=norm == "none")
+            stack += [convolution, *normalisation(norm, wider), nn.LeakyReLU(0.2)]
+            width = wider
+        self.layers = nn.Sequential(*stack, nn.Conv2d(width, 1, 4, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1], H and W at least 32, to logits (N, 1, h, w)."""
+        return self.layers(image)

@@ -1,0 +1,40 @@
+"""SRGAN's discriminator (Ledig et al. 2017, figure 4), for any crop size."""
+
+from torch import Tensor, nn
+
+from sr_experiments.discriminators.normalisation import normalisation
+
+
+class VGGDiscriminator(nn.Module):
+    """Pairs of convolutions that halve the size five times, pooled to 4x4, then two linear layers to one logit.
+
+    As BasicSR's VGGStyleDiscriminator, but with adaptive pooling before the linear layers, so that it is not
+    tied to crops of 128.
+
+    Args:
+        channels: of the image.
+        features: channels after the first convolution; at most eight times as many later.
+        norm: "batch", "instance" or "none" (for wgan_gp, whose penalty is per sample).
+    """
+
+    def __init__(self, channels: int = 3, features: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), nn.LeakyReLU(0.2)]
+        width = features
+        for level in range(5):
+            if level > 0:
+                wider = min(width * 2, features * 8)
+                layers += self._block(width, wider, 3, 1, norm)
+                width = wider
+            layers += self._block(width, width, 4, 2, norm)
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4))
+        self.classifier = nn.Sequential(nn.Linear(width * 16, 100), nn.LeakyReLU(0.2), nn.Linear(100, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1], H and W at least 32, to logits (N, 1)."""
+        return self.classifier(self.features(image).flatten(1))
+
+    @staticmethod
+    def _block(inside: int, outside: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
+        convolution = nn.Conv2d(inside, outside, kernel, stride, padding=1, bias=norm == "none")
+        return [convolution, *normalisation(norm, outside), nn.LeakyReLU(0.2)]

@@ -1,0 +1,17 @@
+"""Networks from LR to SR. To add one: one file with its nn.Module, and its name here."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from sr_experiments.generators.msrresnet import MSRResNet
+from sr_experiments.generators.rrdbnet import RRDBNet
+from sr_experiments.generators.spandrel_arch import SpandrelGenerator
+from sr_experiments.generators.srresnet import SRResNet
+
+GENERATORS: dict[str, Callable[..., nn.Module]] = {
+    "srresnet": SRResNet,
+    "msrresnet": MSRResNet,
+    "rrdbnet": RRDBNet,
+    "spandrel": SpandrelGenerator,
+}

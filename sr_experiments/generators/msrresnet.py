@@ -1,0 +1,63 @@
+"""MSRResNet: SRResNet without batch norm, as BasicSR trains it (basicsr/archs/srresnet_arch.py)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sr_experiments.errors import SRError
+from sr_experiments.generators.initialisation import kaiming_scaled
+
+
+class MSRResNet(nn.Module):
+    """Residual blocks at LR size, sub-pixel upsampling, plus the bilinearly enlarged input.
+
+    Layers, initialisation and state dict names are BasicSR's.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: of the input and the output image.
+        features: channels inside.
+        blocks: residual blocks.
+
+    Raises:
+        SRError: another scale.
+    """
+
+    def __init__(self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16) -> None:
+        super().__init__()
+        if scale not in (2, 3, 4):
+            raise SRError(f"msrresnet can't do scale={scale}: choose 2, 3 or 4")
+        self.scale = scale
+        self.conv_first = nn.Conv2d(channels, features, 3, padding=1)
+        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        step = 2 if scale == 4 else scale
+        self.upconv1 = nn.Conv2d(features, features * step**2, 3, padding=1)
+        if scale == 4:
+            self.upconv2 = nn.Conv2d(features, features * 4, 3, padding=1)
+        self.pixel_shuffle = nn.PixelShuffle(step)
+        self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
+        self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
+        self.lrelu = nn.LeakyReLU(0.1, inplace=True)
+        kaiming_scaled(self, 0.1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
+        x = self.body(self.lrelu(self.conv_first(lr)))  # (N, features, H, W)
+        x = self.lrelu(self.pixel_shuffle(self.upconv1(x)))
+        if self.scale == 4:
+            x = self.lrelu(self.pixel_shuffle(self.upconv2(x)))
+        x = self.conv_last(self.lrelu(self.conv_hr(x)))  # (N, C, scale * H, scale * W)
+        return x + F.interpolate(lr, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
+
+class ResidualBlock(nn.Module):
+    """conv-ReLU-conv and the identity."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
+        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, features, H, W) to the same."""
+        return x + self.conv2(self.relu(self.conv1(x)))

@@ -1,0 +1,124 @@
+"""Adversarial losses on logits of any shape, for both sides of the game."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class AdversarialLoss(nn.Module):
+    """What the GAN training asks of a loss.
+
+    Attributes:
+        uses_real: whether `generator` needs D's logits of real images.
+
+    Args:
+        label_smoothing: s makes the discriminator's target for real images 1 - s (one-sided, Salimans et al. 2016),
+            where the loss has targets.
+    """
+
+    uses_real = False
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.real_target = 1.0 - label_smoothing
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The generator's loss from logits of its images, and of real ones where `uses_real`."""
+        raise NotImplementedError
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss from its logits."""
+        raise NotImplementedError
+
+    def gradient_penalty(self, discriminator: nn.Module, hr: Tensor, sr: Tensor) -> Tensor | None:
+        """A further term of the discriminator's loss, from the images (N, C, H, W); None if there is none."""
+        return None
+
+
+class VanillaLoss(AdversarialLoss):
+    """Cross-entropy, non-saturating for the generator (Goodfellow et al. 2014, arXiv 1406.2661)."""
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-log D(fake)."""
+        return _bce(fake, 1.0)
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-log D(real) - log(1 - D(fake))."""
+        return _bce(real, self.real_target) + _bce(fake, 0.0)
+
+
+class RelativisticLoss(AdversarialLoss):
+    """Relativistic average GAN: more real than the average fake (1807.00734), as ESRGAN weighs it (both halves / 2)."""
+
+    uses_real = True
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Cross-entropy of fakes being the more real ones."""
+        assert real is not None
+        return 0.5 * (_bce(real - fake.mean(), 0.0) + _bce(fake - real.mean(), 1.0))
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Cross-entropy of reals being the more real ones."""
+        return 0.5 * (_bce(real - fake.mean(), self.real_target) + _bce(fake - real.mean(), 0.0))
+
+
+class LeastSquaresLoss(AdversarialLoss):
+    """Squared distance to the targets 1 and 0 (Mao et al. 2017, arXiv 1611.04076)."""
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """(D(fake) - 1)^2."""
+        return (fake - 1).square().mean()
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """(D(real) - 1)^2 + D(fake)^2."""
+        return (real - self.real_target).square().mean() + fake.square().mean()
+
+
+class HingeLoss(AdversarialLoss):
+    """Margins of 1 for the discriminator (Lim & Ye 2017, arXiv 1705.02894)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-D(fake)."""
+        return -fake.mean()
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """max(0, 1 - D(real)) + max(0, 1 + D(fake))."""
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+class WassersteinLoss(AdversarialLoss):
+    """Wasserstein distance with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028).
+
+    Use a discriminator without batch norm: the penalty is per sample.
+
+    Args:
+        penalty_weight: lambda of the penalty.
+    """
+
+    def __init__(self, penalty_weight: float = 10.0) -> None:
+        super().__init__()
+        self.penalty_weight = penalty_weight
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-D(fake)."""
+        return -fake.mean()
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """D(fake) - D(real)."""
+        return fake.mean() - real.mean()
+
+    def gradient_penalty(self, discriminator: nn.Module, hr: Tensor, sr: Tensor) -> Tensor:
+        """Lambda times (|grad D| - 1)^2 at random points between the images, (N, C, H, W), of each pair."""
+        t = torch.rand(len(hr), 1, 1, 1, device=hr.device, dtype=hr.dtype)
+        between = torch.lerp(sr.detach(), hr, t).requires_grad_(True)
+        with torch.autocast(hr.device.type, enabled=False):
+            logits = discriminator(between)
+            (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
+        return self.penalty_weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def _bce(logits: Tensor, target: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

@@ -1,0 +1,124 @@
+"""Losses on the features of pretrained networks, whose weights never enter a checkpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sr_experiments.backbones import pretrained_features
+from sr_experiments.errors import SRError
+from sr_experiments.metrics.lpips import lpips_network
+
+CRITERIA = {"l1": F.l1_loss, "mse": F.mse_loss}
+VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)  # in each of the five stages
+
+
+def vgg19_layers() -> dict[str, int]:
+    """Index in torchvision's `vgg19().features` of every convolution and ReLU: conv5_4 is 34, relu5_4 is 35."""
+    index, layers = 0, {}
+    for stage, count in enumerate(VGG19_CONVOLUTIONS, 1):
+        for i in range(1, count + 1):
+            layers[f"conv{stage}_{i}"], layers[f"relu{stage}_{i}"] = index, index + 1
+            index += 2
+        index += 1  # pooling
+    return layers
+
+
+class _Frozen(nn.Module):
+    """Moves with its parent, but has no state to save, and stays in eval mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._register_state_dict_hook(_drop_state)
+        self._register_load_state_dict_pre_hook(self._supply_state)
+
+    def train(self, mode: bool = True) -> "_Frozen":
+        return super().train(False)
+
+    def _supply_state(self, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+        for name, tensor in [*self.named_parameters(), *self.named_buffers()]:
+            state_dict[prefix + name] = tensor.detach()
+
+
+def _drop_state(module: nn.Module, state_dict: dict[str, Any], prefix: str, _: Any) -> None:
+    for name in [n for n in state_dict if n.startswith(prefix)]:
+        del state_dict[name]
+
+
+class VGGLoss(_Frozen):
+    """Weighted distance between VGG19 features of SR and HR (Ledig et al. 2017; before ReLU as in ESRGAN).
+
+    Computed in the precision of the surroundings (bf16 under autocast), compared in float32.
+
+    Args:
+        layers: weights by layer: conv5_4 is the convolution's output, before ReLU; relu5_4 after it.
+        criterion: "l1" or "mse".
+
+    Raises:
+        SRError: unknown layer or criterion.
+        WeightsUnavailable: no VGG19 weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, layers: Mapping[str, float] | None = None, criterion: str = "l1") -> None:
+        super().__init__()
+        layers = layers or {"conv5_4": 1.0}
+        known = vgg19_layers()
+        for name in layers:
+            if name not in known:
+                raise SRError(f"VGG19 has no layer {name!r}: choose of {', '.join(n for n in known if n[0] == 'c')}")
+        if criterion not in CRITERIA:
+            raise SRError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
+        self.criterion = CRITERIA[criterion]
+        self.weights = {known[name]: weight for name, weight in layers.items()}
+        self.features = pretrained_features("vgg19")[: max(self.weights) + 1]
+        for layer in self.features:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # in place it would overwrite the features captured before it
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, 3 or 1, H, W) in [0, 1] twice to a scalar; gradients reach `sr` only."""
+        with torch.no_grad():
+            targets = self._features(hr)
+        ours = self._features(sr)
+        terms = [w * self.criterion(ours[i].float(), targets[i].float()) for i, w in self.weights.items()]
+        return torch.stack(terms).sum()
+
+    def _features(self, image: Tensor) -> dict[int, Tensor]:
+        x = (_as_rgb(image) - self.mean) / self.std
+        captured = {}
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i in self.weights:
+                captured[i] = x
+        return captured
+
+
+class LPIPSLoss(_Frozen):
+    """LPIPS v0.1 as a loss (Zhang et al. 2018, arXiv 1801.03924).
+
+    Args:
+        net: trunk: "vgg", which its authors advise for optimisation, "alex" or "squeeze".
+
+    Raises:
+        SRError: unknown trunk.
+        WeightsUnavailable: no trained weights of the trunk.
+    """
+
+    def __init__(self, net: str = "vgg") -> None:
+        super().__init__()
+        self.network = lpips_network(net)
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, 3 or 1, H, W) in [0, 1] twice to a scalar."""
+        return self.network(2 * _as_rgb(sr) - 1, 2 * _as_rgb(hr.detach()) - 1).mean()
+
+
+def _as_rgb(image: Tensor) -> Tensor:
+    return image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image

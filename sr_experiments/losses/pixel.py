@@ -1,0 +1,36 @@
+"""Losses on pixels: means over all values of a batch."""
+
+import torch
+from torch import Tensor, nn
+
+
+class MSELoss(nn.Module):
+    """Mean squared error: the most likely picture under Gaussian noise, and the highest PSNR."""
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, C, H, W) twice to a scalar."""
+        return (sr - hr).square().mean()
+
+
+class L1Loss(nn.Module):
+    """Mean absolute error; sharper and steadier than MSE in practice (Zhao et al. 2017, arXiv 1511.08861)."""
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, C, H, W) twice to a scalar."""
+        return (sr - hr).abs().mean()
+
+
+class CharbonnierLoss(nn.Module):
+    """Mean of sqrt(d^2 + eps^2), L1 made smooth at 0 (Lai et al. 2017, arXiv 1704.03915).
+
+    Args:
+        eps: width of the smooth part; 1e-6 is BasicSR's (which writes it as eps = 1e-12 under the root).
+    """
+
+    def __init__(self, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, C, H, W) twice to a scalar."""
+        return torch.sqrt((sr - hr).square() + self.eps**2).mean()

@@ -1,0 +1,65 @@
+"""LPIPS v0.1 (Zhang et al. 2018, arXiv 1801.03924), only ever with trained weights."""
+
+import lpips
+import torch
+from torch import Tensor, nn
+
+from sr_experiments.backbones import pretrained_features
+from sr_experiments.errors import SRError
+from sr_experiments.metrics.image_metric import ImageMetric
+
+TRUNKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+
+
+class LPIPS(ImageMetric):
+    """Learned perceptual distance; smaller is better.
+
+    Args:
+        net: trunk: "alex", the usual one for reporting, "vgg" or "squeeze".
+        crop_border: pixels cut from each side, as for the other metrics.
+
+    Raises:
+        SRError: unknown trunk.
+        WeightsUnavailable: no trained weights of the trunk: then there is no such number.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, net: str = "alex", crop_border: int = 0) -> None:
+        super().__init__(crop_border)
+        self.network = lpips_network(net)
+        self.convention = f"LPIPS v0.1, {net} trunk, RGB, crop {crop_border}, 8-bit, mean over images"
+
+    @torch.no_grad()
+    def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, 3 or 1, H, W) in [0, 1] twice to (N,)."""
+        sr, hr = (self.prepare(x).float().expand(-1, 3, -1, -1) * 2 - 1 for x in (sr, hr))
+        with torch.autocast(sr.device.type, enabled=False):
+            return self.network(sr, hr).flatten()
+
+
+def lpips_network(net: str) -> nn.Module:
+    """The lpips package's network: its own linear heads on a trunk from `sr_experiments.backbones`.
+
+    Args:
+        net: "alex", "vgg" or "squeeze".
+
+    Returns:
+        Frozen module of two images (N, 3, H, W) in [-1, 1], giving (N, 1, 1, 1).
+
+    Raises:
+        SRError: unknown trunk.
+        WeightsUnavailable: no trained weights of the trunk.
+    """
+    if net not in TRUNKS:
+        raise SRError(f"LPIPS has no trunk {net!r}: choose one of {', '.join(TRUNKS)}")
+    features = pretrained_features(TRUNKS[net])
+    # pnet_rand: without weights of the trunk, so that nothing is downloaded behind our back.
+    network = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
+    # lpips cuts the features into slices whose layers keep their index as name: slice2.3.weight is features.3.weight.
+    trunk = {}
+    for name in network.net.state_dict():
+        _, index, kind = name.split(".", 2)
+        trunk[name] = features.state_dict()[f"{index}.{kind}"]
+    network.net.load_state_dict(trunk)
+    return network.eval().requires_grad_(False)
