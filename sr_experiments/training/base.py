@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +82,7 @@ class SRModule(pl.LightningModule):
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.step = 0
+        self.idle_since = 0.0  # time.perf_counter() when the last batch was done with
         self.val_names = val_names
         # Plain dictionaries, not submodules: a metric's own networks (LPIPS) stay out of checkpoints.
         self._metrics = {name: {key: copy.deepcopy(m) for key, m in metrics.items()} for name in val_names}
@@ -161,9 +163,14 @@ class SRModule(pl.LightningModule):
         self._scalars.append((self.step, scalars))
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End the run after `max_steps` batches."""
+        """End the run after `max_steps` batches; all callbacks are done with this one."""
         if self.step >= self.max_steps:
             self.trainer.should_stop = True
+        self.idle_since = time.perf_counter()
+
+    def on_train_epoch_start(self) -> None:
+        """From now on, waiting is waiting for data."""
+        self.idle_since = time.perf_counter()
 
     def _as_images(self, pixels: Tensor) -> Tensor:
         return (pixels.float() / 255).contiguous(memory_format=self.memory_format)

@@ -56,16 +56,24 @@ def print_outcome(
 
 def _metrics_table(assembly: Assembly, checkpoints: Checkpoints) -> Table:
     module = assembly.module
-    table = Table(title="validation", title_justify="left")
-    for column in ("set", "metric", "sr", "bicubic", f"best (step {checkpoints.best_step})", "convention"):
-        table.add_column(column, justify="left" if column in ("set", "metric", "convention") else "right")
     conventions = module.conventions()
+    caption = "\n".join(f"{metric}: {convention}" for metric, convention in conventions.items())
+    table = Table(caption=caption, caption_justify="left")
+    for column in ("set", "metric", "bicubic", "sr", "gain", f"best (step {checkpoints.best_step})"):
+        table.add_column(column, justify="left" if column in ("set", "metric") else "right", no_wrap=True)
     for name in module.val_names:
-        for metric, convention in conventions.items():
+        for metric in conventions:
             key = f"val/{name}/{metric}"
-            values = (module.val_values.get(key), module.val_values.get(f"{key}_bicubic"))
-            best = checkpoints.best_values.get(key)
+            ours, bicubic = module.val_values.get(key), module.val_values.get(f"{key}_bicubic")
+            gain = None if ours is None or bicubic is None else ours - bicubic
             digits = 2 if metric.startswith("psnr") else 4
-            cells = ["-" if v is None else f"{v:.{digits}f}" for v in (*values, best)]
-            table.add_row(name, metric, *cells, convention)
+            best = checkpoints.best_values.get(key)
+            plain = ["-" if v is None else f"{v:.{digits}f}" for v in (bicubic, ours)]
+            table.add_row(
+                name,
+                metric,
+                *plain,
+                "-" if gain is None else f"{gain:+.{digits}f}",
+                "-" if best is None else f"{best:.{digits}f}",
+            )
     return table

@@ -275,6 +275,9 @@ def _set_up_logging(console: Console) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Lightning's advice on the number of workers: the progress line shows the share of time spent waiting.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # The EMA weights are in eval mode, as they should be.
+    warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
 def _log_to_file(folder: Path) -> None:

@@ -46,7 +46,7 @@ class Record(Callback):
         self.latest: dict[str, float] = {}
         self.skipped: dict[str, int] = {}
         self.elapsed_before = 0.0
-        self._begin = self._interval_begin = self._waiting_since = self._paused = time.perf_counter()
+        self._begin = self._interval_begin = self._paused = time.perf_counter()
         self._waited = 0.0
         self._steps = 0
 
@@ -66,11 +66,11 @@ class Record(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clocks."""
-        self._begin = self._interval_begin = self._waiting_since = time.perf_counter()
+        self._begin = self._interval_begin = self._paused = time.perf_counter()
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Data has arrived."""
-        self._waited += time.perf_counter() - self._waiting_since
+        self._waited += time.perf_counter() - pl_module.idle_since
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
@@ -90,19 +90,20 @@ class Record(Callback):
                 values["data/images_skipped"] = float(len(self.skipped))
             self._send(trainer, values, pl_module.step)
             self._interval_begin, self._waited, self._steps = time.perf_counter(), 0.0, 0
-        self._waiting_since = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop the interval's clock."""
+        """Stop the interval's clock: validating and saving are no training time."""
+        self._paused = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the interval's clock again."""
+        self._interval_begin += time.perf_counter() - self._paused
         self._paused = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """Log the metrics; time spent here is no training time."""
+        """Log the metrics."""
         self._send(trainer, pl_module.val_values, pl_module.step)
         self.write_summary(pl_module, "running")
-        now = time.perf_counter()
-        self._interval_begin += now - self._paused
-        self._waiting_since = now
 
     def _send(self, trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
         self.latest |= values
