@@ -39,7 +39,13 @@ def writing_failed(path: Path, error: BaseException) -> SRError | None:
     while chain is not None:
         if isinstance(chain, OSError) and chain.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return SRError(f"no space left for {path}: free some, then continue with resume= (nothing else is lost)")
-        if isinstance(chain, OSError) and chain.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+        if isinstance(chain, OSError) and chain.errno in (
+            errno.EROFS,
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOTDIR,
+            errno.ENOENT,
+        ):
             return SRError(f"cannot write {path} ({os.strerror(chain.errno)}): choose another place with output_dir=")
         chain = chain.__cause__ or chain.__context__
     # torch's zip writer reports a short write without an errno.
