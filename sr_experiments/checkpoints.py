@@ -165,10 +165,14 @@ def _load(file: Path) -> Mapping[str, Any]:
             raise SRError(f"{file} refused: it asks to run {blocked[1]}; only plain weights are read") from error
         raise SRError(f"{file} is not a checkpoint, or is damaged") from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, OSError) as error:
-        raise SRError(f"{file} is not a checkpoint, or is damaged ({str(error).splitlines()[0][:100]})") from error
+        raise SRError(f"{file} is not a checkpoint, or is damaged ({_first_line(error)})") from error
     if not isinstance(content, Mapping):
         raise SRError(f"{file} holds no network weights: found a {type(content).__name__}")
     return content
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]
 
 
 def _own(content: Mapping[str, Any], file: Path) -> Checkpoint:
@@ -191,10 +195,9 @@ def _unwrap(content: Mapping[str, Any]) -> tuple[StateDict, str]:
 
 def _strip(state: StateDict) -> StateDict:
     """Take off prefixes that all names share, but not the `model.` of ESRGAN's first release."""
-    old_style = any(re.match(r"model\.1\.sub\.", name) for name in state)
     while True:
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
-        if prefix is None or (old_style and prefix == "model."):
+        if prefix is None or any(name.startswith("model.1.sub.") for name in state):
             return state
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 

@@ -130,7 +130,7 @@ def test_published_recipe_composes_and_stops_without_required_weights(train, cap
         (["init_from=/nowhere.pth"], "/nowhere.pth"),
         (["resume=/nowhere"], "/nowhere"),
         (["output_dir=/proc/nowhere"], "output_dir"),
-        (["experiment=msrgan_x4"], "init_from"),
+        (["experiment=msrgan_x4", "data.train.root=."], "init_from"),
         (["data.crop=4096"], "crop"),
         (["optim.schedule.cycles=0"], "cycles"),
         (["optim.name=sgd"], "adamw"),
@@ -169,7 +169,7 @@ def test_out_of_memory_says_which_knob(train, capsys, monkeypatch):
     from sr_experiments.training.pixel import PixelModule
 
     def hungry(module, lr, hr):
-        return {"x": torch.empty(1 << 62)}
+        return {"x": torch.empty(1 << 44)}
 
     monkeypatch.setattr(PixelModule, "train_batch", hungry)
     with pytest.raises(SystemExit):

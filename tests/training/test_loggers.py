@@ -31,6 +31,18 @@ def records(folder: Path):
             yield record
 
 
+def nested(items):
+    """History items with their dotted keys put back into dictionaries."""
+    tree: dict = {}
+    for item in items:
+        *path, last = list(item.nested_key) or [item.key]
+        branch = tree
+        for key in path:
+            branch = branch.setdefault(key, {})
+        branch[last] = json.loads(item.value_json)
+    return tree
+
+
 def test_wandb_offline_file_holds_config_metrics_images_and_artifact(train):
     folder = train(*TINY_GAN, "logger=wandb", "logger.tags=[mine]")
     config, history, metrics, artifacts, tags = {}, [], {}, [], []
@@ -42,7 +54,7 @@ def test_wandb_offline_file_holds_config_metrics_images_and_artifact(train):
         elif kind == "config":
             config |= {item.key: json.loads(item.value_json) for item in record.config.update}
         elif kind == "history":
-            history.append({(i.key or ".".join(i.nested_key)): json.loads(i.value_json) for i in record.history.item})
+            history.append(nested(record.history.item))
         elif kind == "metric":
             metrics[record.metric.name] = record.metric.summary
         elif kind == "artifact":

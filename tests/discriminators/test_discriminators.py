@@ -1,0 +1,65 @@
+"""Discriminators take any crop and can be trained."""
+
+import pytest
+import torch
+from torch import nn
+
+from sr_experiments.discriminators import DISCRIMINATORS
+from sr_experiments.errors import SRError
+from sr_experiments.registry import build
+from tests.conftest import ROOT
+
+
+def tiny(name, **more):
+    return build("discriminator", DISCRIMINATORS, {"name": name, "features": 4, **more})
+
+
+def test_every_file_has_a_network():
+    names = {path.stem for path in (ROOT / "conf/loss/discriminator").glob("*.yaml")}
+    assert names == set(DISCRIMINATORS)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+@pytest.mark.parametrize("size", [(32, 32), (36, 52), (97, 64), (128, 128)])
+def test_any_crop_gives_finite_logits_and_gradients(name, size):
+    image = torch.rand(2, 3, *size, requires_grad=True)
+    discriminator = tiny(name)
+    logits = discriminator(image)
+    assert logits.shape[:2] == (2, 1)
+    logits.square().mean().backward()
+    assert image.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in discriminator.parameters())
+
+
+def test_unet_gives_a_logit_a_pixel_and_has_basicsrs_names():
+    discriminator = tiny("unet")
+    assert discriminator(torch.rand(1, 3, 33, 47)).shape == (1, 1, 33, 47)
+    assert {n.split(".")[0] for n in discriminator.state_dict()} == {f"conv{i}" for i in range(10)}
+
+
+def test_spectral_norm_bounds_the_unets_inner_layers():
+    discriminator = tiny("unet").train()
+    for _ in range(30):
+        discriminator(torch.rand(1, 3, 32, 32))
+    for i in range(1, 9):
+        weight = discriminator.get_submodule(f"conv{i}").weight
+        assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+def test_patch_logit_sees_seventy_pixels():
+    discriminator = tiny("patch", norm="none")
+    image = torch.rand(1, 3, 256, 256, requires_grad=True)
+    logits = discriminator(image)
+    logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
+    rows = image.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert rows.max() - rows.min() + 1 == 70
+
+
+@pytest.mark.parametrize("name", ["vgg", "patch"])
+def test_norm_is_a_knob(name):
+    kinds = {type(m) for m in tiny(name, norm="instance").modules()}
+    assert nn.InstanceNorm2d in kinds
+    assert nn.BatchNorm2d not in kinds
+    assert nn.BatchNorm2d not in {type(m) for m in tiny(name, norm="none").modules()}
+    with pytest.raises(SRError, match="instance"):
+        tiny(name, norm="layer")

@@ -1,0 +1,145 @@
+"""Networks against the papers' counts, independent references and each other."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import nn
+
+from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS, MSRResNet, RRDBNet, SRResNet
+from sr_experiments.registry import build
+from tests.conftest import ROOT
+
+TINY = {
+    "srresnet": {"features": 8, "blocks": 1},
+    "msrresnet": {"features": 8, "blocks": 1},
+    "rrdbnet": {"features": 8, "blocks": 1, "growth": 4},
+    "spandrel": {"arch": "SPAN", "options": {"feature_channels": 8}},
+}
+
+
+def tiny(name, **more):
+    return build("generator", GENERATORS, {"name": name, **TINY[name], **more})
+
+
+def test_every_model_file_builds_a_generator():
+    for path in (ROOT / "conf" / "model").glob("*.yaml"):
+        config = yaml.safe_load(path.read_text())
+        name = config.get("model", config)["name"]
+        assert isinstance(tiny(name, scale=4, channels=3), nn.Module), path.name
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(9, 14), (16, 16)])
+def test_output_is_scale_times_the_input_and_gradients_reach_everything(name, scale, size):
+    if name == "rrdbnet" and scale == 3:
+        with pytest.raises(SRError, match="scale=3"):
+            tiny(name, scale=3)
+        return
+    generator = tiny(name, scale=scale)
+    sr = generator(torch.rand(2, 3, *size))
+    assert generator.scale == scale
+    assert sr.shape == (2, 3, scale * size[0], scale * size[1])
+    sr.square().mean().backward()
+    unused = [n for n, p in generator.named_parameters() if p.grad is None]
+    assert name == "spandrel" or not unused
+
+
+@pytest.mark.parametrize("name", ["srresnet", "msrresnet", "rrdbnet"])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_channels_are_a_knob(name, channels):
+    assert tiny(name, channels=channels)(torch.rand(1, channels, 8, 8)).shape == (1, channels, 32, 32)
+
+
+def test_parameter_counts_are_the_published_ones():
+    def count(network):
+        return sum(p.numel() for p in network.parameters())
+
+    assert count(MSRResNet()) == 1_517_571
+    assert count(RRDBNet()) == 16_697_987
+    # Ledig et al.: 9x9 in, 16 blocks, one more convolution, two upsamplings, 9x9 out; BN and PReLU.
+    conv, bn, prelu = 64 * 64 * 9 + 64, 2 * 64, 1
+    blocks = 16 * (2 * (conv + bn) + prelu)
+    up = 2 * (64 * 256 * 9 + 256 + prelu)
+    assert count(SRResNet()) == (3 * 64 * 81 + 64 + prelu) + blocks + (conv + bn) + up + (64 * 3 * 81 + 3)
+
+
+def test_rrdbnet_equals_spandrels_esrgan_with_the_same_weights():
+    from spandrel import ModelLoader
+
+    ours = RRDBNet(features=8, blocks=1).eval()
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    theirs = ModelLoader().load_from_state_dict(ours.state_dict()).model.eval()
+    lr = torch.rand(1, 3, 12, 10)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(lr), theirs(lr), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_msrresnet_equals_a_functional_reference(scale):
+    """BasicSR's forward, written from its source with functions only."""
+    network = tiny("msrresnet", scale=scale).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    w = network.state_dict()
+    lr = torch.rand(1, 3, 7, 6)
+
+    def conv(x, name):
+        return F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], padding=1)
+
+    x = F.leaky_relu(conv(lr, "conv_first"), 0.1)
+    x = x + conv(F.relu(conv(x, "body.0.conv1")), "body.0.conv2")
+    for name, step in (("upconv1", 2 if scale != 3 else 3), ("upconv2", 2))[: 2 if scale == 4 else 1]:
+        x = F.leaky_relu(F.pixel_shuffle(conv(x, name), step), 0.1)
+    x = conv(F.leaky_relu(conv(x, "conv_hr"), 0.1), "conv_last")
+    x = x + F.interpolate(lr, scale_factor=scale, mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        torch.testing.assert_close(network(lr), x)
+
+
+def test_initialisation_is_basicsrs():
+    torch.manual_seed(0)
+    network = MSRResNet(blocks=1)
+    for name, fan_in in (("conv_first", 27), ("upconv1", 576), ("conv_last", 576)):
+        layer = network.get_submodule(name)
+        assert layer.weight.std().item() == pytest.approx(0.1 * (2 / fan_in) ** 0.5, rel=0.05)
+        assert not layer.bias.any()
+    dense = RRDBNet(blocks=1).body[0].rdb2.conv3
+    assert dense.weight.std().item() == pytest.approx(0.1 * (2 / (128 * 9)) ** 0.5, rel=0.05)
+
+
+def test_state_dict_names_are_basicsrs():
+    names = {n.rsplit(".", 1)[0] for n in tiny("msrresnet").state_dict()}
+    assert names == {"conv_first", "body.0.conv1", "body.0.conv2", "upconv1", "upconv2", "conv_hr", "conv_last"}
+    names = {n.rsplit(".", 1)[0] for n in tiny("rrdbnet").state_dict()}
+    blocks = {f"body.0.rdb{i}.conv{j}" for i in (1, 2, 3) for j in (1, 2, 3, 4, 5)}
+    assert names == blocks | {"conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"}
+
+
+@pytest.mark.parametrize(
+    ("arch", "options"),
+    [
+        ("swinir", {"depths": [2], "num_heads": [2], "embed_dim": 16, "window_size": 4}),
+        ("Compact", {"num_feat": 8, "num_conv": 2}),
+        ("PLKSR", {"dim": 8, "n_blocks": 2}),
+        ("ESRGAN", {"num_filters": 8, "num_blocks": 1}),
+    ],
+)
+def test_spandrel_architectures_become_generators(arch, options):
+    generator = tiny("spandrel", arch=arch, options=options, scale=4)
+    sr = generator(torch.rand(1, 3, 13, 9))
+    assert sr.shape == (1, 3, 52, 36)
+    sr.mean().backward()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [({"arch": "nonsense"}, "SwinIR"), ({"arch": "SPAN", "options": {"depth": 3}}, "feature_channels"),
+     ({"arch": "SCUNet"}, "super-resolution")],
+)  # fmt: skip
+def test_spandrel_mistakes_say_what_there_is(arguments, says):
+    with pytest.raises(SRError, match=says):
+        build("generator", GENERATORS, {"name": "spandrel", "options": {}, **arguments})

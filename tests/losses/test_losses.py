@@ -1,0 +1,102 @@
+"""Losses against values worked out by hand or by a few independent lines."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_LOSSES
+from sr_experiments.registry import build
+from tests.conftest import ROOT
+
+SR = torch.tensor([0.0, 0.5, 1.0, 0.25]).view(1, 1, 2, 2)
+HR = torch.tensor([0.5, 0.5, 0.0, 0.5]).view(1, 1, 2, 2)
+
+
+def arguments(group, name):
+    config = yaml.safe_load((ROOT / f"conf/loss/{group}/{name}.yaml").read_text())
+    return {k: v for k, v in config.items() if k not in ("weight", "required")}
+
+
+@pytest.mark.parametrize(
+    ("group", "registry"),
+    [("pixel", PIXEL_LOSSES), ("adversarial", ADVERSARIAL_LOSSES), ("perceptual", {**PERCEPTUAL_LOSSES, "none": None})],
+)
+def test_every_file_has_a_loss_and_every_loss_a_file(group, registry):
+    assert {p.stem for p in (ROOT / "conf/loss" / group).glob("*.yaml")} == set(registry)
+
+
+@pytest.mark.parametrize(("name", "value"), [("mse", 1.3125 / 4), ("l1", 1.75 / 4), ("charbonnier", 1.75 / 4)])
+def test_pixel_losses_by_hand(name, value):
+    loss = build("pixel loss", PIXEL_LOSSES, arguments("pixel", name))
+    assert loss(SR, HR).item() == pytest.approx(value, abs=1e-5)
+    sr = SR.double().clone().requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: loss(x, HR.double() + 0.05), sr)
+
+
+def test_charbonnier_is_smooth_at_zero():
+    sr = HR.clone().requires_grad_(True)
+    build("pixel loss", PIXEL_LOSSES, {"name": "charbonnier", "eps": 1e-3})(sr, HR).backward()
+    assert torch.equal(sr.grad, torch.zeros_like(sr))
+
+
+REAL, FAKE = torch.tensor([[2.0], [0.0]]), torch.tensor([[-1.0], [0.5]])
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "generator", "discriminator"),
+    [
+        ("vanilla", np.mean([softplus(1), softplus(-0.5)]),
+         np.mean([softplus(-2), softplus(0)]) + np.mean([softplus(-1), softplus(0.5)])),
+        ("lsgan", np.mean([4, 0.25]), np.mean([1, 1]) + np.mean([1, 0.25])),
+        ("hinge", 0.25, np.mean([0, 1]) + np.mean([0, 1.5])),
+        ("wgan_gp", 0.25, -0.25 - 1),
+        # ESRGAN: D_ra(real) = real - mean(fake), D_ra(fake) = fake - mean(real); both halves averaged.
+        ("relativistic",
+         (np.mean(softplus(np.array([2.25, 0.25]))) + np.mean(softplus(-np.array([-2, -0.5])))) / 2,
+         (np.mean(softplus(-np.array([2.25, 0.25]))) + np.mean(softplus(np.array([-2, -0.5])))) / 2),
+    ],
+)  # fmt: skip
+def test_adversarial_losses_by_hand(name, generator, discriminator):
+    loss = build("adversarial loss", ADVERSARIAL_LOSSES, arguments("adversarial", name))
+    assert loss.generator(FAKE, REAL).item() == pytest.approx(generator, abs=1e-6)
+    assert loss.discriminator(REAL, FAKE).item() == pytest.approx(discriminator, abs=1e-6)
+
+
+def test_label_smoothing_lowers_the_target_of_real_images_only():
+    smooth = build("adversarial loss", ADVERSARIAL_LOSSES, {"name": "vanilla", "label_smoothing": 0.1})
+    at_target = torch.tensor([[math.log(0.9 / 0.1)]])
+    lower, higher = at_target - 0.1, at_target + 0.1
+    best = smooth.discriminator(at_target, FAKE)
+    assert best < smooth.discriminator(lower, FAKE)
+    assert best < smooth.discriminator(higher, FAKE)
+    plain = build("adversarial loss", ADVERSARIAL_LOSSES, {"name": "vanilla"})
+    assert smooth.generator(FAKE) == plain.generator(FAKE)
+
+
+def test_gradient_penalty_is_zero_for_slope_one_and_can_be_differentiated():
+    loss = build("adversarial loss", ADVERSARIAL_LOSSES, {"name": "wgan_gp", "penalty_weight": 10.0})
+    hr, sr = torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 4)
+
+    class Slope(nn.Module):
+        def __init__(self, slope):
+            super().__init__()
+            self.weight = nn.Parameter(torch.full((16, 1), slope / 4))
+
+        def forward(self, x):
+            return x.flatten(1) @ self.weight
+
+    assert loss.gradient_penalty(Slope(1.0), hr, sr).item() == pytest.approx(0, abs=1e-10)
+    steep = Slope(3.0)
+    penalty = loss.gradient_penalty(steep, hr, sr)
+    assert penalty.item() == pytest.approx(10 * 4, rel=1e-5)
+    penalty.backward()
+    assert (steep.weight.grad > 0).all()
+    assert build("adversarial loss", ADVERSARIAL_LOSSES, {"name": "hinge"}).gradient_penalty(steep, hr, sr) is None

@@ -1,0 +1,155 @@
+"""Perceptual losses and their weights: made here, found through the real loading code."""
+
+import hashlib
+import urllib.error
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import SimpleNamespace
+
+import lpips
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from sr_experiments import backbones
+from sr_experiments.errors import SRError
+from sr_experiments.losses.perceptual import LPIPSLoss, VGGLoss, vgg19_layers
+from sr_experiments.metrics import LPIPS
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory):
+    """A torch home with random VGG19 and AlexNet weights under torchvision's names."""
+    home = tmp_path_factory.mktemp("torch_home")
+    (home / "hub/checkpoints").mkdir(parents=True)
+    torch.manual_seed(0)
+    for name in ("vgg19", "alexnet"):
+        network = getattr(torchvision.models, name)(weights=None)
+        file = backbones.WEIGHTS[name].url.rsplit("/", 1)[-1]
+        # Only the convolutions: the classifiers weigh half a gigabyte. They stay as initialised.
+        torch.save(network.state_dict(), home / "hub/checkpoints" / file)
+    return home
+
+
+@pytest.fixture
+def with_weights(random_weights, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(random_weights))
+
+
+def test_layer_indices_match_torchvision():
+    features = torchvision.models.vgg19(weights=None).features
+    layers = vgg19_layers()
+    assert (layers["conv1_2"], layers["conv2_2"], layers["conv3_4"], layers["conv4_4"], layers["conv5_4"]) == (
+        2, 7, 16, 25, 34)  # fmt: skip
+    for name, index in layers.items():
+        assert isinstance(features[index], nn.Conv2d if name.startswith("conv") else nn.ReLU)
+
+
+def test_vgg_loss_is_the_distance_of_features_before_relu(with_weights):
+    loss = VGGLoss({"conv1_2": 0.5, "conv2_2": 2.0}, criterion="l1")
+    sr, hr = torch.rand(2, 3, 32, 32, requires_grad=True), torch.rand(2, 3, 32, 32)
+    reference = torchvision.models.vgg19(weights=None)
+    reference.load_state_dict(torch.load(backbones.weights_file("vgg19"), weights_only=True))
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = 0.0
+    for index, weight in ((2, 0.5), (7, 2.0)):
+        part = reference.features[: index + 1]
+        a, b = (part(((x - mean[:, None, None]) / std[:, None, None]).detach()) for x in (sr, hr))
+        assert (a < 0).any(), "before ReLU"
+        expected += weight * (a - b).abs().mean().item()
+    value = loss(sr, hr)
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    value.backward()
+    assert sr.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in loss.parameters())
+
+
+def test_weights_stay_out_of_checkpoints_and_in_eval_mode(with_weights):
+    parent = nn.ModuleDict({"net": nn.Linear(1, 1), "loss": VGGLoss({"conv1_1": 1.0})}).train()
+    assert set(parent.state_dict()) == {"net.weight", "net.bias"}
+    parent.load_state_dict(parent.state_dict())
+    assert not parent["loss"].features.training
+
+
+def test_grey_images_are_taken(with_weights):
+    grey = torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
+    rgb = [x.expand(-1, 3, -1, -1) for x in grey]
+    loss = VGGLoss({"conv1_1": 1.0})
+    assert loss(*grey).item() == pytest.approx(loss(*rgb).item())
+
+
+def test_unknown_layer_lists_the_known():
+    with pytest.raises(SRError, match="conv5_4"):
+        VGGLoss({"conv6_1": 1.0})
+
+
+def test_lpips_equals_the_packages_own_network_with_the_same_trunk(with_weights):
+    """lpips, left to itself, loads the trunk through torchvision from the same cache."""
+    reference = lpips.LPIPS(net="alex", verbose=False)
+    sr, hr = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    rounded = [(x * 255).round() / 255 for x in (sr, hr)]
+    with torch.no_grad():
+        expected = reference(*(2 * x - 1 for x in rounded)).flatten()
+    torch.testing.assert_close(LPIPS("alex").per_image(sr, hr), expected)
+    cropped = LPIPS("alex", crop_border=4)
+    cropped.update(sr, hr)
+    with torch.no_grad():
+        inner = reference(*(2 * x[..., 4:-4, 4:-4] - 1 for x in rounded)).mean()
+    assert cropped.compute().item() == pytest.approx(inner.item(), rel=1e-5)
+    assert "alex" in cropped.convention
+    x = sr.clone().requires_grad_(True)
+    LPIPSLoss("alex")(x, hr).backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_missing_weights_name_the_file_and_the_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(backbones.WeightsUnavailable) as missing:
+        VGGLoss()
+    assert "vgg19-dcbb9e9d.pth" in str(missing.value)
+    assert str(tmp_path) in str(missing.value)
+
+    def no_network(*args, **kwargs):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.delenv("SR_OFFLINE")
+    monkeypatch.setattr(torch.hub, "urlopen", no_network)
+    with pytest.raises(backbones.WeightsUnavailable, match="no route to host"):
+        LPIPS()
+    with pytest.raises(SRError, match="trunk"):
+        LPIPS("resnet")
+
+
+def test_download_is_checked_against_its_hash(tmp_path, monkeypatch):
+    """torchvision's own download, from a server of this test."""
+    served = tmp_path / "served"
+    served.mkdir()
+    network = torchvision.models.squeezenet1_1(weights=None)
+    torch.save(network.state_dict(), served / "weights")
+    digest = hashlib.sha256((served / "weights").read_bytes()).hexdigest()[:8]
+    (served / f"good-{digest}.pth").write_bytes((served / "weights").read_bytes())
+    (served / "bad-00000000.pth").write_bytes((served / "weights").read_bytes())
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SR_OFFLINE")
+    try:
+        base = f"http://127.0.0.1:{server.server_port}"
+        for name in (f"good-{digest}.pth", "bad-00000000.pth"):
+            monkeypatch.setitem(backbones.WEIGHTS, "squeezenet1_1", SimpleNamespace(url=f"{base}/{name}"))
+            if name.startswith("good"):
+                features = backbones.pretrained_features("squeezenet1_1")
+                assert torch.equal(features[0].weight, network.features[0].weight)
+            else:
+                with pytest.raises(backbones.WeightsUnavailable, match="hash"):
+                    backbones.pretrained_features("squeezenet1_1")
+                assert not backbones.weights_file("squeezenet1_1").exists()
+    finally:
+        server.shutdown()

@@ -1,0 +1,133 @@
+"""PSNR and SSIM against scikit-image, with luma from its own formula; DDP by real processes."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from skimage import metrics as reference
+
+from sr_experiments.errors import SRError
+from sr_experiments.metrics import METRICS, PSNR, SSIM
+from tests.conftest import ROOT
+
+
+def images(n=3, size=(40, 52), seed=0):
+    rng = np.random.default_rng(seed)
+    hr = rng.integers(0, 256, (n, *size, 3)).astype(np.uint8)
+    hr[0] = np.linspace(0, 255, size[1])[None, :, None]  # smooth, where SSIM is delicate
+    sr = np.clip(hr + rng.normal(0, 12, hr.shape), 0, 255).round().astype(np.uint8)
+    return sr, hr
+
+
+def tensors(*arrays):
+    return [torch.from_numpy(a).permute(0, 3, 1, 2).float() / 255 for a in arrays]
+
+
+def matlab_y(image):
+    """rgb2ycbcr's first row, from MATLAB's documentation, in float64."""
+    r, g, b = (image[..., i].astype(np.float64) / 255 for i in range(3))
+    return 65.481 * r + 128.553 * g + 24.966 * b + 16
+
+
+@pytest.mark.parametrize("crop", [0, 2, 4])
+@pytest.mark.parametrize("channels", ["y", "rgb"])
+def test_psnr_and_ssim_agree_with_scikit_image(channels, crop):
+    sr, hr = images()
+    cut = slice(crop, -crop if crop else None)
+    psnr, ssim = [], []
+    for a, b in zip(sr, hr, strict=True):
+        a, b = a[cut, cut], b[cut, cut]
+        if channels == "y":
+            a, b = matlab_y(a), matlab_y(b)
+        psnr.append(reference.peak_signal_noise_ratio(b, a, data_range=255))
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        axis = -1 if channels == "rgb" else None
+        ssim.append(reference.structural_similarity(b, a, channel_axis=axis, **options))
+    for metric, expected, tolerance in ((PSNR, psnr, 1e-3), (SSIM, ssim, 1e-4)):
+        ours = metric(channels=channels, crop_border=crop)
+        np.testing.assert_allclose(ours.per_image(*tensors(sr, hr)).numpy(), expected, atol=tolerance)
+        for i in range(len(sr)):
+            ours.update(*tensors(sr[i : i + 1], hr[i : i + 1]))
+        assert ours.compute().item() == pytest.approx(np.mean(expected), abs=tolerance)
+        assert f"crop {crop}" in ours.convention
+
+
+def test_luma_range_is_16_to_235():
+    white, black = torch.ones(1, 3, 16, 16), torch.zeros(1, 3, 16, 16)
+    # 219 levels apart: 20 log10(255 / 219).
+    assert PSNR("y").per_image(white, black).item() == pytest.approx(20 * np.log10(255 / 219), abs=1e-6)
+    assert PSNR("rgb").per_image(white, black).item() == pytest.approx(0, abs=1e-9)
+    assert PSNR("y").per_image(white, white).item() == float("inf")
+
+
+def test_outputs_are_rounded_to_8_bits_and_clamped():
+    hr = torch.full((1, 3, 16, 16), 100 / 255)
+    assert PSNR("rgb").per_image(hr + 0.4 / 255, hr).item() == float("inf")
+    assert PSNR("rgb").per_image(torch.full_like(hr, 1.7), torch.ones_like(hr)).item() == float("inf")
+
+
+def test_mean_is_over_images_not_over_pooled_errors():
+    hr = torch.zeros(2, 3, 16, 16)
+    sr = hr.clone()
+    sr[0], sr[1] = 10 / 255, 100 / 255
+    metric = PSNR("rgb")
+    metric.update(sr, hr)
+    expected = np.mean([20 * np.log10(255 / 10), 20 * np.log10(255 / 100)])
+    assert metric.compute().item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_grey_is_rgb_with_equal_channels():
+    sr, hr = (x[:, :1] for x in tensors(*images()))
+    for metric in (PSNR("y"), SSIM("y")):
+        torch.testing.assert_close(
+            metric.per_image(sr, hr), metric.per_image(*(x.expand(-1, 3, -1, -1) for x in (sr, hr)))
+        )
+
+
+def test_too_small_and_unknown_say_so():
+    with pytest.raises(SRError, match="too small"):
+        PSNR(crop_border=8).per_image(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
+    with pytest.raises(SRError, match="11x11"):
+        SSIM(crop_border=4).per_image(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
+    with pytest.raises(SRError, match="rgb"):
+        PSNR("luma")
+
+
+def test_every_metric_file_names_a_metric():
+    for path in (ROOT / "conf/metrics").glob("*.yaml"):
+        config = yaml.safe_load(path.read_text())
+        assert path.stem == "default" or config["name"] in METRICS
+
+
+def _rank(rank, port, results):
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    metric = PSNR("y", crop_border=2)
+    sr, hr = tensors(*images(n=5))
+    for i in range(rank, 5, 2):
+        metric.update(sr[i : i + 1], hr[i : i + 1])
+    results.put((rank, metric.compute().item()))
+    dist.destroy_process_group()
+
+
+def test_two_processes_get_the_mean_over_all_images():
+    import socket
+
+    import torch.multiprocessing as mp
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = mp.get_context("spawn")
+    results = context.Queue()
+    processes = [context.Process(target=_rank, args=(rank, port, results)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    values = [results.get(timeout=120)[1] for _ in processes]
+    for process in processes:
+        process.join()
+    metric = PSNR("y", crop_border=2)
+    metric.update(*tensors(*images(n=5)))
+    assert values == pytest.approx([metric.compute().item()] * 2, abs=1e-9)
