@@ -94,5 +94,7 @@ def _check(config: dict[str, Any]) -> None:
     for key in ("learning_rate", "discriminator_learning_rate"):
         if not isinstance(optim[key], int | float) or not optim[key] > 0:
             raise SRError(f"optim.{key} is {optim[key]!r}: give a number above 0")
+    if str(config["init_from"]).startswith("<"):
+        raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
     if not isinstance(config["seed"], int) or config["seed"] < 0:
         raise SRError(f"seed is {config['seed']!r}: give a whole number of at least 0")
