@@ -18,7 +18,7 @@ class PSNR(ImageMetric):
         super().__init__(crop_border)
         self.channels = check_channels(channels)
         on = "Y (BT.601, 16-235)" if channels == "y" else "RGB"
-        self.convention = f"dB, {on}, crop {crop_border}, 8-bit, mean over images"
+        self.convention = f"PSNR in dB, {on}, crop {crop_border}, 8-bit, mean over images"
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] twice to (N,) in dB."""

@@ -21,7 +21,7 @@ class SSIM(ImageMetric):
         super().__init__(crop_border)
         self.channels = check_channels(channels)
         on = "Y (BT.601, 16-235)" if channels == "y" else "RGB mean"
-        self.convention = f"{on}, Gaussian 11 / 1.5, crop {crop_border}, 8-bit, mean over images"
+        self.convention = f"SSIM, {on}, Gaussian 11 / 1.5, crop {crop_border}, 8-bit, mean over images"
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] twice to (N,) in [-1, 1].

@@ -34,6 +34,8 @@ def print_outcome(
     """
     if assembly.module.val_values:
         console.print(_metrics_table(assembly, checkpoints))
+        for metric, convention in assembly.module.conventions().items():
+            console.print(f"  {metric:<11}{convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
     command = "uv run train.py" if "UV" in os.environ else "python train.py"
@@ -57,8 +59,7 @@ def print_outcome(
 def _metrics_table(assembly: Assembly, checkpoints: Checkpoints) -> Table:
     module = assembly.module
     conventions = module.conventions()
-    caption = "\n".join(f"{metric}: {convention}" for metric, convention in conventions.items())
-    table = Table(caption=caption, caption_justify="left")
+    table = Table()
     for column in ("set", "metric", "bicubic", "sr", "gain", f"best (step {checkpoints.best_step})"):
         table.add_column(column, justify="left" if column in ("set", "metric") else "right", no_wrap=True)
     for name in module.val_names:

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from sr_experiments.training.base import SRModule
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
@@ -55,7 +56,7 @@ class ProgressLine(ProgressBar):
             TimeElapsedColumn(),
             TextColumn("eta"),
             TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self.console,
         )
         self.task = self.bar.add_task("train", total=pl_module.max_steps, completed=pl_module.step, text="")
@@ -80,6 +81,8 @@ class ProgressLine(ProgressBar):
         """One line for each validation set, beside bicubic."""
         if not self._is_enabled:
             return
+        if self.bar is not None:
+            self.bar.update(self.task, text=self.text())
         for name in pl_module.val_names:
             log.info("step %d  %s", pl_module.step, describe(pl_module.val_values, name))
 
