@@ -28,6 +28,9 @@ TINY_RUN = [
     "trainer.checkpoint_every=2",
     "trainer.log_every=1",
     "callbacks.samples.count=1",
+    "++data.val.sample.name=sample",
+    "++data.val.sample.limit=2",
+    "++data.val.sample.size=64",
 ]
 
 

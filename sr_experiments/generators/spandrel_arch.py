@@ -1,9 +1,10 @@
-"""Any architecture that spandrel knows, as a generator to train or fine-tune."""
+"""Any super-resolution architecture that spandrel knows, as a generator to train or fine-tune."""
 
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,12 +15,21 @@ SCALE_NAMES = ("scale", "upscale", "upscale_factor", "up_scale", "upscaling_fact
 IN_NAMES = ("in_channels", "in_chans", "in_ch", "in_nc", "num_in_ch", "inp_channels", "n_colors", "img_channel")
 OUT_NAMES = ("out_channels", "out_chans", "out_ch", "out_nc", "num_out_ch")
 
+# The published x4 networks, where the constructor's own defaults make none that works.
+SWIN = {"depths": [6] * 6, "num_heads": [6] * 6, "embed_dim": 180, "mlp_ratio": 2.0}
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "SwinIR": {**SWIN, "window_size": 8},  # classical SR, arXiv 2108.10257
+    "Swin2SR": {**SWIN, "window_size": 8},  # classical SR, arXiv 2209.11345
+    "HAT": {**SWIN, "window_size": 16},  # arXiv 2205.04437
+    "SAFMN": {"dim": 36},  # arXiv 2302.13800
+}
+
 
 class SpandrelGenerator(nn.Module):
     """A freshly initialised network of one of spandrel's architectures, without its weights' history.
 
     The state dict is the architecture's own below `net.`. Inputs are padded to the sizes it needs and the output
-    cropped.
+    cropped. Each network is tried on a small image as it is built, so a mistake shows before training.
 
     Args:
         scale: upsampling factor.
@@ -28,7 +38,8 @@ class SpandrelGenerator(nn.Module):
         options: further arguments of the architecture's constructor, for example `{"embed_dim": 60}`.
 
     Raises:
-        SRError: spandrel is not installed; unknown architecture or option; the architecture can't do the scale.
+        SRError: spandrel is not installed; unknown architecture or option; the architecture can't do the scale or
+            the channels.
     """
 
     def __init__(
@@ -36,7 +47,7 @@ class SpandrelGenerator(nn.Module):
     ) -> None:
         super().__init__()
         try:
-            from spandrel import MAIN_REGISTRY, ImageModelDescriptor
+            from spandrel import MAIN_REGISTRY
         except ModuleNotFoundError as error:
             raise SRError('model=spandrel needs spandrel: pip install "sr-experiments[spandrel]"') from error
         known = {support.architecture.id.lower(): support.architecture for support in MAIN_REGISTRY.architectures()}
@@ -44,39 +55,59 @@ class SpandrelGenerator(nn.Module):
             names = ", ".join(sorted((a.id for a in known.values()), key=str.lower))
             raise SRError(f"spandrel has no architecture {arch!r}: choose one of {names}")
         architecture = known[arch.lower()]
+        network = _network(architecture, scale)
+        arguments = _arguments(architecture.id, network, scale, channels, options or {})
         self.scale = scale
         try:
-            self.net = _construct(architecture, scale, channels, options or {})
+            self.net = network(**arguments)
             descriptor = architecture.load(self.net.state_dict())  # spandrel's own view of what this is
-        except SRError:
-            raise
+            self._needs = descriptor.size_requirements
+            tried = self._try(channels)
         except Exception as error:  # each architecture fails in its own way
-            given = f"scale={scale} and {dict(options or {})}"
-            raise SRError(f"{architecture.id} can't be built with {given}: {error}") from error
-        if not isinstance(descriptor, ImageModelDescriptor) or descriptor.scale != scale:
-            raise SRError(f"{architecture.id} is no network for scale={scale}")
-        self._needs = descriptor.size_requirements
+            given = ", ".join(f"{k}={v}" for k, v in arguments.items())
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SRError(f"{architecture.id} can't be built with {given}: {reason}") from error
+        if descriptor.scale != scale or tried is not None:
+            wrong = tried or f"spandrel takes it for scale={descriptor.scale}"
+            raise SRError(f"{architecture.id} can't do scale={scale}, channels={channels}: {wrong}")
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
         height, width = lr.shape[-2:]
         right, bottom = self._needs.get_padding(width, height)
         sr = self.net(F.pad(lr, (0, right, 0, bottom), mode="replicate") if right or bottom else lr)
+        sr = sr[0] if isinstance(sr, tuple) else sr  # some also give what they estimated on the way
         return sr[..., : height * self.scale, : width * self.scale]
 
+    @torch.no_grad()
+    def _try(self, channels: int) -> str | None:
+        """What is wrong with the output for a small grey image; None if nothing is."""
+        training = self.training
+        shape = tuple(self.eval()(torch.full((1, channels, 15, 17), 0.5)).shape)
+        self.train(training)
+        wanted = (1, channels, 15 * self.scale, 17 * self.scale)
+        return None if shape == wanted else f"its output is {shape} instead of {wanted}"
 
-def _construct(architecture: Any, scale: int, channels: int, options: Mapping[str, Any]) -> nn.Module:
+
+def _network(architecture: Any, scale: int) -> type[nn.Module]:
+    """The architecture's class; the one for `scale` where it has a class for each."""
     module = inspect.getmodule(type(architecture))
-    network = next(c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, nn.Module))
+    classes = [c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, nn.Module)]
+    return next((c for c in classes if c.__name__.endswith(f"{scale}x")), classes[0])
+
+
+def _arguments(
+    arch: str, network: type[nn.Module], scale: int, channels: int, options: Mapping[str, Any]
+) -> dict[str, Any]:
     parameters = inspect.signature(network).parameters
     for key in options:
         if key not in parameters:
-            raise SRError(f"{architecture.id} has no option {key!r}: it takes {', '.join(parameters)}")
+            raise SRError(f"{arch} has no option {key!r}: it takes {', '.join(parameters)}")
+    if not set(SCALE_NAMES) & set(parameters) and not network.__name__.endswith(f"{scale}x"):
+        raise SRError(f"{arch} has no upsampling factor to set: it is no super-resolution network for scale={scale}")
     arguments: dict[str, Any] = {}
     for names, value in ((SCALE_NAMES, scale), (IN_NAMES, channels), (OUT_NAMES, channels)):
         arguments |= {name: value for name in names if name in parameters}
-    if not set(SCALE_NAMES) & set(parameters):
-        raise SRError(f"{architecture.id} has no upsampling factor: it is no super-resolution network")
-    if "upsampler" in parameters and parameters["upsampler"].default == "":
-        arguments["upsampler"] = "pixelshuffle"  # the transformers' default is none, for denoising
-    return network(**{**arguments, **options})
+    if "upsampler" in parameters and not parameters["upsampler"].default:
+        arguments["upsampler"] = "pixelshuffle"  # without one, the transformers only restore
+    return {**arguments, **PUBLISHED.get(arch, {}), **options}
