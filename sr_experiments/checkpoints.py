@@ -2,14 +2,12 @@
 
 import pickle
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,9 +16,11 @@ from sr_experiments.errors import SRError
 
 StateDict = dict[str, Tensor]
 
+FORMAT = 1  # of the "sr_experiments" record in this project's checkpoints
+
 # Where other programs put the state dict, best first: averaged weights before raw ones.
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "generator", "netG")
-PREFIXES = ("module.", "netG.", "generator.", "model.")
+PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.", "model.")
 
 # RRDBNet under the names of the ESRGAN repository and of its first release; BLOCKS is the number of blocks.
 NEW_STYLE = (
@@ -113,18 +113,19 @@ def load_weights(generator: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     Raises:
         SRError: the checkpoint is of another network, or of other sizes throughout.
     """
-    own = generator.state_dict()
+    own, weights = generator.state_dict(), checkpoint.state_dict
+    if all(name.startswith("net.") for name in own) and not any(name.startswith("net.") for name in weights):
+        weights = {f"net.{name}": tensor for name, tensor in weights.items()}  # an architecture's published file
     report = LoadReport(checkpoint.source)
-    report.missing = [name for name in own if name not in checkpoint.state_dict]
-    report.unexpected = [name for name in checkpoint.state_dict if name not in own]
-    for name in own.keys() & checkpoint.state_dict.keys():
-        same = own[name].shape == checkpoint.state_dict[name].shape
-        (report.matched if same else report.mismatched).append(name)
+    report.missing = [name for name in own if name not in weights]
+    report.unexpected = [name for name in weights if name not in own]
+    for name in own.keys() & weights.keys():
+        (report.matched if own[name].shape == weights[name].shape else report.mismatched).append(name)
     if 2 * len(report.matched) < len(own):
         have, want = checkpoint.generator, detect(own)
         difference = f": {describe_mismatch(have, want)}" if have and want else f": {report.summary()}"
         raise SRError(f"{checkpoint.source} does not fit the network to be trained{difference}")
-    generator.load_state_dict({name: checkpoint.state_dict[name] for name in report.matched}, strict=False)
+    generator.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     report.matched.sort()
     report.mismatched.sort()
     return report
@@ -164,7 +165,7 @@ def _load(file: Path) -> Mapping[str, Any]:
         if blocked:
             raise SRError(f"{file} refused: it asks to run {blocked[1]}; only plain weights are read") from error
         raise SRError(f"{file} is not a checkpoint, or is damaged") from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # a damaged file can fail anywhere in the unpickler
         raise SRError(f"{file} is not a checkpoint, or is damaged ({_first_line(error)})") from error
     if not isinstance(content, Mapping):
         raise SRError(f"{file} holds no network weights: found a {type(content).__name__}")
@@ -177,8 +178,14 @@ def _first_line(error: Exception) -> str:
 
 def _own(content: Mapping[str, Any], file: Path) -> Checkpoint:
     record, state = content["sr_experiments"], content["state_dict"]
+    if record.get("format") != FORMAT:
+        raise SRError(f"{file} has checkpoint format {record.get('format')}, this version reads {FORMAT}: update it")
+    if not (isinstance(record.get("generator"), Mapping) and "name" in record["generator"] and "step" in record):
+        raise SRError(f"{file} is damaged: its record of the generator is incomplete")
     averaged = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
     raw = {k.removeprefix("generator."): v for k, v in state.items() if k.startswith("generator.")}
+    if not raw:
+        raise SRError(f"{file} holds no generator weights")
     words = f"{file.name} (step {record['step']}, {'EMA weights of ' if averaged else ''}{record['generator']['name']})"
     return Checkpoint(averaged or raw, dict(record["generator"]), words, record["step"])
 
@@ -186,15 +193,19 @@ def _own(content: Mapping[str, Any], file: Path) -> Checkpoint:
 def _unwrap(content: Mapping[str, Any]) -> tuple[StateDict, str]:
     """The innermost mapping of names to tensors, and the key it was under."""
     wrapper = ""
-    while True:
+    for _ in WRAPPERS:  # a mapping may contain itself
         inner = next((k for k in WRAPPERS if isinstance(content.get(k), Mapping) and content[k]), None)
         if inner is None:
-            return {str(k): v for k, v in content.items() if isinstance(v, Tensor)}, wrapper
+            break
         content, wrapper = content[inner], inner
+    return {str(k): v for k, v in content.items() if isinstance(v, Tensor)}, wrapper
 
 
 def _strip(state: StateDict) -> StateDict:
-    """Take off prefixes that all names share, but not the `model.` of ESRGAN's first release."""
+    """The generator alone, without prefixes that all names share; `model.` of ESRGAN's first release stays."""
+    for owner in ("generator.", "netG."):
+        if any(name.startswith(owner) for name in state):  # beside a discriminator and losses
+            state = {name: tensor for name, tensor in state.items() if name.startswith(owner)}
     while True:
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
         if prefix is None or any(name.startswith("model.1.sub.") for name in state):

@@ -21,8 +21,8 @@ class Detector:
 
 
 def _count(state: Shapes, prefix: str) -> int:
-    """Number of consecutive children of a Sequential."""
-    return 1 + max(int(name[len(prefix) :].split(".")[0]) for name in state if name.startswith(prefix))
+    """Number of children of a Sequential."""
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
 def _msrresnet(state: Shapes) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _rrdbnet(state: Shapes) -> dict[str, Any]:
     features, inside = state["conv_first.weight"].shape[:2]
     channels = state["conv_last.weight"].shape[0]
     return {
-        "scale": 4 // math.isqrt(inside // channels),
+        "scale": {1: 4, 4: 2, 16: 1}[inside // channels],  # smaller scales fold 2x2 or 4x4 pixels into channels
         "channels": channels,
         "features": features,
         "blocks": _count(state, "body."),
@@ -52,10 +52,13 @@ def _rrdbnet(state: Shapes) -> dict[str, Any]:
 
 
 DETECTORS = (
-    Detector("rrdbnet", ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"), (), _rrdbnet),
-    Detector("msrresnet", ("conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_last.weight"),
-             ("conv_body.weight",), _msrresnet),
-    Detector("srresnet", ("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight"), (), _srresnet),
+    Detector("rrdbnet", ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_body.weight", "conv_up1.weight",
+                         "conv_up2.weight", "conv_hr.weight", "conv_last.weight"),
+             ("body.0.rdb1.conv1x1.weight", "dd_embed.0.weight"), _rrdbnet),  # ESRGAN+, MM-RealSR
+    Detector("msrresnet", ("conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_hr.weight",
+                           "conv_last.weight"), ("conv_body.weight",), _msrresnet),
+    Detector("srresnet", ("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight", "conv_out.weight"),
+             (), _srresnet),
 )  # fmt: skip
 
 
@@ -63,5 +66,8 @@ def detect(state: Shapes) -> dict[str, Any] | None:
     """Registry name and arguments of the generator that a state dict belongs to; None if it is unknown."""
     for detector in DETECTORS:
         if all(name in state for name in detector.has) and not any(name in state for name in detector.lacks):
-            return {"name": detector.name, **detector.arguments(state)}
+            try:
+                return {"name": detector.name, **detector.arguments(state)}
+            except (ValueError, LookupError, ArithmeticError):  # the names, but not the shapes: a relative of ours
+                return None
     return None

@@ -9,11 +9,20 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sr_experiments.checkpoints import load_weights, read
+from sr_experiments.checkpoints import describe_mismatch, load_weights, read
 from sr_experiments.errors import SRError
-from sr_experiments.generators import MSRResNet, RRDBNet, SRResNet
+from sr_experiments.generators import MSRResNet, RRDBNet, SpandrelGenerator, SRResNet
 
 RRDB = {"features": 8, "blocks": 3, "growth": 4}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Networks this small only wait for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def randomised(network):
@@ -53,6 +62,9 @@ STYLES = {
     "state_dict": lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 3},
     "netG": lambda s: {f"netG.{k}": v for k, v in s.items()},
     "generator": lambda s: {"model": {f"generator.{k}": v for k, v in s.items()}},
+    "beside a discriminator": lambda s: {
+        "state_dict": {f"netG.{k}": v for k, v in s.items()} | {"netD.conv0.weight": torch.ones(2)}
+    },
     "esrgan": lambda s: to_esrgan_names(s),
     "esrgan in params_ema": lambda s: {"params_ema": to_esrgan_names(s)},
     "first release": lambda s: to_old_names(s, 3),
@@ -113,6 +125,44 @@ def test_own_run_folder_gives_the_ema_weights_of_its_best(tmp_path):
     assert torch.equal(checkpoint.state_dict["conv_hr.weight"], network.conv_hr.weight)
 
 
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [({"format": 2, "generator": {"name": "msrresnet"}, "step": 1}, "format 2"), ({"format": 1}, "incomplete"),
+     ({"format": 1, "generator": {"name": "msrresnet"}, "step": 1}, "no generator weights")],
+)  # fmt: skip
+def test_own_checkpoint_that_cannot_be_read_says_why(tmp_path, record, says):
+    torch.save({"state_dict": {"discriminator.x": torch.ones(1)}, "sr_experiments": record}, tmp_path / "own.ckpt")
+    with pytest.raises(SRError, match=says):
+        read(tmp_path / "own.ckpt")
+
+
+def test_relatives_of_rrdbnet_are_not_taken_for_it(tmp_path):
+    plain = RRDBNet(**RRDB).state_dict()
+    relatives = {
+        "ESRGAN+": plain | {"body.0.rdb1.conv1x1.weight": torch.ones(4, 8, 1, 1)},
+        "one upsampling": {k: v for k, v in plain.items() if "conv_up2" not in k},
+        "depth as a fourth channel": plain | {"conv_first.weight": torch.ones(8, 7, 3, 3)},
+    }
+    for name, state in relatives.items():
+        torch.save(state, tmp_path / "relative.pth")
+        assert read(tmp_path / "relative.pth").generator is None, name
+
+
+def test_published_weights_of_a_spandrel_architecture_initialise_its_generator(tmp_path):
+    options = {"dim": 8, "n_blocks": 1}
+    published = randomised(SpandrelGenerator(2, "SAFMN", options=options).net)
+    torch.save({"params_ema": published.state_dict()}, tmp_path / "safmn.pth")
+    generator = SpandrelGenerator(2, "SAFMN", options=options)
+    report = load_weights(generator, read(tmp_path / "safmn.pth"))
+    assert not (report.missing or report.unexpected or report.mismatched)
+    assert all(torch.equal(w, generator.net.state_dict()[k]) for k, w in published.state_dict().items())
+
+
+def test_mismatch_names_only_what_differs():
+    saved = {"name": "rrdbnet", "scale": 4, "blocks": 23}
+    assert describe_mismatch(saved, saved | {"blocks": 16}) == "the checkpoint has blocks=23, the run blocks=16"
+
+
 def test_another_scale_keeps_what_fits_and_says_what_does_not(tmp_path):
     torch.save(randomised(MSRResNet(2, features=4, blocks=2)).state_dict(), tmp_path / "x2.pth")
     network = MSRResNet(4, features=4, blocks=2)
@@ -167,7 +217,14 @@ def test_what_is_no_checkpoint_gets_one_line(tmp_path):
         with pytest.raises(SRError, match=name) as refused:
             read(tmp_path / name)
         assert "\n" not in str(refused.value)
+    damaged = bytearray(whole.read_bytes())
+    start = damaged.index(b"conv_first.weight")
+    damaged[start + 20 : start + 60] = bytes(range(200, 240))
+    (tmp_path / "damaged.pth").write_bytes(damaged)
     torch.save({"epoch": 3}, tmp_path / "nothing.pth")
-    for path in ("nothing.pth", "missing.pth", "."):
+    itself = {"epoch": 3}
+    itself["model"] = itself
+    torch.save(itself, tmp_path / "itself.pth")
+    for path in ("nothing.pth", "missing.pth", "damaged.pth", "itself.pth", "."):
         with pytest.raises(SRError):
             read(tmp_path / path)

@@ -28,5 +28,5 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*stack, nn.Conv2d(width, 1, 4, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1], H and W at least 32, to logits (N, 1, h, w)."""
+        """(N, C, H, W) in [0, 1], H and W at least 3 * 2^layers, to logits (N, 1, h, w)."""
         return self.layers(image)

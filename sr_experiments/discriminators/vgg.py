@@ -1,15 +1,18 @@
 """SRGAN's discriminator (Ledig et al. 2017, figure 4), for any crop size."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.discriminators.normalisation import normalisation
+
+SMALLEST = 64  # the last maps are then 2x2: enough for a normalisation, whatever the batch
 
 
 class VGGDiscriminator(nn.Module):
     """Pairs of convolutions that halve the size five times, pooled to 4x4, then two linear layers to one logit.
 
     As BasicSR's VGGStyleDiscriminator, but with adaptive pooling before the linear layers, so that it is not
-    tied to crops of 128.
+    tied to crops of 128; crops below 64 are continued to 64 by their edge pixels.
 
     Args:
         channels: of the image.
@@ -31,7 +34,11 @@ class VGGDiscriminator(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(width * 16, 100), nn.LeakyReLU(0.2), nn.Linear(100, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1], H and W at least 32, to logits (N, 1)."""
+        """(N, C, H, W) in [0, 1], any size, to logits (N, 1)."""
+        height, width = image.shape[-2:]
+        if min(height, width) < SMALLEST:
+            right, bottom = max(0, SMALLEST - width), max(0, SMALLEST - height)
+            image = F.pad(image, (0, right, 0, bottom), mode="replicate")
         return self.classifier(self.features(image).flatten(1))
 
     @staticmethod

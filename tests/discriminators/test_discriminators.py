@@ -10,6 +10,15 @@ from sr_experiments.registry import build
 from tests.conftest import ROOT
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Networks this small only wait for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def tiny(name, **more):
     return build("discriminator", DISCRIMINATORS, {"name": name, "features": 4, **more})
 
@@ -31,6 +40,17 @@ def test_any_crop_gives_finite_logits_and_gradients(name, size):
     assert all(p.grad is not None for p in discriminator.parameters())
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("size", [(16, 16), (17, 40), (64, 16)])
+def test_vgg_takes_small_crops_one_at_a_time_and_a_gradient_penalty(norm, size):
+    image = torch.rand(1, 3, *size, requires_grad=True)
+    discriminator = tiny("vgg", norm=norm)
+    (gradient,) = torch.autograd.grad(discriminator(image).sum(), image, create_graph=True)
+    assert gradient.abs().sum() > 0
+    (gradient.norm() - 1).square().backward()
+    assert discriminator.features[0].weight.grad.abs().sum() > 0
+
+
 def test_unet_gives_a_logit_a_pixel_and_has_basicsrs_names():
     discriminator = tiny("unet")
     assert discriminator(torch.rand(1, 3, 33, 47)).shape == (1, 1, 33, 47)
@@ -40,7 +60,7 @@ def test_unet_gives_a_logit_a_pixel_and_has_basicsrs_names():
 def test_spectral_norm_bounds_the_unets_inner_layers():
     discriminator = tiny("unet").train()
     for _ in range(30):
-        discriminator(torch.rand(1, 3, 32, 32))
+        discriminator(torch.rand(1, 3, 8, 8))
     for i in range(1, 9):
         weight = discriminator.get_submodule(f"conv{i}").weight
         assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)

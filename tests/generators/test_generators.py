@@ -1,9 +1,12 @@
 """Networks against the papers' counts, independent references and each other."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from hydra import compose, initialize_config_dir
 from torch import nn
 
 from sr_experiments.errors import SRError
@@ -17,6 +20,15 @@ TINY = {
     "rrdbnet": {"features": 8, "blocks": 1, "growth": 4},
     "spandrel": {"arch": "SPAN", "options": {"feature_channels": 8}},
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Networks this small only wait for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def tiny(name, **more):
@@ -122,7 +134,11 @@ def test_state_dict_names_are_basicsrs():
 @pytest.mark.parametrize(
     ("arch", "options"),
     [
-        ("swinir", {"depths": [2], "num_heads": [2], "embed_dim": 16, "window_size": 4}),
+        ("swinir", {"depths": [2], "num_heads": [2], "embed_dim": 16}),
+        ("HAT", {"depths": [1], "num_heads": [2], "embed_dim": 16, "squeeze_factor": 4, "num_feat": 8}),
+        ("DRCT", {"depths": [1], "num_heads": [2], "embed_dim": 16, "gc": 4}),
+        ("SAFMN", {"dim": 8, "n_blocks": 1}),
+        ("RealCUGAN", {}),
         ("Compact", {"num_feat": 8, "num_conv": 2}),
         ("PLKSR", {"dim": 8, "n_blocks": 2}),
         ("ESRGAN", {"num_filters": 8, "num_blocks": 1}),
@@ -135,11 +151,41 @@ def test_spandrel_architectures_become_generators(arch, options):
     sr.mean().backward()
 
 
+def test_spandrels_swinir_is_the_published_one():
+    """Liang et al. 2021, table 2 and the authors' model zoo: 11.9 M parameters for classical SR x4."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", ["model=spandrel", "arch=SwinIR"])
+    generator = build("generator", GENERATORS, config.model, scale=4, channels=3)
+    assert type(generator.net).__name__ == "SwinIR"
+    assert sum(p.numel() for p in generator.parameters()) == 11_900_199
+
+
+@pytest.mark.parametrize("override", ["model.options={feature_channels: 8}", "+model.options.feature_channels=8"])
+def test_options_of_an_architecture_can_be_given_on_the_command_line(override):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", ["model=spandrel", "arch=span", override])
+    generator = build("generator", GENERATORS, config.model, scale=2)
+    assert generator.net.state_dict()["conv_1.eval_conv.weight"].shape == (8, 3, 3, 3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [({"arch": "nonsense"}, "SwinIR"), ({"arch": "SPAN", "options": {"depth": 3}}, "feature_channels"),
-     ({"arch": "SCUNet"}, "super-resolution")],
-)  # fmt: skip
+    [
+        ({"arch": "nonsense"}, "SwinIR"),
+        ({"arch": "SPAN", "options": {"depth": 3}}, "feature_channels"),
+        ({"arch": "SCUNet"}, "super-resolution"),
+        ({"arch": "SwinIR", "options": {"window_size": 7}}, "window_size=7"),
+        ({"arch": "SwinIR", "options": {"upsampler": "", "embed_dim": 12, "depths": [1], "num_heads": [2]}}, "scale"),
+        ({"arch": "SAFMN", "channels": 1}, "SAFMN"),
+    ],
+)
 def test_spandrel_mistakes_say_what_there_is(arguments, says):
-    with pytest.raises(SRError, match=says):
-        build("generator", GENERATORS, {"name": "spandrel", "options": {}, **arguments})
+    with pytest.raises(SRError, match=says) as refused:
+        build("generator", GENERATORS, {"name": "spandrel", **arguments})
+    assert "\n" not in str(refused.value)
+
+
+def test_without_spandrel_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    with pytest.raises(SRError, match=r'pip install "sr-experiments\[spandrel\]"'):
+        build("generator", GENERATORS, {"name": "spandrel"})
