@@ -13,15 +13,13 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torchmetrics import Metric
 
-from sr_experiments.checkpoints import describe_mismatch
+from sr_experiments.checkpoints import FORMAT, describe_mismatch
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
 from sr_experiments.training.ema import ema_copy, ema_update
 from sr_experiments.training.optimizers import make_optimizer
 from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
-
-FORMAT = 1  # of the "sr_experiments" record in a checkpoint
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ def print_outcome(
         steps = 2 * config["trainer"]["max_steps"]
         lines.append(("train longer", f"{command} resume={where} trainer.max_steps={steps}"))
         if config["loss"]["name"] == "pixel":
-            lines.append(("sharpen", f"{command} model={config['model']['name']} loss=gan init_from={where}"))
+            name = config["model"]["name"]
+            arch = f" arch={config['model']['arch']}" if name == "spandrel" else ""
+            lines.append(("sharpen", f"{command} model={name}{arch} loss=gan init_from={where}"))
     elif checkpoints.saved_step is not None or (folder / "checkpoints" / "last.ckpt").exists():
         lines.append(("resume", f"{command} resume={where}"))
     if wandb_sync:
