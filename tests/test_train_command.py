@@ -226,3 +226,53 @@ def test_last_lines_say_metrics_folder_and_next_commands(command, tmp_path):
         torch.load(next(r.glob("**/last.ckpt")), weights_only=True)["state_dict"] for r in (folder, tmp_path / "again")
     ]
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+@pytest.fixture
+def damaged_folder(tmp_path):
+    """Five photographs' worth of noise, one cut short after its header."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(5):
+        Image.effect_noise((64, 64), 60).convert("RGB").save(folder / f"{i}.png")
+    whole = (folder / "3.png").read_bytes()
+    (folder / "3.png").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_truncated_image_stops_the_run_with_its_name(train, damaged_folder, capsys, workers):
+    with pytest.raises(SystemExit) as stop:
+        train("data=images", f"data.train.root={damaged_folder}", f"data.num_workers={workers}")
+    assert stop.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "3.png" in lines[0]
+
+
+def test_truncated_image_is_skipped_counted_and_named_on_request(train, damaged_folder):
+    options = ["data=images", f"data.train.root={damaged_folder}", "data.num_workers=2", "data.train.on_error=skip"]
+    folder = train(*options, "trainer.max_steps=10", "trainer.val_every=10")
+    skipped = summary_of(folder)["skipped_images"]
+    assert list(skipped) == [str(damaged_folder / "3.png")]
+    assert skipped[str(damaged_folder / "3.png")] == 4  # 20 samples are four passes over five images
+    assert metrics_of(folder)["data/images_skipped"][10] == 1
+
+
+def test_several_validation_sets_and_pairs(train, tmp_path):
+    import numpy as np
+    import torch.nn.functional as F
+
+    for i in range(2):
+        hr = torch.from_numpy(np.random.default_rng(i).random((1, 3, 64, 64), dtype=np.float32))
+        lr = F.interpolate(hr, scale_factor=0.25, mode="area")
+        for name, image in ((f"HR/{i}.png", hr), (f"LR/{i}x4.png", lr)):
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray((image[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(path)
+    pair = [f"data.train.hr={tmp_path / 'HR'}", f"data.train.lr={tmp_path / 'LR'}"]
+    mine = [f"+data.val.mine.hr={tmp_path / 'HR'}", f"+data.val.mine.lr={tmp_path / 'LR'}"]
+    folder = train("data=paired", *pair, *mine, "trainer.monitor=mine/ssim_y")
+    summary = summary_of(folder)
+    assert {key.split("/")[1] for key in summary["final"]} == {"sample", "mine"}
+    assert summary["best"]["monitor"] == "val/mine/ssim_y"
