@@ -22,6 +22,8 @@ FORMAT = 1  # of the "sr_experiments" record in this project's checkpoints
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "generator", "netG")
 PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.", "model.")
 
+PARTS = ("fnet", "srnet")  # of a frame-recurrent network
+
 # RRDBNet under the names of the ESRGAN repository and of its first release; BLOCKS is the number of blocks.
 NEW_STYLE = (
     (r"^RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)\.", r"body.\1.rdb\2.conv\3."),
@@ -107,28 +109,61 @@ def read(path: str | Path) -> Checkpoint:
     return Checkpoint(state, detected, kind)
 
 
-def load_weights(generator: nn.Module, checkpoint: Checkpoint) -> LoadReport:
+def load_weights(generator: nn.Module, checkpoint: Checkpoint, part: str | None = None) -> LoadReport:
     """Copy every tensor that has a namesake of the same shape into `generator`.
+
+    An image network's weights go into the SR net of a frame-recurrent one. Its first convolution has further
+    input channels there, for the previous frame; they start at zero, so that at first the network does frame
+    by frame what the image network does.
+
+    Args:
+        generator: the network to fill.
+        checkpoint: the weights.
+        part: "fnet" or "srnet" to fill only this part of a frame-recurrent network.
 
     Raises:
         SRError: the checkpoint is of another network, or of other sizes throughout.
     """
-    own, weights = generator.state_dict(), checkpoint.state_dict
+    weights = checkpoint.state_dict
+    trained = (checkpoint.generator or {}).get("phase", None)
+    if part is None and trained not in (None, getattr(generator, "phase", trained)):
+        degradation = "blur_down" if trained == "corner" else "bicubic"
+        raise SRError(
+            f"{checkpoint.source} is for LR pixels with phase={trained}, the network to be trained has "
+            f"phase={generator.phase}: use degradation={degradation}, or model.phase={trained}"
+        )
+    recurrent = {name for name in PARTS if hasattr(generator, name)}
+    if part is not None and part not in recurrent:
+        raise SRError(f"init_from.{part}: the network to be trained has no such part; give init_from=<checkpoint>")
+    if recurrent and not any(name.startswith(("fnet.", "srnet.")) for name in weights):
+        part, weights = part or "srnet", {f"srnet.{name}": tensor for name, tensor in weights.items()}
+    own = {k: v for k, v in generator.state_dict().items() if part is None or k.startswith(f"{part}.")}
+    if part is not None:
+        weights = {k: v for k, v in weights.items() if k.startswith(f"{part}.")}
     if all(name.startswith("net.") for name in own) and not any(name.startswith("net.") for name in weights):
         weights = {f"net.{name}": tensor for name, tensor in weights.items()}  # an architecture's published file
+    weights = {name: _widened(tensor, own.get(name)) if recurrent else tensor for name, tensor in weights.items()}
     report = LoadReport(checkpoint.source)
     report.missing = [name for name in own if name not in weights]
     report.unexpected = [name for name in weights if name not in own]
     for name in own.keys() & weights.keys():
         (report.matched if own[name].shape == weights[name].shape else report.mismatched).append(name)
     if 2 * len(report.matched) < len(own):
-        have, want = checkpoint.generator, detect(own)
+        have, want = checkpoint.generator, detect(generator.state_dict())
         difference = f": {describe_mismatch(have, want)}" if have and want else f": {report.summary()}"
         raise SRError(f"{checkpoint.source} does not fit the network to be trained{difference}")
     generator.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     report.matched.sort()
     report.mismatched.sort()
     return report
+
+
+def _widened(weight: Tensor, own: Tensor | None) -> Tensor:
+    """A convolution's weights with input channels of zeros behind its own, where the network has more of them."""
+    if own is None or own.ndim != 4 or weight.ndim != 4 or weight.shape[1] >= own.shape[1]:
+        return weight
+    missing = own.shape[1] - weight.shape[1]
+    return torch.cat((weight, weight.new_zeros(len(weight), missing, *weight.shape[2:])), 1)
 
 
 def describe_mismatch(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

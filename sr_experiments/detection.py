@@ -51,7 +51,22 @@ def _rrdbnet(state: Shapes) -> dict[str, Any]:
     }
 
 
+def _frvsr(state: Shapes) -> dict[str, Any]:
+    channels = state["fnet.encoder1.0.weight"].shape[1] // 2
+    features, inside = state["srnet.conv_in.0.weight"].shape[:2]
+    return {
+        "scale": math.isqrt(inside // channels - 1),
+        "channels": channels,
+        "srnet": {"name": "resnet", "features": features, "blocks": _count(state, "srnet.resblocks.")},
+        # TecoGAN-PyTorch keeps the kernels of its bicubic upsampling in the weights of models for BD data.
+        "phase": "corner" if "upsample_func.kernels" in state else "centred",
+    }
+
+
 DETECTORS = (
+    Detector("frvsr", ("fnet.encoder1.0.weight", "fnet.flow.2.weight", "srnet.conv_in.0.weight",
+                       "srnet.resblocks.0.conv.0.weight", "srnet.conv_up.0.weight", "srnet.conv_out.weight"),
+             (), _frvsr),
     Detector("rrdbnet", ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_body.weight", "conv_up1.weight",
                          "conv_up2.weight", "conv_hr.weight", "conv_last.weight"),
              ("body.0.rdb1.conv1x1.weight", "dd_embed.0.weight"), _rrdbnet),  # ESRGAN+, MM-RealSR

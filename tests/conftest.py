@@ -17,6 +17,33 @@ TINY_MODEL = {
     "msrresnet": ["model=msrresnet", "model.features=8", "model.blocks=1"],
     "rrdbnet": ["model=rrdbnet", "model.features=8", "model.blocks=1", "model.growth=4"],
 }
+# Few frames, a small SR net, two steps a stage.
+TINY_VIDEO = [
+    "model=frvsr",
+    "model.srnet.features=8",
+    "model.srnet.blocks=1",
+    "stage.flow.steps=2",
+    "stage.sr.steps=2",
+    "stage.joint.steps=2",
+    "stage.flow.clip_length=2",
+    "stage.sr.clip_length=2",
+    "stage.joint.clip_length=3",
+]
+TINY_VIDEO_RUN = [
+    "logger=none",
+    "data.crop=32",
+    "data.batch_size=2",
+    "trainer.accelerator=cpu",
+    "trainer.val_every=2",
+    "trainer.checkpoint_every=2",
+    "trainer.log_every=1",
+    "callbacks.samples.count=1",
+    "callbacks.clips.count=1",
+    "++data.val.sample_video.name=sample_video",
+    "++data.val.sample_video.limit=1",
+    "++data.val.sample_video.frames=6",
+    "++data.val.sample_video.size=64",
+]
 TINY_GAN = ["loss=gan", "loss.discriminator.features=4", "loss.warmup_steps=1", "loss.ramp_steps=1"]
 TINY_RUN = [
     "logger=none",
@@ -44,7 +71,7 @@ def _quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 @pytest.fixture
 def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """`train("loss=gan", ...)` runs the tiny training in this process and gives its run folder."""
+    """`train("loss=gan", ...)` runs the tiny training (video=True: of FRVSR) in this process; gives its run folder."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
@@ -52,8 +79,10 @@ def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
     from sr_experiments.training.run import train_command
 
-    def run(*overrides: str, name: str = "run") -> Path:
-        given = [] if any(o.startswith("resume=") for o in overrides) else [*TINY_MODEL["msrresnet"], *TINY_RUN]
+    def run(*overrides: str, name: str = "run", video: bool = False) -> Path:
+        given = [*TINY_VIDEO, *TINY_VIDEO_RUN] if video else [*TINY_MODEL["msrresnet"], *TINY_RUN]
+        if any(o.startswith("resume=") for o in overrides):
+            given = []
         root = tmp_path / name
         before = set(root.glob("*/*"))
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -1,13 +1,14 @@
 """The data of a run: training batches by step, and named validation sets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Subset
 
 from sr_experiments.data import SOURCES
-from sr_experiments.data.batches import StepBatches
+from sr_experiments.data.batches import StepBatches, next_validation
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
@@ -22,8 +23,8 @@ class SRDataModule(pl.LightningDataModule):
 
     Args:
         train: `name` of the kind of data (see `SOURCES`) and its arguments: `{"name": "images", "root": ...}`.
-        val: validation sets by name, alike. A set without `name` is "paired" if it has `lr`, else "images".
-            With none at all, the sample photographs.
+        val: validation sets by name, alike. A set without `name` is "paired" if it has `lr`, else "images"; if
+            clips are trained on, "videos". With none at all, the sample photographs, or sample clips.
         batch_size: samples a batch, per device.
         crop: side of the HR training crops, a multiple of `scale`.
         num_workers: worker processes, or "auto".
@@ -31,7 +32,9 @@ class SRDataModule(pl.LightningDataModule):
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         val_every: steps between validations.
-        max_steps: length of the run in steps.
+        ends: steps at which the stages of the run end, the last one being the run's end.
+        clips_of_step: number and frames of the clips of a step, per device, where clips are trained on and the
+            run has stages; else `batch_size` clips of one frame.
 
     Raises:
         SRError: data is missing, damaged or doesn't fit.
@@ -48,7 +51,8 @@ class SRDataModule(pl.LightningDataModule):
         scale: int = 4,
         channels: int = 3,
         val_every: int = 5000,
-        max_steps: int = 1_000_000,
+        ends: Sequence[int] = (1_000_000,),
+        clips_of_step: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
         _check_count("batch_size", batch_size, 1)
@@ -59,13 +63,15 @@ class SRDataModule(pl.LightningDataModule):
             raise SRError(f"channels={channels!r}: choose 3 for RGB or 1 for grey")
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.val_every = val_every
-        self.max_steps = max_steps
+        self.next_validation = partial(next_validation, val_every=val_every, ends=ends)
+        self.clips_of_step = clips_of_step or (lambda step: (batch_size, 1))
         kinds = {name: source.train for name, source in SOURCES.items()}
         self.train_set = build("training data", kinds, train, crop=crop, scale=scale, channels=channels, seed=seed)
+        self.clips = bool(getattr(self.train_set, "clips", False))
+        sample = "sample_video" if self.clips else "sample"
         self.val_sets = {
-            name: _validation_set(name, arguments, scale, channels)
-            for name, arguments in (val or {"sample": {"name": "sample"}}).items()
+            name: _validation_set(name, arguments, scale, channels, self.clips)
+            for name, arguments in (val or {sample: {"name": sample}}).items()
         }
         self.val_names = list(self.val_sets)
 
@@ -75,19 +81,19 @@ class SRDataModule(pl.LightningDataModule):
         batches = StepBatches(
             self._current_step,
             self.batch_size,
-            self.val_every,
-            self.max_steps,
+            self.next_validation,
+            self.clips_of_step if self.clips else None,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
         return self._loader(self.train_set, batch_sampler=batches, workers=self._workers(), persistent=True)
 
     def val_dataloader(self) -> list[DataLoader]:
-        """One loader a validation set, in the order of `val_names`; rank r of W has images r, r + W, ..."""
+        """One loader a validation set, in the order of `val_names`; rank r of W has images, or clips, r, r + W, ..."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return [
             self._loader(
-                Subset(images, range(rank, len(images), world_size)),  # type: ignore[arg-type]
+                Subset(images, _share(images, rank, world_size)),
                 batch_size=1,
                 workers=0 if getattr(images, "in_memory", False) else min(self._workers(), 2),
             )
@@ -112,14 +118,25 @@ class SRDataModule(pl.LightningDataModule):
         )
 
 
-def _validation_set(name: str, arguments: Mapping[str, Any], scale: int, channels: int) -> Any:
+def _share(images: Any, rank: int, world_size: int) -> Sequence[int]:
+    """The items of one rank; clips stay together, in the order of their frames."""
+    if not hasattr(images, "ranges"):
+        return range(rank, len(images), world_size)
+    return [item for clip in images.ranges[rank::world_size] for item in clip]
+
+
+def _validation_set(name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool) -> Any:
     if not isinstance(arguments, Mapping):
         raise SRError(f"data.val.{name}={arguments}: say what it is, for example data.val.{name}.root=<folder>")
     if arguments.get("limit") is not None:
         _check_count(f"val.{name}.limit", arguments["limit"], 1)
-    kind = "paired" if "lr" in arguments or "hr" in arguments else "images"
+    kind = "videos" if clips else "paired" if "lr" in arguments or "hr" in arguments else "images"
     kinds = {key: source.validation for key, source in SOURCES.items()}
-    return build(f"validation data {name}:", kinds, {"name": kind, **arguments}, scale=scale, channels=channels)
+    images = build(f"validation data {name}:", kinds, {"name": kind, **arguments}, scale=scale, channels=channels)
+    if getattr(images, "clips", False) != clips:
+        what, other = ("images", "clips") if clips else ("clips", "images")
+        raise SRError(f"data.val.{name} has {what}, but {other} are trained on: validate on {other}")
+    return images
 
 
 def _check_count(name: str, value: Any, least: int, otherwise: str = "") -> None:

@@ -6,6 +6,7 @@ each of the two passes.
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
@@ -13,8 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.errors import SRError
 
-def imresize(image: Tensor, scale: float | Fraction | tuple[int, int], quantise: bool = True) -> Tensor:
+# Where LR pixel i lies on the HR grid: in the middle of HR pixels scale * i .. scale * i + scale - 1, or on the
+# first of them. In numbers: what is added to a pixel's index to get its coordinate, in pixels.
+PHASES = {"centred": 0.5, "corner": 0.0}
+
+
+def imresize(
+    image: Tensor, scale: float | Fraction | tuple[int, int], quantise: bool = True, phase: str = "centred"
+) -> Tensor:
     """Resize images as MATLAB's `imresize(image, scale)` does.
 
     Computed in float64 whatever the input's type and autocast (float32 on mps), with one small matrix per
@@ -27,6 +36,7 @@ def imresize(image: Tensor, scale: float | Fraction | tuple[int, int], quantise:
         quantise: treat values as 8-bit, as MATLAB does for uint8 images: the input is rounded to 255ths, and
             so are, clipped to [0, 1], the result of the first pass and the output. Otherwise nothing is rounded
             or clipped and gradients flow.
+        phase: "centred", as MATLAB does; or "corner", where output pixel 0 lies on input pixel 0.
 
     Returns:
         (N, C, H', W'), of the input's type, float32 for half precision.
@@ -39,36 +49,48 @@ def imresize(image: Tensor, scale: float | Fraction | tuple[int, int], quantise:
         factor = scale if isinstance(scale, Fraction) else Fraction(scale).limit_denominator(1000)
         sizes = (math.ceil(factor * height), math.ceil(factor * width))
         scales = (factor, factor)
-    work = torch.float32 if image.device.type == "mps" else torch.float64
-    result = torch.float32 if image.dtype in (torch.float16, torch.bfloat16) else image.dtype
+    work, result = working_types(image)
     with torch.autocast(image.device.type, enabled=False):
         values = image.to(work)
         if quantise:
-            values = _round(values * 255)
+            values = round_half_up(values * 255)
         # The direction that shrinks most comes first; of two equal ones, the vertical.
         for axis in sorted((0, 1), key=lambda i: scales[i]):
-            matrix = _matrix((height, width)[axis], sizes[axis], scales[axis], image.device, work)
+            arguments = (height, width)[axis], sizes[axis], scales[axis], phase
+            matrix = device_matrix(resize_weights, arguments, image.device, work)
             values = matrix @ values if axis == 0 else values @ matrix.T  # (N, C, H', W), (N, C, H', W')
             if quantise:
-                values = _round(values).clamp(0, 255)
+                values = round_half_up(values).clamp(0, 255)
         # Divided in the type of the result, as an image read from a file is.
         return values.to(result) / 255 if quantise else values.to(result)
 
 
-def bicubic_upsample(lr: Tensor, scale: int) -> Tensor:
-    """The bicubic baseline: 8-bit images enlarged by MATLAB's `imresize`.
+def bicubic_upsample(lr: Tensor, scale: int, phase: str = "centred") -> Tensor:
+    """The bicubic baseline: 8-bit images enlarged by MATLAB's `imresize`, or by the same kernel in another phase.
 
     Args:
         lr: (N, C, H, W), values in [0, 1].
         scale: whole factor.
+        phase: of the degradation that made LR: where LR pixels lie on the HR grid, one of PHASES.
 
     Returns:
         (N, C, scale * H, scale * W), 255ths in [0, 1].
+
+    Raises:
+        SRError: unknown phase.
     """
-    return imresize(lr, Fraction(scale))
+    if phase not in PHASES:
+        raise SRError(f"unknown phase {phase!r} of LR pixels: choose one of {', '.join(PHASES)}")
+    return imresize(lr, Fraction(scale), phase=phase)
 
 
-def _round(values: Tensor) -> Tensor:
+def working_types(image: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    """The type to compute in, float64 where the device has it, and that of the result, at least float32."""
+    work = torch.float32 if image.device.type == "mps" else torch.float64
+    return work, torch.float32 if image.dtype in (torch.float16, torch.bfloat16) else image.dtype
+
+
+def round_half_up(values: Tensor) -> Tensor:
     """Round to whole numbers, halves up (MATLAB rounds them away from zero, and negative values are clipped).
 
     The nudge is far below the distance between values that can differ, and above the rounding errors of the
@@ -79,17 +101,20 @@ def _round(values: Tensor) -> Tensor:
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
-def _matrix(size: int, out_size: int, scale: Fraction, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The (out_size, size) matrix that resizes one direction, on the device."""
-    return torch.from_numpy(resize_weights(size, out_size, scale)).to(device, dtype)
+def device_matrix(
+    weights: Callable[..., np.ndarray], arguments: tuple, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """The matrix `weights(*arguments)`, which works on one direction, on the device; made once."""
+    return torch.from_numpy(weights(*arguments)).to(device, dtype)
 
 
-def resize_weights(size: int, out_size: int, scale: Fraction) -> np.ndarray:
+def resize_weights(size: int, out_size: int, scale: Fraction, phase: str = "centred") -> np.ndarray:
     """Weights of every input pixel in every output pixel, (out_size, size), rows summing to 1."""
     shrink = min(float(scale), 1.0)
     support = 4 / shrink
     # Centres of the output pixels in coordinates where input pixel i has its centre at i.
-    centres = (np.arange(out_size) + 0.5) / float(scale) - 0.5
+    offset = PHASES[phase]
+    centres = (np.arange(out_size) + offset) / float(scale) - offset
     taps = math.ceil(support) + 2
     positions = np.floor(centres - support / 2).astype(np.int64)[:, None] + np.arange(taps)  # (out_size, taps)
     weights = _cubic((centres[:, None] - positions) * shrink)

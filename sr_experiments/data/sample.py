@@ -41,7 +41,7 @@ class SampleImages(TrainingCrops):
     in_memory: ClassVar[bool] = True
 
     def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, augment: bool = True) -> None:
-        super().__init__(_sample_paths(TRAINING), crop, scale, seed, augment=augment)
+        super().__init__(sample_paths(TRAINING), crop, scale, seed, augment=augment)
         self.images = [read_image(path, channels) for path in self.paths]
         self.check_sizes([image.shape[:2] for image in self.images])
 
@@ -63,7 +63,7 @@ class SampleValidation(Dataset[dict[str, Any]]):
     in_memory: ClassVar[bool] = True
 
     def __init__(self, scale: int, channels: int = 3, size: int = 256, limit: int | None = None) -> None:
-        self.paths = _sample_paths(VALIDATION)[:limit]
+        self.paths = sample_paths(VALIDATION)[:limit]
         self.images = [whole_multiple(_centre(read_image(path, channels), size), scale) for path in self.paths]
 
     def __len__(self) -> int:
@@ -79,7 +79,12 @@ def _centre(image: np.ndarray, size: int) -> np.ndarray:
     return image[top : top + size, left : left + size]
 
 
-def _sample_paths(names: tuple[str, ...]) -> list[Path]:
+def sample_paths(names: tuple[str, ...]) -> list[Path]:
+    """Where these photographs of scikit-image are.
+
+    Raises:
+        SRError: they are not there.
+    """
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
         raise SRError("data=sample needs scikit-image: install it with pip install scikit-image")

@@ -47,10 +47,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         on_error: str = "stop",
         augment: bool = True,
     ) -> None:
-        if crop < scale or crop % scale:
-            raise SRError(f"data.crop={crop} must be a multiple of scale={scale}: use {max(crop // scale, 1) * scale}")
-        if on_error not in ("stop", "skip"):
-            raise SRError(f"data.train.on_error={on_error!r}: choose stop or skip")
+        check_crop(crop, scale, on_error)
         self.paths = list(paths)
         self.crop = crop
         self.scale = scale
@@ -81,9 +78,9 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         top = grid * int(rng.integers(height - self.crop // grid + 1))
         left = grid * int(rng.integers(width - self.crop // grid + 1))
         orientation = int(rng.integers(8)) if self.augment else 0
-        sample = {"hr": _cut(images["hr"], top, left, self.crop, orientation), "skipped": torch.tensor(skipped)}
+        sample = {"hr": cut(images["hr"], top, left, self.crop, orientation), "skipped": torch.tensor(skipped)}
         if "lr" in images:
-            sample["lr"] = _cut(images["lr"], top // grid, left // grid, self.crop // grid, orientation)
+            sample["lr"] = cut(images["lr"], top // grid, left // grid, self.crop // grid, orientation)
         return sample
 
     def check_sizes(self, sizes: Sequence[tuple[int, int] | UnreadableImage]) -> None:
@@ -117,7 +114,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
     def _readable(self, n: int) -> tuple[dict[str, np.ndarray], int]:
         """The images of sample n and the index of the unreadable image they stand in for, or -1."""
         count = len(self.paths)
-        order = _permutation(self.seed, n // count, count)
+        order = permutation(self.seed, n // count, count)
         first = int(order[n % count])
         for offset in range(count):
             index = int(order[(n + offset) % count])
@@ -129,6 +126,18 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         raise SRError(f"none of the {count} images can be read; the first is {self.paths[0]}")
 
 
+def check_crop(crop: int, scale: int, on_error: str = "stop") -> None:
+    """Refuse a crop that is no multiple of the scale, and an unknown `on_error`.
+
+    Raises:
+        SRError: says what to use.
+    """
+    if crop < scale or crop % scale:
+        raise SRError(f"data.crop={crop} must be a multiple of scale={scale}: use {max(crop // scale, 1) * scale}")
+    if on_error not in ("stop", "skip"):
+        raise SRError(f"data.train.on_error={on_error!r}: choose stop or skip")
+
+
 def first_few(problems: Sequence[str], shown: int = 5) -> str:
     """Join the first problems into one line and count the others."""
     rest = f"; and {len(problems) - shown} more" if len(problems) > shown else ""
@@ -136,18 +145,18 @@ def first_few(problems: Sequence[str], shown: int = 5) -> str:
 
 
 @lru_cache(maxsize=2)  # a batch can reach into the next pass
-def _permutation(seed: int, number: int, count: int) -> np.ndarray:
-    """The order of the images in pass `number`."""
+def permutation(seed: int, number: int, count: int) -> np.ndarray:
+    """The order of so many images, or clips, in pass `number`."""
     return np.random.default_rng((seed, number)).permutation(count)
 
 
-def _cut(image: np.ndarray, top: int, left: int, side: int, orientation: int) -> Tensor:
+def cut(image: np.ndarray, top: int, left: int, side: int, orientation: int) -> Tensor:
     """Crop (H, W, C) to (C, side, side) in one of the eight orientations of a square."""
-    cut = image[top : top + side, left : left + side]
+    crop = image[top : top + side, left : left + side]
     if orientation & 1:
-        cut = cut[:, ::-1]
+        crop = crop[:, ::-1]
     if orientation & 2:
-        cut = cut[::-1]
+        crop = crop[::-1]
     if orientation & 4:
-        cut = cut.transpose(1, 0, 2)
-    return torch.from_numpy(np.array(cut.transpose(2, 0, 1), order="C"))  # (C, side, side)
+        crop = crop.transpose(1, 0, 2)
+    return torch.from_numpy(np.array(crop.transpose(2, 0, 1), order="C"))  # (C, side, side)

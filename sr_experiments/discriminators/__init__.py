@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from sr_experiments.discriminators.patch import PatchDiscriminator
+from sr_experiments.discriminators.tecogan import TecoGANDiscriminator
 from sr_experiments.discriminators.unet import UNetDiscriminator
 from sr_experiments.discriminators.vgg import VGGDiscriminator
 
@@ -12,4 +13,5 @@ DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "vgg": VGGDiscriminator,
     "unet": UNetDiscriminator,
     "patch": PatchDiscriminator,
+    "tecogan": TecoGANDiscriminator,
 }

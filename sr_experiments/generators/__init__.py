@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from sr_experiments.generators.frvsr import FRVSR
 from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
@@ -13,5 +14,6 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "srresnet": SRResNet,
     "msrresnet": MSRResNet,
     "rrdbnet": RRDBNet,
+    "frvsr": FRVSR,
     "spandrel": SpandrelGenerator,
 }

@@ -17,17 +17,21 @@ class MSRResNet(nn.Module):
         channels: of the input and the output image.
         features: channels inside.
         blocks: residual blocks.
+        extra_channels: of the input, behind the image's: the previous frame, where this is a part of FRVSR.
 
     Raises:
         SRError: another scale.
     """
 
-    def __init__(self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16) -> None:
+    def __init__(
+        self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16, extra_channels: int = 0
+    ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
             raise SRError(f"msrresnet can't do scale={scale}: choose 2, 3 or 4")
         self.scale = scale
-        self.conv_first = nn.Conv2d(channels, features, 3, padding=1)
+        self.channels = channels
+        self.conv_first = nn.Conv2d(channels + extra_channels, features, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         step = 2 if scale == 4 else scale
         self.upconv1 = nn.Conv2d(features, features * step**2, 3, padding=1)
@@ -40,13 +44,14 @@ class MSRResNet(nn.Module):
         kaiming_scaled(self, 0.1)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
+        """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
         x = self.body(self.lrelu(self.conv_first(lr)))  # (N, features, H, W)
         x = self.lrelu(self.pixel_shuffle(self.upconv1(x)))
         if self.scale == 4:
             x = self.lrelu(self.pixel_shuffle(self.upconv2(x)))
         x = self.conv_last(self.lrelu(self.conv_hr(x)))  # (N, C, scale * H, scale * W)
-        return x + F.interpolate(lr, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        base = lr[:, : self.channels]
+        return x + F.interpolate(base, scale_factor=self.scale, mode="bilinear", align_corners=False)
 
 
 class ResidualBlock(nn.Module):

@@ -21,20 +21,27 @@ class RRDBNet(nn.Module):
         features: channels between the blocks.
         blocks: residual-in-residual dense blocks.
         growth: channels that each convolution of a dense block adds.
+        extra_channels: of the input, behind the image's: the previous frame, where this is a part of FRVSR.
 
     Raises:
         SRError: another scale.
     """
 
     def __init__(
-        self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 23, growth: int = 32
+        self,
+        scale: int = 4,
+        channels: int = 3,
+        features: int = 64,
+        blocks: int = 23,
+        growth: int = 32,
+        extra_channels: int = 0,
     ) -> None:
         super().__init__()
         if scale not in (1, 2, 4):
             raise SRError(f"rrdbnet can't do scale={scale}: choose 2 or 4, or model=msrresnet for 3")
         self.scale = scale
         self.fold = 4 // scale
-        self.conv_first = nn.Conv2d(channels * self.fold**2, features, 3, padding=1)
+        self.conv_first = nn.Conv2d((channels + extra_channels) * self.fold**2, features, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(features, features, 3, padding=1)
         self.conv_up1 = nn.Conv2d(features, features, 3, padding=1)
@@ -44,7 +51,7 @@ class RRDBNet(nn.Module):
         self.lrelu = nn.LeakyReLU(0.2, inplace=True)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
+        """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
         height, width = lr.shape[-2:]
         if self.fold > 1:
             lr = F.pad(lr, (0, -width % self.fold, 0, -height % self.fold), mode="replicate")

@@ -13,17 +13,20 @@ class SRResNet(nn.Module):
         channels: of the input and the output image.
         features: channels inside.
         blocks: residual blocks.
+        extra_channels: of the input, behind the image's: the previous frame, where this is a part of FRVSR.
 
     Raises:
         SRError: another scale.
     """
 
-    def __init__(self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16) -> None:
+    def __init__(
+        self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16, extra_channels: int = 0
+    ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
             raise SRError(f"srresnet can't do scale={scale}: choose 2, 3 or 4")
         self.scale = scale
-        self.conv_in = nn.Sequential(nn.Conv2d(channels, features, 9, padding=4), nn.PReLU())
+        self.conv_in = nn.Sequential(nn.Conv2d(channels + extra_channels, features, 9, padding=4), nn.PReLU())
         self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         self.conv_body = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.BatchNorm2d(features))
         steps = [2, 2] if scale == 4 else [scale]
@@ -31,7 +34,7 @@ class SRResNet(nn.Module):
         self.conv_out = nn.Conv2d(features, channels, 9, padding=4)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
+        """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
         shallow = self.conv_in(lr)  # (N, features, H, W)
         deep = shallow + self.conv_body(self.blocks(shallow))
         return self.conv_out(self.upsampling(deep))

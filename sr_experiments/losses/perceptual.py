@@ -1,6 +1,6 @@
 """Losses on the features of pretrained networks, whose weights never enter a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,12 @@ from sr_experiments.backbones import pretrained_features
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.lpips import lpips_network
 
-CRITERIA = {"l1": F.l1_loss, "mse": F.mse_loss}
+
+def _cosine(ours: Tensor, targets: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(ours, targets, dim=1).mean()
+
+
+CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "cosine": _cosine}
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)  # in each of the five stages
 
 
@@ -53,8 +58,9 @@ class VGGLoss(_Frozen):
     Computed in the precision of the surroundings (bf16 under autocast), compared in float32.
 
     Args:
-        layers: weights by layer: conv5_4 is the convolution's output, before ReLU; relu5_4 after it.
-        criterion: "l1" or "mse".
+        layers: weights by layer: conv5_4 is the convolution's output, before ReLU; relu5_4 after it. A layer with
+            None is left out.
+        criterion: "l1", "mse" or "cosine" (1 - cosine similarity over channels, TecoGAN).
 
     Raises:
         SRError: unknown layer or criterion.
@@ -66,7 +72,7 @@ class VGGLoss(_Frozen):
 
     def __init__(self, layers: Mapping[str, float] | None = None, criterion: str = "l1") -> None:
         super().__init__()
-        layers = layers or {"conv5_4": 1.0}
+        layers = {name: weight for name, weight in (layers or {"conv5_4": 1.0}).items() if weight is not None}
         known = vgg19_layers()
         for name in layers:
             if name not in known:

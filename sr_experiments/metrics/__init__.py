@@ -7,5 +7,15 @@ from torchmetrics import Metric
 from sr_experiments.metrics.lpips import LPIPS
 from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.metrics.ssim import SSIM
+from sr_experiments.metrics.tlp import TLP
+from sr_experiments.metrics.tof import TOF
+from sr_experiments.metrics.warping_error import WarpingError
 
-METRICS: dict[str, Callable[..., Metric]] = {"psnr": PSNR, "ssim": SSIM, "lpips": LPIPS}
+METRICS: dict[str, Callable[..., Metric]] = {
+    "psnr": PSNR,
+    "ssim": SSIM,
+    "lpips": LPIPS,
+    "tof": TOF,
+    "tlp": TLP,
+    "warping_error": WarpingError,
+}

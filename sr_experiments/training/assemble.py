@@ -19,8 +19,11 @@ from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_L
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import build
 from sr_experiments.training.base import OptimConfig, SRModule
+from sr_experiments.training.frvsr import FRVSRModule
 from sr_experiments.training.gan import GANModule
 from sr_experiments.training.pixel import PixelModule
+from sr_experiments.training.stages import make_stages
+from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -45,45 +48,97 @@ def assemble(config: Config) -> Assembly:
     """
     left_out: dict[str, str] = {}
     scale, trainer = config["scale"], config["trainer"]
+    stages = make_stages(config) if "stages" in config else None
     data = SRDataModule(
-        **config["data"],
+        **{**config["data"], **({"batch_size": stages.largest_batch} if stages else {})},
         scale=scale,
         channels=config["channels"],
         seed=config["seed"],
         val_every=trainer["val_every"],
-        max_steps=trainer["max_steps"],
+        ends=stages.ends if stages else [trainer["max_steps"]],
+        clips_of_step=stages.clips if stages else None,
     )
+    degradation = build("degradation", DEGRADATIONS, config["degradation"], scale=scale)
     generator_config = {**config["model"], "scale": scale, "channels": config["channels"]}
+    if generator_config.get("phase") == "auto":
+        generator_config["phase"] = degradation.phase
     generator = build("generator", GENERATORS, generator_config)
+    if stages and not data.clips:
+        raise SRError("model=frvsr learns from clips: use data=sample_video, videos, reds or vimeo90k")
     initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
     base: dict[str, Any] = {
         "generator": generator,
         "generator_config": generator_config,
-        "degradation": build("degradation", DEGRADATIONS, config["degradation"], scale=scale),
-        "metrics": _metrics(config["metrics"], scale, left_out),
-        "val_names": data.val_names,
+        "degradation": degradation,
+        "validation": Validation(
+            _metrics(config["metrics"], scale, data.clips, left_out),
+            data.val_names,
+            scale,
+            phase=degradation.phase,
+            compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
+            flow_names=[n for n, s in data.val_sets.items() if stages and getattr(s, "true_flow", False)],
+        ),
         "optim": OptimConfig(**config["optim"]),
         "max_steps": trainer["max_steps"],
         "seed": config["seed"],
         "channels_last": trainer["channels_last"],
     }
-    make = {"pixel": _pixel_module, "gan": _gan_module}[config["loss"]["name"]]
-    module = make(config["loss"], config["channels"], base, left_out)
+    loss = config["loss"]
+    module: SRModule
+    if stages:
+        module = FRVSRModule(stages=stages, **_terms(loss, 9 * config["channels"], left_out), **base)
+    elif loss["name"] == "gan":
+        module = GANModule(
+            pixel_weight=loss["pixel"]["weight"],
+            perceptual_weight=loss["perceptual"].get("weight", 0.0),
+            adversarial_weight=loss["adversarial"]["weight"],
+            **_terms(loss, config["channels"], left_out),
+            **base,
+        )
+    else:
+        module = PixelModule(pixel_weight=loss["pixel"]["weight"], **_terms(loss, 0, left_out), **base)
     if trainer["compile"]:
-        for network, _ in module.networks():
+        for network in module.networks().values():
             network.compile()
     return Assembly(module, data, left_out, initialised_from)
 
 
-def _initialise(generator: nn.Module, path: str) -> str:
-    report = load_weights(generator, read(path))
-    log.info("init_from %s: %s", path, report.summary())
-    return f"{path}: {report.summary()}"
+def _initialise(generator: nn.Module, source: str | Config) -> str:
+    """From one checkpoint, or, of a frame-recurrent network, from one for each of its parts."""
+    parts = source if isinstance(source, Mapping) else {None: source}
+    reports = []
+    for part, path in parts.items():
+        report = load_weights(generator, read(path), part)
+        where = f"{part}: {path}" if part else path
+        log.info("init_from %s: %s", where, report.summary())
+        reports.append(f"{where}: {report.summary()}")
+    return "; ".join(reports)
 
 
-def _metrics(config: Config, scale: int, left_out: dict[str, str]) -> dict[str, Metric]:
+def _compared(path: str | None, scale: int, channels: int) -> nn.Module | None:
+    """The network of `val.compare_with`."""
+    if path is None:
+        return None
+    checkpoint = read(path)
+    if checkpoint.generator is None:
+        raise SRError(f"val.compare_with={path}: of an unknown network; compare with one of {', '.join(GENERATORS)}")
+    config = {"scale": scale, "channels": channels, **checkpoint.generator}
+    if config["scale"] != scale or config["channels"] != channels:
+        raise SRError(
+            f"val.compare_with={path} has scale={config['scale']} channels={config['channels']}, "
+            f"the run scale={scale} channels={channels}: compare like with like"
+        )
+    network = build("generator", GENERATORS, config)
+    load_weights(network, checkpoint)
+    return network.requires_grad_(False)
+
+
+def _metrics(config: Config, scale: int, clips: bool, left_out: dict[str, str]) -> dict[str, Metric]:
+    """The metrics of the configuration; of images, not those that compare frames with each other."""
     metrics: dict[str, Metric] = {}
     for key, arguments in config.items():
+        if not clips and getattr(METRICS.get(arguments["name"]), "temporal", False):
+            continue
         metric = _with_weights(f"metric {key}", arguments, left_out, METRICS, crop_border=scale)
         if metric is not None:
             metrics[key] = metric
@@ -109,25 +164,20 @@ def _without_weight(config: Config) -> dict[str, Any]:
     return {k: v for k, v in config.items() if k != "weight"}
 
 
-def _pixel_module(loss: Config, channels: int, base: dict[str, Any], left_out: dict[str, str]) -> SRModule:
+def _terms(loss: Config, judged_channels: int, left_out: dict[str, str]) -> dict[str, Any]:
+    """The losses of a training module by argument name, without their weights, and in a GAN the discriminator."""
     pixel = build("pixel loss", PIXEL_LOSSES, _without_weight(loss["pixel"]))
-    return PixelModule(pixel=pixel, pixel_weight=loss["pixel"]["weight"], **base)
-
-
-def _gan_module(loss: Config, channels: int, base: dict[str, Any], left_out: dict[str, str]) -> SRModule:
+    if loss["name"] == "pixel":
+        return {"pixel": pixel}
     perceptual = None
     if loss["perceptual"]["name"] != "none":
         perceptual = _with_weights("perceptual loss", loss["perceptual"], left_out, PERCEPTUAL_LOSSES)
-    return GANModule(
-        pixel=build("pixel loss", PIXEL_LOSSES, _without_weight(loss["pixel"])),
-        perceptual=perceptual,
-        adversarial=build("adversarial loss", ADVERSARIAL_LOSSES, _without_weight(loss["adversarial"])),
-        discriminator=build("discriminator", DISCRIMINATORS, loss["discriminator"], channels=channels),
-        pixel_weight=loss["pixel"]["weight"],
-        perceptual_weight=loss["perceptual"].get("weight", 0.0),
-        adversarial_weight=loss["adversarial"]["weight"],
-        warmup_steps=loss["warmup_steps"],
-        ramp_steps=loss["ramp_steps"],
-        ramp_shape=loss["ramp_shape"],
-        **base,
-    )
+    return {
+        "pixel": pixel,
+        "perceptual": perceptual,
+        "adversarial": build("adversarial loss", ADVERSARIAL_LOSSES, _without_weight(loss["adversarial"])),
+        "discriminator": build("discriminator", DISCRIMINATORS, loss["discriminator"], channels=judged_channels),
+        "warmup_steps": loss["warmup_steps"],
+        "ramp_steps": loss["ramp_steps"],
+        "ramp_shape": loss["ramp_shape"],
+    }

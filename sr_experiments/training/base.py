@@ -1,6 +1,5 @@
 """What every way of training shares: batches, steps, optimiser updates, EMA, validation."""
 
-import copy
 import math
 import time
 from collections.abc import Mapping
@@ -11,15 +10,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from torchmetrics import Metric
 
 from sr_experiments.checkpoints import FORMAT, describe_mismatch
-from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
 from sr_experiments.training.ema import ema_copy, ema_update
 from sr_experiments.training.optimizers import make_optimizer
 from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
+from sr_experiments.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ class SRModule(pl.LightningModule):
         generator: network from LR (N, C, H, W) to SR (N, C, scale * H, scale * W), values in [0, 1].
         generator_config: its registry name and keyword arguments, plain data, kept in checkpoints.
         degradation: makes LR from HR; see `sr_experiments.data.degradations`.
-        metrics: validation metrics by name.
-        val_names: names of the validation sets, in the order of their dataloaders.
+        validation: measures the generator; its sets in the order of their dataloaders.
         optim: optimiser, schedule, clipping, accumulation and EMA.
         max_steps: length of the run in batches.
         seed: of the run.
@@ -62,8 +59,7 @@ class SRModule(pl.LightningModule):
         generator: nn.Module,
         generator_config: Mapping[str, Any],
         degradation: Any,
-        metrics: Mapping[str, Metric],
-        val_names: list[str],
+        validation: Validation,
         optim: OptimConfig,
         max_steps: int,
         seed: int = 0,
@@ -80,13 +76,9 @@ class SRModule(pl.LightningModule):
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.step = 0
+        self.stage_ends: dict[int, str] = {}  # number and name of each stage, by the step it ends at
         self.idle_since = 0.0  # time.perf_counter() when the last batch was done with
-        self.val_names = val_names
-        # Plain dictionaries, not submodules: a metric's own networks (LPIPS) stay out of checkpoints.
-        self._metrics = {name: {key: copy.deepcopy(m) for key, m in metrics.items()} for name in val_names}
-        self._baselines = copy.deepcopy(self._metrics)
-        self._baseline_values: dict[str, float] = {}
-        self.val_values: dict[str, float] = {}
+        self.validation = validation
         self._scalars: list[tuple[int, dict[str, Tensor]]] = []  # on the device, not looked at yet
         self._history: dict[str, list[float]] = {}  # since the last log
         self.schedule: Schedule = with_warmup(
@@ -96,16 +88,30 @@ class SRModule(pl.LightningModule):
     # -- what a subclass fills in ------------------------------------------------------------------------
 
     def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Learn from one batch; return what is to be logged as detached scalars."""
+        """Learn from one batch, (N, C, H, W) each; return what is to be logged as detached scalars."""
         raise NotImplementedError
 
-    def networks(self) -> list[tuple[nn.Module, float]]:
-        """The trained networks with their base learning rates, in the order of their optimisers."""
-        return [(self.generator, self.optim.learning_rate)]
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are trained, by name, in the order of their optimisers."""
+        return {"generator": self.generator}
+
+    def learning_rate(self, network: str, step: int) -> float:
+        """Learning rate of a network at a step; 0 where it rests."""
+        o = self.optim
+        rate = o.discriminator_learning_rate if network == "discriminator" else o.learning_rate
+        return rate * self.schedule(step)
 
     def eligible_as_best(self) -> bool:
         """Whether a validation at this step may become the best checkpoint."""
         return True
+
+    def stage(self) -> str:
+        """Number and name of the stage that ends with or contains the last step, where there are stages."""
+        return next((stage for end, stage in self.stage_ends.items() if self.step <= end), "")
+
+    def stage_start(self, step: int) -> int:
+        """First step of the stage that a step belongs to; the average of the weights begins anew there."""
+        return 0
 
     # -- optimisation ------------------------------------------------------------------------------------
 
@@ -116,38 +122,44 @@ class SRModule(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimiser per trained network."""
         o = self.optim
-        return [make_optimizer(net, o.name, rate, o.betas, o.weight_decay) for net, rate in self.networks()]
+        return [
+            make_optimizer(network, o.name, self.learning_rate(name, 0), o.betas, o.weight_decay)
+            for name, network in self.networks().items()
+        ]
 
     @property
     def at_update(self) -> bool:
         """Whether no gradients are being accumulated, so that a checkpoint loses nothing."""
         return self.step % self.optim.accumulate == 0 or self.step >= self.max_steps
 
-    def update_network(self, index: int, loss: Tensor) -> dict[str, Tensor]:
-        """Backward `loss` and, at the end of an accumulation window, step the optimiser of network `index`.
+    def update(self, loss: Tensor, *names: str) -> dict[str, Tensor]:
+        """Backward `loss` and, at the end of an accumulation window, step the optimisers of these networks.
 
         Returns:
-            The network's gradient norm before clipping, where the optimiser stepped.
+            Their gradient norms before clipping, where the optimisers stepped.
         """
         self.manual_backward(loss / self.optim.accumulate)
         last_of_window = (self.step + 1) % self.optim.accumulate == 0 or self.step + 1 >= self.max_steps
         if not last_of_window:
             return {}
+        norms = {}
         optimizers = self.optimizers()
-        optimizer = optimizers[index] if isinstance(optimizers, list) else optimizers
-        network, rate = self.networks()[index]
-        for group in optimizer.param_groups:
-            group["lr"] = rate * self.schedule(self.step)
-        norm = clip_grad_norm_(network.parameters(), self.optim.clip_norm or math.inf)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        name = next(n for n, child in self.named_children() if child is network)
-        return {f"grad_norm/{name}": norm.detach()}
+        for i, (name, network) in enumerate(self.networks().items()):
+            if name not in names:
+                continue
+            optimizer = optimizers[i] if isinstance(optimizers, list) else optimizers
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate(name, self.step)
+            norm = clip_grad_norm_(network.parameters(), self.optim.clip_norm or math.inf)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            norms[f"grad_norm/{name}"] = norm.detach()
+        return norms
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Prepare the pair, learn from it, count the step."""
         torch.manual_seed((self.seed * 1_000_003 + self.step) * 1009 + self.global_rank)
-        hr = self._as_images(batch["hr"])
+        hr = self._as_images(batch["hr"])  # (N, C, H, W); of clips all frames, (N * T, C, H, W)
         if "lr" in batch:
             lr = self._as_images(batch["lr"])
         else:
@@ -156,7 +168,8 @@ class SRModule(pl.LightningModule):
         scalars = self.train_batch(lr, hr)
         if self.ema is not None and (self.step + 1) % self.optim.accumulate == 0:
             assert self.optim.ema_decay is not None
-            ema_update(self.ema, self.generator, self.optim.ema_decay, self.step // self.optim.accumulate)
+            updates = (self.step - self.stage_start(self.step)) // self.optim.accumulate
+            ema_update(self.ema, self.generator, self.optim.ema_decay, updates)
         self.step += 1
         self._scalars.append((self.step, scalars))
 
@@ -171,7 +184,8 @@ class SRModule(pl.LightningModule):
         self.idle_since = time.perf_counter()
 
     def _as_images(self, pixels: Tensor) -> Tensor:
-        return (pixels.float() / 255).contiguous(memory_format=self.memory_format)
+        frames = pixels.flatten(0, 1) if pixels.ndim == 5 else pixels
+        return (frames.float() / 255).contiguous(memory_format=self.memory_format)
 
     def check_finite(self) -> None:
         """Look at the scalars since the last look; one device synchronisation.
@@ -197,55 +211,28 @@ class SRModule(pl.LightningModule):
         self.check_finite()
         means = {key: sum(values) / len(values) for key, values in self._history.items()}
         self._history = {}
-        for (_, rate), key in zip(self.networks(), ("generator", "discriminator"), strict=False):
-            means[f"learning_rate/{key}"] = rate * self.schedule(self.step - 1)
+        for name in self.networks():
+            means[f"learning_rate/{name}"] = self.learning_rate(name, self.step - 1)
         return means
 
     # -- validation --------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        """Put the metrics on the device, empty."""
-        for group in (self._metrics, self._baselines):
-            for metrics in group.values():
-                for metric in metrics.values():
-                    metric.to(self.device).reset()
+        """Begin anew."""
+        self.validation.start(self.ema or self.generator, self.device)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Super-resolve one validation image and update its set's metrics."""
+        """Super-resolve one validation image, or the next frame of a clip, and update its set's metrics."""
         hr = self._as_images(batch["hr"])
         lr = self._as_images(batch["lr"]) if "lr" in batch else self.degradation.validation(hr)
         lr = lr.contiguous(memory_format=self.memory_format)
-        sr = (self.ema or self.generator)(lr).float().clamp(0, 1)
-        bicubic = bicubic_upsample(lr, self.generator.scale)  # type: ignore[arg-type]
-        name = self.val_names[dataloader_idx]
-        for metric in self._metrics[name].values():
-            metric.update(sr, hr)
-        if not self._baseline_values:
-            for metric in self._baselines[name].values():
-                metric.update(bicubic, hr)
-        return {"lr": lr, "bicubic": bicubic, "sr": sr, "hr": hr, "name": batch["name"][0], "set": name}
+        return self.validation.step(self.validation.names[dataloader_idx], lr, hr, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Compute `val/<set>/<metric>` and, once, `val/<set>/<metric>_bicubic`."""
-        with_baseline = not self._baseline_values
-        values = {}
-        for name in self.val_names:
-            for key, metric in self._metrics[name].items():
-                values[f"val/{name}/{key}"] = float(metric.compute())
-                if with_baseline:
-                    self._baseline_values[f"val/{name}/{key}_bicubic"] = float(self._baselines[name][key].compute())
-        self.val_values = values | self._baseline_values
+        """Compute `val/<set>/<metric>`, and the same of bicubic."""
+        values = self.validation.finish()
         # For callbacks that monitor a metric; the loggers get it from the Record callback, with our step.
         self.log_dict(values, logger=False, rank_zero_only=True)
-
-    def conventions(self) -> dict[str, str]:
-        """What each metric measures, for the record."""
-        return {key: m.convention for key, m in next(iter(self._metrics.values())).items()}  # type: ignore[misc]
-
-    def higher_is_better(self, metric: str) -> bool:
-        """Whether the metric of key `val/<set>/<metric>` grows as pictures get better."""
-        _, name, key = metric.split("/")
-        return bool(self._metrics[name][key].higher_is_better)
 
     # -- checkpoints -------------------------------------------------------------------------------------
 

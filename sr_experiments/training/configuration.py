@@ -10,9 +10,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.errors import SRError
 from sr_experiments.training.run_folder import replacing
+from sr_experiments.training.stages import stage_configs
 
-# Written into config.yaml so that it can be fed back as it is: no second output folder from Hydra.
-HYDRA = {"run": {"dir": "."}, "output_subdir": None}
+# Written into config.yaml so that it can be fed back as it is: no second output folder or log from Hydra.
+HYDRA = {
+    "defaults": [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}, "_self_"],
+    "hydra": {"run": {"dir": "."}, "output_subdir": None},
+}
 
 
 def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
@@ -31,7 +35,8 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
             raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
         saved = OmegaConf.load(path)
         assert isinstance(saved, DictConfig)
-        saved.pop("hydra", None)
+        for key in HYDRA:
+            saved.pop(key, None)
         for key in _overridden_keys():
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
         cfg = saved
@@ -42,6 +47,8 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         if "missing" in str(error).lower():
             raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
         raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    if "stages" in config:
+        _staged(config)
     _check(config)
     return config, folder
 
@@ -63,7 +70,7 @@ def save_config(config: dict[str, Any], folder: Path) -> None:
         f"#   python train.py --config-dir {folder} --config-name config\n"
     )
     with replacing(folder / "config.yaml") as temporary:
-        temporary.write_text(header + OmegaConf.to_yaml({**config, "resume": None, "hydra": HYDRA}), encoding="utf-8")
+        temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
 
 
 def _overridden_keys() -> list[str]:
@@ -74,6 +81,18 @@ def _overridden_keys() -> list[str]:
         if key not in ("resume", "experiment"):
             keys.append(key)
     return keys
+
+
+def _staged(config: dict[str, Any]) -> None:
+    """Check the stages, whose steps together are the run's."""
+    given = _overridden_keys()
+    first = config["stages"][0] if config["stages"] else "joint"
+    if "trainer.max_steps" in given:
+        raise SRError(f"trainer.max_steps is the sum of the stages here: set stage.{first}.steps and the like instead")
+    for term in ("pixel", "perceptual", "adversarial"):
+        if f"loss.{term}.weight" in given:
+            raise SRError(f"loss.{term}.weight has no effect on stages: set stage.<name>.losses.{term} or gan_losses")
+    config["trainer"]["max_steps"] = sum(stage["steps"] for stage in stage_configs(config))
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -94,7 +113,7 @@ def _check(config: dict[str, Any]) -> None:
     for key in ("learning_rate", "discriminator_learning_rate"):
         if not isinstance(optim[key], int | float) or not optim[key] > 0:
             raise SRError(f"optim.{key} is {optim[key]!r}: give a number above 0")
-    if str(config["init_from"]).startswith("<"):
+    if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
         raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
     if not isinstance(config["seed"], int) or config["seed"] < 0:
         raise SRError(f"seed is {config['seed']!r}: give a whole number of at least 0")

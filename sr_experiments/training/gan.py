@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.losses.adversarial import AdversarialLoss
@@ -53,12 +54,9 @@ class GANModule(SRModule):
         self.full_gan_step = warmup_steps + ramp_steps
         self.ramp = ramp(ramp_shape, warmup_steps, ramp_steps)
 
-    def networks(self) -> list[tuple[nn.Module, float]]:
+    def networks(self) -> dict[str, nn.Module]:
         """Generator and discriminator."""
-        return [
-            (self.generator, self.optim.learning_rate),
-            (self.discriminator, self.optim.discriminator_learning_rate),
-        ]
+        return {"generator": self.generator, "discriminator": self.discriminator}
 
     def eligible_as_best(self) -> bool:
         """Not before the adversarial loss has its full weight: pixel training has the better PSNR."""
@@ -73,7 +71,7 @@ class GANModule(SRModule):
             self.discriminator.requires_grad_(False)
             if self.perceptual is not None:
                 terms["perceptual"] = self.perceptual(sr, hr)
-            terms["adversarial"] = self._generator_adversarial(sr, hr)
+            terms["adversarial"] = generator_term(self.adversarial, self.discriminator, sr, hr)
         weighted = {name: self.weights[name] * term for name, term in terms.items()}
         if gan > 0:
             weighted["adversarial"] = gan * weighted["adversarial"]
@@ -81,31 +79,39 @@ class GANModule(SRModule):
         scalars = {f"loss/{name}": term.detach() for name, term in terms.items()}
         scalars |= {f"loss_weighted/{name}": term.detach() for name, term in weighted.items()}
         scalars |= {"loss/generator": total.detach()}
-        scalars |= self.update_network(0, total)
+        scalars |= self.update(total, "generator")
         if gan > 0:
             self.discriminator.requires_grad_(True)
-            scalars |= self._train_discriminator(sr.detach(), hr)
+            loss, game = discriminator_loss(self.adversarial, self.discriminator, sr.detach(), hr)
+            scalars |= game | self.update(loss, "discriminator")
         return scalars
 
-    def _generator_adversarial(self, sr: Tensor, hr: Tensor) -> Tensor:
-        real = self.discriminator(hr).detach() if self.adversarial.uses_real else None
-        return self.adversarial.generator(self.discriminator(sr), real)
 
-    def _train_discriminator(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        real, fake = self.discriminator(hr), self.discriminator(sr)
-        loss = self.adversarial.discriminator(real, fake)
-        scalars = {}
-        penalty = self.adversarial.gradient_penalty(self.discriminator, hr, sr)
-        if penalty is not None:
-            scalars["loss/gradient_penalty"] = penalty.detach()
-            loss = loss + penalty
-        scalars |= self.update_network(1, loss)
-        real, fake = real.detach().float(), fake.detach().float()
-        return scalars | {
-            "loss/discriminator": loss.detach(),
-            "gan/d_real": real.mean(),
-            "gan/d_fake": fake.mean(),
-            "gan/margin": real.mean() - fake.mean(),
-            # Share of (real, fake) pairs that D puts in the right order: 1 is a won game, 0.5 a lost one.
-            "gan/d_accuracy": (real > fake).float().mean(),
-        }
+def generator_term(adversarial: AdversarialLoss, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
+    """The generator's adversarial loss on what the discriminator is shown, (N, C, H, W) twice; it must be frozen."""
+    of_real = discriminator(real).detach() if adversarial.uses_real else None
+    return adversarial.generator(discriminator(fake), of_real)
+
+
+def discriminator_loss(
+    adversarial: AdversarialLoss, discriminator: nn.Module, fake: Tensor, real: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The discriminator's loss on (N, C, H, W) twice, and how the game stands."""
+    of_real, of_fake = discriminator(real), discriminator(fake)
+    loss = adversarial.discriminator(of_real, of_fake)
+    scalars = {}
+    penalty = adversarial.gradient_penalty(discriminator, real, fake)
+    if penalty is not None:
+        scalars["loss/gradient_penalty"] = penalty.detach()
+        loss = loss + penalty
+    of_real, of_fake = of_real.detach().float(), of_fake.detach().float()
+    return loss, scalars | {
+        "loss/discriminator": loss.detach(),
+        "gan/d_real": of_real.mean(),
+        "gan/d_fake": of_fake.mean(),
+        "gan/margin": of_real.mean() - of_fake.mean(),
+        # What TecoGAN calls the distance: mean log D(real) - mean log D(fake).
+        "gan/log_margin": F.logsigmoid(of_real).mean() - F.logsigmoid(of_fake).mean(),
+        # Share of (real, fake) pairs that D puts in the right order: 1 is a won game, 0.5 a lost one.
+        "gan/d_accuracy": (of_real > of_fake).float().mean(),
+    }

@@ -126,10 +126,10 @@ def _logged_in() -> bool:
 def define_best(logger: Logger, module: Any) -> None:
     """Have W&B keep the best value of every validation metric in the run's summary."""
     if isinstance(logger, WandbLogger):
-        for name in module.val_names:
-            for metric in module.conventions():
+        for name in module.validation.names:
+            for metric in module.validation.conventions():
                 key = f"val/{name}/{metric}"
-                goal = "max" if module.higher_is_better(key) else "min"
+                goal = "max" if module.validation.higher_is_better(key) else "min"
                 logger.experiment.define_metric(key, step_metric="trainer/global_step", summary=f"{goal},last")
 
 

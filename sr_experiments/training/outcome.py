@@ -32,10 +32,10 @@ def print_outcome(
         checkpoints: knows what was saved.
         wandb_sync: command that uploads an offline W&B run, if there is one.
     """
-    if assembly.module.val_values:
+    if assembly.module.validation.values:
         console.print(_metrics_table(assembly, checkpoints))
-        for metric, convention in assembly.module.conventions().items():
-            console.print(f"  {metric:<11}{convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        for metric, convention in assembly.module.validation.conventions().items():
+            console.print(f"  {metric:<14}{convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
     command = "uv run train.py" if "UV" in os.environ else "python train.py"
@@ -43,9 +43,15 @@ def print_outcome(
     lines = [("run folder", str(folder))]
     if state == "finished":
         lines.append(("look at", f"{folder}/samples"))
-        steps = 2 * config["trainer"]["max_steps"]
-        lines.append(("train longer", f"{command} resume={where} trainer.max_steps={steps}"))
-        if config["loss"]["name"] == "pixel":
+        staged = "stages" in config
+        key, steps = "trainer.max_steps", config["trainer"]["max_steps"]
+        if staged:
+            last = config["stages"][-1]
+            key, steps = f"++stage.{last}.steps", config["stage"][last]["steps"]
+        lines.append(("train longer", f"{command} resume={where} {key}={2 * steps}"))
+        if config["loss"]["name"] == "pixel" and staged:
+            lines.append(("sharpen", f"{command} model=frvsr loss=gan 'stages=[joint]' init_from={where}"))
+        elif config["loss"]["name"] == "pixel":
             name = config["model"]["name"]
             arch = f" arch={config['model']['arch']}" if name == "spandrel" else ""
             lines.append(("sharpen", f"{command} model={name}{arch} loss=gan init_from={where}"))
@@ -60,18 +66,21 @@ def print_outcome(
 
 def _metrics_table(assembly: Assembly, checkpoints: Checkpoints) -> Table:
     module = assembly.module
-    conventions = module.conventions()
+    conventions = module.validation.conventions()
+    values = module.validation.values
+    compared = ["compared"] if module.validation.compared is not None else []
     table = Table()
-    for column in ("set", "metric", "bicubic", "sr", "gain", f"best (step {checkpoints.best_step})"):
+    for column in ("set", "metric", "bicubic", *compared, "sr", "gain", f"best (step {checkpoints.best_step})"):
         table.add_column(column, justify="left" if column in ("set", "metric") else "right", no_wrap=True)
-    for name in module.val_names:
-        for metric in conventions:
+    for name in module.validation.names:
+        for metric in [m for m in conventions if f"val/{name}/{m}" in values]:
             key = f"val/{name}/{metric}"
-            ours, bicubic = module.val_values.get(key), module.val_values.get(f"{key}_bicubic")
-            gain = None if ours is None or bicubic is None else ours - bicubic
+            ours, bicubic = values[key], values.get(f"{key}_bicubic")
+            gain = None if bicubic is None else ours - bicubic
             digits = 2 if metric.startswith("psnr") else 4
             best = checkpoints.best_values.get(key)
-            plain = ["-" if v is None else f"{v:.{digits}f}" for v in (bicubic, ours)]
+            others = [values.get(f"{key}_{other}") for other in ("bicubic", *compared)]
+            plain = ["-" if v is None else f"{v:.{digits}f}" for v in (*others, ours)]
             table.add_row(
                 name,
                 metric,

@@ -24,5 +24,5 @@ class PixelModule(SRModule):
     def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """One update of the generator."""
         loss = self.pixel(self.generator(lr), hr)
-        norms = self.update_network(0, self.pixel_weight * loss)
+        norms = self.update(self.pixel_weight * loss, "generator")
         return {"loss/pixel": loss.detach(), **norms}

@@ -20,7 +20,7 @@ from rich.logging import RichHandler
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import SRError
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.callbacks import Checkpoints, GANHealth, Interrupted, ProgressLine, Record, Samples
+from sr_experiments.training.callbacks import Checkpoints, Clips, GANHealth, Interrupted, ProgressLine, Record, Samples
 from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
 from sr_experiments.training.loggers import (
     MetricsCSV,
@@ -133,11 +133,13 @@ def _trainer(
 ) -> tuple[pl.Trainer, Record]:
     t = config["trainer"]
     checkpoints = Checkpoints(
-        folder / "checkpoints", t["checkpoint_every"], t["val_every"], _monitor(t["monitor"], config, assembly)
+        folder / "checkpoints",
+        t["checkpoint_every"],
+        validates=lambda step: assembly.data.next_validation(step - 1) == step,
+        monitor=_monitor(t["monitor"], config, assembly),
     )
     record = Record(
         t["log_every"],
-        config["data"]["batch_size"],
         folder,
         checkpoints,
         path_of=lambda index: str(assembly.data.train_set.paths[index]),
@@ -146,6 +148,8 @@ def _trainer(
     callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
     if config["callbacks"]["samples"]["count"]:
         callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
+    if config["callbacks"]["clips"]["count"] and assembly.data.clips:
+        callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
     if config["loss"]["name"] == "gan":
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
     callbacks.append(checkpoints)
@@ -153,7 +157,7 @@ def _trainer(
         trainer = pl.Trainer(
             accelerator=t["accelerator"],
             devices=t["devices"],
-            strategy=_strategy(t["strategy"], config["loss"]["name"]),
+            strategy=_strategy(t["strategy"], len(assembly.module.networks())),
             precision=_precision(t["precision"], t["accelerator"]),
             max_epochs=-1,
             logger=loggers,
@@ -171,26 +175,25 @@ def _trainer(
             f"-m with trainer.devices={t['devices']}: the processes of one job would each run the whole sweep; "
             "sweep jobs of one device, or start each job with torchrun or Slurm"
         )
-    record.batch_size *= trainer.world_size
     record.facts = _facts(config, assembly, trainer)
     return trainer, record
 
 
 def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
-    first, metrics = assembly.module.val_names[0], assembly.module.conventions()
+    first, metrics = assembly.module.validation.names[0], assembly.module.validation.conventions()
     if choice == "auto":
         wanted = "lpips_alex" if config["loss"]["name"] == "gan" else "psnr_y"
         choice = next((m for m in (wanted, "psnr_y") if m in metrics), next(iter(metrics)))
     key = choice if choice.startswith("val/") else f"val/{choice}" if "/" in choice else f"val/{first}/{choice}"
-    known = [f"val/{name}/{metric}" for name in assembly.module.val_names for metric in metrics]
+    known = [f"val/{name}/{metric}" for name in assembly.module.validation.names for metric in metrics]
     if key not in known:
         raise SRError(f"trainer.monitor={choice} is not measured: choose one of {', '.join(known)}")
     return key
 
 
-def _strategy(strategy: str, loss: str) -> str:
-    # In each half of a GAN step the other network's parameters have no gradient.
-    return "ddp_find_unused_parameters_true" if strategy == "ddp" and loss == "gan" else strategy
+def _strategy(strategy: str, networks: int) -> str:
+    # In each half of a GAN step, and in most stages, some network's parameters have no gradient.
+    return "ddp_find_unused_parameters_true" if strategy == "ddp" and networks > 1 else strategy
 
 
 def _precision(precision: str, accelerator: str) -> Any:

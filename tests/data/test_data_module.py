@@ -47,7 +47,7 @@ def fit(root: Path, step: int = 0, num_workers: int = 0, max_steps: int = 10) ->
         num_workers=num_workers,
         scale=2,
         val_every=4,
-        max_steps=max_steps,
+        ends=[max_steps],
     )
     module = Recorder(step, max_steps)
     trainer = pl.Trainer(
@@ -116,7 +116,7 @@ def test_no_batches_after_the_last_step() -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_validation_images_are_dealt_to_ranks_without_repeats(folder: Path, workers: int) -> None:
     data = SRDataModule(
-        {"name": "sample"}, {"five": {"root": str(folder)}}, crop=16, num_workers=workers, scale=2, max_steps=1
+        {"name": "sample"}, {"five": {"root": str(folder)}}, crop=16, num_workers=workers, scale=2, ends=[1]
     )
 
     class Rank:
@@ -189,7 +189,7 @@ def test_a_set_with_lr_is_paired(folder: Path, tmp_path: Path, save_image) -> No
         ({"channels": 4}, "channels=4"),
         ({"train": {"name": "images"}}, "training data 'images' needs root"),
         ({"train": {"name": "images", "root": "/nowhere/at/all"}}, "no folder /nowhere/at/all"),
-        ({"train": {"name": "folder"}}, "choose one of images, paired, sample"),
+        ({"train": {"name": "folder"}}, "choose one of images, paired, reds, sample, sample_video, videos, vimeo90k"),
         ({"val": {"set5": {"rot": "x"}}}, "validation data set5: 'images' has no argument 'rot'"),
         ({"val": {"set5": {"hr": "x"}}}, "validation data set5: 'paired' needs lr"),
         ({"val": {"set5": "x"}}, r"data\.val\.set5\.root=<folder>"),
@@ -205,12 +205,25 @@ def test_mistakes_name_the_knob(arguments: dict, message: str) -> None:
 def test_every_yaml_of_the_group_makes_a_data_module(path: Path, folder: Path, tmp_path: Path, save_image) -> None:
     for i in range(5):
         save_image(tmp_path / "lr" / f"{i}x2.png", 20, 24)
+    for i in range(1, 8):
+        save_image(tmp_path / "vimeo" / "sequences" / "00001" / "0001" / f"im{i}.png", 256, 448)
+        save_image(tmp_path / "reds" / "train_sharp" / "001" / f"{i:08d}.png", 48, 40)
+        save_image(folder / "clip" / f"{i}.png", 48, 40)
+    (tmp_path / "vimeo" / "sep_trainlist.txt").write_text("00001/0001\n")
     text = path.read_text()
     config = yaml.safe_load(text)
+    root = {"videos": folder / "clip", "reds": tmp_path / "reds", "vimeo90k": tmp_path / "vimeo"}.get(path.stem, folder)
+    folder = folder if root == folder else root
     given = {"root": str(folder), "hr": str(folder), "lr": str(tmp_path / "lr")}
     config["train"] = {key: given[key] if value == "???" else value for key, value in config["train"].items()}
     assert text.startswith("# ")
-    data = SRDataModule(**{**config, "crop": 16, "num_workers": 0}, scale=2, max_steps=2)
+    data = SRDataModule(
+        **{**config, "crop": 16, "num_workers": 0},
+        scale=2,
+        ends=[2],
+        clips_of_step=lambda step: (config["batch_size"], 3),
+    )
     batch = next(iter(data.train_dataloader()))
-    assert batch["hr"].shape == (config["batch_size"], 3, 16, 16)
+    frames = (3,) if data.clips else ()
+    assert batch["hr"].shape == (config["batch_size"], *frames, 3, 16, 16)
     assert len(data.val_dataloader()) == 1

@@ -15,6 +15,8 @@ class Bicubic:
         scale: whole downsampling factor.
     """
 
+    phase = "centred"
+
     def __init__(self, scale: int) -> None:
         self.scale = scale
 

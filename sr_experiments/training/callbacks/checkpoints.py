@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,21 +31,22 @@ class Interrupted(Exception):
 class Checkpoints(Callback):
     """Write `checkpoints/last.ckpt` at intervals, at every validation and on Ctrl-C or SIGTERM.
 
-    `best.ckpt` is the one with the best monitored metric. Losses are checked for NaN before each write, so
+    `best.ckpt` is the one with the best monitored metric, `stage_<number>_<name>.ckpt` the one at the end of a
+    stage. Losses are checked for NaN before each write, so
     what is on disk is good. The first Ctrl-C or SIGTERM lets the step finish, saves and raises `Interrupted`;
     the second stops at once.
 
     Args:
         folder: `<run folder>/checkpoints`.
         every: save `last.ckpt` each so many steps.
-        val_every: validations come each so many steps; a save due at that step waits for their result.
+        validates: whether a validation comes after so many steps; a save due there waits for its result.
         monitor: metric key `val/<set>/<metric>` that decides the best.
     """
 
-    def __init__(self, folder: Path, every: int, val_every: int, monitor: str) -> None:
+    def __init__(self, folder: Path, every: int, validates: Callable[[int], bool], monitor: str) -> None:
         self.folder = folder
         self.every = every
-        self.val_every = val_every
+        self.validates = validates
         self.monitor = monitor
         self.best_value: float | None = None
         self.best_values: dict[str, float] = {}
@@ -72,23 +74,22 @@ class Checkpoints(Callback):
         """Save if due; stop if asked to."""
         step = pl_module.step
         stopping = self._agree(trainer, self._signal)
-        validates = step % self.val_every == 0 or step >= pl_module.max_steps
         self._due = self._due or step % self.every == 0
-        if pl_module.at_update and ((self._due and not validates) or stopping):
+        if pl_module.at_update and ((self._due and not self.validates(step)) or stopping):
             self.save(trainer, pl_module)
         if stopping and pl_module.at_update:
             raise Interrupted(stopping)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
         """Note a new best; save."""
-        value = pl_module.val_values.get(self.monitor)
+        value = pl_module.validation.values.get(self.monitor)
         best = False
         if value is not None and pl_module.eligible_as_best():
-            higher = pl_module.higher_is_better(self.monitor)
+            higher = pl_module.validation.higher_is_better(self.monitor)
             best = self.best_value is None or (value > self.best_value if higher else value < self.best_value)
         if best:
             self.best_value, self.best_step = value, pl_module.step
-            self.best_values = dict(pl_module.val_values)
+            self.best_values = dict(pl_module.validation.values)
         if pl_module.at_update:
             self.save(trainer, pl_module, best=best)
 
@@ -102,8 +103,9 @@ class Checkpoints(Callback):
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(last) as temporary:
                 trainer.save_checkpoint(temporary, weights_only=False)
-            if best:
-                with replacing(self.folder / "best.ckpt") as temporary:
+            stage = pl_module.stage_ends.get(pl_module.step)
+            for name in (["best"] if best else []) + ([f"stage_{stage}"] if stage else []):
+                with replacing(self.folder / f"{name}.ckpt") as temporary:
                     try:
                         os.link(last, temporary)
                     except OSError:

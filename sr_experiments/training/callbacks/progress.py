@@ -50,7 +50,7 @@ class ProgressLine(ProgressBar):
         if not (self._is_enabled and self.console.is_terminal):
             return
         self.bar = Progress(
-            TextColumn("step"),
+            TextColumn("{task.fields[stage]} step"),
             MofNCompleteColumn(),
             BarColumn(bar_width=20),
             TimeElapsedColumn(),
@@ -59,7 +59,7 @@ class ProgressLine(ProgressBar):
             TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self.console,
         )
-        self.task = self.bar.add_task("train", total=pl_module.max_steps, completed=pl_module.step, text="")
+        self.task = self.bar.add_task("train", total=pl_module.max_steps, completed=pl_module.step, text="", stage="")
         self.bar.start()
 
     def on_train_batch_end(  # type: ignore[override]
@@ -68,9 +68,10 @@ class ProgressLine(ProgressBar):
         """Advance."""
         due = pl_module.step % self.record.log_every == 0
         if self.bar is not None:
-            self.bar.update(self.task, completed=pl_module.step, text=self.text())
+            self.bar.update(self.task, completed=pl_module.step, text=self.text(), stage=pl_module.stage())
         elif due and self._is_enabled:
-            log.info("step %d/%d  %s", pl_module.step, pl_module.max_steps, self.text())
+            stage = pl_module.stage() and f"{pl_module.stage()}  "
+            log.info("step %d/%d  %s%s", pl_module.step, pl_module.max_steps, stage, self.text())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say why the bar rests."""
@@ -83,8 +84,8 @@ class ProgressLine(ProgressBar):
             return
         if self.bar is not None:
             self.bar.update(self.task, text=self.text())
-        for name in pl_module.val_names:
-            log.info("step %d  %s", pl_module.step, describe(pl_module.val_values, name))
+        for name in pl_module.validation.names:
+            log.info("step %d  %s", pl_module.step, describe(pl_module.validation.values, name))
 
     def text(self) -> str:
         """Losses, speed, waiting and best metric as one line."""
@@ -111,7 +112,12 @@ def describe(values: dict[str, float], name: str) -> str:
     parts = [name]
     for key, value in values.items():
         _, of, metric = key.split("/")
-        if of == name and not metric.endswith("_bicubic"):
+        if of == name and not metric.endswith(("_bicubic", "_compared")):
             digits = 2 if metric.startswith("psnr") else 4
-            parts.append(f"{metric} {value:.{digits}f} (bicubic {values[key + '_bicubic']:.{digits}f})")
+            others = [
+                f"{other} {values[f'{key}_{other}']:.{digits}f}"
+                for other in ("bicubic", "compared")
+                if f"{key}_{other}" in values
+            ]
+            parts.append(f"{metric} {value:.{digits}f}" + (f" ({', '.join(others)})" if others else ""))
     return "  ".join(parts)

@@ -23,7 +23,6 @@ class Record(Callback):
 
     Args:
         log_every: interval in steps.
-        batch_size: samples a step, over all devices.
         folder: the run folder, for summary.json.
         checkpoints: knows the best metrics.
         path_of: index of a training image to its path, for naming skipped ones.
@@ -32,32 +31,32 @@ class Record(Callback):
     def __init__(
         self,
         log_every: int,
-        batch_size: int,
         folder: Path,
         checkpoints: Checkpoints,
         path_of: Callable[[int], str],
     ) -> None:
         self.log_every = log_every
-        self.batch_size = batch_size
         self.folder = folder
         self.facts: dict[str, Any] = {}
         self.checkpoints = checkpoints
         self.path_of = path_of
         self.latest: dict[str, float] = {}
         self.skipped: dict[str, int] = {}
+        self.stages: dict[str, dict[str, float]] = {}  # validation values at the end of each
         self.elapsed_before = 0.0
         self._begin = self._interval_begin = self._paused = time.perf_counter()
         self._waited = 0.0
-        self._steps = 0
+        self._samples = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Time spent so far and the images skipped."""
-        return {"elapsed": self.elapsed, "skipped": self.skipped}
+        """Time spent so far, the images skipped, and how the stages ended."""
+        return {"elapsed": self.elapsed, "skipped": self.skipped, "stages": self.stages}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting from there."""
         self.elapsed_before = state_dict["elapsed"]
         self.skipped = dict(state_dict["skipped"])
+        self.stages = dict(state_dict["stages"])
 
     @property
     def elapsed(self) -> float:
@@ -76,7 +75,7 @@ class Record(Callback):
         self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count; log when the interval is full."""
-        self._steps += 1
+        self._samples += len(batch["skipped"]) * trainer.world_size
         for index in batch["skipped"].tolist():
             if index >= 0:
                 path = self.path_of(index)
@@ -84,12 +83,13 @@ class Record(Callback):
         if pl_module.step % self.log_every == 0 or pl_module.step >= pl_module.max_steps:
             values = pl_module.drain_scalars()  # waits for the device, so the clock below is honest
             seconds = time.perf_counter() - self._interval_begin
-            values["speed/samples_per_second"] = self._steps * self.batch_size / seconds
+            values["speed/samples_per_second"] = self._samples / seconds
             values["speed/data_wait_share"] = self._waited / seconds
             if self.skipped:
                 values["data/images_skipped"] = float(len(self.skipped))
+            self.latest = {k: v for k, v in self.latest.items() if k.startswith("val/")}
             self._send(trainer, values, pl_module.step)
-            self._interval_begin, self._waited, self._steps = time.perf_counter(), 0.0, 0
+            self._interval_begin, self._waited, self._samples = time.perf_counter(), 0.0, 0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the interval's clock: validating and saving are no training time."""
@@ -102,7 +102,10 @@ class Record(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
         """Log the metrics."""
-        self._send(trainer, pl_module.val_values, pl_module.step)
+        values = pl_module.validation.values
+        if pl_module.step in pl_module.stage_ends:
+            self.stages[pl_module.stage()] = {"step": pl_module.step, "seconds": round(self.elapsed, 1), **values}
+        self._send(trainer, values, pl_module.step)
         self.write_summary(pl_module, "running")
 
     def _send(self, trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
@@ -121,9 +124,10 @@ class Record(Callback):
             "step": pl_module.step,
             "max_steps": pl_module.max_steps,
             "seconds": round(self.elapsed, 1),
-            "final": pl_module.val_values,
+            "final": pl_module.validation.values,
             "best": {"monitor": best.monitor, "step": best.best_step, "metrics": best.best_values},
-            "conventions": pl_module.conventions(),
+            **({"stages": self.stages} if self.stages else {}),
+            "conventions": pl_module.validation.conventions(),
             "last_logged": {k: v for k, v in self.latest.items() if not k.startswith("val/")},
             "skipped_images": self.skipped,
             **self.facts,

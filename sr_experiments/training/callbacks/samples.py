@@ -17,10 +17,13 @@ from sr_experiments.training.run_folder import replacing
 
 LABEL_HEIGHT = 20
 GAP = 4
+CLIP_FRAME = 5  # of a clip, this frame is shown: recurrent networks have warmed up
 
 
 class Samples(Callback):
     """Write `samples/step_<step>/<set>_<image>.png` and show the same to loggers that take images.
+
+    Of clips, one frame each; of a run in stages, below a folder for each.
 
     Args:
         folder: the run's samples folder.
@@ -44,7 +47,7 @@ class Samples(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the strip of one of the first images."""
-        if not trainer.is_global_zero or batch_idx >= self.count:
+        if not trainer.is_global_zero or not self._wanted(outputs["set"], batch):
             return
         scale = int(pl_module.generator.scale)  # type: ignore[arg-type]
         psnr = PSNR(channels="y", crop_border=scale)
@@ -58,7 +61,7 @@ class Samples(Callback):
         """Write and show the strips."""
         if not self._pending:
             return
-        folder = self.folder / f"step_{pl_module.step:08d}"
+        folder = sample_folder(self.folder, pl_module)
         folder.mkdir(parents=True, exist_ok=True)
         for name, image, _ in self._pending:
             with replacing(folder / f"{name}.png") as temporary:
@@ -73,6 +76,11 @@ class Samples(Callback):
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), pl_module.step, dataformats="HWC")
         self._pending = []
 
+    def _wanted(self, name: str, batch: Any) -> bool:
+        if "frame" in batch and int(batch["frame"]) != CLIP_FRAME:
+            return False
+        return sum(strip.startswith(f"{name}_") for strip, _, _ in self._pending) < self.count
+
     def _strip(self, outputs: dict[str, Any], labels: list[str], scale: int) -> Image.Image:
         hr = outputs["hr"]
         side = self.size // scale * scale
@@ -86,11 +94,17 @@ class Samples(Callback):
         for i, (tile, label) in enumerate(zip(tiles, labels, strict=True)):
             x = i * (width + GAP)
             draw.text((x + 2, 3), label, fill="black", font=ImageFont.load_default(13))
-            strip.paste(_to_image(tile), (x, LABEL_HEIGHT))
+            strip.paste(as_picture(tile), (x, LABEL_HEIGHT))
         return strip
 
 
-def _to_image(tile: Tensor) -> Image.Image:
+def sample_folder(folder: Path, pl_module: SRModule) -> Path:
+    """Where the pictures of the current step go."""
+    return folder / pl_module.stage() / f"step_{pl_module.step:08d}"
+
+
+def as_picture(tile: Tensor) -> Image.Image:
+    """A tensor (1, C, H, W) in [0, 1] as an 8-bit RGB image."""
     pixels = tile[0].float().mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()  # (H, W, C)
     if pixels.shape[2] not in (1, 3):
         pixels = pixels[..., :1]

@@ -1,0 +1,97 @@
+"""REDS (Nah et al. 2019), as it is unpacked: `train_sharp/000/00000000.png`, and LR in `train_sharp_bicubic/X4/000`.
+
+Clips 000, 011, 015 and 020 of the training set, "REDS4", are kept for validation, as in EDVR and since.
+"""
+
+from pathlib import Path
+
+from sr_experiments.data.videos import VideoFolder, VideoValidation
+from sr_experiments.errors import SRError
+
+REDS4 = ("000", "011", "015", "020")
+
+
+class REDS(VideoFolder):
+    """Training clips of REDS, without REDS4.
+
+    Args:
+        root: the folder that holds `train_sharp`.
+        crop: side of the HR crop, a multiple of `scale`.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        seed: of the run.
+        lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
+        scene_cuts: "none", because every clip is one shot; else as for `VideoFolder`.
+        moving_frame: share of the samples that are a single moved frame.
+        on_error: "stop" at a clip that can't be used, or "skip" it.
+        augment: turn, mirror and reverse clips at random, and move single frames.
+
+    Raises:
+        SRError: a folder is missing, or as for `VideoFolder`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        crop: int,
+        scale: int,
+        channels: int = 3,
+        seed: int = 0,
+        lr: str | None = None,
+        scene_cuts: str = "none",
+        moving_frame: float = 0.3,
+        on_error: str = "stop",
+        augment: bool = True,
+    ) -> None:
+        hr, lr = _folders(root, lr, scale)
+        super().__init__(hr, crop, scale, channels, seed, lr, scene_cuts, moving_frame, on_error, augment)
+
+    def wants(self, name: str) -> bool:
+        """Any but those of REDS4."""
+        return name not in REDS4
+
+
+class REDSValidation(VideoValidation):
+    """REDS4, frame by frame.
+
+    Args:
+        root: the folder that holds `train_sharp`.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
+        limit: use only this many clips, from the first.
+        frames: use at most so many frames of each clip.
+
+    Raises:
+        SRError: a folder or a clip is missing, or as for `VideoValidation`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        scale: int,
+        channels: int = 3,
+        lr: str | None = None,
+        limit: int | None = None,
+        frames: int | None = None,
+    ) -> None:
+        hr, lr = _folders(root, lr, scale)
+        missing = [name for name in REDS4 if not Path(hr, name).is_dir()]
+        if missing:
+            raise SRError(f"{hr} lacks {', '.join(missing)} of REDS4: unpack all of train_sharp there")
+        super().__init__(scale, channels, hr, lr=lr, limit=limit, frames=frames)
+
+    def wants(self, name: str) -> bool:
+        """Those of REDS4."""
+        return name in REDS4
+
+
+def _folders(root: str, lr: str | None, scale: int) -> tuple[str, str | None]:
+    if lr not in (None, "bicubic"):
+        raise SRError(f"lr={lr!r} of REDS: choose bicubic, or leave it out to make LR from HR")
+    hr_folder = Path(root).expanduser() / "train_sharp"
+    lr_folder = hr_folder.with_name("train_sharp_bicubic") / f"X{scale}"
+    for folder in (hr_folder, lr_folder if lr else hr_folder):
+        if not folder.is_dir():
+            raise SRError(f"no folder {folder}: root={root} must be where REDS was unpacked")
+    return str(hr_folder), str(lr_folder) if lr else None

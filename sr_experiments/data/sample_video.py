@@ -1,0 +1,181 @@
+"""Photographs that come with scikit-image, filmed by a moving camera: clips with known flow and nothing to download."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sr_experiments.data.image_files import read_image
+from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
+from sr_experiments.data.training_crops import check_crop
+from sr_experiments.errors import SRError
+
+# Of the camera from one frame to the next, at most.
+PAN = 6.0  # HR pixels
+ZOOM = 0.01  # share of the size
+TURN = 0.6  # degrees
+
+
+class SampleVideo(Dataset[dict[str, Tensor]]):
+    """Training clips: `dataset[n, frames]` is a pure function of n, the number of frames, and the seed.
+
+    Each sample films one of nine photographs on a path of its own: a pan with zoom and rotation, of smoothly
+    changing speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`.
+
+    Args:
+        crop: side of the frames, a multiple of `scale`.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        seed: of the run.
+    """
+
+    clips: ClassVar[bool] = True
+    in_memory: ClassVar[bool] = True
+
+    def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0) -> None:
+        check_crop(crop, scale)
+        self.paths: list[Path] = sample_paths(TRAINING)
+        self.photographs = [_as_float(read_image(path, channels)) for path in self.paths]
+        largest = min(min(photograph.shape[-2:]) for photograph in self.photographs) // 2
+        if crop > largest:
+            raise SRError(f"data.crop={crop} leaves the camera no room in the sample photos: use {largest} or less")
+        self.crop = crop
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        """Sample number n as a clip of so many frames."""
+        n, frames = key
+        rng = np.random.default_rng((self.seed, n))
+        photograph = self.photographs[int(rng.integers(len(self.photographs)))]
+        path = camera_path(rng, frames, self.crop, photograph.shape[-2:])
+        return {"hr": film(photograph, path, self.crop), "skipped": torch.tensor(-1)}
+
+
+class SampleVideoValidation(Dataset[dict[str, Any]]):
+    """Clips of four photographs that are not trained on, frame by frame, with their true flow.
+
+    An item is one frame: `{"hr": uint8 (C, H, W), "flow": float32 (2, H, W), "name": str, "clip": str,
+    "frame": int}`; the flow is in HR pixels, 0 for the first frame of a clip.
+
+    Attributes:
+        ranges: the items of each clip.
+
+    Args:
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        size: side of the frames, rounded down to a multiple of the scale.
+        frames: of each clip.
+        limit: use only this many clips, from the first.
+    """
+
+    clips: ClassVar[bool] = True
+    in_memory: ClassVar[bool] = True
+    true_flow: ClassVar[bool] = True
+
+    def __init__(
+        self, scale: int, channels: int = 3, size: int = 192, frames: int = 12, limit: int | None = None
+    ) -> None:
+        self.size = size // scale * scale
+        self.frames = frames
+        paths = sample_paths(VALIDATION)[:limit]
+        self.names = [path.stem for path in paths]
+        self.photographs = [_as_float(read_image(path, channels)) for path in paths]
+        self.camera_paths = [
+            camera_path(np.random.default_rng((7, i)), frames, self.size, photograph.shape[-2:], anywhere=False)
+            for i, photograph in enumerate(self.photographs)
+        ]
+        self.ranges = [range(i * frames, (i + 1) * frames) for i in range(len(paths))]
+
+    def __len__(self) -> int:
+        return len(self.names) * self.frames
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Frame `index`, counted through all clips."""
+        clip, frame = divmod(index, self.frames)
+        path = self.camera_paths[clip]
+        flow = true_flow(path, frame, self.size) if frame else torch.zeros(2, self.size, self.size)
+        return {
+            "hr": film(self.photographs[clip], path[frame : frame + 1], self.size)[0],
+            "flow": flow,
+            "name": f"{self.names[clip]}_{frame:04d}",
+            "clip": self.names[clip],
+            "frame": frame,
+        }
+
+
+def camera_path(
+    rng: np.random.Generator, frames: int, size: int, room: tuple[int, int] | torch.Size, anywhere: bool = True
+) -> np.ndarray:
+    """A smooth path of the camera over a photograph.
+
+    Args:
+        rng: draws it.
+        frames: its length.
+        size: side of the frames.
+        room: (height, width) of the photograph; the camera stays inside.
+        anywhere: begin anywhere, turned by right angles and mirrored at random; otherwise pass over the centre,
+            upright.
+
+    Returns:
+        (frames, 2, 3): matrices from frame coordinates (x, y, 1), pixel centres at whole numbers, to coordinates
+        (x, y) in the photograph.
+    """
+    t = np.arange(frames) - (frames - 1) / 2
+    pan, zoom, turn = rng.uniform(-1, 1, 2), rng.uniform(-1, 1), rng.uniform(-1, 1)
+    pan *= rng.uniform() * PAN / np.linalg.norm(pan)
+    # Along the path the speed swings between none and twice the mean.
+    swing = rng.uniform(0, 2 * np.pi)
+    progress = t + 2.0 * (np.sin(0.5 * t + swing) - np.sin(swing))
+    size_factor = rng.uniform(0.75, 0.95) * (1 + ZOOM * zoom) ** progress
+    angle = np.deg2rad(TURN * turn) * progress
+    right_angles, mirror = (int(rng.integers(4)), rng.choice((-1.0, 1.0))) if anywhere else (0, 1.0)
+    angle = angle + right_angles * np.pi / 2
+    cosine, sine = size_factor * np.cos(angle), size_factor * np.sin(angle)
+    linear = np.stack((np.stack((cosine * mirror, -sine), -1), np.stack((sine * mirror, cosine), -1)), -2)
+    half = (size - 1) / 2
+    corners = linear @ (half * np.array([(-1, -1, 1, 1), (-1, 1, -1, 1)]))  # (frames, 2, 4), around the centre
+    extent = np.array([room[1], room[0]]) - 1.0
+    free = extent - (corners.max((0, 2)) - corners.min((0, 2)))
+    if (free < 0).any():
+        raise SRError(f"frames of {size}x{size} leave the camera no room in the sample photos: use a smaller size")
+    offsets = progress[:, None] * pan
+    offsets *= min(1.0, float((free / np.maximum(np.ptp(offsets, axis=0), 1e-9)).min()))  # pan less in a small one
+    reach = corners + offsets[:, :, None]
+    low, high = reach.min((0, 2)), reach.max((0, 2))
+    start = rng.uniform(size=2) if anywhere else 0.5
+    centre = offsets - low + start * (extent - (high - low))
+    return np.concatenate((linear, (centre - linear @ np.array([half, half]))[:, :, None]), 2)
+
+
+def film(photograph: Tensor, path: np.ndarray, size: int) -> Tensor:
+    """The frames that the camera sees, bicubic: photograph (C, H, W) in [0, 1] to uint8 (T, C, size, size)."""
+    height, width = photograph.shape[-2:]
+    positions = _pixels(size) @ torch.from_numpy(path).transpose(1, 2)  # (T, size * size, 2)
+    grid = 2 * positions / torch.tensor([width - 1, height - 1]) - 1
+    grid = grid.unflatten(1, (size, size)).float()
+    frames = F.grid_sample(
+        photograph.expand(len(path), -1, -1, -1), grid, mode="bicubic", padding_mode="border", align_corners=True
+    )
+    return frames.mul(255).round().clamp(0, 255).byte()
+
+
+def true_flow(path: np.ndarray, frame: int, size: int) -> Tensor:
+    """Flow (2, size, size) in pixels of a frame to the one before it: where to sample that."""
+    linear, shift = path[frame - 1, :, :2], path[frame - 1, :, 2]
+    position = _pixels(size) @ torch.from_numpy(path[frame]).T  # in the photograph, (size * size, 2)
+    before = (position - torch.from_numpy(shift)) @ torch.from_numpy(np.linalg.inv(linear)).T
+    return (before - _pixels(size)[:, :2]).T.reshape(2, size, size).float()
+
+
+def _pixels(size: int) -> Tensor:
+    """(size * size, 3): x, y, 1 of every pixel."""
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    return torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3).double()
+
+
+def _as_float(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 255

@@ -1,0 +1,131 @@
+"""Vimeo-90K septuplets (Xue et al. 2019), as they are unpacked: `sequences/00001/0001/im1.png` to `im7.png`.
+
+Those listed in `sep_trainlist.txt` are trained on, those in `sep_testlist.txt` validated on.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sr_experiments.data.clips import TrainingClips, ValidationClips
+from sr_experiments.data.image_files import image_size, read_image
+from sr_experiments.data.training_crops import check_crop, first_few
+from sr_experiments.errors import SRError
+
+log = logging.getLogger(__name__)
+
+FRAMES = 7
+
+
+@dataclass(frozen=True)
+class Septuplet:
+    """Seven frames; nothing is read before they are asked for.
+
+    Args:
+        name: `00001/0001`.
+        path: its folder.
+        size: (height, width).
+        channels: 3 for RGB, 1 for grey.
+    """
+
+    name: str
+    path: Path
+    size: tuple[int, int]
+    channels: int
+    frames: int = FRAMES
+
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Frames by number, from 0, each uint8 (H, W, channels).
+
+        Raises:
+            UnreadableImage: one of them is missing or damaged.
+        """
+        return [read_image(self.path / f"im{index + 1}.png", self.channels) for index in indices]
+
+
+class Vimeo90K(TrainingClips):
+    """Training clips of at most seven frames.
+
+    Args:
+        root: the folder that holds `sequences` and `sep_trainlist.txt`.
+        crop: side of the HR crop, a multiple of `scale`.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        seed: of the run.
+        moving_frame: share of the samples that are a single moved frame.
+        on_error: "stop" at clips that are missing or can't be read, or "skip" them.
+        augment: turn, mirror and reverse clips at random, and move single frames.
+
+    Raises:
+        SRError: the list or clips are missing, or frames are smaller than the crop.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        crop: int,
+        scale: int,
+        channels: int = 3,
+        seed: int = 0,
+        moving_frame: float = 0.3,
+        on_error: str = "stop",
+        augment: bool = True,
+    ) -> None:
+        check_crop(crop, scale, on_error)
+        clips = _listed(root, "sep_trainlist.txt", channels, skip=on_error == "skip")
+        height, width = clips[0].size
+        if min(height, width) < crop:
+            fit = min(height, width) // scale * scale
+            raise SRError(f"{clips[0].path} is {width}x{height}: smaller than data.crop={crop}; use {fit} or less")
+        super().__init__(clips, crop, scale, seed, None, "none", moving_frame, on_error, augment)
+
+
+class Vimeo90KValidation(ValidationClips):
+    """The test clips, frame by frame; there are 7824, so choose with `limit`.
+
+    Args:
+        root: the folder that holds `sequences` and `sep_testlist.txt`.
+        scale: upsampling factor.
+        channels: 3 for RGB, 1 for grey.
+        limit: use only this many clips, from the first.
+        frames: use at most so many frames of each clip.
+
+    Raises:
+        SRError: the list or clips are missing.
+    """
+
+    def __init__(
+        self, root: str, scale: int, channels: int = 3, limit: int | None = None, frames: int | None = None
+    ) -> None:
+        super().__init__(_listed(root, "sep_testlist.txt", channels, limit), scale, None, frames)
+
+
+def _listed(root: str, list_name: str, channels: int, limit: int | None = None, skip: bool = False) -> list[Septuplet]:
+    """The clips of a list. All have the size of the first (256x448 as published): only its header is read."""
+    folder = Path(root).expanduser()
+    path = folder / list_name
+    try:
+        names = path.read_text(encoding="utf-8").split()[:limit]
+    except OSError as error:
+        raise SRError(f"can't read {path}: root={root} must be where the septuplets were unpacked") from error
+    sequences = folder / "sequences"
+    # One look into each of the 96 folders, rather than one at each of the 90,000 clips.
+    there = {}
+    for parent in sorted({name.partition("/")[0] for name in names}):
+        held = sequences / parent
+        there[parent] = {child.name for child in held.iterdir()} if held.is_dir() else set()
+    found = [name for name in names if name.partition("/")[2] in there[name.partition("/")[0]]]
+    if len(found) < len(names):
+        present = set(found)
+        missing = [name for name in names if name not in present]
+        message = f"{sequences} lacks {len(missing)} of {len(names)} clips of {path}: {first_few(missing)}"
+        if not (skip and found):
+            raise SRError(f"{message}; unpack all of them, or use a shorter list")
+        log.warning("leaving out clips: %s", message)
+    if not found:
+        raise SRError(f"{path} lists no clips: it needs lines such as 00001/0001")
+    size = image_size(sequences / found[0] / "im1.png")
+    return [Septuplet(name, sequences / name, size, channels) for name in found]

@@ -1,0 +1,107 @@
+"""Warping error (Lai et al. 2018, "Learning Blind Video Temporal Consistency", arXiv 1808.00449, E_warp): flicker."""
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from sr_experiments.errors import SRError
+from sr_experiments.metrics.temporal import TemporalMetric, to_grey, to_uint8
+
+SMALLEST = 8  # pixels a side that OpenCV's DIS flow takes
+
+
+class _Frame(NamedTuple):
+    sr: np.ndarray  # (H, W, C) float32 in [0, 1], 255ths
+    hr: np.ndarray  # (H, W) uint8, grey
+
+
+class WarpingError(TemporalMetric):
+    """1000 times the MSE between an SR frame and the one before, moved there by the motion of the HR frames.
+
+    What can't be followed is left out: pixels from outside the frame, occluded ones and motion boundaries. Every pair
+    of frames of a clip counts, unless nothing of it can be followed. Unlike Lai et al., who take FlowNet2's, the flow
+    is OpenCV's DIS, preset medium, so values compare with others of the same name only.
+
+    Args:
+        crop_border: pixels cut from each side before averaging; flow and warping see whole frames.
+    """
+
+    proviso = " whose motion can be followed"
+
+    def __init__(self, crop_border: int = 0) -> None:
+        super().__init__(crop_border)
+        self.convention = (
+            "warping error x 1000 (MSE, DIS flow of HR, preset medium, grey 8-bit; without occlusions and motion "
+            f"boundaries after Ruder et al. 2016; 8-bit SR in [0, 1], crop {crop_border}, mean over pairs)"
+        )
+
+    def frame(self, sr: Tensor, hr: Tensor) -> _Frame:
+        """SR in colour, HR in grey.
+
+        Raises:
+            SRError: the frame is too small for the flow, or nothing is left within the border.
+        """
+        height, width = hr.shape[-2:]
+        least = max(SMALLEST, 2 * self.crop_border + 1)
+        if min(height, width) < least:
+            raise SRError(f"a frame of {width}x{height} is too small for the warping error: it needs {least}x{least}")
+        return _Frame(to_uint8(sr).astype(np.float32) / 255, to_grey(hr))
+
+    def pair(self, previous: _Frame, current: _Frame) -> float | None:
+        """1000 times the mean squared difference over what can be followed, or None."""
+        import cv2
+
+        estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        flow = estimator.calc(current.hr, previous.hr, None)  # type: ignore[call-overload]
+        flow_back = estimator.calc(previous.hr, current.hr, None)  # type: ignore[call-overload]
+        followed = inside(flow) & ~occluded(flow, warp(flow_back, flow)) & ~motion_boundary(flow)
+        difference = current.sr - warp(previous.sr, flow).reshape(current.sr.shape)
+        b = self.crop_border
+        within = slice(b, flow.shape[0] - b), slice(b, flow.shape[1] - b)
+        values = difference[within][followed[within]]  # (pixels, C)
+        return 1000 * float(np.square(values).mean(dtype=np.float64)) if len(values) else None
+
+
+def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Sample `image` (H, W, C) bilinearly where `flow` (H, W, 2) points, (dx, dy) in pixels; edges are repeated."""
+    import cv2
+
+    x, y = sampled_at(flow)
+    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def sampled_at(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The coordinates x and y, (H, W) each, where `flow` (H, W, 2) points."""
+    height, width = flow.shape[:2]
+    return flow[..., 0] + np.arange(width, dtype=np.float32), flow[..., 1] + np.arange(height, dtype=np.float32)[
+        :, None
+    ]
+
+
+def inside(flow: np.ndarray) -> np.ndarray:
+    """Where `flow` (H, W, 2) points into the frame: (H, W) of bool."""
+    x, y = sampled_at(flow)
+    return (x >= 0) & (x <= flow.shape[1] - 1) & (y >= 0) & (y <= flow.shape[0] - 1)
+
+
+def occluded(flow: np.ndarray, returning: np.ndarray) -> np.ndarray:
+    """Where there and back again doesn't end where it began (Ruder et al. 2016, arXiv 1604.08610).
+
+    Args:
+        flow: (H, W, 2) from this frame to the other.
+        returning: (H, W, 2) the flow of the other frame to this one, sampled where `flow` points.
+
+    Returns:
+        (H, W) of bool.
+    """
+    lengths = np.square(flow).sum(-1) + np.square(returning).sum(-1)
+    return np.square(flow + returning).sum(-1) > 0.01 * lengths + 0.5
+
+
+def motion_boundary(flow: np.ndarray) -> np.ndarray:
+    """Where `flow` (H, W, 2) changes abruptly (Ruder et al. 2016), by forward differences: (H, W) of bool."""
+    gradient = np.zeros(flow.shape[:2], np.float32)
+    gradient[:, :-1] += np.square(np.diff(flow, axis=1)).sum(-1)
+    gradient[:-1] += np.square(np.diff(flow, axis=0)).sum(-1)
+    return gradient > 0.01 * np.square(flow).sum(-1) + 0.002

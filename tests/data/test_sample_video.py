@@ -1,0 +1,61 @@
+"""Sample clips: pure functions of their number, and a true flow that really warps one frame onto the next."""
+
+import numpy as np
+import pytest
+import torch
+
+from sr_experiments.data.sample_video import SampleVideo, SampleVideoValidation, camera_path, film, true_flow
+from sr_experiments.errors import SRError
+from sr_experiments.generators.frvsr import warp
+
+
+def test_a_clip_is_a_pure_function_of_its_number():
+    a, b = SampleVideo(32, 4), SampleVideo(32, 4)
+    a[3, 4], a[0, 2]
+    assert torch.equal(a[7, 3]["hr"], b[7, 3]["hr"])
+    assert a[7, 3]["hr"].shape == (3, 3, 32, 32) and a[7, 3]["hr"].dtype == torch.uint8
+    assert not torch.equal(a[7, 3]["hr"], a[8, 3]["hr"])
+    assert not torch.equal(a[7, 3]["hr"], SampleVideo(32, 4, seed=1)[7, 3]["hr"])
+    assert SampleVideo(32, 4, channels=1)[0, 2]["hr"].shape == (2, 1, 32, 32)
+
+
+def test_the_camera_moves_smoothly_and_never_leaves_the_photograph():
+    for seed in range(50):
+        path = camera_path(np.random.default_rng(seed), 10, 96, (300, 400))
+        corners = path @ np.array([(0, 0, 1), (95, 0, 1), (0, 95, 1), (95, 95, 1)]).T  # (10, 2, 4)
+        assert corners.min() >= -1e-6
+        assert corners[:, 0].max() <= 399 + 1e-6 and corners[:, 1].max() <= 299 + 1e-6
+        speed = np.diff(path[:, :, 2], axis=0)
+        assert np.abs(np.diff(speed, axis=0)).max() < 10
+
+
+@pytest.mark.parametrize("frame", [1, 5, 11])
+def test_the_true_flow_warps_the_frame_before_onto_this_one(frame):
+    clips = SampleVideoValidation(4)
+    assert clips.ranges[1] == range(12, 24) and len(clips) == 48
+    inner = (..., slice(12, -12), slice(12, -12))
+    for clip in clips.ranges:
+        before, now = clips[clip[frame - 1]], clips[clip[frame]]
+        assert now["frame"] == frame and now["clip"] == before["clip"]
+        frames = [x["hr"][None].float() for x in (before, now)]
+        warped = warp(frames[0], now["flow"][None])
+        still = (frames[0] - frames[1])[inner].abs().mean()
+        assert (warped - frames[1])[inner].abs().mean() < max(0.4 * still, 0.5)
+
+
+def test_flow_of_a_pure_translation_is_its_opposite():
+    photograph = torch.rand(3, 200, 200)
+    path = np.zeros((2, 2, 3))
+    path[:, 0, 0] = path[:, 1, 1] = 1
+    path[:, :, 2] = [(50, 60), (53, 58)]  # the camera goes right and up, so the content goes left and down
+    flow = true_flow(path, 1, 64)
+    assert torch.allclose(flow, torch.tensor([3.0, -2.0]).view(2, 1, 1).expand(2, 64, 64), atol=1e-4)
+    before, now = film(photograph, path, 64).float()
+    assert torch.equal(before[:, :-2, 3:], now[:, 2:, :-3])
+
+
+def test_frames_that_are_too_large_are_refused():
+    with pytest.raises(SRError, match="data.crop=400"):
+        SampleVideo(400, 4)
+    with pytest.raises(SRError, match="400x400"):
+        SampleVideoValidation(4, size=400)
