@@ -23,7 +23,7 @@ from sr_experiments.training.frvsr import FRVSRModule
 from sr_experiments.training.gan import GANModule
 from sr_experiments.training.pixel import PixelModule
 from sr_experiments.training.stages import make_stages
-from sr_experiments.training.validation import Validation
+from sr_experiments.training.validation import FlowMetrics, Validation
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def assemble(config: Config) -> Assembly:
             scale,
             phase=degradation.phase,
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
-            flow_names=[n for n, s in data.val_sets.items() if stages and getattr(s, "true_flow", False)],
+            flow=_flow_metrics(data) if stages else None,
         ),
         "optim": OptimConfig(**config["optim"]),
         "max_steps": trainer["max_steps"],
@@ -113,6 +113,10 @@ def _initialise(generator: nn.Module, source: str | Config) -> str:
         log.info("init_from %s: %s", where, report.summary())
         reports.append(f"{where}: {report.summary()}")
     return "; ".join(reports)
+
+
+def _flow_metrics(data: SRDataModule) -> FlowMetrics:
+    return FlowMetrics(data.val_names, [n for n, s in data.val_sets.items() if getattr(s, "true_flow", False)])
 
 
 def _compared(path: str | None, scale: int, channels: int) -> nn.Module | None:

@@ -109,6 +109,10 @@ class SRModule(pl.LightningModule):
         """Number and name of the stage that ends with or contains the last step, where there are stages."""
         return next((stage for end, stage in self.stage_ends.items() if self.step <= end), "")
 
+    def makes_sr(self, step: int) -> bool:
+        """Whether SR is made at a step, so that it can be measured."""
+        return True
+
     def stage_start(self, step: int) -> int:
         """First step of the stage that a step belongs to; the average of the weights begins anew there."""
         return 0
@@ -219,7 +223,7 @@ class SRModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin anew."""
-        self.validation.start(self.ema or self.generator, self.device)
+        self.validation.start(self.ema or self.generator, self.device, self.makes_sr(self.step - 1))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Super-resolve one validation image, or the next frame of a clip, and update its set's metrics."""

@@ -82,6 +82,11 @@ class FRVSRModule(SRModule):
         """First step of the stage that a step belongs to."""
         return self.stages.at(step).start
 
+    def makes_sr(self, step: int) -> bool:
+        """Not in a stage that trains the flow net alone, by the warp loss."""
+        stage = self.stages.at(step)
+        return "srnet" in stage.trains or "pixel" in stage.losses
+
     def eligible_as_best(self) -> bool:
         """Only in the last stage and, in a GAN, once the adversarial loss has its full weight."""
         last = self.stages.stages[-1]
@@ -95,7 +100,7 @@ class FRVSRModule(SRModule):
         lr, hr = (frames.unflatten(0, (-1, stage.clip_length)) for frames in (lr, hr))  # (N, T, C, H, W)
         if "ping_pong" in stage.losses:
             lr, hr = (torch.cat((clip, clip[:, :-1].flip(1)), 1) for clip in (lr, hr))
-        if "srnet" in stage.trains or "pixel" in stage.losses:
+        if self.makes_sr(self.step):
             sr, flow = self.generator(lr)
         else:
             sr, flow = hr, self._flow(lr)

@@ -77,7 +77,7 @@ def _metrics_table(assembly: Assembly, checkpoints: Checkpoints) -> Table:
             key = f"val/{name}/{metric}"
             ours, bicubic = values[key], values.get(f"{key}_bicubic")
             gain = None if bicubic is None else ours - bicubic
-            digits = 2 if metric.startswith("psnr") else 4
+            digits = 2 if "psnr" in metric else 4
             best = checkpoints.best_values.get(key)
             others = [values.get(f"{key}_{other}") for other in ("bicubic", *compared)]
             plain = ["-" if v is None else f"{v:.{digits}f}" for v in (*others, ours)]

@@ -183,6 +183,8 @@ def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
     first, metrics = assembly.module.validation.names[0], assembly.module.validation.conventions()
     if choice == "auto":
         wanted = "lpips_alex" if config["loss"]["name"] == "gan" else "psnr_y"
+        if not assembly.module.makes_sr(assembly.module.max_steps - 1):
+            wanted = "warp_psnr"
         choice = next((m for m in (wanted, "psnr_y") if m in metrics), next(iter(metrics)))
     key = choice if choice.startswith("val/") else f"val/{choice}" if "/" in choice else f"val/{first}/{choice}"
     known = [f"val/{name}/{metric}" for name in assembly.module.validation.names for metric in metrics]

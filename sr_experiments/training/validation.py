@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from sr_experiments.data.resize import bicubic_upsample
+from sr_experiments.generators.frvsr import State, warp
 from sr_experiments.metrics.flow import FlowEndPointError
+from sr_experiments.metrics.psnr import PSNR
 
 Upscale = Callable[[Tensor], Tensor]
 
@@ -36,6 +38,52 @@ class Stream:
             sr = self.network(lr)
         return sr.float().clamp(0, 1)
 
+    def flow_only(self, lr: Tensor) -> None:
+        """Go on to the next frame without super-resolving it."""
+        flow = None if self.state is None else self.network.flow(lr, self.state.lr)  # type: ignore[operator]
+        self.state = State(lr, lr, flow)
+
+
+class FlowMetrics:
+    """How good the flow of a frame-recurrent network is.
+
+    Values are `val/<set>/warp_psnr`, of the LR frame before, warped by the flow, against the LR frame, and where
+    the true flow is known `val/<set>/flow_epe`.
+
+    Args:
+        names: of the sets.
+        true_names: those with true flow.
+    """
+
+    def __init__(self, names: Sequence[str], true_names: Sequence[str]) -> None:
+        psnr = {name: PSNR(channels="rgb", crop_border=2) for name in names}
+        for metric in psnr.values():
+            metric.convention = "of the LR frame before, warped by the flow: " + metric.convention
+        self.metrics: dict[str, dict[str, PSNR | FlowEndPointError]] = {"warp_psnr": dict(psnr)}
+        if true_names:
+            self.metrics["flow_epe"] = {name: FlowEndPointError() for name in true_names}
+
+    def start(self, device: Any) -> None:
+        """Begin a validation."""
+        for metrics in self.metrics.values():
+            for metric in metrics.values():
+                metric.to(device).reset()
+
+    def step(self, name: str, before: Tensor, state: State, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Take a frame in: the LR frame before it, and the state after it; returns what there is to see."""
+        assert state.flow is not None
+        warped = warp(before, state.flow)
+        self.metrics["warp_psnr"][name].update(warped, state.lr)
+        seen = {"before": before, "warped": warped, "flow": state.flow}
+        if name in self.metrics.get("flow_epe", {}):
+            seen["true_flow"] = batch["flow"].to(state.flow)
+            self.metrics["flow_epe"][name].update(state.flow, seen["true_flow"])
+        return seen
+
+    def finish(self) -> dict[str, float]:
+        """Compute the values."""
+        return {f"val/{n}/{key}": float(m.compute()) for key, of in self.metrics.items() for n, m in of.items()}
+
 
 class Validation:
     """Metrics of every set for the trained network and what it is compared with.
@@ -49,7 +97,7 @@ class Validation:
         scale: upsampling factor.
         phase: of the LR pixels, see `Degradation`.
         compared: a further network, frozen; or None.
-        flow_names: the sets with true flow, to measure the network's flow by: `val/<set>/flow_epe`.
+        flow: measures the flow of a frame-recurrent network; None for others.
     """
 
     def __init__(
@@ -59,7 +107,7 @@ class Validation:
         scale: int,
         phase: str = "centred",
         compared: nn.Module | None = None,
-        flow_names: Sequence[str] = (),
+        flow: FlowMetrics | None = None,
     ) -> None:
         self.names = names
         self.compared = compared
@@ -70,12 +118,14 @@ class Validation:
             of: {name: {key: copy.deepcopy(m) for key, m in metrics.items()} for name in names}
             for of in ("sr", *others)
         }
-        self._flow = {name: FlowEndPointError() for name in flow_names}
+        self.flow = flow
+        self._with_sr = True
         self._fixed: dict[str, float] = {}  # values of the others, once measured
         self._streams: dict[str, Stream] = {}
 
-    def start(self, network: nn.Module, device: Any) -> None:
-        """Begin a validation of `network`: metrics on the device, empty."""
+    def start(self, network: nn.Module, device: Any, with_sr: bool = True) -> None:
+        """Begin a validation of `network`: metrics on the device, empty; without SR, of its flow alone."""
+        self._with_sr = with_sr
         self._streams = {"sr": Stream(network)}
         if self.compared is not None:
             self._streams["compared"] = Stream(self.compared.to(device).eval())
@@ -83,8 +133,8 @@ class Validation:
             for metrics in of.values():
                 for metric in metrics.values():
                     metric.to(device).reset()
-        for metric in self._flow.values():
-            metric.to(device).reset()
+        if self.flow is not None:
+            self.flow.start(device)
 
     def step(self, name: str, lr: Tensor, hr: Tensor, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Super-resolve one image, or the next frame of a clip, of set `name`, and take it into the metrics."""
@@ -92,7 +142,20 @@ class Validation:
         if first:
             for stream in self._streams.values():
                 stream.restart()
-        results: dict[str, Tensor] = {"sr": self._streams["sr"](lr), "bicubic": self._bicubic(lr)}
+        stream = self._streams["sr"]
+        before = stream.state
+        shown = {"lr": lr, "hr": hr, "set": name, "name": batch["name"][0]}
+        results: dict[str, Tensor] = {}
+        if self._with_sr:
+            results = self._super_resolve(name, lr, hr, first)
+        else:
+            stream.flow_only(lr)
+        if self.flow is not None and before is not None:
+            shown |= self.flow.step(name, before.lr, stream.state, batch)
+        return shown | results
+
+    def _super_resolve(self, name: str, lr: Tensor, hr: Tensor, first: bool) -> dict[str, Tensor]:
+        results = {"sr": self._streams["sr"](lr), "bicubic": self._bicubic(lr)}
         if self.compared is not None:
             results["compared"] = self._streams["compared"](lr)
         for of, result in results.items():
@@ -101,33 +164,32 @@ class Validation:
                     if first and getattr(metric, "temporal", False):
                         metric.start_clip()  # type: ignore[operator]
                     metric.update(result, hr)
-        flow = getattr(self._streams["sr"].state, "flow", None)
-        if flow is not None and name in self._flow:
-            self._flow[name].update(flow, batch["flow"].to(flow))
-        return {"lr": lr, **results, "hr": hr, "set": name, "name": batch["name"][0]}
+        return results
 
     def finish(self) -> dict[str, float]:
         """Compute the values, with those that don't change."""
-        values = self._computed("sr", "")
-        if not self._fixed:
-            for of in self._metrics.keys() - {"sr"}:
-                self._fixed |= self._computed(of, f"_{of}")
-        for name, metric in self._flow.items():
-            values[f"val/{name}/flow_epe"] = float(metric.compute())
-        self.values = values | self._fixed
-        return self.values
+        values = {} if self.flow is None else self.flow.finish()
+        if self._with_sr:
+            values |= self._computed("sr", "")
+            if not self._fixed:
+                for of in self._metrics.keys() - {"sr"}:
+                    self._fixed |= self._computed(of, f"_{of}")
+            values |= self._fixed
+        self.values = values
+        return values
 
     def conventions(self) -> dict[str, str]:
         """What each metric measures, for the record."""
-        metrics = dict(next(iter(self._metrics["sr"].values())))
-        if self._flow:
-            metrics["flow_epe"] = next(iter(self._flow.values()))
-        return {key: m.convention for key, m in metrics.items()}  # type: ignore[misc]
+        return {key: m.convention for key, m in self._one_of_each().items()}  # type: ignore[misc]
 
     def higher_is_better(self, metric: str) -> bool:
         """Whether the metric of key `val/<set>/<metric>` grows as pictures get better."""
-        _, name, key = metric.split("/")
-        return bool(key in self._metrics["sr"][name] and self._metrics["sr"][name][key].higher_is_better)
+        return bool(self._one_of_each()[metric.split("/")[2]].higher_is_better)
+
+    def _one_of_each(self) -> dict[str, Metric]:
+        metrics = dict(next(iter(self._metrics["sr"].values())))
+        of_flow = self.flow.metrics if self.flow is not None else {}
+        return metrics | {key: next(iter(of.values())) for key, of in of_flow.items()}
 
     def _computed(self, of: str, suffix: str) -> dict[str, float]:
         return {

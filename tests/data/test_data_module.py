@@ -7,7 +7,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from sr_experiments.data.batches import StepBatches
+from sr_experiments.data.batches import StepBatches, next_validation
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.workers import ignore_interrupt, worker_count, worker_message
@@ -96,7 +96,7 @@ def test_validation_sets_keep_their_order_and_their_images(folder: Path) -> None
 
 def test_ranks_share_out_the_samples_of_one_process_with_the_joint_batch() -> None:
     def samples(rank: int, world_size: int, batch_size: int) -> list[list[int]]:
-        return list(StepBatches(lambda: 3, batch_size, 10, 8, rank, world_size))
+        return list(StepBatches(lambda: 3, batch_size, lambda step: 8, None, rank, world_size))
 
     joint = samples(0, 1, 4)
     assert len(joint) == 5
@@ -106,11 +106,23 @@ def test_ranks_share_out_the_samples_of_one_process_with_the_joint_batch() -> No
 
 def test_batches_have_no_length() -> None:
     with pytest.raises(TypeError):
-        len(StepBatches(lambda: 0, 1, 1, 1))  # type: ignore[arg-type]
+        len(StepBatches(lambda: 0, 1, lambda step: 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 4), (3, 4), (4, 6), (6, 8), (8, 10), (10, 10)], ids=lambda value: str(value)
+)
+def test_validation_comes_at_multiples_and_at_the_ends_of_stages(step: int, expected: int) -> None:
+    assert next_validation(step, val_every=4, ends=[6, 10]) == expected
 
 
 def test_no_batches_after_the_last_step() -> None:
-    assert list(StepBatches(lambda: 8, 1, 4, 8)) == []
+    assert list(StepBatches(lambda: 8, 1, lambda step: next_validation(step, 4, [8]))) == []
+
+
+def test_stages_have_their_own_number_and_length_of_clips() -> None:
+    batches = StepBatches(lambda: 1, 4, lambda step: 3, clips=lambda step: (4, 2) if step < 2 else (1, 5))
+    assert list(batches) == [[(4, 2), (5, 2), (6, 2), (7, 2)], [(8, 5)]]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -208,11 +220,13 @@ def test_every_yaml_of_the_group_makes_a_data_module(path: Path, folder: Path, t
     for i in range(1, 8):
         save_image(tmp_path / "vimeo" / "sequences" / "00001" / "0001" / f"im{i}.png", 256, 448)
         save_image(tmp_path / "reds" / "train_sharp" / "001" / f"{i:08d}.png", 48, 40)
-        save_image(folder / "clip" / f"{i}.png", 48, 40)
+        save_image(tmp_path / "videos" / "clip" / f"{i}.png", 48, 40)
     (tmp_path / "vimeo" / "sep_trainlist.txt").write_text("00001/0001\n")
     text = path.read_text()
     config = yaml.safe_load(text)
-    root = {"videos": folder / "clip", "reds": tmp_path / "reds", "vimeo90k": tmp_path / "vimeo"}.get(path.stem, folder)
+    root = {"videos": tmp_path / "videos", "reds": tmp_path / "reds", "vimeo90k": tmp_path / "vimeo"}.get(
+        path.stem, folder
+    )
     folder = folder if root == folder else root
     given = {"root": str(folder), "hr": str(folder), "lr": str(tmp_path / "lr")}
     config["train"] = {key: given[key] if value == "???" else value for key, value in config["train"].items()}

@@ -53,7 +53,7 @@ class Clips(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the centre of a frame, as 8 bits."""
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or "sr" not in outputs:
             return
         name = f"{outputs['set']}_{batch['clip'][0]}"
         shown = sum(clip.startswith(f"{outputs['set']}_") for clip in self._clips)

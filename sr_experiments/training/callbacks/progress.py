@@ -113,7 +113,7 @@ def describe(values: dict[str, float], name: str) -> str:
     for key, value in values.items():
         _, of, metric = key.split("/")
         if of == name and not metric.endswith(("_bicubic", "_compared")):
-            digits = 2 if metric.startswith("psnr") else 4
+            digits = 2 if "psnr" in metric else 4
             others = [
                 f"{other} {values[f'{key}_{other}']:.{digits}f}"
                 for other in ("bicubic", "compared")

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
+from torchvision.utils import flow_to_image
 
 from sr_experiments.metrics import PSNR
 from sr_experiments.training.base import SRModule
@@ -23,7 +25,7 @@ CLIP_FRAME = 5  # of a clip, this frame is shown: recurrent networks have warmed
 class Samples(Callback):
     """Write `samples/step_<step>/<set>_<image>.png` and show the same to loggers that take images.
 
-    Of clips, one frame each; of a run in stages, below a folder for each.
+    Of clips, one frame each; of a run in stages, below a folder for each. Of a stage without SR, the flow.
 
     Args:
         folder: the run's samples folder.
@@ -50,12 +52,20 @@ class Samples(Callback):
         if not trainer.is_global_zero or not self._wanted(outputs["set"], batch):
             return
         scale = int(pl_module.generator.scale)  # type: ignore[arg-type]
+        name = f"{outputs['set']}_{Path(outputs['name']).stem}"
+        if "sr" not in outputs:
+            self._pending.append((name, self._strip(_flow_tiles(outputs), scale), f"{name}: flow"))
+            return
         psnr = PSNR(channels="y", crop_border=scale)
         ours, bicubic = (float(psnr.per_image(outputs[k], outputs["hr"])[0]) for k in ("sr", "bicubic"))
-        name = f"{outputs['set']}_{Path(outputs['name']).stem}"
         caption = f"{name}: {ours:.2f} dB, bicubic {bicubic:.2f} dB (Y)"
-        labels = ["lr", f"bicubic {bicubic:.2f} dB", f"sr {ours:.2f} dB", "hr"]
-        self._pending.append((name, self._strip(outputs, labels, scale), caption))
+        tiles = {
+            "lr": outputs["lr"],
+            f"bicubic {bicubic:.2f} dB": outputs["bicubic"],
+            f"sr {ours:.2f} dB": outputs["sr"],
+            "hr": outputs["hr"],
+        }
+        self._pending.append((name, self._strip(tiles, scale), caption))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
         """Write and show the strips."""
@@ -81,21 +91,33 @@ class Samples(Callback):
             return False
         return sum(strip.startswith(f"{name}_") for strip, _, _ in self._pending) < self.count
 
-    def _strip(self, outputs: dict[str, Any], labels: list[str], scale: int) -> Image.Image:
-        hr = outputs["hr"]
-        side = self.size // scale * scale
-        height, width = min(side, hr.shape[-2]), min(side, hr.shape[-1])
-        top = (hr.shape[-2] - height) // 2 // scale * scale
-        left = (hr.shape[-1] - width) // 2 // scale * scale
-        lr = F.interpolate(outputs["lr"].float(), scale_factor=scale, mode="nearest")
-        tiles = [t[..., top : top + height, left : left + width] for t in (lr, outputs["bicubic"], outputs["sr"], hr)]
-        strip = Image.new("RGB", (4 * width + 3 * GAP, height + LABEL_HEIGHT), "white")
+    def _strip(self, tiles: dict[str, Tensor], scale: int) -> Image.Image:
+        """Centres beside each other, the first tile and others of its size enlarged to HR."""
+        lr_height, lr_width = next(iter(tiles.values())).shape[-2:]
+        side = self.size // scale
+        height, width = min(side, lr_height), min(side, lr_width)
+        top, left = (lr_height - height) // 2 * scale, (lr_width - width) // 2 * scale
+        height, width = height * scale, width * scale
+        strip = Image.new("RGB", (len(tiles) * (width + GAP) - GAP, height + LABEL_HEIGHT), "white")
         draw = ImageDraw.Draw(strip)
-        for i, (tile, label) in enumerate(zip(tiles, labels, strict=True)):
+        for i, (label, tile) in enumerate(tiles.items()):
+            if tile.shape[-2:] == (lr_height, lr_width):
+                tile = F.interpolate(tile.float(), scale_factor=scale, mode="nearest")
             x = i * (width + GAP)
             draw.text((x + 2, 3), label, fill="black", font=ImageFont.load_default(13))
-            strip.paste(as_picture(tile), (x, LABEL_HEIGHT))
+            strip.paste(as_picture(tile[..., top : top + height, left : left + width]), (x, LABEL_HEIGHT))
         return strip
+
+
+def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:
+    """What shows how good a flow is; both flows on one scale of colours."""
+    tiles = {"lr": outputs["lr"], "lr before, warped": outputs["warped"]}
+    flows = {"flow": outputs["flow"].float()}
+    if "true_flow" in outputs:
+        scale = outputs["true_flow"].shape[-1] // outputs["flow"].shape[-1]
+        flows["true flow"] = F.avg_pool2d(outputs["true_flow"].float(), scale) / scale
+    colours = flow_to_image(torch.cat(list(flows.values()))).float() / 255
+    return tiles | {label: colours[i : i + 1] for i, label in enumerate(flows)}
 
 
 def sample_folder(folder: Path, pl_module: SRModule) -> Path:
