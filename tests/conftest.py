@@ -25,6 +25,7 @@ TINY_VIDEO = [
     "stage.flow.steps=2",
     "stage.sr.steps=2",
     "stage.joint.steps=2",
+    "stage.flow.batch_size=${data.batch_size}",
     "stage.flow.clip_length=2",
     "stage.sr.clip_length=2",
     "stage.joint.clip_length=3",
@@ -108,14 +109,14 @@ def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`command("loss=gan", ...)` runs `python train.py ...` as a user does, from the project's folder."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "train.py", *arguments],
             cwd=ROOT,
             env={**os.environ, "COLUMNS": "200", **environment},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=timeout,
         )
 
     return run

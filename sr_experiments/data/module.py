@@ -93,11 +93,11 @@ class SRDataModule(pl.LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return [
             self._loader(
-                Subset(images, _share(images, rank, world_size)),
+                Subset(images, _share(name, images, rank, world_size)),
                 batch_size=1,
                 workers=0 if getattr(images, "in_memory", False) else min(self._workers(), 2),
             )
-            for images in self.val_sets.values()
+            for name, images in self.val_sets.items()
         ]
 
     def _current_step(self) -> int:
@@ -118,11 +118,14 @@ class SRDataModule(pl.LightningDataModule):
         )
 
 
-def _share(images: Any, rank: int, world_size: int) -> Sequence[int]:
+def _share(name: str, images: Any, rank: int, world_size: int) -> Sequence[int]:
     """The items of one rank; clips stay together, in the order of their frames."""
-    if not hasattr(images, "ranges"):
-        return range(rank, len(images), world_size)
-    return [item for clip in images.ranges[rank::world_size] for item in clip]
+    whole: Any = getattr(images, "ranges", range(len(images)))
+    if len(whole) < world_size:
+        what = "clips" if hasattr(images, "ranges") else "images"
+        raise SRError(f"data.val.{name} has {len(whole)} {what} for {world_size} processes: use trainer.devices=1")
+    mine = whole[rank::world_size]
+    return [item for clip in mine for item in clip] if hasattr(images, "ranges") else mine
 
 
 def _validation_set(name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool) -> Any:
