@@ -99,7 +99,7 @@ def pair_files(hr: str, lr: str, scale: int) -> list[tuple[Path, Path]]:
     Raises:
         SRError: a file without its partner, or with several; names the first few.
     """
-    hr_root, lr_root = Path(hr).expanduser(), _scale_folder(Path(lr).expanduser(), scale)
+    hr_root, lr_root = Path(hr).expanduser(), scale_folder(Path(lr).expanduser(), scale)
     hr_left = {path.relative_to(hr_root).as_posix(): path for path in list_images(hr_root)}
     lr_left = {path.relative_to(lr_root).as_posix(): path for path in list_images(lr_root)}
     pairs: list[tuple[str, Path, Path]] = []
@@ -151,7 +151,7 @@ def _checked_sizes(pairs: list[tuple[Path, Path]], scale: int) -> list[Size]:
     return checked
 
 
-def _scale_folder(root: Path, scale: int) -> Path:
+def scale_folder(root: Path, scale: int) -> Path:
     """The subfolder for the scale, `X4` or `x4`, where there is one."""
     return next((root / name for name in (f"X{scale}", f"x{scale}") if (root / name).is_dir()), root)
 

@@ -14,7 +14,7 @@ import numpy as np
 from sr_experiments.data.clips import Clip, TrainingClips, ValidationClips
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import UnreadableImage, image_sizes, natural_key, read_image
-from sr_experiments.data.paired import _scale_folder
+from sr_experiments.data.paired import scale_folder
 from sr_experiments.data.training_crops import check_crop, first_few
 from sr_experiments.data.video_files import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.data.video_files import VideoFile
@@ -174,7 +174,7 @@ def _load_clips(
         raise SRError(f"none of the clips in {hr_root} is one to use; check the path")
     lr_found: dict[str, _Found] = {}
     if lr is not None:
-        lr_root = _scale_folder(Path(lr).expanduser(), scale)
+        lr_root = scale_folder(Path(lr).expanduser(), scale)
         lr_found = {name: clip for name, clip in _find_clips(lr_root).items() if wants(name)}
         odd = [f"HR clip {name} has no LR" for name in found if name not in lr_found]
         odd += [f"LR clip {name} has no HR" for name in lr_found if name not in found]

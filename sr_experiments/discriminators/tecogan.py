@@ -11,12 +11,12 @@ class TecoGANDiscriminator(nn.Module):
     As TecoGAN-PyTorch's, which is tied to crops of 128: others are pooled to the 8x8 that these give.
 
     Args:
-        channels: of what is judged: nine times a frame's.
+        channels: of what is judged; of three frames in TecoGAN's arrangement, nine times a frame's.
         features: channels after the first convolution; four times as many at the end.
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
 
-    def __init__(self, channels: int = 27, features: int = 64, norm: str = "batch") -> None:
+    def __init__(self, channels: int = 3, features: int = 64, norm: str = "batch") -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), nn.LeakyReLU(0.2)]
         inside = features

@@ -65,6 +65,8 @@ def assemble(config: Config) -> Assembly:
     generator = build("generator", GENERATORS, generator_config)
     if stages and not data.clips:
         raise SRError("model=frvsr learns from clips: use data=sample_video, videos, reds or vimeo90k")
+    for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
+        data.train_set.windows(stage.clip_length)  # refuses clips that are too short for a later stage now
     initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
     base: dict[str, Any] = {
         "generator": generator,

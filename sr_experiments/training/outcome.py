@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -69,8 +70,8 @@ def _metrics_table(assembly: Assembly, checkpoints: Checkpoints) -> Table:
     conventions = module.validation.conventions()
     values = module.validation.values
     compared = ["compared"] if module.validation.compared is not None else []
-    table = Table()
-    for column in ("set", "metric", "bicubic", *compared, "sr", "gain", f"best (step {checkpoints.best_step})"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("set", "metric", "bicubic", *compared, "sr", "gain", f"best @{checkpoints.best_step}"):
         table.add_column(column, justify="left" if column in ("set", "metric") else "right", no_wrap=True)
     for name in module.validation.names:
         for metric in [m for m in conventions if f"val/{name}/{m}" in values]:

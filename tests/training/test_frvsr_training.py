@@ -2,14 +2,16 @@
 
 import csv
 import json
+import os
 import signal
+import threading
 
 import pytest
 import torch
 from PIL import Image
 
 from tests.conftest import TINY_GAN, TINY_VIDEO, TINY_VIDEO_RUN
-from tests.training.test_resume import assert_same, interrupt, state
+from tests.training.test_resume import assert_same, interrupt, logged_step, state
 
 GAN = [*TINY_GAN, "stage.joint.update_margin=0.05", "optim.discriminator_learning_rate=1e-3"]
 
@@ -26,6 +28,28 @@ def part(state_dict, name):
 def same(a, b):
     assert a
     return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def stop_in_this_process(train, root, run, after):
+    """Run until `after` steps are logged, then be sent SIGTERM; the run's folder."""
+    ended = threading.Event()
+
+    def watch():
+        while not ended.wait(0.01):
+            if logged_step(root) >= after:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(SystemExit) as stop:
+            train(*run, name=root.name, video=True)
+    finally:
+        ended.set()
+        watcher.join()
+    assert stop.value.code == 128 + signal.SIGTERM
+    return next(root.glob("*/*"))
 
 
 def rows(folder):
@@ -85,7 +109,7 @@ def test_each_stage_trains_what_it_says_and_leaves_its_checkpoint_and_metrics(tr
     ("steps", "signum", "after", "loss"),
     [
         ((60, 4, 4), signal.SIGTERM, 20, []),
-        ((4, 60, 4), signal.SIGINT, 25, []),
+        ((4, 60, 4), signal.SIGTERM, 25, []),
         ((4, 4, 60), signal.SIGTERM, 25, []),
         ((4, 4, 60), signal.SIGKILL, 35, GAN),
     ],
@@ -101,9 +125,12 @@ def test_resume_mid_stage_equals_uninterrupted_run(train, tmp_path, steps, signu
         "callbacks.clips.count=0",
         *loss,
     ]
-    folder, _, output = interrupt(tmp_path / "stopped", run, after, signum)
+    if signum == signal.SIGKILL:
+        folder, _, _ = interrupt(tmp_path / "stopped", run, after, signum)
+    else:
+        folder = stop_in_this_process(train, tmp_path / "stopped", run, after)
     stopped_at = state(folder)["sr_experiments"]["step"]
-    assert 8 < stopped_at < sum(steps), output
+    assert 8 < stopped_at < sum(steps)
     train(f"resume={folder}")
     reference = train(*run, name="reference", video=True)
     assert state(folder)["sr_experiments"]["step"] == sum(steps)
