@@ -51,7 +51,10 @@ def print_outcome(
             key, steps = f"++stage.{last}.steps", config["stage"][last]["steps"]
         lines.append(("train longer", f"{command} resume={where} {key}={2 * steps}"))
         if config["loss"]["name"] == "pixel" and staged:
-            lines.append(("sharpen", f"{command} model=frvsr loss=gan 'stages=[joint]' init_from={where}"))
+            srnet = config["model"]["srnet"]
+            model = "model=frvsr_rrdb" if srnet["name"] == "rrdbnet" else "model=frvsr"
+            model += "".join(f" model.srnet.{key}={value}" for key, value in srnet.items())
+            lines.append(("sharpen", f"{command} {model} loss=gan 'stages=[joint]' init_from={where}"))
         elif config["loss"]["name"] == "pixel":
             name = config["model"]["name"]
             arch = f" arch={config['model']['arch']}" if name == "spandrel" else ""

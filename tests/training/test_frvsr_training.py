@@ -105,6 +105,28 @@ def test_each_stage_trains_what_it_says_and_leaves_its_checkpoint_and_metrics(tr
     assert len(frames) == 6 and frames[0].shape == (84, 200, 3)
 
 
+def test_frozen_networks_are_in_eval_mode_and_get_no_gradients(train, monkeypatch):
+    from sr_experiments.training.frvsr import FRVSRModule
+
+    seen = []
+    update = FRVSRModule.update
+
+    def watched(module, loss, *names):
+        result = update(module, loss, *names)
+        for name in ("fnet", "srnet"):
+            network = getattr(module.generator, name)
+            frozen = not network.training and not any(p.requires_grad for p in network.parameters())
+            assert frozen != network.training
+            assert all(p.grad is None for p in network.parameters())
+            seen.append((module.step, name, frozen))
+        return result
+
+    monkeypatch.setattr(FRVSRModule, "update", watched)
+    train("trainer.val_every=1", video=True)  # validation between any two steps
+    frozen = {(step, name) for step, name, is_frozen in seen if is_frozen}
+    assert frozen == {(0, "srnet"), (1, "srnet"), (2, "fnet"), (3, "fnet")}
+
+
 @pytest.mark.parametrize(
     ("steps", "signum", "after", "loss"),
     [
