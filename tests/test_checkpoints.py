@@ -16,15 +16,6 @@ from sr_experiments.generators import MSRResNet, RRDBNet, SpandrelGenerator, SRR
 RRDB = {"features": 8, "blocks": 3, "growth": 4}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def randomised(network):
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.1)

@@ -86,11 +86,9 @@ class FRVSR(nn.Module):
         Args:
             clip: LR (N, T, C, H, W) in [0, 1], any H and W.
         """
-        length = clip.shape[1]
-        current, previous = clip[:, 1:].flatten(0, 1), clip[:, :-1].flatten(0, 1)
-        flow = self.flow(current, previous).unflatten(0, (-1, length - 1)) if length > 1 else clip[:, 1:, :2]
+        flow = self.clip_flow(clip)
         frames = [self._first(clip[:, 0])]
-        for t in range(1, length):
+        for t in range(1, clip.shape[1]):
             frames.append(self._next(clip[:, t], frames[-1], flow[:, t - 1]))
         return Clip(torch.stack(frames, 1), flow)
 
@@ -120,6 +118,13 @@ class FRVSR(nn.Module):
         pad = (0, -width % FRAME_MULTIPLE, 0, -height % FRAME_MULTIPLE)
         pair = F.pad(torch.cat((lr, lr_previous), 1), pad, mode="replicate")
         return self.fnet(pair)[..., :height, :width]
+
+    def clip_flow(self, clip: Tensor) -> Tensor:
+        """LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1 of clips (N, T, C, H, W)."""
+        length = clip.shape[1]
+        if length == 1:
+            return clip[:, 1:, :2]  # of no frame
+        return self.flow(clip[:, 1:].flatten(0, 1), clip[:, :-1].flatten(0, 1)).unflatten(0, (-1, length - 1))
 
     def enlarge(self, image: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, scale * H, scale * W), without a network."""

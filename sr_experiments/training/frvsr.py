@@ -103,7 +103,7 @@ class FRVSRModule(SRModule):
         if self.makes_sr(self.step):
             sr, flow = self.generator(lr)
         else:
-            sr, flow = hr, self._flow(lr)
+            sr, flow = hr, self.generator.clip_flow(lr)  # type: ignore[operator]
         gan = self.ramp(self.step - stage.start) if "adversarial" in stage.losses else 0.0
         terms = self._terms(stage, lr, hr, sr, flow, gan)
         shown = self._shown_to_discriminator(lr, hr, sr) if gan > 0 else None
@@ -126,10 +126,6 @@ class FRVSRModule(SRModule):
         for name in ("fnet", "srnet"):
             network, trains = self.networks()[name], name in stage.trains
             network.requires_grad_(trains).train(trains)
-
-    def _flow(self, lr: Tensor) -> Tensor:
-        flow = self.generator.flow(lr[:, 1:].flatten(0, 1), lr[:, :-1].flatten(0, 1))  # type: ignore[operator]
-        return flow.unflatten(0, (len(lr), -1))  # (N, T - 1, 2, H, W)
 
     def _terms(self, stage: Stage, lr: Tensor, hr: Tensor, sr: Tensor, flow: Tensor, gan: float) -> dict[str, Tensor]:
         terms = {}

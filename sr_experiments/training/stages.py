@@ -1,7 +1,7 @@
 """Stages of a run as data: what trains, on which losses, for how long. What holds at a step follows from the step."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sr_experiments.errors import SRError
@@ -45,7 +45,7 @@ class Stage:
 class Stages:
     """The stages of a run, in order."""
 
-    stages: Sequence[Stage] = field(default_factory=list)
+    stages: Sequence[Stage]
 
     def at(self, step: int) -> Stage:
         """The stage that the batch of `step` belongs to; after the end, the last one."""

@@ -10,15 +10,6 @@ from sr_experiments.registry import build
 from tests.conftest import ROOT
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def tiny(name, **more):
     return build("discriminator", DISCRIMINATORS, {"name": name, "features": 4, **more})
 

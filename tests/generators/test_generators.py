@@ -24,15 +24,6 @@ TINY = {
 IMAGE = [name for name in TINY if name != "frvsr"]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def tiny(name, **more):
     return build("generator", GENERATORS, {"name": name, **TINY[name], **more})
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from sr_experiments.training.base import SRModule
-from sr_experiments.training.callbacks.samples import GAP, LABEL_HEIGHT, as_picture, sample_folder
+from sr_experiments.training.callbacks.samples import as_picture, labelled, sample_folder
 from sr_experiments.training.run_folder import replacing
 
 SLICE_HEIGHT = 4  # pixels for each moment of a time slice, at least
@@ -93,13 +93,16 @@ def time_slice(columns: dict[str, list[np.ndarray]]) -> Image.Image:
     tiles = {
         label: np.stack([frame[row] for frame in frames]).repeat(stretch, axis=0) for label, frames in columns.items()
     }
-    return _labelled(tiles)
+    return labelled({label: Image.fromarray(tile) for label, tile in tiles.items()})
 
 
 def side_by_side(columns: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
     """Frames with all columns beside each other, (H, W, 3)."""
     moments = zip(*columns.values(), strict=True)
-    return [np.asarray(_labelled(dict(zip(columns, moment, strict=True)))) for moment in moments]
+    return [
+        np.asarray(labelled({label: Image.fromarray(tile) for label, tile in zip(columns, moment, strict=True)}))
+        for moment in moments
+    ]
 
 
 def write_clip(path: Path, frames: list[np.ndarray], fps: int) -> None:
@@ -113,16 +116,6 @@ def write_clip(path: Path, frames: list[np.ndarray], fps: int) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]))))
         container.mux(stream.encode())
-
-
-def _labelled(tiles: dict[str, np.ndarray]) -> Image.Image:
-    height, width = next(iter(tiles.values())).shape[:2]
-    sheet = Image.new("RGB", (len(tiles) * (width + GAP) - GAP, height + LABEL_HEIGHT), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, (label, tile) in enumerate(tiles.items()):
-        draw.text((i * (width + GAP) + 2, 3), label, fill="black", font=ImageFont.load_default(13))
-        sheet.paste(Image.fromarray(tile), (i * (width + GAP), LABEL_HEIGHT))
-    return sheet
 
 
 def _centre(image: Tensor, size: int) -> Tensor:

@@ -98,15 +98,12 @@ class Samples(Callback):
         height, width = min(side, lr_height), min(side, lr_width)
         top, left = (lr_height - height) // 2 * scale, (lr_width - width) // 2 * scale
         height, width = height * scale, width * scale
-        strip = Image.new("RGB", (len(tiles) * (width + GAP) - GAP, height + LABEL_HEIGHT), "white")
-        draw = ImageDraw.Draw(strip)
-        for i, (label, tile) in enumerate(tiles.items()):
+        pictures = {}
+        for label, tile in tiles.items():
             if tile.shape[-2:] == (lr_height, lr_width):
                 tile = F.interpolate(tile.float(), scale_factor=scale, mode="nearest")
-            x = i * (width + GAP)
-            draw.text((x + 2, 3), label, fill="black", font=ImageFont.load_default(13))
-            strip.paste(as_picture(tile[..., top : top + height, left : left + width]), (x, LABEL_HEIGHT))
-        return strip
+            pictures[label] = as_picture(tile[..., top : top + height, left : left + width])
+        return labelled(pictures)
 
 
 def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:
@@ -123,6 +120,18 @@ def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:
 def sample_folder(folder: Path, pl_module: SRModule) -> Path:
     """Where the pictures of the current step go."""
     return folder / pl_module.stage() / f"step_{pl_module.step:08d}"
+
+
+def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
+    """Pictures of one size beside each other, each below its label."""
+    width, height = next(iter(pictures.values())).size
+    sheet = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height + LABEL_HEIGHT), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (label, picture) in enumerate(pictures.items()):
+        x = i * (width + GAP)
+        draw.text((x + 2, 3), label, fill="black", font=ImageFont.load_default(13))
+        sheet.paste(picture, (x, LABEL_HEIGHT))
+    return sheet
 
 
 def as_picture(tile: Tensor) -> Image.Image:
