@@ -1,5 +1,6 @@
 """Read the weights of any SR generator, safely: nothing in a file is ever run."""
 
+import importlib.util
 import pickle
 import re
 from collections.abc import Mapping
@@ -11,8 +12,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sr_experiments.detection import detect
+from sr_experiments.detection import DETECTORS, detect
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
+from sr_experiments.generators.spandrel_arch import recognised
+from sr_experiments.registry import build
 
 StateDict = dict[str, Tensor]
 
@@ -109,6 +113,29 @@ def read(path: str | Path) -> Checkpoint:
     return Checkpoint(state, detected, kind)
 
 
+def load_generator(path: str | Path) -> tuple[nn.Module, Checkpoint]:
+    """The network of a checkpoint with its weights, in eval mode; `path` as for `read`.
+
+    Raises:
+        SRError: as `read`; a network that neither this project nor spandrel knows; weights that are not all there.
+    """
+    checkpoint = read(path)
+    if checkpoint.generator is None:
+        return _by_spandrel(checkpoint), checkpoint
+    generator = build("generator", GENERATORS, checkpoint.generator)
+    weights = {name: t for name, t in checkpoint.state_dict.items() if name != "upsample_func.kernels"}
+    own = generator.state_dict()
+    wrong = [name for name in own if name not in weights or own[name].shape != weights[name].shape]
+    wrong += [name for name in weights if name not in own]
+    if wrong:
+        raise SRError(
+            f"{checkpoint.source} does not hold all weights of {checkpoint.generator['name']} and no others: "
+            f"{len(wrong)} missing, superfluous or of another shape ({', '.join(wrong[:3])})"
+        )
+    generator.load_state_dict({name: weights[name] for name in own})
+    return generator.eval(), checkpoint
+
+
 def load_weights(generator: nn.Module, checkpoint: Checkpoint, part: str | None = None) -> LoadReport:
     """Copy every tensor that has a namesake of the same shape into `generator`.
 
@@ -174,6 +201,21 @@ def describe_mismatch(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> st
     have = ", ".join(f"{k}={saved.get(k)}" for k in keys)
     want = ", ".join(f"{k}={wanted.get(k)}" for k in keys)
     return f"the checkpoint has {have}, the run {want}"
+
+
+def _by_spandrel(checkpoint: Checkpoint) -> nn.Module:
+    known = ", ".join(sorted(detector.name for detector in DETECTORS))
+    names = list(checkpoint.state_dict)
+    found = f"{checkpoint.source}: {len(names)} tensors, the first {', '.join(names[:3])}"
+    if importlib.util.find_spec("spandrel") is None:
+        raise SRError(
+            f"{found}. Supported are {known}; with spandrel, many more: pip install 'sr-experiments[spandrel]'"
+        )
+    generator = recognised(checkpoint.state_dict)
+    if generator is None:
+        raise SRError(f"{found}. Supported are {known}, and what spandrel reads; this is none of them")
+    checkpoint.source = checkpoint.source.replace("unknown network", generator.arch)
+    return generator.eval()
 
 
 # -- reading -----------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ class FRVSR(nn.Module):
         if phase not in UPSAMPLING:
             raise SRError(f"frvsr has no phase {phase!r}: choose one of {', '.join(UPSAMPLING)}")
         self.scale = scale
+        self.channels = channels
         self.phase = phase
         self.fnet = FNet(channels)
         extra: dict[str, Any] = {"scale": scale, "channels": channels, "extra_channels": channels * scale**2}

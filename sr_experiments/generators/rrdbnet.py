@@ -40,6 +40,7 @@ class RRDBNet(nn.Module):
         if scale not in (1, 2, 4):
             raise SRError(f"rrdbnet can't do scale={scale}: choose 2 or 4, or model=msrresnet for 3")
         self.scale = scale
+        self.channels = channels
         self.fold = 4 // scale
         self.conv_first = nn.Conv2d((channels + extra_channels) * self.fold**2, features, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))

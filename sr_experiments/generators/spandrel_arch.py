@@ -58,6 +58,7 @@ class SpandrelGenerator(nn.Module):
         network = _network(architecture, scale)
         arguments = _arguments(architecture.id, network, scale, channels, options or {})
         self.scale = scale
+        self.channels = channels
         try:
             self.net = network(**arguments)
             descriptor = architecture.load(self.net.state_dict())  # spandrel's own view of what this is
@@ -87,6 +88,47 @@ class SpandrelGenerator(nn.Module):
         self.train(training)
         wanted = (1, channels, 15 * self.scale, 17 * self.scale)
         return None if shape == wanted else f"its output is {shape} instead of {wanted}"
+
+
+class SpandrelModel(nn.Module):
+    """A network as spandrel read it, with its weights.
+
+    Attributes:
+        arch: spandrel's name of the architecture.
+    """
+
+    def __init__(self, descriptor: Any) -> None:
+        super().__init__()
+        self.arch: str = descriptor.architecture.name
+        self.scale: int = descriptor.scale
+        self.channels: int = descriptor.input_channels
+        self.net = descriptor.model
+        self._needs = descriptor.size_requirements
+        self._call = descriptor._call_fn
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
+        height, width = lr.shape[-2:]
+        right, bottom = self._needs.get_padding(width, height)
+        sr = self._call(self.net, F.pad(lr, (0, right, 0, bottom), mode="replicate") if right or bottom else lr)
+        return sr[..., : height * self.scale, : width * self.scale]
+
+
+def recognised(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
+    """The network that a state dict belongs to; None if spandrel doesn't know it.
+
+    Raises:
+        SRError: it is a network of another purpose than super-resolution.
+    """
+    from spandrel import MAIN_REGISTRY, ImageModelDescriptor, UnsupportedModelError
+
+    try:
+        descriptor = MAIN_REGISTRY.load(dict(state_dict))
+    except (UnsupportedModelError, RuntimeError, KeyError, ValueError):
+        return None
+    if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != descriptor.output_channels:
+        raise SRError(f"a network of {descriptor.architecture.name} for {descriptor.purpose}: not for super-resolution")
+    return SpandrelModel(descriptor)
 
 
 def _network(architecture: Any, scale: int) -> type[nn.Module]:

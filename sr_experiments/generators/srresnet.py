@@ -26,6 +26,7 @@ class SRResNet(nn.Module):
         if scale not in (2, 3, 4):
             raise SRError(f"srresnet can't do scale={scale}: choose 2, 3 or 4")
         self.scale = scale
+        self.channels = channels
         self.conv_in = nn.Sequential(nn.Conv2d(channels + extra_channels, features, 9, padding=4), nn.PReLU())
         self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         self.conv_body = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.BatchNorm2d(features))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.errors import SRError
-from sr_experiments.training.run_folder import replacing
+from sr_experiments.files import replacing
 from sr_experiments.training.stages import stage_configs
 
 # Written into config.yaml so that it can be fed back as it is: no second output folder or log from Hydra.

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from sr_experiments.errors import SRError
-from sr_experiments.training.run_folder import replacing, writing_failed
+from sr_experiments.files import replacing, writing_failed
 
 log = logging.getLogger(__name__)
 

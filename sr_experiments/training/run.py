@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import SRError
+from sr_experiments.files import writing_failed
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import Checkpoints, Clips, GANHealth, Interrupted, ProgressLine, Record, Samples
 from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
@@ -31,7 +32,7 @@ from sr_experiments.training.loggers import (
     wandb_run_id,
 )
 from sr_experiments.training.outcome import print_outcome
-from sr_experiments.training.run_folder import git_state, new_run_folder, writing_failed
+from sr_experiments.training.run_folder import git_state, new_run_folder
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from sr_experiments.files import replacing
 from sr_experiments.training.base import SRModule
-from sr_experiments.training.run_folder import replacing
 
 log = logging.getLogger(__name__)
 

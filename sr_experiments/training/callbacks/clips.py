@@ -11,9 +11,10 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from sr_experiments.files import replacing
+from sr_experiments.pictures import as_picture, labelled
 from sr_experiments.training.base import SRModule
-from sr_experiments.training.callbacks.samples import as_picture, labelled, sample_folder
-from sr_experiments.training.run_folder import replacing
+from sr_experiments.training.callbacks.samples import sample_folder
 
 SLICE_HEIGHT = 4  # pixels for each moment of a time slice, at least
 SLICE_ROWS = 192  # height to fill with them

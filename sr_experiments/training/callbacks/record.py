@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
+from sr_experiments.files import write_json
 from sr_experiments.training.base import SRModule
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
-from sr_experiments.training.run_folder import write_json
 
 
 class Record(Callback):

@@ -7,18 +7,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 from torchvision.utils import flow_to_image
 
+from sr_experiments.files import replacing
 from sr_experiments.metrics import PSNR
+from sr_experiments.pictures import as_picture, labelled
 from sr_experiments.training.base import SRModule
-from sr_experiments.training.run_folder import replacing
 
-LABEL_HEIGHT = 20
-GAP = 4
 CLIP_FRAME = 5  # of a clip, this frame is shown: recurrent networks have warmed up
 
 
@@ -120,23 +119,3 @@ def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:
 def sample_folder(folder: Path, pl_module: SRModule) -> Path:
     """Where the pictures of the current step go."""
     return folder / pl_module.stage() / f"step_{pl_module.step:08d}"
-
-
-def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
-    """Pictures of one size beside each other, each below its label."""
-    width, height = next(iter(pictures.values())).size
-    sheet = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height + LABEL_HEIGHT), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, (label, picture) in enumerate(pictures.items()):
-        x = i * (width + GAP)
-        draw.text((x + 2, 3), label, fill="black", font=ImageFont.load_default(13))
-        sheet.paste(picture, (x, LABEL_HEIGHT))
-    return sheet
-
-
-def as_picture(tile: Tensor) -> Image.Image:
-    """A tensor (1, C, H, W) in [0, 1] as an 8-bit RGB image."""
-    pixels = tile[0].float().mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()  # (H, W, C)
-    if pixels.shape[2] not in (1, 3):
-        pixels = pixels[..., :1]
-    return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).convert("RGB")

@@ -1,0 +1,40 @@
+"""The `sr` command: use what was trained. Each command's module is light; what it needs is imported when it runs."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from sr_experiments.commands.upscale import upscale
+from sr_experiments.errors import SRError
+
+# To add a command: one file with its function, and its name here.
+COMMANDS: tuple[Callable[..., None], ...] = (upscale,)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def about() -> None:
+    """Use trained super-resolution networks: upscale images and videos, evaluate, export."""
+
+
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's is one line and exit code 2."""
+    try:
+        app()
+    except SRError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(130) from None

@@ -1,0 +1,1 @@
+"""Use a trained generator: on images, on video, in bounded memory."""
