@@ -238,15 +238,22 @@ def _load(file: Path) -> Mapping[str, Any]:
             return load_file(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        blocked = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"Unsupported \w+[: ]+([\w.]+)", str(error))
+        blocked = re.search(r"(?:GLOBAL|Unsupported \w+:?) ([A-Za-z_][\w.]*)", str(error))
         if blocked:
             raise SRError(f"{file} refused: it asks to run {blocked[1]}; only plain weights are read") from error
+        if _starts_as_pickle(file):
+            raise SRError(f"{file} refused: it holds more than plain weights; only these are read") from error
         raise SRError(f"{file} is not a checkpoint, or is damaged") from error
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
         raise SRError(f"{file} is not a checkpoint, or is damaged ({_first_line(error)})") from error
     if not isinstance(content, Mapping):
         raise SRError(f"{file} holds no network weights: found a {type(content).__name__}")
     return content
+
+
+def _starts_as_pickle(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(1) == b"\x80"
 
 
 def _first_line(error: Exception) -> str:

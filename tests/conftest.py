@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each test process and of the commands it runs; before torch
@@ -122,3 +123,51 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@dataclass
+class Outcome:
+    """What a command left: its exit code and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def sr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """`sr("upscale", "in.png", "-o", "out.png", ...)` runs the command in this process."""
+    from sr_experiments.cli import main
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["sr", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return Outcome(int(stop.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Callable[..., Path]:
+    """`weights("msrresnet", scale=2)` makes a tiny network, saves it as BasicSR does, and gives the file."""
+    from sr_experiments.generators import GENERATORS
+
+    sizes: dict[str, dict[str, object]] = {
+        "srresnet": {"features": 8, "blocks": 1},
+        "msrresnet": {"features": 8, "blocks": 1},
+        "rrdbnet": {"features": 8, "blocks": 1, "growth": 4},
+        "frvsr": {"srnet": {"name": "resnet", "features": 8, "blocks": 1}},
+    }
+
+    def make(name: str = "msrresnet", scale: int = 2, seed: int = 0, **options: object) -> Path:
+        torch.manual_seed(seed)
+        generator = GENERATORS[name](scale=scale, **{**sizes[name], **options})
+        path = tmp_path / f"{name}_x{scale}_{seed}.pth"
+        torch.save({"params": generator.state_dict()}, path)
+        return path
+
+    return make

@@ -17,7 +17,9 @@ class Precision(str, Enum):
 
 
 def upscale(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="An image, a video, a folder of either, or a glob.")],
+    source: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="An image, a video, a folder, a glob, or several files.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
     checkpoint: Annotated[
         Path, typer.Option("--checkpoint", "-c", help="A run folder, or a file of weights in any of the usual formats.")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.errors import SRError
 from sr_experiments.inference.memory import budget
 from sr_experiments.inference.tiles import ALIGNMENT, MARGIN, Tile, peak_bytes, plan, receptive_radius
@@ -18,7 +18,8 @@ from sr_experiments.inference.tiles import ALIGNMENT, MARGIN, Tile, peak_bytes, 
 log = logging.getLogger(__name__)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-SMALLEST_TILE = 64  # of LR pixels without the margins
+SMALLEST_TILE = 96  # LR pixels; of smaller inputs torch computes convolutions in another way, with other last bits
+SMALLEST_CORE = 64
 LARGEST_TILE = 1024
 WORKSPACE = 1.5  # convolutions need memory besides their inputs and outputs: peak of tensors times this
 
@@ -44,6 +45,7 @@ class Engine:
     Attributes:
         scale: upsampling factor.
         channels: of the network's images: 3 for RGB, 1 for grey.
+        phase: where LR pixels lie on the HR grid, see `Degradation`.
         recurrent: whether frames of a clip have to come in order, through `next_frame`.
         device: where it runs; changes if the device is lost.
         precision: of the convolutions.
@@ -63,13 +65,15 @@ class Engine:
         self.precision = _choose_precision(precision, self.device)
         self.scale = int(generator.scale)  # type: ignore[arg-type]
         self.channels = int(generator.channels)  # type: ignore[arg-type]
+        self.phase = getattr(generator, "phase", "centred")
         self.recurrent = hasattr(generator, "step")
         self._on_host = generator.eval().requires_grad_(False)
         self.state: Any = None  # what a recurrent generator carries from frame to frame
         self._prepare(self._on_host)
         self.margin = self._margin()
-        if tile is not None and tile < 2 * self.margin + ALIGNMENT:
-            raise SRError(f"--tile {tile} is too small: this network needs at least {2 * self.margin + ALIGNMENT}")
+        least = max(2 * self.margin + ALIGNMENT, SMALLEST_TILE)
+        if tile is not None and tile < least:
+            raise SRError(f"--tile {tile} is too small: this network needs at least {least}")
         self.tile = tile
         self._largest = LARGEST_TILE
 
@@ -96,6 +100,17 @@ class Engine:
             except Exception as error:
                 self._mend(error)
         return [self._from_network(output, image) for output, image in zip(outputs, images, strict=True)]
+
+    def bicubic(self, image: np.ndarray) -> np.ndarray:
+        """Enlarge (H, W, C) of uint8 or uint16 without the network, pixels lying where the network puts them."""
+        height, width = (self.scale * side for side in image.shape[:2])
+        if self.phase == "corner":
+            step = np.array([[1 / self.scale, 0, 0], [0, 1 / self.scale, 0]])
+            flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            large = cv2.warpAffine(image, step, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        else:
+            large = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+        return large.reshape(height, width, image.shape[2])
 
     # -- clips ---------------------------------------------------------------------------------------------
 
@@ -162,11 +177,11 @@ class Engine:
         if self.tile is not None:
             return min(self.tile, self._largest)
         if self._bytes_per_pixel is None:
-            side = SMALLEST_TILE
+            side = SMALLEST_CORE
             probe = torch.full((1, self.channels, side, side), 0.5, device=self.device)
             self._bytes_per_pixel = WORKSPACE * peak_bytes(self._run, probe) / side**2
         side = int((budget(self.device) / self._bytes_per_pixel) ** 0.5)
-        smallest = SMALLEST_TILE + 2 * self.margin
+        smallest = SMALLEST_CORE + 2 * self.margin
         return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, smallest)
 
     def _tiled(self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None) -> list[np.ndarray]:
@@ -174,6 +189,7 @@ class Engine:
         size = self._tile_size()
         if self.tile is None and height * width <= size**2:
             size = max(height, width)
+        size = max(size, SMALLEST_TILE**2 // min(height, width))
         tiles = plan(height, width, size, self.margin)
         at_once = max(self._tile_size() ** 2 // (height * width), 1) if len(tiles) == 1 else 1
         outputs = [np.empty((height * self.scale, width * self.scale, channels), image.dtype) for image in images]
@@ -212,19 +228,17 @@ class Engine:
             return output
         if self.channels == 3:
             return _luma(output)
-        lr = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
-        large = bicubic_upsample(lr, self.scale)[0].permute(1, 2, 0).numpy()
-        levels = np.iinfo(image.dtype).max
-        own = _luma(np.clip(large, 0, levels)).astype(np.float32)
-        return np.clip(np.rint(large + (output - own)), 0, levels).astype(image.dtype)
+        large = self.bicubic(image).astype(np.float32)
+        enlarged = large + (output - _luma(large))
+        return np.clip(np.rint(enlarged), 0, np.iinfo(image.dtype).max).astype(image.dtype)
 
     def _mend(self, error: Exception) -> None:
         """After running out of memory or losing the device: change what is needed to try again, or raise."""
         on_cpu = self.device.type == "cpu"
         size = min(self._tile_size(), self._largest)
         if _out_of_memory(error):
-            if not self.recurrent and size > SMALLEST_TILE + 2 * self.margin:
-                self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, SMALLEST_TILE + 2 * self.margin)
+            if not self.recurrent and size > SMALLEST_CORE + 2 * self.margin:
+                self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, SMALLEST_CORE + 2 * self.margin)
                 log.warning("out of memory on %s: going on with tiles of %d", self.device, self._largest)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()

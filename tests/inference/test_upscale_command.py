@@ -1,0 +1,190 @@
+"""`sr upscale` on images, as a user types it."""
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from sr_experiments.checkpoints import load_generator
+from sr_experiments.inference.engine import Engine
+
+
+def photographs(folder, *names, size=(20, 26)):
+    import skimage.data
+
+    for i, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(skimage.data.chelsea()[20 * i :][: size[0], : size[1]]).save(path)
+    return folder
+
+
+def test_one_image(sr, weights, tmp_path):
+    photographs(tmp_path, "in.png")
+    done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "--checkpoint", weights(), "--device", "cpu")
+    assert done.code == 0, done.err
+    result = np.array(Image.open(tmp_path / "out.png"))
+    expected = Engine(load_generator(weights())[0], "cpu").upscale(np.array(Image.open(tmp_path / "in.png")))
+    np.testing.assert_array_equal(result, expected)
+    assert "out.png: 52x40 in" in done.out and "(cpu, fp32)" in done.out
+    assert "x2, msrresnet_x2_0.pth (params, msrresnet)" in done.err
+
+
+def test_a_folder_keeps_its_tree(sr, weights, tmp_path):
+    photographs(tmp_path / "in", "a.png", "sub/b.jpg", "sub/deeper/c.webp")
+    done = sr("upscale", tmp_path / "in", "-o", tmp_path / "out", "-c", weights())
+    assert done.code == 0, done.err
+    made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert made == {"a.png", "sub/b.jpg", "sub/deeper/c.webp"}
+    assert "3 images in" in done.out
+
+
+def test_globs_files_and_formats(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png", "b.jpg", "sub/c.png")
+    assert sr("upscale", f"{folder}/**/*.png", "-o", tmp_path / "glob", "-c", weights(), "--format", "jpg").code == 0
+    assert sorted(p.name for p in (tmp_path / "glob").rglob("*.jpg")) == ["a.jpg", "c.jpg"]
+    assert sr("upscale", folder / "a.png", folder / "b.jpg", "-o", tmp_path / "files", "-c", weights()).code == 0
+    assert sorted(p.name for p in (tmp_path / "files").iterdir()) == ["a.png", "b.jpg"]
+
+
+def test_an_unreadable_image_is_named_and_the_rest_goes_on(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png", "c.png")
+    (folder / "b.png").write_bytes(b"broken")
+    done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights())
+    assert done.code == 1
+    assert "can't read image" in done.err and "b.png" in done.err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert "2 images in" in done.out and "1 failed" in done.out
+
+
+def test_existing_outputs_are_kept_unless_told(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png", "b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(b"precious")
+    command = ("upscale", folder, "-o", tmp_path / "out", "-c", weights())
+    done = sr(*command)
+    assert done.code == 2 and "a.png exists: give --overwrite to replace, or --resume" in done.err
+    assert not (tmp_path / "out" / "b.png").exists()
+    assert sr(*command, "--resume").code == 0
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"precious" and (tmp_path / "out" / "b.png").exists()
+    assert sr(*command, "--overwrite").code == 0
+    assert Image.open(tmp_path / "out" / "a.png").size == (52, 40)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["absent.png", "-o", "out.png"], "no absent.png: give an image"),
+        (["empty", "-o", "out"], "no images or videos in empty"),
+        (["notes.txt", "-o", "out.png"], "notes.txt is neither an image nor a video"),
+        (["in.png", "-o", "out.gif"], "can't write out.gif: choose an extension"),
+        (["in.png", "-o", "in.png"], "in.png would be replaced by its own result"),
+        (["in.png", "-o", "out.mp4"], "in.png is one image"),
+        (["twice", "-o", "out", "--format", "png"], "would both become out/a.png"),
+        (["in.png", "-o", "out.png", "--device", "cuda:77"], "--device cuda:77 is not there"),
+        (["in.png", "-o", "out.png", "--tile", "3"], "--tile 3 is too small"),
+        (["in.png", "-o", "out.png", "-c", "absent.pth"], "no checkpoint absent.pth"),
+        (["in.png", "-o", "out.png", "-c", "notes.txt"], "notes.txt is not a checkpoint"),
+        (["in.png", "-o", "out.png", "-c", "hostile.pth"], "hostile.pth refused: it asks to run posix.system"),
+        (["in.png", "-o", "out.png", "-c", "newer.pth"], "newer.pth refused: it holds more than plain weights"),
+        (["in.png", "-o", "out.png", "-c", "unknown.pth"], "2 tensors, the first layer.weight, layer.bias"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(sr, weights, tmp_path, monkeypatch, arguments, said):
+    class Hostile:
+        def __reduce__(self):
+            return os.system, ("touch harmed",)
+
+    monkeypatch.chdir(tmp_path)
+    checkpoint = weights()
+    photographs(Path(), "in.png", "twice/a.png", "twice/a.jpg")
+    Path("empty").mkdir()
+    Path("notes.txt").write_text("nothing")
+    Path("hostile.pth").write_bytes(pickle.dumps({"params": Hostile()}, 2))
+    torch.save(
+        {"layer.weight": torch.ones(2), "layer.bias": torch.ones(2)},
+        "unknown.pth",
+    )
+    before = set(Path().rglob("*"))
+    given = [] if "-c" in arguments else ["-c", checkpoint]
+    done = sr("upscale", *arguments, *given)
+    assert done.code == 2
+    [line] = [line for line in done.err.splitlines() if line.startswith("error:")]
+    assert said in line
+    assert "Traceback" not in done.err
+    assert set(Path().rglob("*")) == before
+
+
+def test_no_space_left_is_said_and_whole_files_stay(sr, weights, tmp_path, monkeypatch):
+    """The second image doesn't fit: the first is whole, of the second nothing is left."""
+    folder = photographs(tmp_path / "in", "a.png", "b.png")
+    written = []
+
+    def save(self, path, *arguments, **options):
+        written.append(path)
+        if len(written) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        original(self, path, *arguments, **options)
+
+    original = Image.Image.save
+    monkeypatch.setattr(Image.Image, "save", save)
+    done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights())
+    assert done.code == 2 and "no space left for" in done.err and "b.png" in done.err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("style", ["run", "safetensors", "prefixed", "esrgan"])
+def test_any_checkpoint_gives_the_same_picture(sr, weights, train, tmp_path, style):
+    photographs(tmp_path, "in.png")
+    if style == "run":
+        checkpoint = train()
+        expected, _ = load_generator(checkpoint / "checkpoints" / "best.ckpt")
+    else:
+        file = weights("rrdbnet", 4)
+        state = torch.load(file)["params"]
+        expected, _ = load_generator(file)
+        checkpoint = tmp_path / ("x.safetensors" if style == "safetensors" else "x.pth")
+        if style == "safetensors":
+            save_file(state, checkpoint)
+        elif style == "prefixed":
+            torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, checkpoint)
+        else:
+            torch.save({_esrgan_name(k): v for k, v in state.items()}, checkpoint)
+    done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "-c", checkpoint, "--device", "cpu")
+    assert done.code == 0, done.err
+    result = Engine(expected, "cpu").upscale(np.array(Image.open(tmp_path / "in.png")))
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out.png")), result)
+
+
+def _esrgan_name(name):
+    name = re.sub(r"^body\.(\d+)\.rdb", r"RRDB_trunk.\1.RDB", name)
+    name = re.sub("^conv_body", "trunk_conv", name)
+    return re.sub("^conv_up", "upconv", name).replace("conv_hr", "HRconv")
+
+
+def test_an_8192_square_output_stays_in_bounded_memory(weights, tmp_path):
+    """The picture itself takes 200 MB, with its file's making 600; the network never more than its budget."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (2048, 2048, 3), np.uint8)).save(tmp_path / "in.bmp")
+    script = (
+        "import resource, sys; from sr_experiments.inference import memory; memory.LARGEST = 2**28\n"
+        "import torch, sr_experiments.inference.engine, sr_experiments.checkpoints\n"
+        "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "from sr_experiments.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: print('code', stop.code)\n"
+        "print('grown', (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024)\n"
+    )
+    arguments = ["upscale", tmp_path / "in.bmp", "-o", tmp_path / "out.bmp", "-c", weights("msrresnet", 4)]
+    done = subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
+    assert "code 0" in done.stdout, done.stderr
+    assert Image.open(tmp_path / "out.bmp").size == (8192, 8192)
+    assert float(done.stdout.split("grown")[1]) < 1500  # untiled: 12 GB
