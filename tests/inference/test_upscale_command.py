@@ -109,10 +109,8 @@ def test_mistakes_are_one_line_and_leave_nothing(sr, weights, tmp_path, monkeypa
     Path("empty").mkdir()
     Path("notes.txt").write_text("nothing")
     Path("hostile.pth").write_bytes(pickle.dumps({"params": Hostile()}, 2))
-    torch.save(
-        {"layer.weight": torch.ones(2), "layer.bias": torch.ones(2)},
-        "unknown.pth",
-    )
+    Path("newer.pth").write_bytes(pickle.dumps({"params": Hostile()}, 4))
+    torch.save({"layer.weight": torch.ones(2), "layer.bias": torch.ones(2)}, "unknown.pth")
     before = set(Path().rglob("*"))
     given = [] if "-c" in arguments else ["-c", checkpoint]
     done = sr("upscale", *arguments, *given)
