@@ -20,6 +20,7 @@ class Mine(nn.Module):
     def __init__(self, scale: int = 4, channels: int = 3) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.net = nn.Sequential(nn.Conv2d(channels, channels * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, lr):

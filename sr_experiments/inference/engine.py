@@ -12,15 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.inference.device import PRECISIONS, choose_device, choose_precision, device_lost, out_of_memory
 from sr_experiments.inference.memory import budget
-from sr_experiments.inference.tiles import ALIGNMENT, MARGIN, Tile, peak_bytes, plan, receptive_radius
+from sr_experiments.inference.tiles import (
+    ALIGNMENT,
+    MARGIN,
+    Tile,
+    TiledNetwork,
+    peak_bytes,
+    plan,
+    receptive_radius,
+)
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALLEST_TILE = 96  # LR pixels; of smaller inputs torch computes convolutions in another way, with other last bits
 SMALLEST_CORE = 64
-LARGEST_TILE = 1024
+UNLIMITED = 2**16  # pixels of a side
 WORKSPACE = 1.5  # convolutions need memory besides their inputs and outputs: peak of tensors times this
 
 
@@ -62,7 +70,7 @@ class Engine:
         tile: int | None = None,
     ) -> None:
         self.device = choose_device(device)
-        self.precision = _choose_precision(precision, self.device)
+        self.precision = choose_precision(precision, self.device)
         self.scale = int(generator.scale)  # type: ignore[arg-type]
         self.channels = int(generator.channels)  # type: ignore[arg-type]
         self.phase = getattr(generator, "phase", "centred")
@@ -75,7 +83,7 @@ class Engine:
         if tile is not None and tile < least:
             raise SRError(f"--tile {tile} is too small: this network needs at least {least}")
         self.tile = tile
-        self._largest = LARGEST_TILE
+        self._largest = UNLIMITED
 
     # -- images --------------------------------------------------------------------------------------------
 
@@ -148,7 +156,11 @@ class Engine:
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _prepare(self, generator: nn.Module) -> None:
-        network = generator if self.device.type == "cpu" else copy.deepcopy(generator)  # the original survives
+        network = generator
+        if self.device.type != "cpu" or self.recurrent:  # the original survives
+            network = copy.deepcopy(generator)
+        if isinstance(getattr(network, "srnet", None), nn.Module):
+            network.srnet = TiledNetwork(network.srnet, self.scale, self._tiles)  # type: ignore[arg-type]
         self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._bytes_per_pixel: float | None = None
 
@@ -177,6 +189,7 @@ class Engine:
         if self.tile is not None:
             return min(self.tile, self._largest)
         if self._bytes_per_pixel is None:
+            self._bytes_per_pixel = 1.0  # no tiles while it is measured
             side = SMALLEST_CORE
             probe = torch.full((1, self.channels, side, side), 0.5, device=self.device)
             self._bytes_per_pixel = WORKSPACE * peak_bytes(self._run, probe) / side**2
@@ -184,13 +197,16 @@ class Engine:
         smallest = SMALLEST_CORE + 2 * self.margin
         return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, smallest)
 
-    def _tiled(self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None) -> list[np.ndarray]:
-        height, width, channels = images[0].shape
+    def _tiles(self, height: int, width: int) -> list[Tile]:
+        """How an LR image is cut for the memory there is: not at all where it fits."""
         size = self._tile_size()
         if self.tile is None and height * width <= size**2:
             size = max(height, width)
-        size = max(size, SMALLEST_TILE**2 // min(height, width))
-        tiles = plan(height, width, size, self.margin)
+        return plan(height, width, max(size, SMALLEST_TILE**2 // min(height, width)), self.margin)
+
+    def _tiled(self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None) -> list[np.ndarray]:
+        height, width, channels = images[0].shape
+        tiles = [Tile(0, 0, height, width, 0, 0, height, width)] if self.recurrent else self._tiles(height, width)
         at_once = max(self._tile_size() ** 2 // (height * width), 1) if len(tiles) == 1 else 1
         outputs = [np.empty((height * self.scale, width * self.scale, channels), image.dtype) for image in images]
         jobs = [(slice(i, i + at_once), tile) for i in range(0, len(images), at_once) for tile in tiles]
@@ -236,15 +252,15 @@ class Engine:
         """After running out of memory or losing the device: change what is needed to try again, or raise."""
         on_cpu = self.device.type == "cpu"
         size = min(self._tile_size(), self._largest)
-        if _out_of_memory(error):
-            if not self.recurrent and size > SMALLEST_CORE + 2 * self.margin:
+        if out_of_memory(error):
+            if size > SMALLEST_CORE + 2 * self.margin:
                 self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, SMALLEST_CORE + 2 * self.margin)
                 log.warning("out of memory on %s: going on with tiles of %d", self.device, self._largest)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 return
             reason = "out of memory even with the smallest tiles"
-        elif _device_lost(error):
+        elif device_lost(error):
             reason = f"the device is lost ({str(error).splitlines()[0]})"
         else:
             raise error
@@ -255,34 +271,9 @@ class Engine:
             state = self.save_state()
         except RuntimeError:
             state = None
-        self.device, self.precision, self._largest = torch.device("cpu"), "fp32", LARGEST_TILE
+        self.device, self.precision, self._largest = torch.device("cpu"), "fp32", UNLIMITED
         self._prepare(self._on_host)
         self.restore_state(state)
-
-
-def choose_device(name: str) -> torch.device:
-    """The torch device of a name; "auto" is a GPU where there is one.
-
-    Raises:
-        SRError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        have = ", ".join(["cpu", *[f"cuda:{i}" for i in range(torch.cuda.device_count())]])
-        raise SRError(f"--device {name} is not there: choose auto or one of {have}") from error
-    return device
-
-
-def _choose_precision(name: str, device: torch.device) -> str:
-    if name == "auto":
-        return "fp16" if device.type == "cuda" else "fp32"
-    if name not in PRECISIONS:
-        raise SRError(f"unknown --precision {name}: choose one of auto, {', '.join(PRECISIONS)}")
-    return name
 
 
 def _pixels(sr: Tensor, kind: Any) -> np.ndarray:
@@ -296,11 +287,3 @@ def _luma(image: np.ndarray) -> np.ndarray:
     """BT.601 luma over the full range: (H, W, 3) to (H, W, 1), of the same type."""
     weighted = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     return (weighted if image.dtype == np.float32 else np.rint(weighted).astype(image.dtype))[..., None]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
-
-
-def _device_lost(error: Exception) -> bool:
-    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)

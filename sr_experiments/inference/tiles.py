@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -79,6 +79,40 @@ def _spans(length: int, size: int, margin: int) -> list[tuple[int, int, int, int
         spans.append((start, end, core, core_end))
         core = core_end
     return spans
+
+
+class TiledNetwork(nn.Module):
+    """A network that is run tile by tile on tensors of its device.
+
+    Args:
+        network: (N, C, H, W) to (N, C', scale * H, scale * W).
+        scale: upsampling factor.
+        tiles: gives the tiles of an input's height and width.
+    """
+
+    def __init__(self, network: nn.Module, scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = scale
+        self.tiles = tiles
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', scale * H, scale * W)."""
+        height, width = x.shape[-2:]
+        tiles = self.tiles(height, width)
+        if len(tiles) == 1:
+            return self.network(x)
+        whole: Tensor | None = None
+        for tile in tiles:
+            rows, columns = tile.area
+            part = self.network(x[..., rows, columns])
+            if whole is None:
+                whole = part.new_empty(*part.shape[:2], self.scale * height, self.scale * width)
+            rows, columns = tile.core(self.scale)
+            inner_rows, inner_columns = tile.core_within(self.scale)
+            whole[..., rows, columns] = part[..., inner_rows, inner_columns]
+        assert whole is not None
+        return whole
 
 
 @torch.inference_mode()

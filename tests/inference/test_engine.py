@@ -7,7 +7,8 @@ from torch import nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
-from sr_experiments.inference.engine import Engine, choose_device
+from sr_experiments.inference.device import choose_device
+from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.tiles import MARGIN
 
 TINY = {
@@ -107,6 +108,17 @@ def test_frames_in_order_are_the_generators_own_steps():
         expected = (generator(clip).sr[0].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     for frame, sr in zip(frames, expected, strict=True):
         assert np.abs(engine.next_frame(frame).astype(int) - sr).max() <= 1
+
+
+def test_frames_too_large_for_memory_go_through_the_sr_net_in_tiles():
+    generator = network("frvsr")
+    whole, tiled = Engine(generator, "cpu", "fp32"), Engine(generator, "cpu", "fp32", tile=96)
+    seen = []
+    tiled._network.srnet.network.register_forward_hook(lambda net, inputs, output: seen.append(inputs[0].shape[-2:]))
+    for shift in range(3):
+        frame = photograph(150, 210)[shift:][:140, shift : shift + 200]
+        np.testing.assert_array_equal(tiled.next_frame(frame), whole.next_frame(frame))
+    assert max(height * width for height, width in seen) < 140 * 200 / 2
 
 
 def test_a_saved_state_goes_on_as_if_nothing_had_been():

@@ -1,0 +1,47 @@
+"""Which device to use, in which precision; and what went wrong there."""
+
+import torch
+
+from sr_experiments.errors import SRError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of a name; "auto" is a GPU where there is one.
+
+    Raises:
+        SRError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        have = ", ".join(["cpu", *[f"cuda:{i}" for i in range(torch.cuda.device_count())]])
+        raise SRError(f"--device {name} is not there: choose auto or one of {have}") from error
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """One of PRECISIONS; "auto" is fp16 on CUDA, fp32 elsewhere.
+
+    Raises:
+        SRError: an unknown one.
+    """
+    if name == "auto":
+        return "fp16" if device.type == "cuda" else "fp32"
+    if name not in PRECISIONS:
+        raise SRError(f"unknown --precision {name}: choose one of auto, {', '.join(PRECISIONS)}")
+    return name
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch's says that memory ran out."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+def device_lost(error: Exception) -> bool:
+    """Whether an error of torch's says that the device can't be used any more."""
+    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
