@@ -9,7 +9,7 @@ from torch import nn
 from torchmetrics import Metric
 
 from sr_experiments.backbones import WeightsUnavailable
-from sr_experiments.checkpoints import load_weights, read
+from sr_experiments.checkpoints import load_generator, load_weights, read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.discriminators import DISCRIMINATORS
@@ -125,17 +125,12 @@ def _compared(path: str | None, scale: int, channels: int) -> nn.Module | None:
     """The network of `val.compare_with`."""
     if path is None:
         return None
-    checkpoint = read(path)
-    if checkpoint.generator is None:
-        raise SRError(f"val.compare_with={path}: of an unknown network; compare with one of {', '.join(GENERATORS)}")
-    config = {"scale": scale, "channels": channels, **checkpoint.generator}
-    if config["scale"] != scale or config["channels"] != channels:
+    network, checkpoint = load_generator(path)
+    if network.scale != scale or network.channels != channels:
         raise SRError(
-            f"val.compare_with={path} has scale={config['scale']} channels={config['channels']}, "
+            f"val.compare_with={path} ({checkpoint.source}) has scale={network.scale} channels={network.channels}, "
             f"the run scale={scale} channels={channels}: compare like with like"
         )
-    network = build("generator", GENERATORS, config)
-    load_weights(network, checkpoint)
     return network.requires_grad_(False)
 
 
