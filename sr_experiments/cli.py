@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import typer
 
+from sr_experiments.commands.doctor import doctor
+from sr_experiments.commands.evaluate import evaluate
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.errors import SRError
 
 # To add a command: one file with its function, and its name here.
-COMMANDS: tuple[Callable[..., None], ...] = (upscale,)
+COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, doctor)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -85,7 +85,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
         state = "interrupted"
         raise
     except Exception as error:
-        mended = _as_user_error(error, folder)
+        mended = as_user_error(error, folder)
         error_line = str(mended or error)
         if mended is None or mended is error:
             raise
@@ -159,7 +159,7 @@ def _trainer(
             accelerator=t["accelerator"],
             devices=t["devices"],
             strategy=_strategy(t["strategy"], len(assembly.module.networks())),
-            precision=_precision(t["precision"], t["accelerator"]),
+            precision=precision_of(t["precision"], t["accelerator"]),
             max_epochs=-1,
             logger=loggers,
             callbacks=callbacks,
@@ -199,7 +199,12 @@ def _strategy(strategy: str, networks: int) -> str:
     return "ddp_find_unused_parameters_true" if strategy == "ddp" and networks > 1 else strategy
 
 
-def _precision(precision: str, accelerator: str) -> Any:
+def precision_of(precision: str, accelerator: str) -> Any:
+    """Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that has it.
+
+    Raises:
+        SRError: an unknown one.
+    """
     allowed = ("auto", "32-true", "bf16-mixed")
     if precision not in allowed:
         raise SRError(f"trainer.precision={precision} is not supported: choose one of {', '.join(allowed)}")
@@ -241,7 +246,7 @@ def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> d
     }
 
 
-def _as_user_error(error: Exception, folder: Path) -> SRError | None:
+def as_user_error(error: Exception, folder: Path) -> SRError | None:
     """The one line for errors that a user can mend; None for bugs."""
     if isinstance(error, SRError):
         line = worker_message(error)

@@ -1,0 +1,1 @@
+"""A training configuration is looked over before it costs a night."""

@@ -1,0 +1,132 @@
+"""A few steps of the real run, nothing saved: do they work, how fast, in how much memory, and who waits for whom?"""
+
+import math
+import resource
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from sr_experiments.doctor.findings import Finding
+from sr_experiments.training.assemble import Assembly
+from sr_experiments.training.run import as_user_error, precision_of
+
+WARM_UP = 3  # steps that are not counted: memory is being claimed, kernels chosen
+WAITING = 0.05  # share of the time that the data may cost
+
+
+@dataclass
+class _Clock(Callback):
+    """Times every step and every wait for a batch."""
+
+    steps: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._last: float | None = None
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self._begin = _now(pl_module.device)
+        if self._last is not None:
+            self.waits.append(self._begin - self._last)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        pl_module.check_finite()
+        self._last = _now(pl_module.device)
+        self.steps.append(self._last - self._begin)
+
+
+def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list[Finding]:
+    """Train for a few steps of every stage.
+
+    Args:
+        assembly: of the run.
+        config: of the run.
+        steps: of each stage that are timed.
+    """
+    module, data = assembly.module, assembly.data
+    full = module.max_steps
+    ends = sorted(module.stage_ends) or [full]
+    seconds_left, waits, slowest, start = 0.0, 0.0, 0.0, 0
+    findings = []
+    for end in ends:
+        clock = _Clock()
+        module.step, module.max_steps = start, min(start + WARM_UP + steps, full)
+        try:
+            _trainer(config, clock).fit(module, data)
+        except Exception as error:
+            mended = as_user_error(error, Path(config["output_dir"]))
+            if mended is None:
+                raise
+            return [Finding("a few steps", "fail", str(mended), "see there")]
+        timed, waited = clock.steps[WARM_UP:] or clock.steps, clock.waits[WARM_UP:] or clock.waits or [0.0]
+        step, wait = sum(timed) / len(timed), sum(waited) / len(waited)
+        seconds_left += (end - start) * (step + wait)
+        waits, slowest = max(waits, wait / (step + wait)), max(slowest, step)
+        name = f" of stage {module.stage_ends[end]}" if end in module.stage_ends else ""
+        speed = f"{1 / (step + wait):.2f} steps/s ({step * 1e3:.0f} ms a step)"
+        findings.append(Finding(f"a few steps{name}", "pass", f"{speed} on {module.device}, losses are finite"))
+        start = end
+    module.max_steps = full
+    return [*findings, _data_finding(assembly, waits, slowest), _memory_finding(module), _time_finding(seconds_left)]
+
+
+def _trainer(config: dict[str, Any], clock: _Clock) -> pl.Trainer:
+    t = config["trainer"]
+    return pl.Trainer(
+        accelerator=t["accelerator"],
+        devices=1,
+        precision=precision_of(t["precision"], t["accelerator"]),
+        max_epochs=-1,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=[clock],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _data_finding(assembly: Assembly, share: float, step: float) -> Finding:
+    data = assembly.data
+    found = f"{share:.0%} of the time is spent waiting for data, with data.num_workers={data.num_workers}"
+    if share <= WAITING:
+        return Finding("data", "pass", found)
+    sample = (0, 1) if data.clips else 0
+    begin = time.perf_counter()
+    for n in range(4):
+        data.train_set[(n, 2) if isinstance(sample, tuple) else n]
+    each = (time.perf_counter() - begin) / 4
+    enough = math.ceil(each * data.batch_size / step)
+    return Finding("data", "warn", found, f"data.num_workers={enough} would keep up, or data.cache=true")
+
+
+def _memory_finding(module: pl.LightningModule) -> Finding:
+    if module.device.type == "cuda":
+        peak, total = torch.cuda.max_memory_reserved(module.device), torch.cuda.mem_get_info(module.device)[1]
+        status = "warn" if peak > 0.9 * total else "pass"
+        todo = "validation needs some too: lower data.batch_size or data.crop" if status == "warn" else ""
+        return Finding("memory", status, f"{peak / 2**30:.1f} of {total / 2**30:.1f} GiB of the GPU", todo)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Finding("memory", "pass", f"{peak / 2**30:.1f} GiB at most, of main memory")
+
+
+def _time_finding(seconds: float) -> Finding:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return Finding("whole run", "pass", f"about {hours} h {minutes} min, without validation")
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def left_out(assembly: Assembly) -> list[Finding]:
+    """What the run would have to do without."""
+    return [Finding(what, "warn", f"left out: {why}", "") for what, why in assembly.left_out.items()]

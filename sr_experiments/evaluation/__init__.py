@@ -1,0 +1,7 @@
+"""Measure super-resolution networks, and pictures that others made, side by side with one ruler."""
+
+from sr_experiments.evaluation.evaluate import Request, evaluate
+from sr_experiments.evaluation.measure import measure
+from sr_experiments.evaluation.results import Difference, Report, Result
+
+__all__ = ["Difference", "Report", "Request", "Result", "evaluate", "measure"]

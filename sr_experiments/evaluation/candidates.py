@@ -1,0 +1,108 @@
+"""The columns of the table: who makes an SR picture of an LR one."""
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sr_experiments.data.resize import bicubic_upsample
+from sr_experiments.evaluation.scenes import Reader, Scene
+from sr_experiments.inference.engine import Engine
+
+
+class Candidate(Protocol):
+    """Gives SR pictures, frame by frame.
+
+    Attributes:
+        name: of the column.
+        source: what it is, in words.
+    """
+
+    name: str
+    source: str
+
+    def start(self, scene: Scene) -> None:
+        """Begin an image or a clip."""
+
+    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
+        """The next frame, uint8 (H, W, C) to (scale * H, scale * W, C)."""
+
+
+class Bicubic:
+    """LR enlarged by MATLAB's bicubic kernel, as 8-bit RGB; pixels lie where the degradation left them."""
+
+    name = "bicubic"
+    source = "LR enlarged by MATLAB's bicubic imresize, all channels, 8-bit"
+
+    def __init__(self, scale: int, phase: str) -> None:
+        self.scale = scale
+        self.phase = phase
+
+    def start(self, scene: Scene) -> None:
+        """Nothing carries over."""
+
+    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
+        """Enlarge it."""
+        return to_pixels(bicubic_upsample(to_tensor(lr), self.scale, self.phase))
+
+
+class Network:
+    """A generator in its engine, with a clock."""
+
+    def __init__(self, name: str, source: str, engine: Engine) -> None:
+        self.name = name
+        self.source = source
+        self.engine = engine
+        self._first = self._others = 0.0  # seconds
+        self._pictures = 0
+
+    def start(self, scene: Scene) -> None:
+        """Forget the clip before."""
+        self.engine.start_clip()
+
+    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
+        """Super-resolve it."""
+        begin = time.perf_counter()
+        sr = self.engine.next_frame(lr) if self.engine.recurrent else self.engine.upscale(lr)
+        seconds = time.perf_counter() - begin
+        self._pictures += 1
+        if self._pictures == 1:
+            self._first = seconds
+        else:
+            self._others += seconds
+        return sr
+
+    def seconds_per_image(self) -> float | None:
+        """Mean over all but the first, in which much is prepared."""
+        return self._others / (self._pictures - 1) if self._pictures > 1 else self._first or None
+
+
+class Finished:
+    """Pictures that are there already."""
+
+    def __init__(self, name: str, source: str, readers: Mapping[str, Reader]) -> None:
+        self.name = name
+        self.source = source
+        self.readers = readers
+
+    def start(self, scene: Scene) -> None:
+        """Turn to the picture or clip of a scene."""
+        self.scene = scene
+
+    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
+        """Read it, cropped as HR is."""
+        height, width = self.scene.size
+        return self.readers[self.scene.name](number)[:height, :width]
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """uint8 (H, W, C) to float64 (1, C, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].double() / 255
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """(1, C, H, W) in [0, 1] to uint8 (H, W, C)."""
+    return np.ascontiguousarray(image[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy())

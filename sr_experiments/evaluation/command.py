@@ -1,0 +1,49 @@
+"""`sr evaluate`: measure, show, write."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from sr_experiments.evaluation.evaluate import Request, evaluate
+from sr_experiments.evaluation.record import check_place, write_report_csv, write_report_json
+from sr_experiments.evaluation.table import show
+
+WIDTH = 200  # of tables that go to a file or a pipe
+
+
+def run(request: Request, json_file: Path | None, csv_file: Path | None) -> None:
+    """Do what is asked, with a progress bar on stderr and the tables on stdout.
+
+    Args:
+        request: what to measure.
+        json_file: gets everything, or None.
+        csv_file: gets the values, or None.
+    """
+    json_file, csv_file = (None if file is None else file.expanduser() for file in (json_file, csv_file))
+    for file in (json_file, csv_file):
+        if file is not None:
+            check_place(file)
+    stderr = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as bar:
+        task = bar.add_task("measuring", total=None)
+
+        def advance(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name.replace("[", r"\["))
+
+        report = evaluate(request, advance)
+    if json_file is not None:
+        write_report_json(json_file, report)
+    if csv_file is not None:
+        write_report_csv(csv_file, report)
+    stdout = Console()
+    if not stdout.is_terminal:
+        stdout = Console(width=max(stdout.width, WIDTH))
+    show(report, stdout)

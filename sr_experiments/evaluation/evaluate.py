@@ -1,0 +1,240 @@
+"""From folders and checkpoints to a report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sr_experiments.checkpoints import load_generator
+from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.errors import SRError
+from sr_experiments.evaluation.candidates import Bicubic, Candidate, Finished, Network
+from sr_experiments.evaluation.cost import SIDE, macs_per_pixel, parameters
+from sr_experiments.evaluation.measure import Progress, measure
+from sr_experiments.evaluation.papers import CONVENTION, NAME
+from sr_experiments.evaluation.results import Report, Result, differences
+from sr_experiments.evaluation.ruler import Ruler
+from sr_experiments.evaluation.scenes import (
+    clip_scenes,
+    finished_clips,
+    finished_images,
+    holds_clips,
+    image_scenes,
+    infer_scale,
+)
+from sr_experiments.inference.engine import Engine, choose_device
+
+
+@dataclass
+class Request:
+    """What to measure on what.
+
+    Attributes:
+        hr: folder of the true images or clips, or a video.
+        checkpoints: of networks, as for `checkpoints.read`.
+        sr: folders of finished images or clips, or videos.
+        lr: folder of LR, or a video; None to make it from HR.
+        degradation: one of DEGRADATIONS: how LR is made, or of `lr`, how it was; "auto" for what the networks say.
+        scale: upsampling factor, where neither a network nor `lr` says it.
+        crop: pixels cut from each side, the scale if None.
+        clips: whether `hr` holds clips; None to find out.
+        limit: use only so many images or clips, from the first.
+        frames: use only so many frames of each clip, from the first.
+        device: "auto", or torch's name of one.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        tile: side of a tile in LR pixels, or None.
+        save: folder for the SR pictures, or None.
+    """
+
+    hr: Path
+    checkpoints: Sequence[Path] = ()
+    sr: Sequence[Path] = ()
+    lr: Path | None = None
+    degradation: str = "auto"
+    scale: int | None = None
+    crop: int | None = None
+    clips: bool | None = None
+    limit: int | None = None
+    frames: int | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    tile: int | None = None
+    save: Path | None = None
+
+
+@dataclass
+class _Loaded:
+    name: str
+    generator: nn.Module
+    source: str
+
+
+def evaluate(request: Request, progress: Progress | None = None) -> Report:
+    """Measure networks and finished pictures beside bicubic.
+
+    Args:
+        request: what on what.
+        progress: called with the frames done, all frames and the name of the image or clip.
+
+    Raises:
+        SRError: anything that isn't there or doesn't fit together, named.
+    """
+    if not request.checkpoints and not request.sr:
+        raise SRError("nothing to measure: give --checkpoint or --sr")
+    hr, lr = request.hr.expanduser(), request.lr.expanduser() if request.lr else None
+    for option, place in (("--hr", hr), ("--lr", lr), *(("--sr", sr.expanduser()) for sr in request.sr)):
+        if place is not None and not place.exists():
+            raise SRError(f"{option}: no folder {place}; check the path")
+    networks = _load(request)
+    clips = _clips(request, networks, hr)
+    scale = _scale(request, networks, hr, lr, clips)
+    kind = _degradation(request, networks)
+    degradation = DEGRADATIONS[kind](scale=scale)
+    crop = scale if request.crop is None else request.crop
+    channels = 1 if networks and all(int(n.generator.channels) == 1 for n in networks) else 3  # type: ignore[arg-type]
+
+    if clips:
+        try:
+            scenes = clip_scenes(hr, lr, scale, channels, request.limit, request.frames)
+        except SRError as error:
+            hint = "; if these are images rather than clips, give --images" if request.clips is None else ""
+            raise SRError(f"{error}{hint}") from error
+    else:
+        scenes = image_scenes(hr, lr, scale, channels, request.limit)
+    candidates: list[Candidate] = [Bicubic(scale, degradation.phase)]
+    costs = {}
+    for network in networks:
+        costs[network.name] = parameters(network.generator), macs_per_pixel(network.generator)
+        engine = Engine(network.generator, request.device, request.precision, request.tile)
+        candidates.append(Network(network.name, network.source, engine))
+    sr_names = unique_names(request.sr, [n.name for n in networks])
+    for name, sr in zip(sr_names, (path.expanduser() for path in request.sr), strict=True):
+        if clips:
+            readers = finished_clips(scenes, hr, sr, scale, channels, request.limit)
+        else:
+            readers = finished_images(scenes, hr, sr, scale, channels)
+        candidates.append(Finished(name, str(sr), readers))
+
+    device = choose_device(request.device)
+    ruler = Ruler(crop, degradation, clips, channels, device if device.type == "cuda" else torch.device("cpu"))
+    with_papers = kind == "bicubic" and not clips
+    results = measure(scenes, candidates, ruler, scale, with_papers, request.save, progress)
+    for result in results:
+        result.parameters, result.macs = costs.get(result.name, (None, None))
+    bicubic, ours = results[0], [result for result in results if result.name not in ("bicubic", NAME)]
+    metrics = [key for key in ruler.conventions if any(key in result.mean for result in results)]
+    return Report(
+        results,
+        differences(ours, ours[0] if len(ours) > 1 else bicubic, metrics),
+        scale,
+        crop,
+        "clip" if clips else "image",
+        kind,
+        {"hr": str(hr), "lr": str(lr) if lr else f"made from HR by {kind}"},
+        _conventions(ruler, results, metrics, clips, scale),
+        {key: ruler.higher_is_better[key] for key in metrics},
+        ruler.left_out,
+        _notes(networks, degradation.phase),
+    )
+
+
+def unique_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
+    """A name for each path: a run folder's or a file's, with folders before it where that isn't unique."""
+    given = [_significant(path) for path in paths]
+    names: list[str] = []
+    for i, path in enumerate(given):
+        others = [other for j, other in enumerate(given) if j != i and other != path]
+        depth = 1
+        while depth < len(path) and any(other[-depth:] == path[-depth:] for other in others):
+            depth += 1
+        name = plain = "/".join(path[-depth:])
+        number = 2
+        while name in (*names, *taken, "bicubic", NAME):
+            name, number = f"{plain} ({number})", number + 1
+        names.append(name)
+    return names
+
+
+def _significant(path: Path) -> tuple[str, ...]:
+    """The parts of a path that tell one run from another: run/checkpoints/best.ckpt is best of run."""
+    path = path.expanduser().absolute()
+    if path.is_dir():
+        return path.parts[1:]
+    parts = (*path.parts[1:-1], path.stem)
+    if path.parent.name == "checkpoints" and len(parts) > 2:
+        return (*parts[:-3], f"{parts[-3]} {parts[-1]}")
+    return parts
+
+
+def _load(request: Request) -> list[_Loaded]:
+    loaded = []
+    for name, path in zip(unique_names(request.checkpoints), request.checkpoints, strict=True):
+        generator, checkpoint = load_generator(path)
+        loaded.append(_Loaded(name, generator, checkpoint.source))
+    scales = {network.name: int(network.generator.scale) for network in loaded}  # type: ignore[arg-type]
+    if len(set(scales.values())) > 1:
+        found = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
+        raise SRError(f"the checkpoints are of different scales ({found}): each needs its own LR, measure them apart")
+    return loaded
+
+
+def _clips(request: Request, networks: Sequence[_Loaded], hr: Path) -> bool:
+    recurrent = [network.name for network in networks if hasattr(network.generator, "step")]
+    if recurrent and request.clips is False:
+        raise SRError(f"{recurrent[0]} takes the frames of a clip in order: measure it without --images")
+    return bool(recurrent) or (holds_clips(hr) if request.clips is None else request.clips)
+
+
+def _scale(request: Request, networks: Sequence[_Loaded], hr: Path, lr: Path | None, clips: bool) -> int:
+    if networks:
+        scale = int(networks[0].generator.scale)  # type: ignore[arg-type]
+        if request.scale not in (None, scale):
+            raise SRError(f"{networks[0].name} enlarges {scale} times, not --scale {request.scale}: leave it out")
+        return scale
+    if request.scale is not None:
+        return request.scale
+    if lr is None:
+        raise SRError("the scale isn't known: give --scale, or --lr; borders are cropped by it")
+    return infer_scale(hr, lr, clips)
+
+
+def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
+    if request.degradation != "auto":
+        if request.degradation not in DEGRADATIONS:
+            raise SRError(f"unknown --degradation {request.degradation}: choose one of {', '.join(DEGRADATIONS)}")
+        return request.degradation
+    phases = {str(network.generator.phase) for network in networks if hasattr(network.generator, "phase")}
+    if len(phases) > 1:
+        raise SRError("the networks are for LR of different kinds: choose with --degradation bicubic or blur_down")
+    return "blur_down" if "corner" in phases else "bicubic"
+
+
+def _conventions(ruler: Ruler, results: list[Result], metrics: list[str], clips: bool, scale: int) -> dict[str, str]:
+    conventions = {key: ruler.conventions[key] for key in metrics}
+    if any(result.name == NAME for result in results):
+        conventions[NAME] = CONVENTION
+    if clips:
+        conventions["clips"] = "a clip's value is the mean over its frames, or pairs of frames; the mean is over clips"
+    conventions["hr"] = f"8-bit, cropped at the bottom and the right to multiples of {scale}"
+    conventions["difference"] = "mean of paired differences, 95 % confidence interval after Student's t"
+    if any(result.macs is not None for result in results):
+        conventions["macs"] = (
+            "multiplications with addition for one LR pixel, in convolutions and products of matrices, counted on an "
+            f"LR image of {SIDE}x{SIDE}"
+        )
+        conventions["seconds_per_image"] = (
+            "rough: mean over the images or frames but the first, from pixels in memory to pixels in memory, "
+            "without reading, writing and measuring"
+        )
+    return conventions
+
+
+def _notes(networks: Sequence[_Loaded], phase: str) -> list[str]:
+    return [
+        f"{network.name} is for LR pixels with phase={network.generator.phase}, here they have phase={phase}: "
+        "its pictures are shifted"
+        for network in networks
+        if getattr(network.generator, "phase", phase) != phase
+    ]

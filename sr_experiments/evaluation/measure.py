@@ -1,0 +1,96 @@
+"""Measure every candidate on every scene, in one pass over the data, holding one frame at a time."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sr_experiments.errors import SRError
+from sr_experiments.evaluation import papers
+from sr_experiments.evaluation.candidates import Candidate, Network, to_pixels, to_tensor
+from sr_experiments.evaluation.results import Result
+from sr_experiments.evaluation.ruler import Ruler
+from sr_experiments.evaluation.scenes import Scene
+
+Progress = Callable[[int, int, str], None]
+
+
+def measure(
+    scenes: Sequence[Scene],
+    candidates: Sequence[Candidate],
+    ruler: Ruler,
+    scale: int,
+    with_papers: bool = False,
+    save: Path | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Measure SR pictures against HR.
+
+    Args:
+        scenes: images or clips.
+        candidates: who makes the pictures; each becomes a result.
+        ruler: the metrics.
+        scale: upsampling factor.
+        with_papers: add bicubic as papers report it, see `papers`, after the first result, if LR is bicubic.
+        save: folder that gets the pictures, as `<candidate>/<scene>.png` or `<candidate>/<clip>/<frame>.png`.
+        progress: called with the frames done, all frames and the scene's name.
+
+    Raises:
+        SRError: unreadable data, or nothing can be measured.
+    """
+    results = [Result(candidate.name, candidate.source) for candidate in candidates]
+    published = Result(papers.NAME, papers.CONVENTION, own_ruler=True)
+    total, done = sum(scene.frames for scene in scenes), 0
+    for scene in scenes:
+        readings = [ruler.begin(scene.name) for _ in candidates]
+        for candidate in candidates:
+            candidate.start(scene)
+        for number in range(scene.frames):
+            hr = scene.hr(number)
+            lr = scene.lr(number) if scene.lr else to_pixels(ruler.degradation.validation(to_tensor(hr)))
+            for candidate, reading in zip(candidates, readings, strict=True):
+                sr = candidate.frame(lr, number)
+                if sr.shape != hr.shape:
+                    raise SRError(
+                        f"{candidate.name} gives {sr.shape[1]}x{sr.shape[0]} of {scene.name}, HR has "
+                        f"{hr.shape[1]}x{hr.shape[0]}: measure like with like"
+                    )
+                reading.frame(sr, hr, lr)
+                if save is not None:
+                    _save(save, candidate.name, scene, number, sr)
+            if with_papers and not papers.is_bicubic(hr, lr, scale):
+                with_papers = False
+                ruler.left_out[papers.NAME] = f"LR of {scene.name} isn't exactly MATLAB's bicubic of HR"
+            if with_papers:
+                try:
+                    published.per_image[scene.name] = papers.papers_bicubic(hr, scale, ruler.crop)
+                except SRError as error:
+                    ruler.left_out[f"{papers.NAME} of {scene.name}"] = str(error)
+            done += 1
+            if progress is not None:
+                progress(done, total, scene.name)
+        for result, reading in zip(results, readings, strict=True):
+            result.per_image[scene.name] = reading.values()
+    for result, candidate in zip(results, candidates, strict=True):
+        _finish(result, candidate)
+    if not any(result.mean for result in results):
+        raise SRError(f"nothing could be measured: {next(iter(ruler.left_out.values()), 'no metrics')}")
+    if with_papers and published.per_image:
+        published.take_means()
+        results.insert(1, published)
+    return results
+
+
+def _finish(result: Result, candidate: Candidate) -> None:
+    result.take_means()
+    if isinstance(candidate, Network):
+        result.seconds_per_image = candidate.seconds_per_image()
+        result.device, result.precision = str(candidate.engine.device), candidate.engine.precision
+
+
+def _save(folder: Path, name: str, scene: Scene, number: int, sr: np.ndarray) -> None:
+    from sr_experiments.inference.images import Picture, write_picture
+
+    place = folder / name.replace("/", "_")
+    scene_name = scene.name if scene.frames == 1 else f"{scene.name}/{number:08d}"
+    write_picture(place / f"{scene_name}.png", Picture(sr))

@@ -1,0 +1,137 @@
+"""What a measurement gives: plain values, for tables, files and model cards."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+CONFIDENCE = 0.95
+
+
+@dataclass
+class Result:
+    """What was measured of one column of the table: a network, bicubic, or a folder of finished pictures.
+
+    Attributes:
+        name: of the column.
+        source: what it is, in words.
+        per_image: by image (or clip), then by metric.
+        mean: over the images (or clips), by metric; infinite where a PSNR is.
+        parameters: of the network; None of what is none, as for the rest.
+        macs: multiplications with addition for one LR pixel.
+        seconds_per_image: of an image or frame, in the network alone; rough.
+        device: on which it ran.
+        precision: of its convolutions.
+        own_ruler: whether it was measured in another way than the rest, so that it is never the best.
+    """
+
+    name: str
+    source: str
+    per_image: dict[str, dict[str, float]] = field(default_factory=dict)
+    mean: dict[str, float] = field(default_factory=dict)
+    parameters: int | None = None
+    macs: float | None = None
+    seconds_per_image: float | None = None
+    device: str | None = None
+    precision: str | None = None
+    own_ruler: bool = False
+
+    def take_means(self) -> None:
+        """Set `mean` from `per_image`."""
+        metrics = dict.fromkeys(metric for values in self.per_image.values() for metric in values)
+        for metric in metrics:
+            values = [of[metric] for of in self.per_image.values() if metric in of]
+            self.mean[metric] = sum(values) / len(values)
+
+
+@dataclass
+class Difference:
+    """Mean over images of `model`'s value minus that of `against`.
+
+    Attributes:
+        model: name of a result.
+        against: likewise.
+        metric: of the values.
+        mean: of the differences.
+        low: lower end of the 95 % confidence interval of the mean; None of fewer than two images.
+        high: upper end.
+        images: how many were compared: those where both values are finite.
+    """
+
+    model: str
+    against: str
+    metric: str
+    mean: float
+    low: float | None
+    high: float | None
+    images: int
+
+
+@dataclass
+class Report:
+    """All columns, and what is needed to read them.
+
+    Attributes:
+        results: bicubic first, then in the order given.
+        differences: between pairs of results, image by image.
+        scale: upsampling factor.
+        crop: pixels cut from each side before measuring.
+        unit: what a value is of: "image" or "clip".
+        degradation: how LR was made.
+        data: the folders.
+        conventions: what each metric measures, and how the columns were made, by name.
+        higher_is_better: by metric.
+        left_out: what could not be measured, and why.
+        notes: what else the reader should know.
+    """
+
+    results: list[Result]
+    differences: list[Difference]
+    scale: int
+    crop: int
+    unit: str
+    degradation: str
+    data: dict[str, str]
+    conventions: dict[str, str]
+    higher_is_better: dict[str, bool]
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def best(self, metric: str, image: str | None = None) -> set[str]:
+        """Names of the results with the best value of an image, or of the mean."""
+        own = [result for result in self.results if not result.own_ruler]
+        found = {r.name: (r.mean if image is None else r.per_image.get(image, {})).get(metric) for r in own}
+        values = {name: value for name, value in found.items() if value is not None and not math.isnan(value)}
+        if len(values) < 2:
+            return set()
+        wanted = (max if self.higher_is_better[metric] else min)(values.values())
+        return {name for name, value in values.items() if value == wanted}
+
+
+def difference(result: Result, against: Result, metric: str) -> Difference | None:
+    """Compare two results image by image; None if no image has both values, finite.
+
+    The interval is Student's t interval of the mean of paired differences.
+    """
+    pairs = [(of[metric], against.per_image.get(image, {}).get(metric)) for image, of in _having(result, metric)]
+    deltas = [ours - theirs for ours, theirs in pairs if theirs is not None and math.isfinite(ours - theirs)]
+    if not deltas:
+        return None
+    n, mean = len(deltas), sum(deltas) / len(deltas)
+    low = high = None
+    if n > 1:
+        from scipy.stats import t
+
+        error = math.sqrt(sum((delta - mean) ** 2 for delta in deltas) / (n - 1) / n)
+        half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+        low, high = mean - half, mean + half
+    return Difference(result.name, against.name, metric, mean, low, high, n)
+
+
+def differences(results: Sequence[Result], against: Result, metrics: Sequence[str]) -> list[Difference]:
+    """`difference` of each result to one of them, for each metric."""
+    found = [difference(result, against, metric) for result in results if result is not against for metric in metrics]
+    return [one for one in found if one is not None]
+
+
+def _having(result: Result, metric: str) -> list[tuple[str, Mapping[str, float]]]:
+    return [(image, of) for image, of in result.per_image.items() if metric in of]

@@ -1,0 +1,212 @@
+"""What is measured: HR images or clips, paired by name with LR and with pictures that others made."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sr_experiments.data.clips import Clip
+from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_sizes, list_images, read_image
+from sr_experiments.data.images import picture_name, whole_multiple
+from sr_experiments.data.paired import PairedValidation, pair_files, scale_folder
+from sr_experiments.data.training_crops import first_few
+from sr_experiments.data.video_files import EXTENSIONS as VIDEO_EXTENSIONS
+from sr_experiments.data.video_files import VideoFile
+from sr_experiments.data.videos import FrameFolder, VideoValidation
+from sr_experiments.errors import SRError
+
+Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
+
+
+@dataclass
+class Scene:
+    """An image, which has one frame, or a clip.
+
+    Attributes:
+        name: unique.
+        frames: how many.
+        size: (height, width) of HR, multiples of the scale.
+        hr: reads a frame.
+        lr: reads a frame, or None where LR is made from HR.
+        path: where HR is.
+    """
+
+    name: str
+    frames: int
+    size: tuple[int, int]
+    hr: Reader
+    lr: Reader | None
+    path: Path
+
+
+def holds_clips(root: Path) -> bool:
+    """Whether a path is a video, or a folder of videos or of nothing but folders."""
+    if root.is_file():
+        return root.suffix.lower() in VIDEO_EXTENSIONS
+    if not root.is_dir():
+        return False
+    here = [path for path in root.iterdir() if not path.name.startswith(".")]
+    if any(path.suffix.lower() in EXTENSIONS for path in here):
+        return False
+    return any(path.is_dir() or path.suffix.lower() in VIDEO_EXTENSIONS for path in here)
+
+
+def infer_scale(hr: Path, lr: Path, clips: bool) -> int:
+    """The scale, from the first image or clip of either.
+
+    Raises:
+        SRError: it is no whole number, or LR is there in several scales.
+    """
+    of_scales = [path for path in lr.glob("[Xx][0-9]") if path.is_dir()]
+    if len(of_scales) > 1:
+        raise SRError(f"{lr} holds {', '.join(sorted(path.name for path in of_scales))}: choose with --scale")
+    if clips:
+        (height, width), (lr_height, lr_width) = _open_clips(hr)[0].size, _open_clips(lr)[0].size
+    else:
+        first_hr, first_lr = list_images(hr)[0], list_images(lr)[0]
+        (height, width), (lr_height, lr_width) = read_image(first_hr).shape[:2], read_image(first_lr).shape[:2]
+    scale = round(height / lr_height)
+    if scale < 1 or (height // scale, width // scale) != (lr_height, lr_width):
+        raise SRError(
+            f"can't tell the scale of {hr} ({width}x{height}) and {lr} ({lr_width}x{lr_height}): give --scale"
+        )
+    return scale
+
+
+def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: int | None) -> list[Scene]:
+    """The images of a folder, cropped at the bottom and the right to multiples of the scale.
+
+    Raises:
+        SRError: no images, an unreadable one, or names or sizes that don't pair.
+    """
+    if lr is None:
+        paths: list[tuple[Path, Path | None]] = [(path, None) for path in list_images(hr)[:limit]]
+    else:
+        paths = list(PairedValidation(str(hr), str(lr), scale, limit=limit).pairs)
+    names = _unique([picture_name(path, hr) for path, _ in paths], [path.name for path, _ in paths])
+    sizes = _sizes([path for path, _ in paths])
+    scenes = []
+    for name, (path, lr_path), (height, width) in zip(names, paths, sizes, strict=True):
+        size = height // scale * scale, width // scale * scale
+        lr_reader = None if lr_path is None else _image_reader(lr_path, channels)
+        scenes.append(Scene(name, 1, size, _image_reader(path, channels, scale), lr_reader, path))
+    return scenes
+
+
+def finished_images(scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int) -> dict[str, Reader]:
+    """Pictures that others made, by the name of their scene.
+
+    Raises:
+        SRError: names or sizes don't pair, or a picture is unreadable.
+    """
+    try:
+        of_hr = dict(pair_files(str(hr), str(sr), scale))
+    except UnreadableImage:
+        raise
+    except SRError as error:
+        raise SRError(f"--sr is paired by the names an LR folder can have: {error}") from error
+    wanted = [of_hr[scene.path] for scene in scenes]
+    for scene, path, size in zip(scenes, wanted, _sizes(wanted), strict=True):
+        _check_size(scene, path, size, scale)
+    return {scene.name: _image_reader(path, channels) for scene, path in zip(scenes, wanted, strict=True)}
+
+
+def clip_scenes(
+    hr: Path, lr: Path | None, scale: int, channels: int, limit: int | None, frames: int | None
+) -> list[Scene]:
+    """The clips of a folder: folders of frames, and videos; a folder of nothing but frames is one clip.
+
+    Raises:
+        SRError: no clips, a damaged or incomplete one, or clips that don't pair.
+    """
+    clips = _open_clips(hr, channels)[:limit]
+    scenes = []
+    for clip in clips:
+        size = clip.size[0] // scale * scale, clip.size[1] // scale * scale
+        count = clip.frames if frames is None else min(frames, clip.frames)
+        scenes.append(Scene(clip.name, count, size, _clip_reader(clip, scale), None, clip.path))
+    if lr is not None:
+        of_hr = _pair_clips(clips, _open_clips(scale_folder(lr, scale), channels), "LR", limit)
+        for scene, clip in zip(scenes, clips, strict=True):
+            lr_clip = of_hr[clip.name]
+            wanted = scene.size[0] // scale, scene.size[1] // scale
+            if lr_clip.size != wanted:
+                raise SRError(
+                    f"{clip.path} is {_words(clip.size)}, so for scale={scale} {lr_clip.path} should be "
+                    f"{_words(wanted)}, but it is {_words(lr_clip.size)}"
+                )
+            scene.lr = _clip_reader(lr_clip)
+    return scenes
+
+
+def finished_clips(
+    scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int, limit: int | None
+) -> dict[str, Reader]:
+    """Clips that others made, by the name of their scene; errors as of `finished_images`."""
+    of_hr = _pair_clips(_open_clips(hr, channels)[:limit], _open_clips(sr, channels), "SR", limit)
+    for scene in scenes:
+        _check_size(scene, of_hr[scene.name].path, of_hr[scene.name].size, scale)
+    return {scene.name: _clip_reader(of_hr[scene.name]) for scene in scenes}
+
+
+def _open_clips(root: Path, channels: int = 3) -> list[Clip]:
+    if root.is_file():
+        return [VideoFile(root, channels=channels)]
+    if root.is_dir():
+        files = [path.name for path in root.iterdir() if path.name[0] != "." and path.suffix.lower() in EXTENSIONS]
+        if files and not any(path.is_dir() for path in root.iterdir()):
+            return [FrameFolder(root, files, root.resolve().name, channels)]
+    return VideoValidation(1, channels, root=str(root)).hr_clips
+
+
+def _pair_clips(clips: Sequence[Clip], others: Sequence[Clip], kind: str, limit: int | None) -> dict[str, Clip]:
+    """By the name of the HR clip; of one clip each, names don't matter."""
+    by_name = {clip.name: clip for clip in others}
+    if len(clips) == 1 and len(others) == 1:
+        by_name = {clips[0].name: others[0]}
+    odd = [f"HR clip {clip.name} has no {kind}" for clip in clips if clip.name not in by_name]
+    if limit is None:
+        odd += [f"{kind} clip {name} has no HR" for name in by_name if name not in {clip.name for clip in clips}]
+    if odd:
+        raise SRError(f"HR and {kind} clips don't pair by name: {first_few(odd)}")
+    for clip in clips:
+        other = by_name[clip.name]
+        if other.frames != clip.frames:
+            raise SRError(f"{clip.path} has {clip.frames} frames, {other.path} has {other.frames}: use the same ones")
+    return by_name
+
+
+def _check_size(scene: Scene, path: Path, size: tuple[int, int], scale: int) -> None:
+    """A finished picture has the size of HR, or of HR cropped to whole LR pixels."""
+    if (size[0] // scale * scale, size[1] // scale * scale) != scene.size:
+        raise SRError(
+            f"{path} is {_words(size)}, but for scale={scale} {scene.path} asks for {_words(scene.size)}: "
+            "measure pictures of the size of HR"
+        )
+
+
+def _image_reader(path: Path, channels: int, scale: int = 1) -> Reader:
+    return lambda _: whole_multiple(read_image(path, channels), scale)
+
+
+def _clip_reader(clip: Clip, scale: int = 1) -> Reader:
+    return lambda frame: whole_multiple(clip.read([frame])[0], scale)
+
+
+def _sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    sizes = []
+    for size in image_sizes(paths):
+        if isinstance(size, UnreadableImage):
+            raise size
+        sizes.append(size)
+    return sizes
+
+
+def _unique(names: list[str], others: list[str]) -> list[str]:
+    """Names, with those that are twice there replaced by their counterparts, which have an extension."""
+    return [other if names.count(name) > 1 else name for name, other in zip(names, others, strict=True)]
+
+
+def _words(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
