@@ -22,6 +22,7 @@ from sr_experiments.doctor.rehearsal import left_out, rehearse
 from sr_experiments.errors import SRError
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.configuration import plain_config
+from sr_experiments.training.run import set_up_logging
 
 
 def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) -> list[Finding]:
@@ -33,6 +34,7 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
         steps: of the rehearsal, for each stage.
         console: for the progress bar.
     """
+    set_up_logging(console)
     try:
         with _composed(overrides) as cfg:
             config, _ = plain_config(cfg)

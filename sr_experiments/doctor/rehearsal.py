@@ -55,7 +55,9 @@ def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list
     findings = []
     for end in ends:
         clock = _Clock()
-        module.step, module.max_steps = start, min(start + WARM_UP + steps, full)
+        for network in module.networks().values():  # the stage before may have frozen it
+            network.requires_grad_(True)
+        module.step, module.max_steps = start, min(start + WARM_UP + steps, end)
         try:
             _trainer(config, clock).fit(module, data)
         except Exception as error:
@@ -97,13 +99,13 @@ def _data_finding(assembly: Assembly, share: float, step: float) -> Finding:
     found = f"{share:.0%} of the time is spent waiting for data, with data.num_workers={data.num_workers}"
     if share <= WAITING:
         return Finding("data", "pass", found)
-    sample = (0, 1) if data.clips else 0
     begin = time.perf_counter()
     for n in range(4):
-        data.train_set[(n, 2) if isinstance(sample, tuple) else n]
+        data.train_set[(n, data.clips_of_step(0)[1]) if data.clips else n]
     each = (time.perf_counter() - begin) / 4
     enough = math.ceil(each * data.batch_size / step)
-    return Finding("data", "warn", found, f"data.num_workers={enough} would keep up, or data.cache=true")
+    cached = "" if data.train_set.in_memory else ", or data.cache=true"
+    return Finding("data", "warn", found, f"data.num_workers={enough} would keep up{cached}")
 
 
 def _memory_finding(module: pl.LightningModule) -> Finding:

@@ -1,5 +1,6 @@
 """From folders and checkpoints to a report."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,14 +159,19 @@ def unique_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
 
 
 def _significant(path: Path) -> tuple[str, ...]:
-    """The parts of a path that tell one run from another: run/checkpoints/best.ckpt is best of run."""
+    """The parts of a path that tell one run from another, the most telling last.
+
+    A run's name is that of the folder above its time stamp; run/checkpoints/best.ckpt is best of run.
+    """
     path = path.expanduser().absolute()
-    if path.is_dir():
-        return path.parts[1:]
-    parts = (*path.parts[1:-1], path.stem)
-    if path.parent.name == "checkpoints" and len(parts) > 2:
-        return (*parts[:-3], f"{parts[-3]} {parts[-1]}")
-    return parts
+    parts, which = path.parts[1:], ""
+    if not path.is_dir():
+        parts = (*parts[:-1], path.stem)
+        if path.parent.name == "checkpoints" and len(parts) > 2:
+            parts, which = parts[:-2], f" {parts[-1]}"
+    if len(parts) > 1 and re.match(r"\d{4}-\d\d-\d\d_", parts[-1]):
+        parts = (*parts[:-2], parts[-1], parts[-2])
+    return (*parts[:-1], parts[-1] + which)
 
 
 def _load(request: Request) -> list[_Loaded]:

@@ -47,7 +47,7 @@ def train_command(cfg: DictConfig) -> float | None:
         The best value of the monitored metric, for sweepers.
     """
     console = Console(stderr=True)
-    _set_up_logging(console)
+    set_up_logging(console)
     try:
         return _train(cfg, console)
     except SRError as error:
@@ -265,7 +265,7 @@ def as_user_error(error: Exception, folder: Path) -> SRError | None:
 # -- logging -----------------------------------------------------------------------------------------------
 
 
-def _set_up_logging(console: Console) -> None:
+def set_up_logging(console: Console) -> None:
     """Messages go to the terminal above the progress bar; other libraries only with warnings."""
     root = logging.getLogger()
     for earlier in [h for h in root.handlers if h.name == __name__]:  # of the job before, in a sweep
