@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 ALIGNMENT = 16  # tiles begin at multiples of this, for networks that work in blocks
@@ -145,7 +145,7 @@ def peak_bytes(run: Callable[[Tensor], Tensor], image: Tensor) -> int:
     return live.peak
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchFunctionMode):
     """Counts the bytes of the storages that are made, as long as they live."""
 
     def __init__(self) -> None:
@@ -153,9 +153,9 @@ class _LiveBytes(TorchDispatchMode):
         self.known: dict[int, int] = {}
         self.now = self.peak = 0
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        result = function(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 storage = leaf.untyped_storage()
