@@ -7,11 +7,12 @@ import typer
 
 from sr_experiments.commands.doctor import doctor
 from sr_experiments.commands.evaluate import evaluate
+from sr_experiments.commands.pack import pack
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.errors import SRError
 
 # To add a command: one file with its function, and its name here.
-COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, doctor)
+COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, doctor, pack)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +24,7 @@ app = typer.Typer(
 
 @app.callback()
 def about() -> None:
-    """Use trained super-resolution networks: upscale images and videos, evaluate, export."""
+    """Around the training of super-resolution networks: prepare data, use what was trained, measure and export it."""
 
 
 for command in COMMANDS:

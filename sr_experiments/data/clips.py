@@ -187,7 +187,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
                     raise UnreadableImage(f"{error}, or pass over such clips with data.train.on_error=skip") from error
                 skipped = index if skipped < 0 else skipped
             else:
-                if not (self.detect and find_cuts(clip["hr"])):
+                if not (self.detect and find_cuts([np.asarray(picture) for picture in clip["hr"]])):
                     return clip, skipped
         if skipped < 0:
             raise SRError(

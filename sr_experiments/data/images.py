@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sr_experiments.data.image_files import image_sizes, list_images, read_image
+from sr_experiments.data.pack_folders import open_folder
 from sr_experiments.data.training_crops import TrainingCrops
 
 
@@ -16,13 +16,14 @@ class ImageFolder(TrainingCrops):
     """Training crops of all images in a folder and below it.
 
     Args:
-        root: the folder.
+        root: the folder, or a pack of it.
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         seed: of the run.
         on_error: "stop" at an image that can't be read, or "skip" to another.
         augment: turn and mirror crops at random.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: no images, images smaller than the crop, or unreadable ones with on_error="stop".
@@ -37,14 +38,16 @@ class ImageFolder(TrainingCrops):
         seed: int = 0,
         on_error: str = "stop",
         augment: bool = True,
+        cache: str | None = None,
     ) -> None:
-        super().__init__(list_images(root), crop, scale, seed, on_error, augment)
+        self.folder = open_folder(root, cache, on_error)
+        super().__init__(self.folder.images(), crop, scale, seed, on_error, augment)
         self.channels = channels
-        self.check_sizes(image_sizes(self.paths))
+        self.check_sizes(self.folder.sizes(self.paths))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read image `index`."""
-        return {"hr": read_image(self.paths[index], self.channels)}
+        return {"hr": self.folder.read(self.paths[index], self.channels)}
 
 
 class ImageValidation(Dataset[dict[str, Any]]):
@@ -54,15 +57,19 @@ class ImageValidation(Dataset[dict[str, Any]]):
     scale.
 
     Args:
-        root: the folder.
+        root: the folder, or a pack of it.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         limit: use only this many images, from the first.
+        cache: folder of packs to read from instead; see `open_folder`.
     """
 
-    def __init__(self, root: str, scale: int, channels: int = 3, limit: int | None = None) -> None:
+    def __init__(
+        self, root: str, scale: int, channels: int = 3, limit: int | None = None, cache: str | None = None
+    ) -> None:
         self.root = Path(root).expanduser()
-        self.paths = list_images(root)[:limit]
+        self.folder = open_folder(root, cache)
+        self.paths = self.folder.images()[:limit]
         self.scale = scale
         self.channels = channels
 
@@ -71,7 +78,7 @@ class ImageValidation(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Image `index`."""
-        hr = whole_multiple(read_image(self.paths[index], self.channels), self.scale)
+        hr = whole_multiple(self.folder.read(self.paths[index], self.channels), self.scale)
         return {"hr": as_tensor(hr), "name": picture_name(self.paths[index], self.root)}
 
 
@@ -83,7 +90,7 @@ def whole_multiple(image: np.ndarray, scale: int) -> np.ndarray:
 
 def as_tensor(image: np.ndarray) -> Tensor:
     """(H, W, C) to a (C, H, W) tensor of its own memory."""
-    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+    return torch.from_numpy(np.array(np.asarray(image).transpose(2, 0, 1), order="C"))
 
 
 def picture_name(path: Path, root: Path) -> str:

@@ -1,7 +1,9 @@
 """The data of a run: training batches by step, and named validation sets."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +11,7 @@ from torch.utils.data import DataLoader, Subset
 
 from sr_experiments.data import SOURCES
 from sr_experiments.data.batches import StepBatches, next_validation
+from sr_experiments.data.pack_cache import cache_folder
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
@@ -33,6 +36,8 @@ class SRDataModule(pl.LightningDataModule):
         channels: 3 for RGB, 1 for grey.
         val_every: steps between validations.
         ends: steps at which the stages of the run end, the last one being the run's end.
+        cache: keep what was decoded in packs, and read from them: true for `$SR_CACHE` or `~/.cache/sr_experiments`,
+            or a folder.
         clips_of_step: number and frames of the clips of a step, per device, where clips are trained on and the
             run has stages; else `batch_size` clips of one frame.
 
@@ -52,6 +57,7 @@ class SRDataModule(pl.LightningDataModule):
         channels: int = 3,
         val_every: int = 5000,
         ends: Sequence[int] = (1_000_000,),
+        cache: bool | str = False,
         clips_of_step: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
@@ -65,12 +71,14 @@ class SRDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.next_validation = partial(next_validation, val_every=val_every, ends=ends)
         self.clips_of_step = clips_of_step or (lambda step: (batch_size, 1))
+        packs = cache_folder(cache)
         kinds = {name: source.train for name, source in SOURCES.items()}
+        train = _with_cache(kinds, train, packs)
         self.train_set = build("training data", kinds, train, crop=crop, scale=scale, channels=channels, seed=seed)
         self.clips = bool(getattr(self.train_set, "clips", False))
         sample = "sample_video" if self.clips else "sample"
         self.val_sets = {
-            name: _validation_set(name, arguments, scale, channels, self.clips)
+            name: _validation_set(name, arguments, scale, channels, self.clips, packs)
             for name, arguments in (val or {sample: {"name": sample}}).items()
         }
         self.val_names = list(self.val_sets)
@@ -128,18 +136,31 @@ def _share(name: str, images: Any, rank: int, world_size: int) -> Sequence[int]:
     return [item for clip in mine for item in clip] if hasattr(images, "ranges") else mine
 
 
-def _validation_set(name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool) -> Any:
+def _validation_set(
+    name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool, packs: Path | None
+) -> Any:
     if not isinstance(arguments, Mapping):
         raise SRError(f"data.val.{name}={arguments}: say what it is, for example data.val.{name}.root=<folder>")
     if arguments.get("limit") is not None:
         _check_count(f"val.{name}.limit", arguments["limit"], 1)
     kind = "videos" if clips else "paired" if "lr" in arguments or "hr" in arguments else "images"
     kinds = {key: source.validation for key, source in SOURCES.items()}
-    images = build(f"validation data {name}:", kinds, {"name": kind, **arguments}, scale=scale, channels=channels)
+    arguments = _with_cache(kinds, {"name": kind, **arguments}, packs)
+    images = build(f"validation data {name}:", kinds, arguments, scale=scale, channels=channels)
     if getattr(images, "clips", False) != clips:
         what, other = ("images", "clips") if clips else ("clips", "images")
         raise SRError(f"data.val.{name} has {what}, but {other} are trained on: validate on {other}")
     return images
+
+
+def _with_cache(
+    kinds: Mapping[str, Callable[..., Any]], arguments: Mapping[str, Any], packs: Path | None
+) -> Mapping[str, Any]:
+    """Arguments of a dataset with the folder of packs, if there is one and the dataset reads from a folder."""
+    kind = kinds.get(str(arguments.get("name")))
+    if packs is None or kind is None or "cache" not in inspect.signature(kind).parameters:
+        return arguments
+    return {"cache": str(packs), **arguments}
 
 
 def _check_count(name: str, value: Any, least: int, otherwise: str = "") -> None:

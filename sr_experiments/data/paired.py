@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from sr_experiments.data.image_files import UnreadableImage, image_sizes, list_images, natural_key, read_image
+from sr_experiments.data.image_files import UnreadableImage, natural_key
 from sr_experiments.data.images import as_tensor, picture_name
+from sr_experiments.data.pack_folders import FileFolder, is_folder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.errors import SRError
 
@@ -19,7 +20,7 @@ class PairedFolder(TrainingCrops):
     """Training crops of HR and LR at the same place, in the same orientation.
 
     Args:
-        hr: folder of HR images.
+        hr: folder of HR images, or a pack of it.
         lr: folder of LR images, or one that holds them in `X2`, `X3`, `X4`. Names are those of HR, possibly
             with the usual additions: `0001x4`, `0001_LRBI_x4`, `lr_0001`, `img_SRF_4_LR`.
         crop: side of the HR crop, a multiple of `scale`.
@@ -28,6 +29,7 @@ class PairedFolder(TrainingCrops):
         seed: of the run.
         on_error: "stop" at a pair that can't be read, or "skip" to another.
         augment: turn and mirror crops at random.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: names or sizes don't pair, an image is smaller than the crop, or unreadable.
@@ -43,19 +45,21 @@ class PairedFolder(TrainingCrops):
         seed: int = 0,
         on_error: str = "stop",
         augment: bool = True,
+        cache: str | None = None,
     ) -> None:
-        pairs = pair_files(hr, lr, scale)
+        self.folders = open_pair(hr, lr, scale, cache, on_error)
+        pairs = pair_images(*self.folders, scale)
         super().__init__([path for path, _ in pairs], crop, scale, seed, on_error, augment)
         self.lr_paths = [path for _, path in pairs]
         self.channels = channels
-        hr_sizes = _checked_sizes(pairs, scale)
+        hr_sizes = _checked_sizes(self.folders, pairs, scale)
         self.check_sizes(hr_sizes)
 
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read pair `index`."""
         return {
-            "hr": read_image(self.paths[index], self.channels),
-            "lr": read_image(self.lr_paths[index], self.channels),
+            "hr": self.folders[0].read(self.paths[index], self.channels),
+            "lr": self.folders[1].read(self.lr_paths[index], self.channels),
         }
 
 
@@ -68,17 +72,21 @@ class PairedValidation(Dataset[dict[str, Any]]):
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         limit: use only this many pairs, from the first.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: names or sizes don't pair.
     """
 
-    def __init__(self, hr: str, lr: str, scale: int, channels: int = 3, limit: int | None = None) -> None:
+    def __init__(
+        self, hr: str, lr: str, scale: int, channels: int = 3, limit: int | None = None, cache: str | None = None
+    ) -> None:
         self.root = Path(hr).expanduser()
-        self.pairs = pair_files(hr, lr, scale)[:limit]
+        self.folders = open_pair(hr, lr, scale, cache)
+        self.pairs = pair_images(*self.folders, scale)[:limit]
         self.scale = scale
         self.channels = channels
-        for size in _checked_sizes(self.pairs, scale):
+        for size in _checked_sizes(self.folders, self.pairs, scale):
             if isinstance(size, UnreadableImage):
                 raise size
 
@@ -88,7 +96,9 @@ class PairedValidation(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Pair `index`."""
         hr_path, lr_path = self.pairs[index]
-        hr, lr = read_image(hr_path, self.channels), read_image(lr_path, self.channels)
+        hr, lr = (
+            folder.read(path, self.channels) for folder, path in zip(self.folders, (hr_path, lr_path), strict=True)
+        )
         hr = hr[: lr.shape[0] * self.scale, : lr.shape[1] * self.scale]
         return {"hr": as_tensor(hr), "lr": as_tensor(lr), "name": picture_name(hr_path, self.root)}
 
@@ -99,9 +109,22 @@ def pair_files(hr: str, lr: str, scale: int) -> list[tuple[Path, Path]]:
     Raises:
         SRError: a file without its partner, or with several; names the first few.
     """
-    hr_root, lr_root = Path(hr).expanduser(), scale_folder(Path(lr).expanduser(), scale)
-    hr_left = {path.relative_to(hr_root).as_posix(): path for path in list_images(hr_root)}
-    lr_left = {path.relative_to(lr_root).as_posix(): path for path in list_images(lr_root)}
+    return pair_images(*open_pair(hr, lr, scale), scale)
+
+
+def open_pair(
+    hr: str, lr: str, scale: int, cache: str | None = None, on_error: str = "stop"
+) -> tuple[FileFolder, FileFolder]:
+    """The folders of HR and of LR, the latter that of the scale; arguments as for `open_folder`."""
+    lr_root = scale_folder(Path(lr).expanduser(), scale)
+    return open_folder(hr, cache, on_error), open_folder(lr_root, cache, on_error)
+
+
+def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, Path]]:
+    """As `pair_files`, of folders that are open."""
+    hr_root, lr_root = hr.root, lr.root
+    hr_left = {path.relative_to(hr_root).as_posix(): path for path in hr.images()}
+    lr_left = {path.relative_to(lr_root).as_posix(): path for path in lr.images()}
     pairs: list[tuple[str, Path, Path]] = []
     problems: list[str] = []
     for key in (_stem, lambda name: _bare_name(name, scale)):
@@ -124,16 +147,16 @@ def pair_files(hr: str, lr: str, scale: int) -> list[tuple[Path, Path]]:
     return [(hr_path, lr_path) for _, hr_path, lr_path in sorted(pairs, key=lambda pair: natural_key(pair[0]))]
 
 
-def _checked_sizes(pairs: list[tuple[Path, Path]], scale: int) -> list[Size]:
+def _checked_sizes(folders: tuple[FileFolder, FileFolder], pairs: list[tuple[Path, Path]], scale: int) -> list[Size]:
     """Sizes (height, width) of the HR images, of the part that LR covers; the damage where a pair has some.
 
     Raises:
         SRError: a pair whose sizes don't fit the scale; names the first few.
     """
-    sizes = image_sizes([path for pair in pairs for path in pair])
+    hr_sizes, lr_sizes = (folder.sizes([pair[i] for pair in pairs]) for i, folder in enumerate(folders))
     checked: list[Size] = []
     problems = []
-    for (hr_path, lr_path), hr, lr in zip(pairs, sizes[::2], sizes[1::2], strict=True):
+    for (hr_path, lr_path), hr, lr in zip(pairs, hr_sizes, lr_sizes, strict=True):
         if isinstance(hr, UnreadableImage):
             checked.append(hr)
         elif isinstance(lr, UnreadableImage):
@@ -153,7 +176,7 @@ def _checked_sizes(pairs: list[tuple[Path, Path]], scale: int) -> list[Size]:
 
 def scale_folder(root: Path, scale: int) -> Path:
     """The subfolder for the scale, `X4` or `x4`, where there is one."""
-    return next((root / name for name in (f"X{scale}", f"x{scale}") if (root / name).is_dir()), root)
+    return next((root / name for name in (f"X{scale}", f"x{scale}") if is_folder(root / name)), root)
 
 
 def _stem(name: str) -> str:

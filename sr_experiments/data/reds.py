@@ -5,6 +5,7 @@ Clips 000, 011, 015 and 020 of the training set, "REDS4", are kept for validatio
 
 from pathlib import Path
 
+from sr_experiments.data.pack_folders import is_folder
 from sr_experiments.data.videos import VideoFolder, VideoValidation
 from sr_experiments.errors import SRError
 
@@ -25,6 +26,7 @@ class REDS(VideoFolder):
         moving_frame: share of the samples that are a single moved frame.
         on_error: "stop" at a clip that can't be used, or "skip" it.
         augment: turn, mirror and reverse clips at random, and move single frames.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: a folder is missing, or as for `VideoFolder`.
@@ -42,9 +44,10 @@ class REDS(VideoFolder):
         moving_frame: float = 0.3,
         on_error: str = "stop",
         augment: bool = True,
+        cache: str | None = None,
     ) -> None:
         hr, lr = _folders(root, lr, scale)
-        super().__init__(hr, crop, scale, channels, seed, lr, scene_cuts, moving_frame, on_error, augment)
+        super().__init__(hr, crop, scale, channels, seed, lr, scene_cuts, moving_frame, on_error, augment, cache)
 
     def wants(self, name: str) -> bool:
         """Any but those of REDS4."""
@@ -61,6 +64,7 @@ class REDSValidation(VideoValidation):
         lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
         limit: use only this many clips, from the first.
         frames: use at most so many frames of each clip.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: a folder or a clip is missing, or as for `VideoValidation`.
@@ -74,12 +78,13 @@ class REDSValidation(VideoValidation):
         lr: str | None = None,
         limit: int | None = None,
         frames: int | None = None,
+        cache: str | None = None,
     ) -> None:
         hr, lr = _folders(root, lr, scale)
-        missing = [name for name in REDS4 if not Path(hr, name).is_dir()]
+        missing = [name for name in REDS4 if not is_folder(Path(hr, name))]
         if missing:
             raise SRError(f"{hr} lacks {', '.join(missing)} of REDS4: unpack all of train_sharp there")
-        super().__init__(scale, channels, hr, lr=lr, limit=limit, frames=frames)
+        super().__init__(scale, channels, hr, lr=lr, limit=limit, frames=frames, cache=cache)
 
     def wants(self, name: str) -> bool:
         """Those of REDS4."""
@@ -92,6 +97,6 @@ def _folders(root: str, lr: str | None, scale: int) -> tuple[str, str | None]:
     hr_folder = Path(root).expanduser() / "train_sharp"
     lr_folder = hr_folder.with_name("train_sharp_bicubic") / f"X{scale}"
     for folder in (hr_folder, lr_folder if lr else hr_folder):
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise SRError(f"no folder {folder}: root={root} must be where REDS was unpacked")
     return str(hr_folder), str(lr_folder) if lr else None

@@ -1,11 +1,11 @@
 """Clips in a folder: each a folder of numbered images, or a video file; LR is made from them, or comes along."""
 
 import logging
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from sr_experiments.data.clips import Clip, TrainingClips, ValidationClips
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
-from sr_experiments.data.image_files import UnreadableImage, image_sizes, natural_key, read_image
+from sr_experiments.data.image_files import UnreadableImage, natural_key
+from sr_experiments.data.pack_folders import FileFolder, PackedVideo, is_folder, open_folder
 from sr_experiments.data.paired import scale_folder
 from sr_experiments.data.training_crops import check_crop, first_few
 from sr_experiments.data.video_files import EXTENSIONS as VIDEO_EXTENSIONS
@@ -33,6 +34,7 @@ class FrameFolder:
         files: names of its images.
         name: of the clip.
         channels: 3 for RGB, 1 for grey.
+        folder: what it is in, be it a pack; if not given, files.
 
     Attributes:
         frames: how many there are.
@@ -43,13 +45,16 @@ class FrameFolder:
         UnreadableImage: one is no image.
     """
 
-    def __init__(self, path: str | Path, files: Sequence[str], name: str, channels: int = 3) -> None:
+    def __init__(
+        self, path: str | Path, files: Sequence[str], name: str, channels: int = 3, folder: FileFolder | None = None
+    ) -> None:
         self.path = Path(path)
+        self.folder = folder or FileFolder(path)
         self.name = name
         self.channels = channels
         self.files = _in_order(self.path, files)
         self.frames = len(self.files)
-        sizes = image_sizes([self.path / file for file in self.files])
+        sizes = self.folder.sizes([self.path / file for file in self.files])
         for file, size in zip(self.files, sizes, strict=True):
             if isinstance(size, UnreadableImage):
                 raise size
@@ -66,7 +71,7 @@ class FrameFolder:
         Raises:
             UnreadableImage: one of them is damaged.
         """
-        return [read_image(self.path / self.files[index], self.channels) for index in indices]
+        return [self.folder.read(self.path / self.files[index], self.channels) for index in indices]
 
 
 class VideoFolder(TrainingClips):
@@ -77,7 +82,7 @@ class VideoFolder(TrainingClips):
     keyframe before, so videos with few keyframes are slow to train on: extract their frames.
 
     Args:
-        root: the folder.
+        root: the folder, or a pack of it.
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
@@ -88,6 +93,7 @@ class VideoFolder(TrainingClips):
         moving_frame: share of the samples that are a single moved frame.
         on_error: "stop" at a clip that can't be used, or "skip" it.
         augment: turn, mirror and reverse clips at random, and move single frames.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: no clips, or with on_error="stop" one that is damaged, incomplete or smaller than the crop; HR
@@ -106,9 +112,10 @@ class VideoFolder(TrainingClips):
         moving_frame: float = 0.3,
         on_error: str = "stop",
         augment: bool = True,
+        cache: str | None = None,
     ) -> None:
         check_crop(crop, scale, on_error)
-        clips, lr_clips = _load_clips(root, lr, scale, channels, self.wants, crop=crop, on_error=on_error)
+        clips, lr_clips = _load_clips(root, lr, scale, channels, self.wants, crop=crop, on_error=on_error, cache=cache)
         super().__init__(clips, crop, scale, seed, lr_clips, scene_cuts, moving_frame, on_error, augment)
 
     def wants(self, name: str) -> bool:
@@ -122,11 +129,12 @@ class VideoValidation(ValidationClips):
     Args:
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
-        root: the folder of HR clips; LR is made from them.
+        root: the folder of HR clips, or a pack of it; LR is made from them.
         hr: the same, where there is LR.
         lr: folder of LR clips, as for `VideoFolder`.
         limit: use only this many clips, from the first.
         frames: use at most so many frames of each clip.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: no clips, one that is damaged or incomplete, or HR and LR that don't pair.
@@ -141,11 +149,12 @@ class VideoValidation(ValidationClips):
         lr: str | None = None,
         limit: int | None = None,
         frames: int | None = None,
+        cache: str | None = None,
     ) -> None:
         folder = root or hr
         if folder is None or (root and hr):
             raise SRError("validation clips need either root=<folder>, or hr=<folder> and lr=<folder>")
-        clips, lr_clips = _load_clips(folder, lr, scale, channels, self.wants, limit)
+        clips, lr_clips = _load_clips(folder, lr, scale, channels, self.wants, limit, cache=cache)
         super().__init__(clips, scale, lr_clips, frames)
 
     def wants(self, name: str) -> bool:
@@ -162,20 +171,22 @@ def _load_clips(
     limit: int | None = None,
     crop: int = 1,
     on_error: str | None = None,
+    cache: str | None = None,
 ) -> tuple[list[Clip], list[Clip] | None]:
     """HR clips and their LR, in natural order, all of which can be used.
 
     Raises:
         SRError: names the clips that can't be; with on_error="skip", if none can.
     """
+    opened = partial(open_folder, cache=cache, on_error=on_error or "stop", videos=True)
     hr_root = Path(hr).expanduser()
-    found = {name: clip for name, clip in _find_clips(hr_root).items() if wants(name)}
+    found = {name: clip for name, clip in _find_clips(opened(hr_root)).items() if wants(name)}
     if not found:
         raise SRError(f"none of the clips in {hr_root} is one to use; check the path")
     lr_found: dict[str, _Found] = {}
     if lr is not None:
         lr_root = scale_folder(Path(lr).expanduser(), scale)
-        lr_found = {name: clip for name, clip in _find_clips(lr_root).items() if wants(name)}
+        lr_found = {name: clip for name, clip in _find_clips(opened(lr_root)).items() if wants(name)}
         odd = [f"HR clip {name} has no LR" for name in found if name not in lr_found]
         odd += [f"LR clip {name} has no HR" for name in lr_found if name not in found]
         if odd:
@@ -211,39 +222,38 @@ def _load_clips(
 class _Found:
     """A clip that was found but not yet looked at."""
 
-    def __init__(self, name: str, path: Path, files: list[str] | None) -> None:
+    def __init__(self, folder: FileFolder, name: str, path: Path, files: list[str] | None) -> None:
+        self.folder = folder
         self.name = name
         self.path = path
         self.files = files  # of a folder
 
-    def open(self, channels: int) -> "FrameFolder | VideoFile | Problem":
+    def open(self, channels: int) -> "FrameFolder | VideoFile | PackedVideo | Problem":
         try:
             if self.files is None:
-                return VideoFile(self.path, self.name, channels)
-            return FrameFolder(self.path, self.files, self.name, channels)
+                return self.folder.video(self.path, self.name, channels)
+            return FrameFolder(self.path, self.files, self.name, channels, self.folder)
         except SRError as problem:
             return problem
 
 
-def _find_clips(root: Path) -> dict[str, _Found]:
+def _find_clips(folder: FileFolder) -> dict[str, _Found]:
     """What is a clip in a folder and below it, by name, in natural order; links followed, hidden files not.
 
     Raises:
         SRError: no such folder, no clips, or two of the same name.
     """
-    if not root.is_dir():
+    root = folder.root
+    if not is_folder(root):
         raise SRError(f"no folder {root}: looked for clips there; check the path")
     found = []
-    for parent, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files = [name for name in files if not name.startswith(".")]
-        here = Path(parent)
+    for here, files in folder.walk():
         images = [name for name in files if name.lower().endswith(IMAGE_EXTENSIONS)]
         if images:
             name = here.relative_to(root).as_posix()
-            found.append(_Found(root.resolve().name if name == "." else name, here, images))
+            found.append(_Found(folder, folder.name if name == "." else name, here, images))
         for video in (here / name for name in files if name.lower().endswith(VIDEO_EXTENSIONS)):
-            found.append(_Found(video.relative_to(root).with_suffix("").as_posix(), video, None))
+            found.append(_Found(folder, video.relative_to(root).with_suffix("").as_posix(), video, None))
     if not found:
         looked_for = " ".join((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
         raise SRError(f"no clips in {root} or below it: looked for folders of images, and for {looked_for}")
@@ -254,7 +264,7 @@ def _find_clips(root: Path) -> dict[str, _Found]:
     return {clip.name: clip for clip in found}
 
 
-def _opened(found: list[_Found], channels: int) -> list[FrameFolder | VideoFile | Problem]:
+def _opened(found: list[_Found], channels: int) -> list[FrameFolder | VideoFile | PackedVideo | Problem]:
     """Look at clips, several at a time; what is wrong with one is returned in its place."""
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda clip: clip.open(channels), found))

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from sr_experiments.data.clips import TrainingClips, ValidationClips
-from sr_experiments.data.image_files import image_size, read_image
+from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.data.pack_folders import FileFolder, open_folder
 from sr_experiments.data.training_crops import check_crop, first_few
 from sr_experiments.errors import SRError
 
@@ -29,12 +30,14 @@ class Septuplet:
         path: its folder.
         size: (height, width).
         channels: 3 for RGB, 1 for grey.
+        folder: the sequences, be they packed.
     """
 
     name: str
     path: Path
     size: tuple[int, int]
     channels: int
+    folder: FileFolder
     frames: int = FRAMES
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
@@ -43,7 +46,7 @@ class Septuplet:
         Raises:
             UnreadableImage: one of them is missing or damaged.
         """
-        return [read_image(self.path / f"im{index + 1}.png", self.channels) for index in indices]
+        return [self.folder.read(self.path / f"im{index + 1}.png", self.channels) for index in indices]
 
 
 class Vimeo90K(TrainingClips):
@@ -58,6 +61,7 @@ class Vimeo90K(TrainingClips):
         moving_frame: share of the samples that are a single moved frame.
         on_error: "stop" at clips that are missing or can't be read, or "skip" them.
         augment: turn, mirror and reverse clips at random, and move single frames.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: the list or clips are missing, or frames are smaller than the crop.
@@ -73,9 +77,10 @@ class Vimeo90K(TrainingClips):
         moving_frame: float = 0.3,
         on_error: str = "stop",
         augment: bool = True,
+        cache: str | None = None,
     ) -> None:
         check_crop(crop, scale, on_error)
-        clips = _listed(root, "sep_trainlist.txt", channels, skip=on_error == "skip")
+        clips = _listed(root, "sep_trainlist.txt", channels, on_error=on_error, cache=cache)
         height, width = clips[0].size
         if min(height, width) < crop:
             fit = min(height, width) // scale * scale
@@ -92,18 +97,27 @@ class Vimeo90KValidation(ValidationClips):
         channels: 3 for RGB, 1 for grey.
         limit: use only this many clips, from the first.
         frames: use at most so many frames of each clip.
+        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: the list or clips are missing.
     """
 
     def __init__(
-        self, root: str, scale: int, channels: int = 3, limit: int | None = None, frames: int | None = None
+        self,
+        root: str,
+        scale: int,
+        channels: int = 3,
+        limit: int | None = None,
+        frames: int | None = None,
+        cache: str | None = None,
     ) -> None:
-        super().__init__(_listed(root, "sep_testlist.txt", channels, limit), scale, None, frames)
+        super().__init__(_listed(root, "sep_testlist.txt", channels, limit, cache=cache), scale, None, frames)
 
 
-def _listed(root: str, list_name: str, channels: int, limit: int | None = None, skip: bool = False) -> list[Septuplet]:
+def _listed(
+    root: str, list_name: str, channels: int, limit: int | None = None, on_error: str = "stop", cache: str | None = None
+) -> list[Septuplet]:
     """The clips of a list. All have the size of the first (256x448 as published): only its header is read."""
     folder = Path(root).expanduser()
     path = folder / list_name
@@ -113,19 +127,20 @@ def _listed(root: str, list_name: str, channels: int, limit: int | None = None, 
         raise SRError(f"can't read {path}: root={root} must be where the septuplets were unpacked") from error
     sequences = folder / "sequences"
     # One look into each of the 96 folders, rather than one at each of the 90,000 clips.
-    there = {}
-    for parent in sorted({name.partition("/")[0] for name in names}):
-        held = sequences / parent
-        there[parent] = {child.name for child in held.iterdir()} if held.is_dir() else set()
+    opened = open_folder(sequences)
+    there = {parent: opened.names(parent) for parent in sorted({name.partition("/")[0] for name in names})}
     found = [name for name in names if name.partition("/")[2] in there[name.partition("/")[0]]]
     if len(found) < len(names):
         present = set(found)
         missing = [name for name in names if name not in present]
         message = f"{sequences} lacks {len(missing)} of {len(names)} clips of {path}: {first_few(missing)}"
-        if not (skip and found):
+        if not (on_error == "skip" and found):
             raise SRError(f"{message}; unpack all of them, or use a shorter list")
         log.warning("leaving out clips: %s", message)
     if not found:
         raise SRError(f"{path} lists no clips: it needs lines such as 00001/0001")
-    size = image_size(sequences / found[0] / "im1.png")
-    return [Septuplet(name, sequences / name, size, channels) for name in found]
+    opened = open_folder(sequences, cache, on_error, found)
+    size = opened.sizes([sequences / found[0] / "im1.png"])[0]
+    if isinstance(size, UnreadableImage):
+        raise size
+    return [Septuplet(name, sequences / name, size, channels, opened) for name in found]
