@@ -1,7 +1,6 @@
 """Read the weights of any SR generator, safely: nothing in a file is ever run."""
 
 import importlib.util
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sr_experiments.checkpoint_files import RECORD, file_of, load_content
 from sr_experiments.detection import DETECTORS, detect
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
@@ -20,7 +19,7 @@ from sr_experiments.registry import build
 
 StateDict = dict[str, Tensor]
 
-FORMAT = 1  # of the "sr_experiments" record in this project's checkpoints
+FORMAT = 1  # of the record
 
 # Where other programs put the state dict, best first: averaged weights before raw ones.
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "generator", "netG")
@@ -55,12 +54,14 @@ class Checkpoint:
         generator: its registry name and arguments, recorded or inferred; None if unknown.
         source: what kind of file it is, in words.
         step: training step, where recorded.
+        raw: the weights as last trained, where `state_dict` holds averaged ones beside them.
     """
 
     state_dict: StateDict
     generator: dict[str, Any] | None
     source: str
     step: int | None = None
+    raw: StateDict | None = None
 
 
 @dataclass
@@ -97,16 +98,16 @@ def read(path: str | Path) -> Checkpoint:
     Raises:
         SRError: no such file, not a checkpoint, or one that would run code when opened.
     """
-    file = _file_of(Path(path).expanduser())
-    content = _load(file)
-    if isinstance(content.get("sr_experiments"), Mapping) and isinstance(content.get("state_dict"), Mapping):
+    file = file_of(Path(path).expanduser())
+    content = load_content(file)
+    if isinstance(content.get(RECORD), Mapping) and isinstance(content.get("state_dict"), Mapping):
         return _own(content, file)
     state, wrapper = _unwrap(content)
     if not state:
         found = ", ".join(list(map(str, content))[:5]) or "nothing"
         raise SRError(f"{file} holds no network weights: found {found}")
     state, style = _basicsr_names(_strip(state))
-    detected = detect(state)
+    detected = _recorded(content, file) or detect(state)
     kind = (
         f"{file.name} ({wrapper + ', ' if wrapper else ''}{style}{detected['name'] if detected else 'unknown network'})"
     )
@@ -125,6 +126,8 @@ def load_generator(path: str | Path) -> tuple[nn.Module, Checkpoint]:
     generator = build("generator", GENERATORS, checkpoint.generator)
     weights = {name: t for name, t in checkpoint.state_dict.items() if name != "upsample_func.kernels"}
     own = generator.state_dict()
+    if all(name.startswith("net.") for name in own) and not any(name.startswith("net.") for name in weights):
+        weights = {f"net.{name}": tensor for name, tensor in weights.items()}  # an architecture's own names
     wrong = [name for name in own if name not in weights or own[name].shape != weights[name].shape]
     wrong += [name for name in weights if name not in own]
     if wrong:
@@ -221,49 +224,26 @@ def _by_spandrel(checkpoint: Checkpoint) -> nn.Module:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def _file_of(path: Path) -> Path:
-    if path.is_dir():
-        for name in ("best.ckpt", "last.ckpt"):
-            if (path / "checkpoints" / name).is_file():
-                return path / "checkpoints" / name
-        raise SRError(f"{path} has no checkpoints/best.ckpt or last.ckpt: give a run folder or a checkpoint file")
-    if not path.is_file():
-        raise SRError(f"no checkpoint {path}: check the path")
-    return path
+def _recorded(content: Mapping[str, Any], file: Path) -> dict[str, Any] | None:
+    """The generator's configuration as an export has it; None where there is no record."""
+    if RECORD not in content:
+        return None
+    record = content[RECORD]
+    generator = record.get("generator") if isinstance(record, Mapping) else None
+    if not isinstance(generator, Mapping) or not isinstance(generator.get("name"), str):
+        raise SRError(f"{file} is damaged: its record of the generator is incomplete")
+    _check_format(record, file)
+    return {str(key): value for key, value in generator.items()}
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        blocked = re.search(r"(?:GLOBAL|Unsupported \w+:?) ([A-Za-z_][\w.]*)", str(error))
-        if blocked:
-            raise SRError(f"{file} refused: it asks to run {blocked[1]}; only plain weights are read") from error
-        if _starts_as_pickle(file):
-            raise SRError(f"{file} refused: it holds more than plain weights; only these are read") from error
-        raise SRError(f"{file} is not a checkpoint, or is damaged") from error
-    except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        raise SRError(f"{file} is not a checkpoint, or is damaged ({_first_line(error)})") from error
-    if not isinstance(content, Mapping):
-        raise SRError(f"{file} holds no network weights: found a {type(content).__name__}")
-    return content
-
-
-def _starts_as_pickle(file: Path) -> bool:
-    with file.open("rb") as content:
-        return content.read(1) == b"\x80"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:100]
+def _check_format(record: Mapping[str, Any], file: Path) -> None:
+    if record.get("format") != FORMAT:
+        raise SRError(f"{file} has checkpoint format {record.get('format')}, this version reads {FORMAT}: update it")
 
 
 def _own(content: Mapping[str, Any], file: Path) -> Checkpoint:
-    record, state = content["sr_experiments"], content["state_dict"]
-    if record.get("format") != FORMAT:
-        raise SRError(f"{file} has checkpoint format {record.get('format')}, this version reads {FORMAT}: update it")
+    record, state = content[RECORD], content["state_dict"]
+    _check_format(record, file)
     if not (isinstance(record.get("generator"), Mapping) and "name" in record["generator"] and "step" in record):
         raise SRError(f"{file} is damaged: its record of the generator is incomplete")
     averaged = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
@@ -271,7 +251,7 @@ def _own(content: Mapping[str, Any], file: Path) -> Checkpoint:
     if not raw:
         raise SRError(f"{file} holds no generator weights")
     words = f"{file.name} (step {record['step']}, {'EMA weights of ' if averaged else ''}{record['generator']['name']})"
-    return Checkpoint(averaged or raw, dict(record["generator"]), words, record["step"])
+    return Checkpoint(averaged or raw, dict(record["generator"]), words, record["step"], raw if averaged else None)
 
 
 def _unwrap(content: Mapping[str, Any]) -> tuple[StateDict, str]:

@@ -14,10 +14,11 @@ from sr_experiments.data.image_files import UnreadableImage
 EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg", ".mpeg")
 OPEN_AT_ONCE = 4  # decoders that a process keeps, so that neither memory nor file handles run out
 
+_SEGMENT = b"\x18\x53\x80\x67"  # Matroska's identifier of all but the header
 # Colour matrices by their number in the file (ITU-T H.273), as swscale calls them.
-_MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
-_FULL_RANGE = 2
-_SCALER = 0x4 | 0x2000 | 0x40000  # swscale's bicubic, full_chroma_int, accurate_rnd; PyAV 17 has no names for them
+MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
+FULL_RANGE = 2
+SCALER = 0x4 | 0x2000 | 0x40000  # swscale's bicubic, full_chroma_int, accurate_rnd; PyAV 17 has no names for them
 
 
 class UnreadableVideo(UnreadableImage):
@@ -53,11 +54,11 @@ class VideoFile:
         self.path = Path(path)
         self.name = self.path.stem if name is None else name
         self.channels = channels
-        self._decoder: _Decoder | None = None
+        self._decoder: Decoder | None = None
         self._pid = os.getpid()
-        self._index = _Index(self.path)
+        self._index = Index(self.path)
         self.frames = len(self._index)
-        decoder = _Decoder(self.path, self._index)
+        decoder = Decoder(self.path, self._index)
         self.size = decoder.read(0, channels).shape[:2]
         decoder.close()
 
@@ -90,9 +91,9 @@ class VideoFile:
             self._decoder.close()
         self._decoder = None
 
-    def _open(self) -> "_Decoder":
+    def _open(self) -> "Decoder":
         if self._decoder is None or self._pid != os.getpid():
-            self._decoder = _Decoder(self.path, self._index)
+            self._decoder = Decoder(self.path, self._index)
             self._pid = os.getpid()
         _close_others(self)
         return self._decoder
@@ -113,7 +114,7 @@ def _close_others(used: VideoFile) -> None:
             file.close()
 
 
-class _Index:
+class Index:
     """Which packet holds which frame: time stamps and keyframes, from the packets alone.
 
     Where time stamps are missing or can't be relied on (AVI and MPEG program streams with B-frames), the file is
@@ -121,7 +122,7 @@ class _Index:
     """
 
     def __init__(self, path: Path) -> None:
-        container = _open_container(path)
+        container = open_container(path)
         with container:
             stream = container.streams.video[0]
             stamps, dts, keys, shown = [], [], [], []
@@ -137,10 +138,12 @@ class _Index:
                     # Packets can be marked as not to be shown; those of VP8 can be so in their first byte.
                     hidden_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx")) and not bytes(packet)[0] & 16
                     shown.append(not packet.is_discard and not hidden_vp8)
-            except _damage() as error:
+            except damage() as error:
                 raise _unreadable(path, error) from error
             kind = container.format.name
             missing = stream.frames - len(stamps) if "mp4" in kind else 0
+        if "matroska" in kind and (lost := _missing_bytes_of_matroska(path)) > 0:
+            raise UnreadableVideo(f"can't read video {path}: it is cut off, {lost} bytes are missing; replace it")
         if missing > 0:
             raise UnreadableVideo(f"can't read video {path}: it is cut off, {missing} frames are missing; replace it")
         self.counted: int | None = None
@@ -176,12 +179,19 @@ class _Index:
         return key
 
 
-class _Decoder:
-    """One open file. Frames come in order; what is behind, or beyond the next keyframe, is reached by seeking."""
+class Decoder:
+    """One open file. Frames come in order; what is behind, or beyond the next keyframe, is reached by seeking.
 
-    def __init__(self, path: Path, index: _Index) -> None:
+    Args:
+        path: the file.
+        index: its own.
+        threads: to decode with; 0 for as many as there are cores.
+    """
+
+    def __init__(self, path: Path, index: Index, threads: int = 1) -> None:
         self.path = path
         self.index = index
+        self.threads = threads
         self.container: Any = None
         self.running: Iterator[tuple[int, Any]] | None = None
         self.last = -1  # number of the frame that came last
@@ -189,20 +199,30 @@ class _Decoder:
         self.converter: Any = None
 
     def read(self, index: int, channels: int) -> np.ndarray:
+        """A frame as uint8 (H, W, channels), upright."""
+        return self._picture(self.frame(index), channels)
+
+    def frame(self, index: int) -> Any:
+        """A frame as PyAV's VideoFrame.
+
+        Raises:
+            UnreadableVideo: it is damaged.
+        """
         if not 0 <= index < len(self.index):
             raise IndexError(f"frame {index} of {self.path}, which has {len(self.index)}")
         try:
             for number, frame in self._frames(index):
                 self.last = number
                 if number == index and not frame.is_corrupt:
-                    return self._picture(frame, channels)
+                    return frame
                 if number >= index:
                     break
-        except _damage() as error:
+        except damage() as error:
             raise _unreadable(self.path, error, index) from error
         raise UnreadableVideo(f"can't read frame {index} of {self.path}: damaged; replace or remove the file")
 
     def close(self) -> None:
+        """Close the file; the next reading opens it again."""
         self.running = None
         if self.container is not None:
             self.container.close()
@@ -213,10 +233,12 @@ class _Decoder:
         if self.index.counted is not None:
             if self.running is None or index <= self.last:
                 self.close()
-                self.running = enumerate(_frames_from_start(self.path))
+                self.running = enumerate(_frames_from_start(self.path, self.threads))
             return self.running
         key = self.index.key_before(index)
-        if self.running is None or index <= self.last or self.index.key_positions[key] > self.fed:
+        behind = index <= self.last
+        far = index > self.last + 1 and self.index.key_positions[key] > self.fed
+        if self.running is None or behind or far:
             self.running = self._from_key(key)
         return self.running
 
@@ -234,7 +256,7 @@ class _Decoder:
         for jump in (True, False):
             if self.container is None or not jump:
                 self.close()
-                self.container = _open_container(self.path)
+                self.container = open_container(self.path, self.threads)
             stream = self.container.streams.video[0]
             if jump:
                 self.container.seek(self.index.key_times[key], stream=stream, backward=True)
@@ -256,14 +278,12 @@ class _Decoder:
             self.converter = VideoReformatter()
         arguments: dict[str, Any] = {}
         if not frame.format.is_rgb:
-            unstated = "ITU709" if frame.height >= 720 else "ITU601"
-            full = frame.color_range == _FULL_RANGE or frame.format.name.startswith(("yuvj", "gray"))
-            arguments["src_colorspace"] = _MATRICES.get(int(frame.colorspace), unstated)
-            arguments["src_color_range"] = ColorRange.JPEG if full else ColorRange.MPEG
+            arguments["src_colorspace"] = matrix_of(frame)
+            arguments["src_color_range"] = ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG
         rgb = self.converter.reformat(
             frame,
             format="rgb24",
-            interpolation=_SCALER,
+            interpolation=SCALER,
             dst_color_range=ColorRange.JPEG,
             threads=1,
             **arguments,
@@ -273,23 +293,64 @@ class _Decoder:
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90) % 4))
 
 
-def _frames_from_start(path: Path) -> Iterator[Any]:
-    container = _open_container(path)
+def matrix_of(frame: Any) -> str:
+    """Swscale's name of a YUV frame's colour matrix; where none is stated, BT.709 from 720 lines up, else BT.601."""
+    return MATRICES.get(int(frame.colorspace), "ITU709" if frame.height >= 720 else "ITU601")
+
+
+def is_full_range(frame: Any) -> bool:
+    """Whether black is 0 rather than 16."""
+    return frame.color_range == FULL_RANGE or frame.format.name.startswith(("yuvj", "gray"))
+
+
+def _frames_from_start(path: Path, threads: int = 1) -> Iterator[Any]:
+    container = open_container(path, threads)
     with container:
         try:
             yield from container.decode(container.streams.video[0])
-        except _damage() as error:
+        except damage() as error:
             raise _unreadable(path, error) from error
 
 
-def _open_container(path: Path) -> Any:
+def _missing_bytes_of_matroska(path: Path) -> int:
+    """By how much a Matroska or WebM file is shorter than its one segment says; 0 if that says nothing."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    position = 4  # behind the identifier of the EBML header
+    for step in ("header", "segment"):
+        length = 9 - start[position].bit_length() if len(start) > position + 8 else 9  # of the size that follows
+        if length > 8:
+            return 0
+        unknown = (1 << 7 * length) - 1
+        size = int.from_bytes(start[position : position + length], "big") & unknown
+        position += length
+        if size == unknown:
+            return 0
+        if step == "header":
+            position += size
+            if start[position : position + 4] != _SEGMENT:
+                return 0
+            position += 4
+    return position + size - path.stat().st_size
+
+
+def open_container(path: Path, threads: int = 1) -> Any:
+    """A file opened by PyAV, sure to have a video stream that can be decoded.
+
+    Args:
+        path: the file.
+        threads: to decode it with; 0 for as many as there are cores.
+
+    Raises:
+        UnreadableVideo: missing, damaged, without video.
+    """
     import av
 
     if not path.is_file():
         raise UnreadableVideo(f"{path} does not exist")
     try:
         container = av.open(str(path), metadata_errors="ignore")
-    except _damage() as error:
+    except damage() as error:
         raise _unreadable(path, error) from error
     if not container.streams.video:
         container.close()
@@ -297,11 +358,12 @@ def _open_container(path: Path) -> Any:
     if container.streams.video[0].codec_context is None:
         container.close()
         raise UnreadableVideo(f"can't read video {path}: its codec is unknown; convert it to H.264")
-    container.streams.video[0].codec_context.thread_count = 1  # workers are processes already
+    container.streams.video[0].thread_type = "AUTO"
+    container.streams.video[0].codec_context.thread_count = threads  # workers are processes already: one is enough
     return container
 
 
-def _damage() -> tuple[type[Exception], ...]:
+def damage() -> tuple[type[Exception], ...]:
     """What PyAV raises on a damaged file, depending on its format and on where the damage is."""
     import av
 

@@ -90,7 +90,7 @@ class FRVSR(nn.Module):
         flow = self.clip_flow(clip)
         frames = [self._first(clip[:, 0])]
         for t in range(1, clip.shape[1]):
-            frames.append(self._next(clip[:, t], frames[-1], flow[:, t - 1]))
+            frames.append(self.next_from(clip[:, t], frames[-1], flow[:, t - 1]))
         return Clip(torch.stack(frames, 1), flow)
 
     def step(self, lr: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -107,7 +107,7 @@ class FRVSR(nn.Module):
             sr = self._first(lr)
             return sr, State(lr, sr)
         flow = self.flow(lr, state.lr)
-        sr = self._next(lr, state.sr, flow)
+        sr = self.next_from(lr, state.sr, flow)
         return sr, State(lr, sr, flow)
 
     def flow(self, lr: Tensor, lr_previous: Tensor) -> Tensor:
@@ -135,7 +135,8 @@ class FRVSR(nn.Module):
         n, channels, height, width = lr.shape
         return self.srnet(torch.cat((lr, lr.new_zeros(n, channels * self.scale**2, height, width)), 1))
 
-    def _next(self, lr: Tensor, sr_previous: Tensor, flow: Tensor) -> Tensor:
+    def next_from(self, lr: Tensor, sr_previous: Tensor, flow: Tensor) -> Tensor:
+        """SR of a frame from the SR before it and the LR flow between them."""
         warped = warp(sr_previous, self.scale * self.enlarge(flow))
         return self.srnet(torch.cat((lr, space_to_depth(warped, self.scale)), 1))
 

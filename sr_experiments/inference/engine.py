@@ -51,6 +51,7 @@ class Engine:
         tile: side of a tile in LR pixels with its margins; None to choose by the free memory.
 
     Attributes:
+        generator: as it was given, on the CPU.
         scale: upsampling factor.
         channels: of the network's images: 3 for RGB, 1 for grey.
         phase: where LR pixels lie on the HR grid, see `Degradation`.
@@ -75,9 +76,9 @@ class Engine:
         self.channels = int(generator.channels)  # type: ignore[arg-type]
         self.phase = getattr(generator, "phase", "centred")
         self.recurrent = hasattr(generator, "step")
-        self._on_host = generator.eval().requires_grad_(False)
+        self.generator = generator.eval().requires_grad_(False)
         self.state: Any = None  # what a recurrent generator carries from frame to frame
-        self._prepare(self._on_host)
+        self._prepare(self.generator)
         self.margin = self._margin()
         least = max(2 * self.margin + ALIGNMENT, SMALLEST_TILE)
         if tile is not None and tile < least:
@@ -177,11 +178,11 @@ class Engine:
 
     def _margin(self) -> int:
         def run(lr: Tensor) -> Tensor:
-            network = self._on_host
+            network = self.generator
             return network.step(lr, None)[0] if self.recurrent else network(lr)  # type: ignore[operator]
 
-        if self.device.type != "cpu":  # _on_host is what runs on the CPU
-            self._on_host.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.device.type != "cpu":  # generator is what runs on the CPU
+            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         radius = receptive_radius(run, self.channels, self.scale)
         return MARGIN if radius is None else -(-radius // 4) * 4
 
@@ -272,7 +273,7 @@ class Engine:
         except RuntimeError:
             state = None
         self.device, self.precision, self._largest = torch.device("cpu"), "fp32", UNLIMITED
-        self._prepare(self._on_host)
+        self._prepare(self.generator)
         self.restore_state(state)
 
 

@@ -26,6 +26,7 @@ from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, format_of, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import Summary, upscale_frames, upscale_video
+from sr_experiments.inference.video_container import CONTAINERS
 from sr_experiments.inference.work import VIDEOS, Work, find, missing, pair
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     failed = 0
     if sources.videos:
         works = pair(sources.videos, sources.root, output)
+        if sources.root is not None:
+            works = [_writable(work) for work in works]
         failed += _clips(engine, works, options, console, upscale_video)
     if sources.images and (to_video or (engine.recurrent and sources.root is not None)):
         assert sources.root is not None
@@ -96,11 +99,18 @@ def _clips(
             continue
         for note in done.notes:
             log.warning("%s", note)
-        _say(
-            f"{work.target}: {done.frames} frames of {done.width}x{done.height} in {done.seconds:.1f} s, "
-            f"{done.frames / max(done.seconds, 1e-9):.2f} FPS ({engine.device}, {engine.precision})"
-        )
+        if done.seconds:
+            _say(
+                f"{work.target}: {done.frames} frames of {done.width}x{done.height} in {done.seconds:.1f} s, "
+                f"{done.frames / done.seconds:.2f} FPS ({engine.device}, {engine.precision})"
+            )
     return failed
+
+
+def _writable(work: Work) -> Work:
+    """Videos of a folder keep their container, or become MKV where only reading it is possible."""
+    known = work.target.suffix.lower() in CONTAINERS
+    return work if known else Work(work.source, work.target.with_suffix(".mkv"))
 
 
 def _images(engine: Engine, works: Sequence[Work], options: Options, console: Console) -> int:

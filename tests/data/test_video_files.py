@@ -81,14 +81,14 @@ def test_any_frame_is_the_one_that_decoding_in_order_gives(
 def test_frames_in_order_are_decoded_once(h264: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = VideoFile(h264)
     decoded = []
-    packets = video_files._Decoder._packets
+    packets = video_files.Decoder._packets
 
     def counted(self, key):
         for packet in packets(self, key):
             decoded.append(packet.pts)
             yield packet
 
-    monkeypatch.setattr(video_files._Decoder, "_packets", counted)
+    monkeypatch.setattr(video_files.Decoder, "_packets", counted)
     for index in range(0, FRAMES, 2):
         video.read([index])
     assert len(decoded) <= FRAMES + 8 + 1

@@ -1,0 +1,56 @@
+"""`sr export`: write a trained network for other programs."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(str, Enum):
+    """Of the file."""
+
+    safetensors = "safetensors"
+    pth = "pth"
+    onnx = "onnx"
+    exported_program = "exported_program"
+    torchscript = "torchscript"
+
+
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CKPT", help="A run folder, or a file of weights in any of the usual formats.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts.")
+    ],
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="By default what the file's extension says.", show_default=False)
+    ] = None,
+    half: Annotated[bool, typer.Option("--fp16", help="Weights in half precision.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write a model card beside it: .md, .json and a picture.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="On the card; by default the file's.", show_default=False)] = None,
+    author: Annotated[str, typer.Option(help="On the card.")] = "",
+    licence: Annotated[str, typer.Option("--license", help="On the card, such as CC-BY-4.0.")] = "",
+    description: Annotated[str, typer.Option(help="On the card.")] = "",
+) -> None:
+    """Write a network as safetensors, BasicSR's .pth, ONNX or a torch program, compared with the original."""
+    from rich.console import Console
+
+    from sr_experiments.export.card import Words, check_places, write_card
+    from sr_experiments.export.export import export as write
+
+    if card:
+        check_places(output, overwrite)
+    done = write(checkpoint, output, kind.value if kind else None, half, overwrite)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())
+    size = done.file.stat().st_size / 2**20
+    console.print(f"{done.file}: {done.kind}{' fp16' if half else ''}, {size:.1f} MiB, of {done.source}")
+    console.print(f"largest difference to the original, values in [0, 1], over several sizes: {differences}")
+    if card:
+        for path in write_card(done, checkpoint, Words(name or output.stem, author, licence, description)):
+            console.print(str(path))

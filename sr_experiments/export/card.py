@@ -1,0 +1,182 @@
+"""Model cards: what a network is, how it was trained and what it was measured at, beside the exported file.
+
+`<name>.json` has the fields of OpenModelDB's models, `<name>.md` is for people, `<name>.png` shows bicubic and SR.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from sr_experiments.checkpoints import load_generator
+from sr_experiments.data.sample import sample_paths
+from sr_experiments.errors import SRError
+from sr_experiments.export.export import Exported, parameters
+from sr_experiments.files import replacing, write_json
+from sr_experiments.inference.engine import Engine
+from sr_experiments.pictures import labelled
+
+SIDE = 96  # LR pixels of the picture
+TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stages", "scale", "channels", "seed")
+LABELS = {"srresnet": "SRResNet", "msrresnet": "MSRResNet", "rrdbnet": "ESRGAN", "frvsr": "FRVSR"}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What only the author can say."""
+
+    name: str
+    author: str = ""
+    licence: str = ""
+    description: str = ""
+
+
+def check_places(file: Path, overwrite: bool) -> None:
+    """Refuse to replace a card before the export is made.
+
+    Raises:
+        SRError: a file of the card exists.
+    """
+    for place in _places(file.expanduser()):
+        if place.exists() and not overwrite:
+            raise SRError(f"{place} exists: give --overwrite to replace")
+
+
+def write_card(exported: Exported, checkpoint: Path, words: Words) -> list[Path]:
+    """Write the three files of a card; returns their paths.
+
+    Args:
+        exported: the file that the card is of.
+        checkpoint: what it was made from; a run folder, or a checkpoint in one, says how it was trained.
+        words: the author's.
+    """
+    generator, _ = load_generator(checkpoint)
+    run = _run_folder(checkpoint.expanduser())
+    summary = json.loads((run / "summary.json").read_text()) if run and (run / "summary.json").is_file() else {}
+    config = yaml.safe_load((run / "config.yaml").read_text()) if run and (run / "config.yaml").is_file() else {}
+    facts = _facts(exported, words, parameters(generator), generator)
+    markdown, listing, picture = _places(exported.file)
+    with replacing(picture) as temporary:
+        _before_and_after(Engine(generator, "cpu", "fp32")).save(temporary, "PNG")
+    write_json(listing, facts)
+    with replacing(markdown) as temporary:
+        trained = {key: config[key] for key in TRAINED_WITH if key in config}
+        temporary.write_text(_markdown(facts, exported, words, summary, trained, picture.name), encoding="utf-8")
+    return [markdown, listing, picture]
+
+
+def _places(file: Path) -> tuple[Path, Path, Path]:
+    return file.with_suffix(".md"), file.with_suffix(".json"), file.with_suffix(".png")
+
+
+def _run_folder(checkpoint: Path) -> Path | None:
+    if checkpoint.is_dir():
+        return checkpoint
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
+
+
+def _facts(exported: Exported, words: Words, count: int, generator: Any) -> dict[str, Any]:
+    """The fields of an OpenModelDB model."""
+    config = exported.generator or {}
+    sizes = {**config, **config.get("srnet", {})}
+    name = str(config.get("name", getattr(generator, "arch", "unknown")))
+    return {
+        "name": words.name,
+        "author": words.author,
+        "license": words.licence,
+        "tags": [],
+        "description": words.description,
+        "date": date.today().isoformat(),
+        "architecture": LABELS.get(name, name),
+        "size": [f"{sizes[key]}{short}" for key, short in (("features", "nf"), ("blocks", "nb")) if key in sizes],
+        "scale": int(generator.scale),
+        "inputChannels": int(generator.channels),
+        "outputChannels": int(generator.channels),
+        "parameters": count,
+        "resources": [
+            {
+                "platform": "onnx" if exported.kind == "onnx" else "pytorch",
+                "type": exported.file.suffix.lstrip("."),
+                "size": exported.file.stat().st_size,
+                "sha256": hashlib.sha256(exported.file.read_bytes()).hexdigest(),
+                "urls": [],
+            }
+        ],
+    }
+
+
+def _markdown(
+    facts: dict[str, Any],
+    exported: Exported,
+    words: Words,
+    summary: dict[str, Any],
+    trained: dict[str, Any],
+    picture: str,
+) -> str:
+    resource, precision = facts["resources"][0], "fp16" if exported.half else "fp32"
+    lines = [
+        f"# {words.name}",
+        "",
+        words.description or "To be described by the author.",
+        "",
+        f"![bicubic and SR]({picture})",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| architecture | {facts['architecture']} {' '.join(facts['size'])} |",
+        f"| scale | {facts['scale']} |",
+        f"| parameters | {facts['parameters']:,} |",
+        f"| author | {words.author or 'to be filled in'} |",
+        f"| licence | {words.licence or 'to be filled in'} |",
+        f"| date | {facts['date']} |",
+        f"| file | {exported.file.name}, {exported.kind}, {precision}, {resource['size']:,} bytes |",
+        f"| sha256 | `{resource['sha256']}` |",
+        f"| from | {exported.source} |",
+        "| compared | "
+        + ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
+        + ": largest difference to the original, values in [0, 1] |",
+        "",
+        "Images are RGB in [0, 1], (N, C, H, W)." if facts["inputChannels"] == 3 else "Images are grey, in [0, 1].",
+        "",
+    ]
+    lines += _measured(summary)
+    if trained:
+        lines += ["## Training", "", "```yaml", yaml.safe_dump(trained, sort_keys=False).rstrip(), "```", ""]
+    return "\n".join(lines)
+
+
+def _measured(summary: dict[str, Any]) -> list[str]:
+    """Metrics of the best checkpoint beside bicubic's, with their conventions, and what is missing."""
+    best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
+    own = {key: value for key, value in best.items() if not key.endswith(("_bicubic", "_compared"))}
+    if not own:
+        return []
+    lines = [f"## Measured at step {(summary.get('best') or {}).get('step', summary.get('step'))}", ""]
+    lines += ["| set | metric | bicubic | this |", "|---|---|---|---|"]
+    for key, value in own.items():
+        _, of, metric = key.split("/")
+        bicubic = best.get(f"{key}_bicubic")
+        lines.append(f"| {of} | {metric} | {'-' if bicubic is None else f'{bicubic:.4f}'} | {value:.4f} |")
+    lines.append("")
+    lines += [f"- `{metric}`: {convention}" for metric, convention in summary.get("conventions", {}).items()]
+    lines += [f"- not measured: {what}" for what in summary.get("left_out", {})]
+    return [*lines, ""]
+
+
+def _before_and_after(engine: Engine) -> Image.Image:
+    """The middle of a photograph, bicubic beside SR."""
+    with Image.open(sample_paths(("astronaut.png",))[0]) as file:
+        photograph = file.convert("RGB" if engine.channels == 3 else "L")
+    width, height = photograph.size
+    side = min(SIDE, width // engine.scale, height // engine.scale)
+    small = photograph.resize((width // engine.scale, height // engine.scale), Image.Resampling.BICUBIC)
+    left, top = (small.width - side) // 2, max((small.height - side) // 4, 0)
+    lr = np.array(small.crop((left, top, left + side, top + side))).reshape(side, side, engine.channels)
+    pictures = {"bicubic": engine.bicubic(lr), "SR": engine.upscale(lr)}
+    return labelled({label: Image.fromarray(pixels.squeeze()) for label, pixels in pictures.items()})

@@ -1,0 +1,174 @@
+"""`sr export`: write a network in another format, compare, seal, rename."""
+
+import importlib.util
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sr_experiments.checkpoints import FORMAT, Checkpoint, load_generator
+from sr_experiments.errors import SRError
+from sr_experiments.export import programs, weights
+from sr_experiments.export.runnable import SIZES, Runnable, largest_difference
+from sr_experiments.files import writing_failed
+
+EXTENSIONS = {
+    ".safetensors": "safetensors",
+    ".pth": "pth",
+    ".pt": "pth",
+    ".onnx": "onnx",
+    ".pt2": "exported_program",
+    ".ts": "torchscript",
+    ".torchscript": "torchscript",
+}
+TOLERANCE = {False: 1e-4, True: 2e-2}  # of values in [0, 1], by fp16: a fortieth of a level of 255, and five levels
+WHOLE_BLOCKS = ((1, 24, 32), (2, 16, 24))  # spandrel continues smaller images in its own way
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        file: its path.
+        kind: its format.
+        half: whether its weights are fp16.
+        differences: largest absolute difference to the original, values in [0, 1], by runtime.
+        generator: registry name and arguments, where known.
+        source: the checkpoint in words.
+    """
+
+    file: Path
+    kind: str
+    half: bool
+    differences: dict[str, float]
+    generator: dict[str, Any] | None
+    source: str
+
+
+def export(
+    checkpoint: Path, file: Path, kind: str | None = None, half: bool = False, overwrite: bool = False
+) -> Exported:
+    """Write the network of a checkpoint as `file`.
+
+    Args:
+        checkpoint: as for `checkpoints.read`.
+        file: where to.
+        kind: one of EXTENSIONS' values; None to go by the file's extension.
+        half: weights in fp16.
+        overwrite: replace what is there.
+
+    Raises:
+        SRError: unknown format, a network that can't be had in it, or one that comes out different: then there is
+            no file.
+    """
+    file = file.expanduser()
+    kind = kind or EXTENSIONS.get(file.suffix.lower(), "")
+    if kind not in EXTENSIONS.values():
+        raise SRError(f"{file}: choose an extension of {' '.join(EXTENSIONS)}, or --format")
+    if file.exists() and not overwrite:
+        raise SRError(f"{file} exists: give --overwrite to replace")
+    generator, found = load_generator(checkpoint)
+    network = Runnable(generator.requires_grad_(False))
+    with _beside(file) as temporary:
+        try:
+            differences = _write(temporary, kind, network, found, half)
+        except SRError:
+            raise
+        except Exception as error:  # each exporter fails in its own way
+            failed = writing_failed(file, error)
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise failed or SRError(f"{found.source} can't be exported as {kind}: {reason[:200]}") from error
+        for runtime, difference in differences.items():
+            if not difference <= TOLERANCE[half]:
+                raise SRError(
+                    f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
+                    f"more than {TOLERANCE[half]:g}"
+                )
+        _seal(temporary, kind, _facts(found, network, half, differences))
+    return Exported(file, kind, half, differences, found.generator, found.source)
+
+
+def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bool) -> dict[str, float]:
+    if kind in ("safetensors", "pth"):
+        write = weights.write_safetensors if kind == "safetensors" else weights.write_pth
+        best, raw = _flat(network.generator.state_dict(), half), None if found.raw is None else _flat(found.raw, half)
+        write(path, best, raw)
+        _seal(path, kind, _facts(found, network, half, {}))  # says what network it is
+        differences = {"sr_experiments": largest_difference(network, weights.run_weights(path))}
+        if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
+            in_spandrel = weights.run_in_spandrel(path)
+            differences["spandrel"] = largest_difference(network, in_spandrel, WHOLE_BLOCKS)
+        return differences
+    if kind == "onnx":
+        programs.write_onnx(path, network, half)
+        return {"ONNX Runtime": largest_difference(network, programs.run_onnx(path))}
+    if kind == "exported_program":
+        programs.write_exported_program(path, network, half)
+        return {"torch.export": largest_difference(network, programs.run_exported_program(path))}
+    programs.write_torchscript(path, network, half)
+    return {"TorchScript": largest_difference(network, programs.run_torchscript(path))}
+
+
+def _spandrel_knows(generator: dict[str, Any]) -> bool:
+    """Whether spandrel, with the plug-in, reads the weights; its RRDBNet always has a growth of 32."""
+    return generator.get("name") in ("msrresnet", "srresnet") or (
+        generator.get("name") == "rrdbnet" and generator.get("growth", 32) == 32
+    )
+
+
+def _seal(path: Path, kind: str, facts: weights.Facts) -> None:
+    seal = {
+        "safetensors": weights.seal_safetensors,
+        "pth": weights.seal_pth,
+        "onnx": programs.seal_onnx,
+        "exported_program": programs.seal_exported_program,
+        "torchscript": programs.seal_torchscript,
+    }
+    seal[kind](path, facts)
+
+
+def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:
+    """Names as other programs have them, in the wanted precision."""
+    own = all(name.startswith("net.") for name in state)  # what spandrel made
+    flat = {name.removeprefix("net.") if own else name: tensor.clone() for name, tensor in state.items()}
+    return {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in flat.items()}
+
+
+def _facts(found: Checkpoint, network: Runnable, half: bool, differences: dict[str, float]) -> dict[str, Any]:
+    record = {"format": FORMAT, "generator": found.generator}
+    return {
+        **({"sr_experiments": record} if found.generator else {}),
+        "source": found.source,
+        **({} if found.step is None else {"step": str(found.step)}),
+        "scale": str(network.scale),
+        "images": "RGB, float in [0, 1], (N, C, H, W)"
+        if network.channels == 3
+        else "grey, float in [0, 1], (N, 1, H, W)",
+        "precision": "fp16" if half else "fp32",
+        "inputs": ", ".join(network.inputs),
+        "compared": json.dumps({"largest_difference": differences, "sizes": SIZES}),
+    }
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """A path of the same name in a temporary folder beside it; moved over `file` in the end, or gone."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+            temporary = Path(folder, file.name)
+            yield temporary
+            temporary.replace(file)
+    except OSError as error:
+        raise writing_failed(file, error) or error from error
+
+
+def parameters(generator: nn.Module) -> int:
+    """How many a network has."""
+    return sum(parameter.numel() for parameter in generator.parameters())

@@ -1,0 +1,265 @@
+"""`sr export`: every format gives the network's own pictures again, in its own runtime; otherwise there is no file."""
+
+import hashlib
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import nn
+
+from sr_experiments.checkpoints import load_generator, read
+from sr_experiments.export import export as story
+from sr_experiments.export import programs
+from sr_experiments.export.export import export
+from sr_experiments.export.runnable import Runnable, largest_difference
+from sr_experiments.generators import GENERATORS, SpandrelGenerator
+
+NETWORKS = [("srresnet", 2), ("msrresnet", 3), ("msrresnet", 4), ("rrdbnet", 2), ("rrdbnet", 4), ("frvsr", 4)]
+
+
+def output(path, seed=0, size=(1, 3, 18, 26)):
+    """What the network of a file of weights makes of a random image."""
+    generator, _ = load_generator(path)
+    lr = torch.rand(size, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        return generator.step(lr, None)[0] if hasattr(generator, "step") else generator(lr)
+
+
+@pytest.mark.parametrize("extension", [".safetensors", ".pth"])
+@pytest.mark.parametrize("name, scale", NETWORKS)
+def test_weights_are_read_back_as_the_same_network(sr, weights, tmp_path, name, scale, extension):
+    source, file = weights(name, scale), tmp_path / f"out{extension}"
+    done = sr("export", source, "-o", file)
+    assert done.code == 0, done.err
+    assert torch.equal(output(file), output(source))
+    assert read(file).generator == read(source).generator
+    assert "largest difference to the original, values in [0, 1], over several sizes: 0 in sr_experiments" in done.out
+    assert [path.name for path in tmp_path.iterdir()].count(file.name) == 1
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name, scale", [n for n in NETWORKS if n[0] != "frvsr"])
+def test_exports_load_in_spandrel_with_equal_output(weights, tmp_path, name, scale):
+    """In a fresh loader, after nothing but importing the plug-in; twice, since importing again must do no harm."""
+    spandrel = pytest.importorskip("spandrel")
+    import importlib
+
+    import sr_experiments.spandrel_plugin as plugin
+
+    importlib.reload(plugin)
+    checkpoint = weights(name, scale, growth=32) if name == "rrdbnet" else weights(name, scale)
+    exported = export(checkpoint, tmp_path / "out.safetensors")
+    assert exported.differences["spandrel"] == 0
+    descriptor = spandrel.ModelLoader("cpu").load_from_file(tmp_path / "out.safetensors").eval()
+    assert descriptor.scale == scale and descriptor.input_channels == 3
+    lr = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        assert torch.equal(descriptor.model(lr), load_generator(checkpoint)[0](lr))
+
+
+def test_pth_holds_raw_and_averaged_weights_where_a_run_has_both(train, tmp_path):
+    run = train()
+    export(run, tmp_path / "out.pth")
+    content = torch.load(tmp_path / "out.pth", weights_only=True)
+    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert set(content["params"]) == set(content["params_ema"]) == set(load_generator(run)[0].state_dict())
+    for name in content["params"]:
+        assert torch.equal(content["params"][name], saved[f"generator.{name}"])
+        assert torch.equal(content["params_ema"][name], saved[f"ema.{name}"])
+
+
+@pytest.mark.parametrize("name, scale", [("msrresnet", 4), ("rrdbnet", 2), ("frvsr", 4)])
+def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = tmp_path / "out.onnx"
+    done = sr("export", weights(name, scale), "-o", file)
+    assert done.code == 0, done.err
+    assert "in ONNX Runtime" in done.out
+    session = onnxruntime.InferenceSession(str(file))
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["sr_experiments"])["generator"]["name"] == name
+    assert json.loads(metadata["compared"])["largest_difference"]["ONNX Runtime"] < 1e-4
+    if name != "frvsr":
+        for size in ((1, 3, 19, 31), (3, 3, 16, 8)):
+            lr = torch.rand(size)
+            [sr_image] = session.run(None, {"lr": lr.numpy()})
+            with torch.no_grad():
+                np.testing.assert_allclose(sr_image, load_generator(weights(name, scale))[0](lr), atol=1e-5)
+
+
+@pytest.mark.parametrize("phase", ["centred", "corner"])
+def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, phase):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    checkpoint = weights("frvsr", 4)
+    if phase == "corner":
+        state = torch.load(checkpoint, weights_only=True)["params"]
+        torch.save({"params": {**state, "upsample_func.kernels": torch.zeros(1)}}, checkpoint)
+    generator, _ = load_generator(checkpoint)
+    assert generator.phase == phase
+    export(checkpoint, tmp_path / "out.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"))
+    clip = torch.rand(1, 5, 3, 21, 30)
+    before, sr_before = np.zeros((1, 3, 21, 30), np.float32), np.zeros((1, 3, 84, 120), np.float32)
+    with torch.no_grad():
+        expected = generator(clip).sr
+    for t in range(5):
+        lr = clip[:, t].numpy()
+        [sr_before] = session.run(None, {"lr": lr, "lr_previous": before, "sr_previous": sr_before})
+        before = lr
+        np.testing.assert_allclose(sr_before, expected[:, t].numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("extension", [".pt2", ".ts"])
+@pytest.mark.parametrize("name, scale", [("msrresnet", 2), ("rrdbnet", 2), ("frvsr", 4)])
+def test_programs_of_torch(sr, weights, tmp_path, name, scale, extension):
+    file = tmp_path / f"out{extension}"
+    done = sr("export", weights(name, scale), "-o", file)
+    assert done.code == 0, done.err
+    run = programs.run_exported_program(file) if extension == ".pt2" else programs.run_torchscript(file)
+    network = Runnable(load_generator(weights(name, scale))[0])
+    assert largest_difference(network, run, [(3, 33, 41)]) < 1e-5
+    with zipfile.ZipFile(file) as archive:
+        [facts] = [archive.read(entry) for entry in archive.namelist() if entry.endswith("sr_experiments.json")]
+    assert json.loads(facts)["sr_experiments"]["generator"]["name"] == name
+
+
+@pytest.mark.parametrize("extension", [".safetensors", ".pth", ".onnx"])
+def test_half_precision_is_near(sr, weights, tmp_path, extension):
+    file = tmp_path / f"out{extension}"
+    done = sr("export", weights("msrresnet", 4), "-o", file, "--fp16")
+    assert done.code == 0, done.err
+    full = tmp_path / f"full{extension}"
+    export(weights("msrresnet", 4), full)
+    assert file.stat().st_size < 0.7 * full.stat().st_size
+    if extension != ".onnx":
+        assert (output(file).float() - output(full)).abs().max() < 2e-2
+
+
+def test_networks_that_spandrel_knows_keep_their_names(tmp_path):
+    spandrel = pytest.importorskip("spandrel")
+    options = {"feature_channels": 8}
+    torch.manual_seed(0)
+    generator = SpandrelGenerator(scale=2, arch="SPAN", options=options)
+    config = {"name": "spandrel", "scale": 2, "arch": "SPAN", "channels": 3, "options": options}
+    state = {f"generator.{name}": tensor for name, tensor in generator.state_dict().items()}
+    record = {"format": 1, "generator": config, "step": 1}
+    torch.save({"sr_experiments": record, "state_dict": state}, tmp_path / "run.ckpt")
+    export(tmp_path / "run.ckpt", tmp_path / "out.safetensors")
+    assert spandrel.ModelLoader("cpu").load_from_file(tmp_path / "out.safetensors").architecture.id == "SPAN"
+    assert torch.equal(output(tmp_path / "out.safetensors"), output(tmp_path / "run.ckpt"))
+
+
+@pytest.mark.parametrize("extension", [".safetensors", ".onnx"])
+def test_an_export_that_differs_leaves_no_file(sr, weights, tmp_path, monkeypatch, extension):
+    wrong = Runnable(GENERATORS["msrresnet"](scale=2, features=8, blocks=1))
+    where = story.weights if extension == ".safetensors" else programs
+    runner = "run_weights" if extension == ".safetensors" else "run_onnx"
+    monkeypatch.setattr(where, runner, lambda path: lambda lr: wrong(lr) + 1)
+    folder = tmp_path / "exports"
+    done = sr("export", weights("msrresnet", 2), "-o", folder / f"out{extension}")
+    assert done.code == 2
+    assert "not written: in" in done.err and "more than 0.0001" in done.err
+    assert list(folder.iterdir()) == []
+
+
+def test_a_result_of_another_shape_or_not_a_number_counts_as_different(weights):
+    network = Runnable(load_generator(weights("msrresnet", 2))[0])
+    assert largest_difference(network, lambda lr: network(lr)[..., 1:]) == float("inf")
+    assert largest_difference(network, lambda lr: network(lr) * torch.nan) == float("inf")
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["-o", "out.jpg"], "out.jpg: choose an extension of .safetensors .pth"),
+        (["-o", "there.pth"], "there.pth exists: give --overwrite"),
+        (["-o", "out.pt2", "--fp16"], "--fp16 is for weights and ONNX"),
+        (["-o", "carded.pth", "--card"], "carded.md exists: give --overwrite"),
+    ],
+)
+def test_mistakes_are_one_line(sr, weights, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.pth").write_text("")
+    (tmp_path / "carded.md").write_text("")
+    done = sr("export", weights(), *arguments)
+    assert done.code == 2
+    [line] = done.err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out.pt2").exists()
+
+
+def test_missing_packages_are_named(sr, weights, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    done = sr("export", weights(), "-o", tmp_path / "out.onnx")
+    assert done.code == 2 and 'pip install "sr-experiments[onnx]"' in done.err
+
+
+@pytest.mark.parametrize("record", ["{not json", "[]", '{"format": 1, "generator": {"name": 3}}', '{"format": 9}'])
+def test_damaged_records_are_refused_in_one_line(sr, weights, tmp_path, record):
+    from safetensors.torch import save_file
+
+    state = torch.load(weights(), weights_only=True)["params"]
+    save_file(state, tmp_path / "x.safetensors", {"sr_experiments": record})
+    done = sr("export", tmp_path / "x.safetensors", "-o", tmp_path / "out.pth")
+    assert done.code == 2 and len(done.err.splitlines()) == 1 and "x.safetensors" in done.err
+
+
+def test_compiled_exports_are_no_checkpoints(sr, weights, tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"")
+    done = sr("export", tmp_path / "x.onnx", "-o", tmp_path / "out.pth")
+    assert done.code == 2 and "is a compiled network: give the run folder" in done.err
+
+
+def test_card_of_a_run_says_what_it_is_and_how_good(sr, train, tmp_path):
+    run = train("name=<b>hostile</b>")
+    file = tmp_path / "net.safetensors"
+    words = ["--name", "Net", "--author", "Somebody", "--license", "MIT", "--description", "Doubles."]
+    done = sr("export", run, "-o", file, "--card", *words)
+    assert done.code == 0, done.err
+    facts = json.loads((tmp_path / "net.json").read_text())
+    [resource] = facts["resources"]
+    assert resource["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert resource["size"] == file.stat().st_size and resource["platform"] == "pytorch"
+    assert (facts["name"], facts["author"], facts["license"]) == ("Net", "Somebody", "MIT")
+    assert facts["architecture"] == "MSRResNet" and facts["size"] == ["8nf", "1nb"] and facts["scale"] == 4
+    text = (tmp_path / "net.md").read_text()
+    summary = json.loads((run / "summary.json").read_text())
+    assert f"| sample | psnr_y | {summary['best']['metrics']['val/sample/psnr_y_bicubic']:.4f} |" in text
+    assert "PSNR in dB, Y (BT.601, 16-235), crop 4" in text and "not measured: metric lpips_alex" in text
+    assert resource["sha256"] in text and "max_steps" not in facts
+    assert str(tmp_path) not in text and str(tmp_path) not in (tmp_path / "net.json").read_text()
+    with Image.open(tmp_path / "net.png") as picture:
+        assert picture.size[0] > 2 * 96
+
+
+def test_card_of_a_file_of_weights_says_less(sr, weights, tmp_path):
+    done = sr("export", weights("rrdbnet", 2), "-o", tmp_path / "net.onnx", "--card")
+    assert done.code == 0, done.err
+    facts = json.loads((tmp_path / "net.json").read_text())
+    assert facts["architecture"] == "ESRGAN" and facts["resources"][0]["platform"] == "onnx"
+    assert "Measured" not in (tmp_path / "net.md").read_text()
+
+
+def test_the_metadata_of_safetensors_says_what_was_compared(weights, tmp_path):
+    export(weights("rrdbnet", 4, growth=32), tmp_path / "out.safetensors")
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["compared"])["largest_difference"] == {"sr_experiments": 0.0, "spandrel": 0.0}
+    assert metadata["scale"] == "4" and metadata["images"].startswith("RGB")
+
+
+def test_every_parameter_matters_to_the_comparison(weights):
+    """A network with one weight changed is told from the original."""
+    generator, _ = load_generator(weights("rrdbnet", 4))
+    other, _ = load_generator(weights("rrdbnet", 4))
+    with torch.no_grad():
+        for parameter in (*generator.parameters(), *other.parameters()):
+            if parameter.ndim > 1:
+                torch.manual_seed(parameter.numel())
+                nn.init.normal_(parameter, std=0.1)
+        other.body[0].rdb2.conv3.weight[0, 0, 1, 1] += 1
+    assert largest_difference(Runnable(generator), Runnable(other)) > 1e-4
