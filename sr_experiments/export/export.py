@@ -90,7 +90,7 @@ def export(
                     f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
                     f"more than {TOLERANCE[half]:g}"
                 )
-        _seal(temporary, kind, _facts(found, network, half, differences))
+        _seal(temporary, kind, _facts(found, network, kind, half, differences))
     return Exported(file, kind, half, differences, found.generator, found.source)
 
 
@@ -99,7 +99,7 @@ def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bo
         write = weights.write_safetensors if kind == "safetensors" else weights.write_pth
         best, raw = _flat(network.generator.state_dict(), half), None if found.raw is None else _flat(found.raw, half)
         write(path, best, raw)
-        _seal(path, kind, _facts(found, network, half, {}))  # says what network it is
+        _seal(path, kind, _facts(found, network, kind, half, {}))  # says what network it is
         differences = {"sr_experiments": largest_difference(network, weights.run_weights(path))}
         if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
             in_spandrel = weights.run_in_spandrel(path)
@@ -110,9 +110,14 @@ def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bo
         return {"ONNX Runtime": largest_difference(network, programs.run_onnx(path))}
     if kind == "exported_program":
         programs.write_exported_program(path, network, half)
-        return {"torch.export": largest_difference(network, programs.run_exported_program(path))}
+        sizes = [(n, _multiple(h, network.block), _multiple(w, network.block)) for n, h, w in SIZES]
+        return {"torch.export": largest_difference(network, programs.run_exported_program(path), sizes)}
     programs.write_torchscript(path, network, half)
     return {"TorchScript": largest_difference(network, programs.run_torchscript(path))}
+
+
+def _multiple(size: int, block: int) -> int:
+    return -(-size // block) * block
 
 
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
@@ -140,7 +145,9 @@ def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:
     return {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in flat.items()}
 
 
-def _facts(found: Checkpoint, network: Runnable, half: bool, differences: dict[str, float]) -> dict[str, Any]:
+def _facts(
+    found: Checkpoint, network: Runnable, kind: str, half: bool, differences: dict[str, float]
+) -> dict[str, Any]:
     record = {"format": FORMAT, "generator": found.generator}
     return {
         **({"sr_experiments": record} if found.generator else {}),
@@ -152,6 +159,7 @@ def _facts(found: Checkpoint, network: Runnable, half: bool, differences: dict[s
         else "grey, float in [0, 1], (N, 1, H, W)",
         "precision": "fp16" if half else "fp32",
         "inputs": ", ".join(network.inputs),
+        **({"sizes": f"multiples of {network.block}"} if kind == "exported_program" and network.block > 1 else {}),
         "compared": json.dumps({"largest_difference": differences, "sizes": SIZES}),
     }
 

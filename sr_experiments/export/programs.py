@@ -76,10 +76,13 @@ def run_onnx(path: Path) -> Run:
 
 
 def write_exported_program(path: Path, network: Runnable, half: bool) -> None:
-    """torch.export's program."""
+    """torch.export's program.
+
+    It takes multiples of the network's block only: torch.export can't follow padding by the size of the input.
+    """
     _refuse(half)
     with _quietly():
-        program = torch.export.export(network, network.example(), dynamic_shapes=network.dynamic_shapes())
+        program = torch.export.export(network, network.example(), dynamic_shapes=network.dynamic_shapes(network.block))
         torch.export.save(program, path)
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.generators.frvsr import FRAME_MULTIPLE
+
 Run = Callable[..., Tensor]  # the inputs of a Runnable to SR
 
 # (batch, height, width) of LR: small, odd, of another shape, and two at once.
 SIZES = ((1, 24, 32), (1, 17, 23), (1, 40, 21), (2, 16, 24))
-SMALLEST = {"batch": 1, "height": 16, "width": 16}  # of smaller frames, what is padded to blocks would be one block
 EXAMPLE = (2, 24, 32)  # what tracing sees; a batch of 1 would be taken for a constant
 
 
@@ -25,6 +26,7 @@ class Runnable(nn.Module):
         inputs: their names.
         scale: upsampling factor.
         channels: of an image.
+        block: side of the blocks of LR pixels that the network works in; it pads other sizes by itself.
     """
 
     def __init__(self, generator: nn.Module) -> None:
@@ -34,6 +36,7 @@ class Runnable(nn.Module):
         self.inputs = ("lr", "lr_previous", "sr_previous") if self.recurrent else ("lr",)
         self.scale = int(generator.scale)  # type: ignore[arg-type]
         self.channels = int(generator.channels)  # type: ignore[arg-type]
+        self.block = FRAME_MULTIPLE if self.recurrent else int(getattr(generator, "fold", 1))
 
     def forward(self, lr: Tensor, lr_previous: Tensor | None = None, sr_previous: Tensor | None = None) -> Tensor:
         """LR (N, C, H, W) in [0, 1], and the previous frames, to SR (N, C, scale * H, scale * W)."""
@@ -53,11 +56,10 @@ class Runnable(nn.Module):
         sr = torch.rand(batch, self.channels, self.scale * height, self.scale * width, generator=random)
         return lr, torch.rand(lr.shape, generator=random), sr
 
-    def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
-        """Which sizes may differ from call to call, for torch.export."""
-        batch, height, width = (
-            torch.export.Dim(name, min=SMALLEST[name], max=2**14) for name in ("batch", "height", "width")
-        )
+    def dynamic_shapes(self, block: int = 1) -> dict[str, dict[int, Any]]:
+        """Which sizes may differ from call to call, for torch.export; height and width in multiples of `block`."""
+        batch = torch.export.Dim("batch", min=1, max=2**14)
+        height, width = (block * torch.export.Dim(name, min=2, max=2**14 // block) for name in ("height", "width"))
         shapes: dict[str, dict[int, Any]] = {name: {0: batch, 2: height, 3: width} for name in self.inputs}
         if self.recurrent:
             shapes["sr_previous"] = {0: batch, 2: self.scale * height, 3: self.scale * width}
