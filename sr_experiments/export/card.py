@@ -170,8 +170,8 @@ def _measured(summary: dict[str, Any]) -> list[str]:
 
 
 def _before_and_after(engine: Engine) -> Image.Image:
-    """The middle of a photograph, bicubic beside SR."""
-    with Image.open(sample_paths(("astronaut.png",))[0]) as file:
+    """The middle of a photograph that no sample run trains on, bicubic beside SR."""
+    with Image.open(sample_paths(("chelsea.png",))[0]) as file:
         photograph = file.convert("RGB" if engine.channels == 3 else "L")
     width, height = photograph.size
     side = min(SIDE, width // engine.scale, height // engine.scale)

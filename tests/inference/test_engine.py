@@ -212,3 +212,26 @@ def test_gpu_equals_cpu():
     on_gpu, on_cpu = (Engine(generator, device, "fp32").upscale(image).astype(int) for device in ("cuda", "cpu"))
     assert np.abs(on_gpu - on_cpu).max() <= 1
     assert choose_device("auto").type == "cuda"
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_lost_device_leaves_the_work_to_the_cpu(monkeypatch, caplog, recurrent):
+    """As a GPU would fail: the engine believes it has one, and its network raises what CUDA raises."""
+    generator = network("frvsr" if recurrent else "msrresnet")
+    engine, healthy = Engine(generator, "cpu", "fp32", tile=96), Engine(generator, "cpu", "fp32", tile=96)
+    frames = [photograph(100, 120)[i:][:96, :110] for i in range(3)]
+    results = [engine.next_frame(frames[0]) if recurrent else engine.upscale(frames[0])]
+
+    def lost(*arguments, **options):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    on_cpu = Engine._tensor
+    engine.device = torch.device("cuda")
+    monkeypatch.setattr(
+        Engine, "_tensor", lambda self, image: lost() if self.device.type == "cuda" else on_cpu(self, image)
+    )
+    results += [engine.next_frame(frame) if recurrent else engine.upscale(frame) for frame in frames[1:]]
+    assert "the device is lost" in caplog.text and "going on on the CPU" in caplog.text
+    assert engine.device.type == "cpu"
+    for frame, result in zip(frames, results, strict=True):
+        np.testing.assert_array_equal(result, healthy.next_frame(frame) if recurrent else healthy.upscale(frame))
