@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import typer
 
+from sr_experiments.commands.degrade import degrade
 from sr_experiments.commands.doctor import doctor
 from sr_experiments.commands.evaluate import evaluate
 from sr_experiments.commands.export import export
@@ -13,7 +14,7 @@ from sr_experiments.commands.upscale import upscale
 from sr_experiments.errors import SRError
 
 # To add a command: one file with its function, and its name here.
-COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, export, pack, doctor)
+COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, export, pack, degrade, doctor)
 
 app = typer.Typer(
     no_args_is_help=True,

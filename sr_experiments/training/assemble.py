@@ -59,6 +59,8 @@ def assemble(config: Config) -> Assembly:
         clips_of_step=stages.clips if stages else None,
     )
     degradation = build("degradation", DEGRADATIONS, config["degradation"], scale=scale)
+    if data.clips and degradation.pool_size:
+        raise SRError("degradation.pool mixes single images, and this data is clips: set degradation.pool=0")
     generator_config = {**config["model"], "scale": scale, "channels": config["channels"]}
     if generator_config.get("phase") == "auto":
         generator_config["phase"] = degradation.phase

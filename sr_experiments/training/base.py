@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from sr_experiments.checkpoints import FORMAT, describe_mismatch
+from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
 from sr_experiments.training.ema import ema_copy, ema_update
@@ -71,6 +72,9 @@ class SRModule(pl.LightningModule):
         self.generator_config = dict(generator_config)
         self.ema = ema_copy(generator) if optim.ema_decay is not None else None
         self.degradation = degradation
+        self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
+        # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
+        self._ddp_params_and_buffers_to_ignore = ["pool.lr", "pool.hr", "pool.filled"]
         self.optim = optim
         self.max_steps = max_steps
         self.seed = seed
@@ -87,8 +91,11 @@ class SRModule(pl.LightningModule):
 
     # -- what a subclass fills in ------------------------------------------------------------------------
 
-    def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Learn from one batch, (N, C, H, W) each; return what is to be logged as detached scalars."""
+    def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Learn from one batch, (N, C, H, W) each; return what is to be logged as detached scalars.
+
+        Pixel and perceptual losses compare SR with the target, which is HR unless the degradation sharpens it.
+        """
         raise NotImplementedError
 
     def networks(self) -> dict[str, nn.Module]:
@@ -163,19 +170,29 @@ class SRModule(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Prepare the pair, learn from it, count the step."""
         torch.manual_seed((self.seed * 1_000_003 + self.step) * 1009 + self.global_rank)
-        hr = self._as_images(batch["hr"])  # (N, C, H, W); of clips all frames, (N * T, C, H, W)
-        if "lr" in batch:
-            lr = self._as_images(batch["lr"])
-        else:
-            rng = torch.Generator(self.device).manual_seed(torch.initial_seed())
-            lr = self.degradation(hr, rng).contiguous(memory_format=self.memory_format)
-        scalars = self.train_batch(lr, hr)
+        scalars = self.train_batch(*self._pair(batch))
         if self.ema is not None and (self.step + 1) % self.optim.accumulate == 0:
             assert self.optim.ema_decay is not None
             updates = (self.step - self.stage_start(self.step)) // self.optim.accumulate
             ema_update(self.ema, self.generator, self.optim.ema_decay, updates)
         self.step += 1
         self._scalars.append((self.step, scalars))
+
+    @torch.no_grad()
+    def _pair(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """LR, HR and target of a batch, (N, C, H, W); of clips all frames, (N * T, C, H, W)."""
+        hr = self._as_images(batch["hr"])
+        if "lr" in batch:
+            return self._as_images(batch["lr"]), hr, hr
+        frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
+        rng = torch.Generator(self.device).manual_seed(torch.initial_seed())
+        with torch.autocast(self.device.type, enabled=False):
+            lr = self.degradation(hr, rng, frames)
+            if self.pool is not None:
+                lr, hr = self.pool(lr, hr, rng)
+            target = self.degradation.target(hr)
+        laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
+        return tuple(laid_out)  # type: ignore[return-value]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after `max_steps` batches; all callbacks are done with this one."""
@@ -228,7 +245,8 @@ class SRModule(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Super-resolve one validation image, or the next frame of a clip, and update its set's metrics."""
         hr = self._as_images(batch["hr"])
-        lr = self._as_images(batch["lr"]) if "lr" in batch else self.degradation.validation(hr)
+        frame = int(batch.get("frame", 0))
+        lr = self._as_images(batch["lr"]) if "lr" in batch else self.degradation.validation(hr, frame)
         lr = lr.contiguous(memory_format=self.memory_format)
         return self.validation.step(self.validation.names[dataloader_idx], lr, hr, batch)
 

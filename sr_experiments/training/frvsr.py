@@ -93,19 +93,19 @@ class FRVSRModule(SRModule):
         begin = last.start + (self.steps_to_full_gan if "adversarial" in last.losses else 0)
         return self.step > begin
 
-    def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
         """One update of what the stage trains."""
         stage = self.stages.at(self.step)
         self._freeze(stage)
-        lr, hr = (frames.unflatten(0, (-1, stage.clip_length)) for frames in (lr, hr))  # (N, T, C, H, W)
+        lr, hr, target = (x.unflatten(0, (-1, stage.clip_length)) for x in (lr, hr, target))  # (N, T, C, H, W)
         if "ping_pong" in stage.losses:
-            lr, hr = (torch.cat((clip, clip[:, :-1].flip(1)), 1) for clip in (lr, hr))
+            lr, hr, target = (torch.cat((clip, clip[:, :-1].flip(1)), 1) for clip in (lr, hr, target))
         if self.makes_sr(self.step):
             sr, flow = self.generator(lr)
         else:
             sr, flow = hr, self.generator.clip_flow(lr)  # type: ignore[operator]
         gan = self.ramp(self.step - stage.start) if "adversarial" in stage.losses else 0.0
-        terms = self._terms(stage, lr, hr, sr, flow, gan)
+        terms = self._terms(stage, lr, target, sr, flow, gan)
         shown = self._shown_to_discriminator(lr, hr, sr) if gan > 0 else None
         if shown is not None:
             terms["adversarial"] = self._adversarial_term(*shown)
@@ -127,10 +127,12 @@ class FRVSRModule(SRModule):
             network, trains = self.networks()[name], name in stage.trains
             network.requires_grad_(trains).train(trains)
 
-    def _terms(self, stage: Stage, lr: Tensor, hr: Tensor, sr: Tensor, flow: Tensor, gan: float) -> dict[str, Tensor]:
+    def _terms(
+        self, stage: Stage, lr: Tensor, target: Tensor, sr: Tensor, flow: Tensor, gan: float
+    ) -> dict[str, Tensor]:
         terms = {}
         if "pixel" in stage.losses:
-            terms["pixel"] = self.pixel(sr.flatten(0, 1), hr.flatten(0, 1))
+            terms["pixel"] = self.pixel(sr.flatten(0, 1), target.flatten(0, 1))
         if "warp" in stage.losses:
             warped = warp(lr[:, :-1].flatten(0, 1), flow.flatten(0, 1))
             terms["warp"] = self.pixel(warped, lr[:, 1:].flatten(0, 1))
@@ -138,7 +140,7 @@ class FRVSRModule(SRModule):
             there, back = sr[:, : stage.clip_length - 1], sr[:, stage.clip_length :].flip(1)
             terms["ping_pong"] = self.pixel(there.flatten(0, 1), back.flatten(0, 1))
         if "perceptual" in stage.losses and self.perceptual is not None and gan > 0:
-            terms["perceptual"] = self.perceptual(sr.flatten(0, 1), hr.flatten(0, 1))
+            terms["perceptual"] = self.perceptual(sr.flatten(0, 1), target.flatten(0, 1))
         return terms
 
     # -- the game ----------------------------------------------------------------------------------------

@@ -62,15 +62,15 @@ class GANModule(SRModule):
         """Not before the adversarial loss has its full weight: pixel training has the better PSNR."""
         return self.step > self.full_gan_step
 
-    def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
         """One update of the generator and, after warm-up, one of the discriminator."""
         gan = self.ramp(self.step)
         sr = self.generator(lr)
-        terms = {"pixel": self.pixel(sr, hr)}
+        terms = {"pixel": self.pixel(sr, target)}
         if gan > 0:
             self.discriminator.requires_grad_(False)
             if self.perceptual is not None:
-                terms["perceptual"] = self.perceptual(sr, hr)
+                terms["perceptual"] = self.perceptual(sr, target)
             terms["adversarial"] = generator_term(self.adversarial, self.discriminator, sr, hr)
         weighted = {name: self.weights[name] * term for name, term in terms.items()}
         if gan > 0:

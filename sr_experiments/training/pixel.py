@@ -21,8 +21,8 @@ class PixelModule(SRModule):
         self.pixel = pixel
         self.pixel_weight = pixel_weight
 
-    def train_batch(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
         """One update of the generator."""
-        loss = self.pixel(self.generator(lr), hr)
+        loss = self.pixel(self.generator(lr), target)
         norms = self.update(self.pixel_weight * loss, "generator")
         return {"loss/pixel": loss.detach(), **norms}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sr_experiments.data.degradations.bicubic import Bicubic
 from sr_experiments.data.degradations.blur_down import BlurDown
+from sr_experiments.data.degradations.pipeline import Pipeline
 
 
 class Degradation(Protocol):
@@ -17,20 +18,30 @@ class Degradation(Protocol):
         phase: where LR pixels lie on the HR grid. "centred": LR pixel i covers HR pixels scale * i to
             scale * i + scale - 1, its centre is theirs. "corner": it lies on HR pixel scale * i. Enlarging LR
             must know it: `bicubic_upsample(lr, scale, phase)` doesn't shift the picture.
+        pool_size: how many pairs training mixes its batches from (`PairPool`); 0 for none.
     """
 
     phase: str
+    pool_size: int
 
-    def __call__(self, hr: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """LR of a training batch; all that is random is drawn from `generator`."""
+    def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
+        """LR of a training batch; all that is random is drawn from `generator`, alike for the frames of a clip."""
         ...
 
-    def validation(self, hr: Tensor) -> Tensor:
-        """LR of validation images, the same in every run."""
+    def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
+        """LR of validation images, the same in every run; `frame` is their number in their clip."""
+        ...
+
+    def target(self, hr: Tensor) -> Tensor:
+        """What SR is to be like: HR, or HR sharpened."""
         ...
 
 
+# Those made of steps are the same class; what they do is in conf/degradation/<name>.yaml.
 DEGRADATIONS: dict[str, Callable[..., Degradation]] = {
     "bicubic": Bicubic,
     "blur_down": BlurDown,
+    "classical": Pipeline,
+    "real_esrgan": Pipeline,
+    "video": Pipeline,
 }

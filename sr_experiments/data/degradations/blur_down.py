@@ -26,6 +26,7 @@ class BlurDown:
     """
 
     phase = "corner"
+    pool_size = 0
 
     def __init__(self, scale: int, sigma: float = 1.5) -> None:
         if not 0 < sigma < math.inf:
@@ -33,19 +34,20 @@ class BlurDown:
         self.scale = scale
         self.sigma = sigma
 
-    def __call__(self, hr: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
         """Make the LR batch of a training step; nothing here is random.
 
         Args:
             hr: (N, C, H, W) in [0, 1], H and W multiples of the scale.
             generator: unused.
+            frames: unused.
 
         Returns:
             (N, C, H / scale, W / scale), 255ths in [0, 1].
         """
         return self.validation(hr)
 
-    def validation(self, hr: Tensor) -> Tensor:
+    def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Make the LR image of a validation image, (N, C, H / scale, W / scale).
 
         Computed in float64 whatever the input's type and autocast, as `imresize` is.
@@ -59,6 +61,10 @@ class BlurDown:
             )
             values = rows @ values @ columns.T  # (N, C, H', W'), never outside [0, 255]
             return round_half_up(values).to(result) / 255
+
+    def target(self, hr: Tensor) -> Tensor:
+        """HR as it is."""
+        return hr
 
 
 def blur_down_weights(size: int, scale: int, sigma: float) -> np.ndarray:

@@ -1,0 +1,128 @@
+"""A degradation that is composed of steps, each image with its own parameters (Real-ESRGAN, classical, video)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr_experiments.data.degradations.steps import build_step
+from sr_experiments.data.degradations.steps.canvas import Canvas, join
+from sr_experiments.data.degradations.steps.resize import Resize
+from sr_experiments.data.degradations.steps.sharpen import sharpen
+from sr_experiments.data.degradations.steps.step import Parameters, take
+from sr_experiments.errors import SRError
+
+TOGETHER = 6  # images at a time on a CPU, of about one size once resized: they stay in its cache
+VALIDATION_SEED = 20210722
+
+
+class Pipeline:
+    """LR is HR after all stages, in 255ths; its pixels lie in the middle of the HR pixels they cover.
+
+    All parameters are drawn on the CPU and random pixels on the images' device, both from generators that the
+    given one seeds: LR is a function of HR and the generator's state. A generator's state is read once a batch.
+
+    Args:
+        scale: whole downsampling factor.
+        stages: steps by name with their arguments, in their order; see `STEPS`. The last size is that of LR.
+        usm: make LR from sharpened HR, and give sharpened HR as `target`.
+        pool: how many pairs of LR and HR to mix batches from, see `PairPool`; 0 for none.
+
+    Attributes:
+        pool_size: the `pool` that was asked for.
+
+    Raises:
+        SRError: unknown step or argument, or no stages.
+    """
+
+    phase = "centred"
+
+    def __init__(self, scale: int, stages: Sequence[Mapping[str, Any]], usm: bool = False, pool: int = 0) -> None:
+        if isinstance(stages, (str, Mapping)) or not stages:
+            raise SRError("stages must be a list of steps: [{name: blur, ...}, {name: resize, ...}]")
+        if pool < 0:
+            raise SRError(f"the pool of a degradation is a number of pairs, 0 or more, not {pool}")
+        self.scale = scale
+        self.steps = [build_step(stage) for stage in stages]
+        to_lr = [i for i, step in enumerate(self.steps) if isinstance(step, Resize) and step.of == "lr"]
+        self._large = min(to_lr, default=len(stages) - 1) + 1  # steps until images are small
+        self._to_lr = Resize(of="lr", modes={"area": 1})
+        self.usm = usm
+        self.pool_size = pool
+
+    def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
+        """Make the LR batch of a training step.
+
+        Args:
+            hr: (N, C, H, W) in [0, 1], H and W multiples of the scale; of clips, their frames one after the other.
+            generator: of all that is random, on any device.
+            frames: of each clip, which share their parameters. N is a multiple of it.
+
+        Returns:
+            (N, C, H / scale, W / scale), 255ths in [0, 1].
+        """
+        device = generator.device if generator is not None else "cpu"
+        seeds = torch.randint(2**62, (2,), generator=generator, device=device).tolist()
+        parameters = self.draw(len(hr) // frames, frames, torch.Generator().manual_seed(seeds[0]))
+        return self.apply(hr, parameters, torch.Generator(hr.device).manual_seed(seeds[1]), frames)
+
+    def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
+        """Make the LR image of a validation image, (N, C, H / scale, W / scale).
+
+        Its parameters follow from its size alone, its noise from size and frame: they are the same in every run and
+        whatever other images there are, and the frames of a clip share theirs.
+
+        Args:
+            hr: (N, C, H, W) in [0, 1].
+            frame: number of the frame in its clip.
+        """
+        height, width = hr.shape[-2:]
+        made = []
+        for image in hr.split(1):
+            seed = VALIDATION_SEED + 8191 * height + width
+            parameters = self.draw(1, 1, torch.Generator().manual_seed(seed))
+            made.append(self.apply(image, parameters, torch.Generator(hr.device).manual_seed(seed + frame + 1)))
+        return torch.cat(made)
+
+    def target(self, hr: Tensor) -> Tensor:
+        """What SR is to be like, (N, C, H, W): sharpened HR with `usm`, else HR."""
+        return sharpen(hr) if self.usm else hr
+
+    def draw(self, clips: int, frames: int, generator: torch.Generator) -> list[Parameters]:
+        """Parameters of a batch, of every step; `generator` is on the CPU."""
+        return [step.draw(clips, frames, generator) for step in self.steps]
+
+    @torch.no_grad()
+    def apply(self, hr: Tensor, parameters: list[Parameters], generator: torch.Generator, frames: int = 1) -> Tensor:
+        """LR of a batch by drawn parameters; `generator` is for random pixels and lives on their device."""
+        n, _, height, width = hr.shape
+        with torch.autocast(hr.device.type, enabled=False):
+            hr = self.target(hr.float())
+            sizes = torch.full((n,), height), torch.full((n,), width)
+            whole = Canvas(hr, *sizes, lr_size=(height // self.scale, width // self.scale), frames=frames)
+            parts = []
+            for images in self._groups(n, frames, parameters, hr.device):
+                part, own = whole.take(images), take(parameters, images)
+                for step, drawn in zip(self.steps[: self._large], own, strict=False):
+                    part = step.apply(part, drawn, generator)
+                parts.append((images, part))
+            canvas = join(parts)
+            for step, drawn in zip(self.steps[self._large :], parameters[self._large :], strict=True):
+                canvas = step.apply(canvas, drawn, generator)
+            canvas = self._to_lr.apply(canvas, {"factor": torch.ones(n), "mode": torch.zeros(n)}, generator)
+            return (canvas.pixels * 255).round().clamp(0, 255) / 255
+
+    def describe(self, parameters: list[Parameters], i: int) -> str:
+        """What is done to image i, step by step."""
+        return ", ".join(filter(None, (s.describe(p, i) for s, p in zip(self.steps, parameters, strict=True))))
+
+    def _groups(self, n: int, frames: int, parameters: list[Parameters], device: torch.device) -> list[Tensor]:
+        """Images to work on at once: on a GPU all, else few of about one size; the frames of a clip always."""
+        if device.type != "cpu" or n <= TOGETHER:
+            return [torch.arange(n)]
+        resized = (own["factor"] for own in parameters if "factor" in own)
+        factors = next(resized, torch.ones(n))[::frames]
+        clips = factors.argsort(stable=True)
+        images = clips[:, None] * frames + torch.arange(frames)
+        return [group.flatten() for group in images.split(max(1, TOGETHER // frames))]

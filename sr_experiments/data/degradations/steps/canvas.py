@@ -1,0 +1,112 @@
+"""A batch of images of different sizes in one tensor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Images in the top left corners of one tensor; what lies beyond an image's own size means nothing.
+
+    A step that looks at neighbouring pixels continues each image from its own pixels (`extended`), so that none
+    sees a seam. Sizes live on the CPU, where deciding by them doesn't wait for the device.
+
+    Attributes:
+        pixels: (N, C, H, W).
+        heights: (N,) of each image, at most H.
+        widths: (N,).
+        lr_size: (height, width) that the images end with.
+        frames: of each clip; images i * frames to (i + 1) * frames - 1 are clip i.
+    """
+
+    pixels: Tensor
+    heights: Tensor
+    widths: Tensor
+    lr_size: tuple[int, int]
+    frames: int = 1
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def with_pixels(self, pixels: Tensor) -> "Canvas":
+        """The same sizes, other pixels."""
+        return replace(self, pixels=pixels)
+
+    def take(self, images: Tensor) -> "Canvas":
+        """The images of these indices (on the CPU), on a canvas no larger than they need."""
+        heights, widths = self.heights[images], self.widths[images]
+        pixels = self.pixels[images.to(self.pixels.device), :, : int(heights.max()), : int(widths.max())]
+        return replace(self, pixels=pixels, heights=heights, widths=widths)
+
+    def inside(self) -> Tensor:
+        """(N, 1, H, W), true on images' own pixels."""
+        height, width = self.pixels.shape[-2:]
+        rows = torch.arange(height) < self.heights[:, None]
+        columns = torch.arange(width) < self.widths[:, None]
+        return (rows[:, None, :, None] & columns[:, None, None, :]).to(self.pixels.device)
+
+    def mirrored(self, margin: int) -> Tensor:
+        """(N, C, H + 2 * margin, W + 2 * margin): each image mirrored at its own border pixels' centres."""
+        height, width = self.pixels.shape[-2:]
+        if bool((self.heights == height).all() and (self.widths == width).all()):
+            return mirror_pad(self.pixels, margin)
+        rows, columns = (
+            mirror(torch.arange(-margin, length + margin), sizes)
+            for length, sizes in zip(self.pixels.shape[-2:], (self.heights, self.widths), strict=True)
+        )
+        return self._gather(rows, columns)
+
+    def repeated(self, multiple: int) -> Tensor:
+        """(N, C, H', W') with H' and W' the next multiples: each image continued by its own border pixels."""
+        rows, columns = (
+            torch.minimum(torch.arange(-(-length // multiple) * multiple), sizes[:, None] - 1)
+            for length, sizes in zip(self.pixels.shape[-2:], (self.heights, self.widths), strict=True)
+        )
+        return self._gather(rows, columns)
+
+    def _gather(self, rows: Tensor, columns: Tensor) -> Tensor:
+        pixels, device = self.pixels, self.pixels.device
+        channels, width = pixels.shape[1], pixels.shape[3]
+        rows = rows.to(device)[:, None, :, None].expand(-1, channels, -1, width)
+        pixels = pixels.gather(2, rows)
+        columns = columns.to(device)[:, None, None, :].expand(-1, channels, pixels.shape[2], -1)
+        return pixels.gather(3, columns)
+
+
+def mirror_pad(images: Tensor, margin: int) -> Tensor:
+    """Images (N, C, H, W), mirrored at their border pixels' centres, as often as it takes."""
+    height, width = images.shape[-2:]
+    if margin < min(height, width):
+        return F.pad(images, (margin, margin, margin, margin), mode="reflect")
+    rows, columns = (
+        mirror(torch.arange(-margin, size + margin), torch.tensor([size]))[0].to(images.device)
+        for size in (height, width)
+    )
+    return images[:, :, rows[:, None], columns]
+
+
+def mirror(positions: Tensor, sizes: Tensor) -> Tensor:
+    """Indices (N, L) of positions (L,) in images of these sizes (N,), mirrored as often as it takes."""
+    period = (2 * (sizes - 1)).clamp(min=1)[:, None]
+    folded = positions % period
+    return torch.where(folded < sizes[:, None], folded, period - folded)
+
+
+def join(parts: Sequence[tuple[Tensor, Canvas]]) -> Canvas:
+    """One canvas of disjoint parts of a batch, each with the indices of its images (on the CPU)."""
+    if len(parts) == 1:
+        order = parts[0][0].argsort()
+        return parts[0][1].take(order)
+    first = parts[0][1]
+    indices = torch.cat([images for images, _ in parts])
+    height, width = (max(part.pixels.shape[d] for _, part in parts) for d in (2, 3))
+    pixels = first.pixels.new_zeros(len(indices), first.pixels.shape[1], height, width)
+    for images, part in parts:
+        pixels[images.to(pixels.device), :, : part.pixels.shape[2], : part.pixels.shape[3]] = part.pixels
+    order = indices.argsort()
+    heights, widths = (torch.cat([getattr(part, name) for _, part in parts])[order] for name in ("heights", "widths"))
+    return replace(first, pixels=pixels, heights=heights, widths=widths)

@@ -1,0 +1,99 @@
+"""Noise: Gaussian of the sensor and its amplifier, or Poisson of counted photons (Real-ESRGAN, section 3.1)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sr_experiments.data.degradations.steps import draw
+from sr_experiments.data.degradations.steps.canvas import Canvas
+from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+
+LUMA = (0.2989, 0.587, 0.114)  # torchvision's grey, which BasicSR takes for grey Poisson noise
+
+
+class Noise:
+    """Gaussian or Poisson noise, in colour or grey, clipped to [0, 1].
+
+    The level is a clip's, the noise each frame's own.
+
+    Args:
+        gaussian: range of sigma, in 255ths.
+        poisson: range of the scale by which Poisson noise is multiplied. The counts are the pixel's value times
+            2^ceil(log2 k), k being the number of different values in the image, as in BasicSR.
+        gaussian_probability: of Gaussian noise; else it is Poisson's.
+        grey_probability: of noise that is the same in all channels.
+        probability: of any noise at all.
+    """
+
+    def __init__(
+        self,
+        gaussian: Sequence[float],
+        poisson: Sequence[float] = (0, 0),
+        gaussian_probability: float = 1.0,
+        grey_probability: float = 0.0,
+        probability: float = 1.0,
+    ) -> None:
+        self.gaussian = draw.limits("the gaussian of noise", gaussian, low=0)
+        self.poisson = draw.limits("the poisson of noise", poisson, low=0)
+        self.gaussian_probability = draw.probability("the gaussian_probability of noise", gaussian_probability)
+        self.grey_probability = draw.probability("the grey_probability of noise", grey_probability)
+        self.probability = draw.probability("the probability of noise", probability)
+
+    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
+        """Kind and level of each clip."""
+        drawn = {
+            "applied": draw.chance(clips, self.probability, generator),
+            "gaussian": draw.chance(clips, self.gaussian_probability, generator),
+            "grey": draw.chance(clips, self.grey_probability, generator),
+            "sigma": draw.uniform(clips, self.gaussian, generator),
+            "scale": draw.uniform(clips, self.poisson, generator),
+        }
+        return per_frame(drawn, frames)
+
+    def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
+        """Images of the same sizes, with noise."""
+        pixels = canvas.pixels.clone()
+        applied, gaussian, grey = (parameters[key] for key in ("applied", "gaussian", "grey"))
+        level = torch.where(gaussian, parameters["sigma"] / 255, parameters["scale"]).float()
+        for kind in (gaussian & ~grey, gaussian & grey, ~gaussian & ~grey, ~gaussian & grey):
+            images = (applied & kind).nonzero()[:, 0]
+            if not len(images):
+                continue
+            part = canvas.take(images)
+            first = int(images[0])
+            make = gaussian_noise if gaussian[first] else poisson_noise
+            noise = make(part, bool(grey[first]), generator)
+            noisy = part.pixels + level[images].to(pixels.device)[:, None, None, None] * noise
+            pixels[images.to(pixels.device), :, : noisy.shape[2], : noisy.shape[3]] = noisy
+        return canvas.with_pixels(pixels.clamp_(0, 1))
+
+    def describe(self, parameters: Parameters, i: int) -> str:
+        """Of image i: kind and level."""
+        p = {key: value[i] for key, value in parameters.items()}
+        if not p["applied"]:
+            return ""
+        grey = " grey" if p["grey"] else ""
+        return f"gauss {p['sigma']:.0f}{grey}" if p["gaussian"] else f"poisson {p['scale']:.1f}{grey}"
+
+
+def gaussian_noise(canvas: Canvas, grey: bool, generator: torch.Generator) -> Tensor:
+    """Standard normal (N, C or 1, H, W)."""
+    n, channels, height, width = canvas.pixels.shape
+    return draw.normal((n, 1 if grey else channels, height, width), generator, canvas.pixels.device)
+
+
+def poisson_noise(canvas: Canvas, grey: bool, generator: torch.Generator) -> Tensor:
+    """Counted less expected photons, (N, C or 1, H, W), in units of [0, 1]."""
+    image = canvas.pixels
+    if grey and image.shape[1] == 3:
+        image = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    levels = (image * 255).round().clamp(0, 255)
+    # The rest of the canvas counts as the first pixel does.
+    levels = torch.where(canvas.inside(), levels, levels[..., :1, :1])
+    present = torch.zeros(len(levels), 256, device=levels.device)
+    present.scatter_(1, levels.flatten(1).long(), 1.0)
+    photons = torch.exp2(present.sum(1).log2().ceil())[:, None, None, None]  # of white
+    expected = levels / 255 * photons
+    counted = torch.poisson(expected.to(generator.device), generator=generator).to(levels.device)
+    return (counted - expected) / photons
