@@ -1,7 +1,11 @@
 """Pictures to look at: tensors as images, images beside each other with labels."""
 
+from typing import TYPE_CHECKING
+
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GAP = 4
 LABEL_HEIGHT = 20
@@ -19,7 +23,7 @@ def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
     return sheet
 
 
-def as_picture(tile: Tensor) -> Image.Image:
+def as_picture(tile: "Tensor") -> Image.Image:
     """A tensor (1, C, H, W) in [0, 1] as an 8-bit RGB image."""
     pixels = tile[0].float().mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()  # (H, W, C)
     if pixels.shape[2] not in (1, 3):

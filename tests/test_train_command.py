@@ -168,7 +168,7 @@ def test_nan_loss_names_the_term_and_the_step_and_keeps_the_checkpoint(train, ca
 def test_out_of_memory_says_which_knob(train, capsys, monkeypatch):
     from sr_experiments.training.pixel import PixelModule
 
-    def hungry(module, lr, hr):
+    def hungry(module, lr, hr, target):
         return {"x": torch.empty(1 << 44)}
 
     monkeypatch.setattr(PixelModule, "train_batch", hungry)

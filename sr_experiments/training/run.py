@@ -1,5 +1,6 @@
 """The story of a run: configuration, folder, data and networks, training, and what to do next."""
 
+import contextlib
 import logging
 import os
 import platform
@@ -20,6 +21,7 @@ from rich.logging import RichHandler
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
+from sr_experiments.presence import present
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import Checkpoints, Clips, GANHealth, Interrupted, ProgressLine, Record, Samples
 from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
@@ -78,27 +80,28 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
     for logger in loggers:
         define_best(logger, assembly.module)
     state, error_line = "failed", ""
-    try:
-        trainer.fit(assembly.module, assembly.data, ckpt_path=checkpoint, weights_only=True)
-        state = "finished"
-    except Interrupted:
-        state = "interrupted"
-        raise
-    except Exception as error:
-        mended = as_user_error(error, folder)
-        error_line = str(mended or error)
-        if mended is None or mended is error:
-            raise
-        raise mended from error
-    finally:
+    with present(folder) if _is_rank_zero() else contextlib.nullcontext():
         try:
-            record.write_summary(assembly.module, state, error_line)
-        except SRError as unwritable:
-            log.error("%s", unwritable)
-        best_kept = record.checkpoints.best_step is not None
-        sync = finish_wandb(wandb_log, folder / "checkpoints", best_kept) if wandb_log else None
-        if _is_rank_zero():
-            print_outcome(console, state, folder, config, assembly, record.checkpoints, sync)
+            trainer.fit(assembly.module, assembly.data, ckpt_path=checkpoint, weights_only=True)
+            state = "finished"
+        except Interrupted:
+            state = "interrupted"
+            raise
+        except Exception as error:
+            mended = as_user_error(error, folder)
+            error_line = str(mended or error)
+            if mended is None or mended is error:
+                raise
+            raise mended from error
+        finally:
+            try:
+                record.write_summary(assembly.module, state, error_line)
+            except SRError as unwritable:
+                log.error("%s", unwritable)
+            best_kept = record.checkpoints.best_step is not None
+            sync = finish_wandb(wandb_log, folder / "checkpoints", best_kept) if wandb_log else None
+            if _is_rank_zero():
+                print_outcome(console, state, folder, config, assembly, record.checkpoints, sync)
     return record.checkpoints.best_value
 
 

@@ -117,7 +117,7 @@ class Record(Callback):
     @rank_zero_only
     def write_summary(self, pl_module: SRModule, state: str, error: str = "") -> None:
         """Bring summary.json up to date; `state` is running, finished, interrupted or failed."""
-        best = self.checkpoints
+        best, conventions = self.checkpoints, pl_module.validation.conventions()
         summary = {
             "state": state,
             **({"error": error} if error else {}),
@@ -127,7 +127,8 @@ class Record(Callback):
             "final": pl_module.validation.values,
             "best": {"monitor": best.monitor, "step": best.best_step, "metrics": best.best_values},
             **({"stages": self.stages} if self.stages else {}),
-            "conventions": pl_module.validation.conventions(),
+            "conventions": conventions,
+            "higher_is_better": {m: pl_module.validation.higher_is_better(f"val/set/{m}") for m in conventions},
             "last_logged": {k: v for k, v in self.latest.items() if not k.startswith("val/")},
             "skipped_images": self.skipped,
             **self.facts,

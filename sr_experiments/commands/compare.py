@@ -1,0 +1,29 @@
+"""`sr compare`: runs side by side, as a page or a table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders of runs: a sweep.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+    table: Annotated[bool, typer.Option("--table", help="Print the table here instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON instead.")] = False,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option("--evaluation", "-e", help="File of sr evaluate --json, for differences by image; also several."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="Validation crops to show.")] = 8,
+    max_mb: Annotated[int, typer.Option(min=0, help="Most megabytes of pictures and clips in the page.")] = 60,
+) -> None:
+    """Compare runs: what differs, what they reached, curves and pictures side by side."""
+    from sr_experiments.report.command import print_json, print_table, write_page
+
+    if as_json:
+        print_json(runs)
+    elif table:
+        print_table(runs)
+    else:
+        write_page(runs, output, evaluation or [], pictures, max_mb)

@@ -1,0 +1,10 @@
+document.getElementById("made").textContent = `${data.runs.length} run${data.runs.length > 1 ? "s" : ""}, as of ${data.made}`;
+tableSection();
+curvesSection();
+planeSection();
+parallelSection();
+picturesSection();
+movingSection();
+data.evaluations.forEach(evaluationSection);
+ganSection();
+commandsSection();

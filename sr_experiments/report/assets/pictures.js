@@ -1,0 +1,69 @@
+// The same crop of every run beside LR, bicubic and HR.
+function picturesSection() {
+  if (!data.pictures.length) return;
+  let [group, errors, a, b] = [data.pictures[0], false, "", ""];
+  let lens, slider, selects;
+  const place = el("div");
+  const titled = (column) => (column.run == null ? column.label : data.runs[column.run].name);
+  const visible = () => group.columns.filter((column) => column.run == null || shown.has(column.run));
+  const source = (column) => data.media[errors && column.error != null ? column.error : column.image];
+  const level = el("span", { class: "quiet small" });
+
+  function caption(column) {
+    const words = [titled(column)];
+    if (column.psnr != null) words.push(`${column.psnr.toFixed(2)} dB`);
+    if (column.step != null) words.push(`step ${column.step}`);
+    return el("figcaption", {}, column.run == null ? null : swatch(column.run), breakable(words.join(", ")));
+  }
+
+  function showPair() {
+    const columns = visible();
+    const find = (key, otherwise) => columns.find((c) => String(group.columns.indexOf(c)) === key) ?? otherwise;
+    const first = find(a, columns.find((c) => c.label.startsWith("bicubic")) ?? columns[0]);
+    const second = find(b, columns.find((c) => c.run != null) ?? columns.at(-1));
+    [a, b] = [first, second].map((c) => String(group.columns.indexOf(c)));
+    const options = columns.map((c) => [String(group.columns.indexOf(c)), titled(c)]);
+    selects.replaceChildren(
+      choice("left", options, a, (v) => { a = v; showPair(); }), choice("right", options, b, (v) => { b = v; showPair(); }));
+    slider.show({ uri: source(first), label: titled(first) }, { uri: source(second), label: titled(second) });
+  }
+
+  function draw() {
+    const ratio = `${group.width} / ${group.height}`;
+    lens ??= new Lens();
+    lens.views.clear();
+    lens.after = () => { level.textContent = `${Math.round(lens.zoom * 100) / 100}×`; };
+    slider = beforeAfter(lens, ratio);
+    selects = el("div", { class: "controls" });
+    const tiles = visible().filter((c) => !errors || c.error != null).map((column) => {
+      const view = el("div", { class: "view", style: { aspectRatio: ratio } }, el("img", { src: source(column), alt: titled(column) }));
+      lens.add(view);
+      return el("figure", {}, view, caption(column));
+    });
+    place.replaceChildren(el("div", { class: "tiles" }, ...tiles), el("h3", {}, "Before and after"), selects, slider.view);
+    lens.after();
+    showPair();
+  }
+
+  const button = el("button", { "aria-pressed": "false", onclick: () => {
+    errors = !errors;
+    button.setAttribute("aria-pressed", String(errors));
+    scale.hidden = !errors;
+    draw();
+  } }, "error maps");
+  const scale = el("p", { class: "small quiet", hidden: true }, `|sr − hr|, mean of the channels: black is 0, the brightest ${data.errorRange} levels of 255 or more.`);
+  const zoom = (label, title, act) => el("button", { title, "aria-label": title, onclick: act }, label);
+  section("pictures", "Pictures",
+    el("p", { class: "quiet small" }, "Of each run's last validation. Double click to zoom in and out, or Ctrl and wheel, or pinch; drag to move. All move together. dB: PSNR of this crop, RGB."),
+    el("div", { class: "controls" },
+      choice("picture", data.pictures.map((g, i) => [String(i), g.name]), "0", (v) => {
+        [group, a, b] = [data.pictures[Number(v)], "", ""];
+        lens.reset();
+        draw();
+      }),
+      button,
+      el("span", { class: "controls", style: { margin: 0 } }, zoom("−", "zoom out", () => lens.zoomOn(0.5, 0.5, 1 / 1.5)), zoom("+", "zoom in", () => lens.zoomOn(0.5, 0.5, 1.5)), zoom("whole", "whole picture", () => lens.reset()), level)),
+    scale, place, data.mediaLeftOut ? el("p", { class: "note" }, `${data.mediaLeftOut} pictures or clips had no room in this page: make it with a larger --max-mb.`) : null);
+  whenShownChanges(draw);
+  draw();
+}

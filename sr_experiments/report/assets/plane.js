@@ -1,0 +1,62 @@
+// The perception-distortion plane (Blau & Michaeli 2018): runs, bicubic, and those that none is better than in both.
+function planeSection() {
+  const sets = [...new Set(data.metrics.map((m) => m.split("/").slice(0, -1).join("/")))];
+  const names = (set) => data.metrics.filter((m) => m.startsWith(`${set}/`));
+  const has = (metric, part) => metric.split("/").at(-1).includes(part);
+  const usable = sets.filter((set) => names(set).some((m) => has(m, "psnr") && !has(m, "warp")));
+  if (!usable.length) return;
+  const reasons = [...new Set(data.runs.flatMap((run) => Object.entries(run.leftOut).filter(([what]) => what.includes("lpips")).map(([, why]) => why)))];
+  const perceptual = (set) => names(set).filter((m) => has(m, "lpips"));
+  const others = (set) => names(set).filter((m) => !data.higher[m] && !has(m, "lpips"));
+  let set = usable.find((s) => perceptual(s).length) ?? usable[0];
+  let [x, y] = ["", ""];
+  const axes = el("span", { class: "controls" });
+  const place = el("div", { class: "plot", id: "plane-plot" });
+  const missing = el("p", { class: "note" });
+
+  function choose() {
+    const distortions = names(set).filter((m) => data.higher[m] && !has(m, "warp"));
+    const ys = [...perceptual(set), ...others(set)];
+    axes.hidden = !ys.length;
+    x = distortions.find((m) => has(m, "psnr_y")) ?? distortions[0];
+    y = perceptual(set)[0] ?? "";
+    missing.hidden = perceptual(set).length > 0;
+    missing.textContent = `LPIPS was not measured on ${set}, so how real the pictures look can't be placed. ${reasons.join("; ")}`;
+    const pick = (metric) => metric.split("/").at(-1);
+    axes.replaceChildren(
+      choice("distortion", distortions.map((m) => [m, pick(m)]), x, (v) => { x = v; draw(); }),
+      ys.length ? choice("perception", [...(y ? [] : [["", "–"]]), ...ys.map((m) => [m, pick(m)])], y, (v) => { y = v; draw(); }) : "");
+  }
+
+  function draw() {
+    place.hidden = !y;
+    if (!y) return;
+    const points = [...shown].map((run) => ({ run, name: data.runs[run].name, x: valueOf(run, x), y: valueOf(run, y) })).filter((p) => p.x != null && p.y != null);
+    const others = new Map();
+    for (const { run } of points) {
+      for (const other of ["bicubic", "compared"]) {
+        const [ox, oy] = [data.runs[run].measured[x][other], data.runs[run].measured[y][other]];
+        if (ox != null && oy != null) others.set(`${other} ${ox.toFixed(3)} ${oy.toFixed(4)}`, { run: null, name: other, x: ox, y: oy });
+      }
+    }
+    const all = [...points, ...others.values()];
+    const sign = data.higher[y] ? -1 : 1;
+    const front = all.filter((p) => !all.some((q) => q.x >= p.x && sign * q.y <= sign * p.y && (q.x > p.x || q.y !== p.y))).sort((a, b) => a.x - b.x);
+    const traces = [
+      { x: front.map((p) => p.x), y: front.map((p) => p.y), mode: "lines", line: { color: css("--quiet"), width: 1.5, dash: "dash" }, hoverinfo: "skip", name: "Pareto front" },
+      ...all.map((p) => ({
+        x: [p.x], y: [p.y], mode: all.length > 12 ? "markers" : "markers+text", text: [plain(p.name)], textposition: "top center", name: plain(p.name),
+        marker: { size: 12, color: p.run == null ? css("--quiet") : colourOf(p.run), symbol: p.run == null ? "diamond" : "circle" },
+        hovertemplate: "%{x:.4g}, %{y:.4g}<extra>%{fullData.name}</extra>", cliponaxis: false,
+      })),
+    ];
+    const better = (metric, up, down) => `${plain(metric)}, better ${data.higher[metric] ? up : down}`;
+    drawPlot(place, traces, { xaxis: { title: { text: better(x, "→", "←") } }, yaxis: { title: { text: better(y, "↑", "↓") } }, margin: { l: 58, r: 30, t: 26, b: 44 } });
+  }
+
+  section("plane", "Perception and distortion",
+    el("p", { class: "quiet small" }, "Of the best checkpoints. The dashed line joins those that no other is better than in both: the Pareto front."),
+    el("div", { class: "controls" }, usable.length > 1 ? choice("set", usable.map((s) => [s, s]), set, (v) => { set = v; choose(); draw(); }) : "", axes), missing, place);
+  choose();
+  keepDrawn(draw);
+}

@@ -1,0 +1,145 @@
+"""The comparison as one HTML file, which needs nothing else and asks nothing of the network."""
+
+import json
+import math
+import re
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sr_experiments.report.comparison import Comparison, higher_is_better
+from sr_experiments.report.differences import MISSING, Knob, text
+from sr_experiments.report.media import ERROR_RANGE, Media
+from sr_experiments.report.moving import moving_pictures
+from sr_experiments.report.next_commands import next_commands
+from sr_experiments.report.pictures import picture_groups
+from sr_experiments.report.series import Series, thinned, training_hours
+
+MOST_POINTS = 2000  # of a curve
+SCRIPTS = (
+    "elements", "table", "plots", "curves", "plane", "parallel", "viewer", "pictures", "moving", "evaluation",
+    "commands", "main",
+)  # fmt: skip
+
+
+def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int = 8, most_megabytes: int = 60) -> str:
+    """Make the HTML.
+
+    Args:
+        comparison: the runs.
+        evaluations: files of `sr evaluate --json`.
+        pictures: how many validation crops to show.
+        most_megabytes: of pictures and clips together; what has no room is left out, and said to be.
+
+    Raises:
+        SRError: a file of `evaluations` is not one.
+    """
+    from plotly.offline import get_plotlyjs
+
+    assets = files(__package__) / "assets"
+    scripts = "\n".join((assets / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    parts = {
+        "STYLE": (assets / "style.css").read_text(encoding="utf-8"),
+        "PLOTLY": get_plotlyjs(),
+        "DATA": json_for_script(_content(comparison, evaluations, pictures, most_megabytes)),
+        "SCRIPT": f'(() => {{\n"use strict";\n{scripts}\n}})();',
+    }
+    template = (assets / "page.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def json_for_script(content: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends the element or opens another."""
+    written = json.dumps(content, allow_nan=False, separators=(",", ":"))  # ASCII, so no U+2028 either
+    return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int, most_megabytes: int) -> dict[str, Any]:
+    shown = []
+    if evaluations:
+        from sr_experiments.report.evaluations import evaluation_section  # imports torch
+
+        shown = [evaluation_section(path) for path in evaluations]
+    media = Media(most_megabytes * 1_000_000)
+    groups = picture_groups(comparison.runs, media, pictures)
+    return {
+        "made": time.strftime("%Y-%m-%d %H:%M"),
+        "runs": [_run(comparison, number) for number in range(len(comparison.runs))],
+        "knobs": [_knob(knob) for knob in comparison.knobs],
+        "metrics": comparison.metrics,
+        "higher": comparison.higher_is_better,
+        "notes": comparison.notes,
+        "curves": _curves(comparison),
+        "pictures": groups,
+        "clips": moving_pictures(comparison.runs, media),
+        "media": media.uris,
+        "mediaLeftOut": media.left_out,
+        "errorRange": ERROR_RANGE,
+        "evaluations": shown,
+    }
+
+
+def _run(comparison: Comparison, number: int) -> dict[str, Any]:
+    run = comparison.runs[number]
+    parameters = run.summary.get("parameters")
+    return {
+        "name": run.name,
+        "folder": str(run.folder),
+        "state": run.state.state,
+        "error": str(run.summary.get("error", "")),
+        "step": run.state.step,
+        "maxSteps": run.max_steps,
+        "bestStep": run.best_step,
+        "seconds": run.seconds,
+        "speed": run.speed(),
+        "parameters": parameters if isinstance(parameters, int) else None,
+        "device": str(run.summary.get("device", "")),
+        "measured": {metric: vars(value) for metric, value in comparison.measured[number].items()},
+        "leftOut": run.left_out(),
+        "conventions": run.conventions(),
+        "commands": [vars(command) for command in next_commands(run)],
+    }
+
+
+def _knob(knob: Knob) -> dict[str, Any]:
+    """A setting; its numbers are for sorting and plotting."""
+    values = knob.values
+    given = [value for value in values if value is not MISSING]
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given)
+    return {
+        "key": knob.key,
+        "label": knob.label,
+        "also": knob.also,
+        "texts": [text(value) for value in values],
+        "numbers": [None if value is MISSING else value for value in values] if numeric and given else None,
+    }
+
+
+def _curves(comparison: Comparison) -> dict[str, Any]:
+    """By metric, of each run: steps, hours, values, and bicubic's value where there is one."""
+    curves: dict[str, dict[str, Any]] = {}
+    for number, run in enumerate(comparison.runs):
+        hours = training_hours(run.series)
+        for metric, series in run.series.items():
+            if not metric.endswith(("_bicubic", "_compared")):
+                bicubic = run.series.get(f"{metric}_bicubic")
+                of = curves.setdefault(metric, {"higher": higher_is_better(metric, comparison.runs), "runs": {}})
+                of["runs"][str(number)] = _curve(series, hours, bicubic)
+    return curves
+
+
+def _curve(series: Series, hours: dict[float, float], bicubic: Series | None) -> dict[str, Any]:
+    kept = thinned(series, MOST_POINTS)
+    last = bicubic.values[-1] if bicubic and bicubic.values else None
+    return {
+        "steps": [series.steps[i] for i in kept],
+        "hours": [round(hours[series.times[i]], 5) for i in kept],
+        "values": [_short(series.values[i]) for i in kept],
+        "bicubic": None if last is None else _short(last),
+    }
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,89 @@
+"""metrics.csv as it is, also while it is being written: tidy rows of step, unix time, metric, value."""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+PAUSE = 600.0  # seconds without a value, from which a gap may be one in which nobody trained
+TAIL = 1 << 16  # bytes from the end, enough for the last values of every metric
+
+
+@dataclass
+class Series:
+    """The values of one metric, in the order they were logged."""
+
+    steps: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+
+def read_series(path: Path) -> dict[str, Series]:
+    """Every metric of the file; empty where there is none yet. Lines that are not whole are left out."""
+    series: dict[str, Series] = {}
+    for step, time, metric, value in _rows(_whole_lines(path)):
+        of = series.setdefault(metric, Series())
+        of.steps.append(step)
+        of.times.append(time)
+        of.values.append(value)
+    return series
+
+
+def last_moments(path: Path) -> list[tuple[int, float]]:
+    """Step and unix time of the last rows, one for each step; read from the end, so that it is fast."""
+    moments = {step: time for step, time, _, _ in _rows(_whole_lines(path, TAIL))}
+    return sorted(moments.items())
+
+
+def training_hours(series: dict[str, Series]) -> dict[float, float]:
+    """Hours since the first value, by unix time, without the pauses between a run's sessions.
+
+    A pause is a gap of ten minutes and of ten times the middle gap, at least.
+    """
+    times = sorted({time for one in series.values() for time in one.times})
+    gaps = [after - before for before, after in pairwise(times)]
+    usual = sorted(gaps)[len(gaps) // 2] if gaps else 0.0
+    hours, elapsed = dict.fromkeys(times[:1], 0.0), 0.0
+    for time, gap in zip(times[1:], gaps, strict=True):
+        elapsed += usual if gap > max(PAUSE, 10 * usual) else gap
+        hours[time] = elapsed / 3600
+    return hours
+
+
+def thinned(series: Series, most: int) -> list[int]:
+    """Indices of at most `most` values, which keep the first, the last and every bucket's extremes."""
+    count = len(series.values)
+    if count <= most:
+        return list(range(count))
+    buckets = most // 2
+    kept = {0, count - 1}
+    for i in range(buckets):
+        bucket = range(i * count // buckets, (i + 1) * count // buckets)
+        finite = [j for j in bucket if math.isfinite(series.values[j])]
+        if finite:
+            kept |= {min(finite, key=series.values.__getitem__), max(finite, key=series.values.__getitem__)}
+    return sorted(kept)
+
+
+def _whole_lines(path: Path, from_end: int | None = None) -> list[str]:
+    """Lines that end in a newline: the last one may be half written, and half a number is a number too."""
+    try:
+        with path.open("rb") as file:
+            if from_end is not None:
+                file.seek(max(file.seek(0, os.SEEK_END) - from_end, 0))
+            content = file.read()
+    except FileNotFoundError:
+        return []
+    return content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace").splitlines()
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, float, str, float]]:
+    for row in csv.reader(line.replace("\0", "") for line in lines):
+        try:
+            step, time, metric, value = row
+            yield int(step), float(time), metric, float(value)
+        except ValueError:  # the header, or what a killed run left of a line
+            continue

@@ -1,0 +1,294 @@
+"""The page in a real browser: it draws, answers, and trusts no name. Needs Chromium and Playwright."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sr_experiments.evaluation.record import write_report_json
+from sr_experiments.evaluation.results import Report, Result
+from sr_experiments.report.command import write_page
+from tests.report.made import config_of
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+try:
+    from playwright.sync_api import Page, sync_playwright
+except ModuleNotFoundError:
+    CHROMIUM = None
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium in PATH, and Playwright (uv sync)")
+
+Make = Callable[..., Path]
+HOSTILE = "<img src=x onerror=hacked=1>\"'&<b>"
+SCRIPT = "</script><script>window.hacked=1</script><!--"
+GAN = {"gan/d_accuracy": [0.6, 0.9, 1.0], "gan/margin": [0.1, 0.5, 2.0], "loss_weighted/adversarial": [0.1, 0.2, 0.3]}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=root)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., "Page"]]:
+    """`visit(file)` opens a page; at the end it must have said nothing wrong and asked nothing of the network."""
+    wrong: list[str] = []
+    asked: list[str] = []
+    contexts = []
+
+    def visit(file: Path, **options: Any) -> "Page":
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: asked.append(request.url[:100]))
+        page.goto(file.as_uri())
+        page.wait_for_selector("#commands code", state="attached")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert wrong == []
+    assert {url.split(":")[0] for url in asked} <= {"file", "data", "blob"}
+
+
+@pytest.fixture
+def report(run_folder: Make, tmp_path: Path) -> Path:
+    """Of three runs with LPIPS and pictures; one of them is a GAN."""
+    reached = {"a": (30.0, 0.3), "b": (29.5, 0.1), "c": (29.0, 0.2)}
+    for number, (name, (psnr, lpips)) in enumerate(reached.items()):
+        run_folder(
+            name,
+            config_of(name, features=8 * 2**number, learning_rate=10.0**-number),
+            metrics={
+                "val/s/psnr_y": [psnr - 1, psnr],
+                "val/s/psnr_y_bicubic": [28.0] * 2,
+                "val/s/lpips_alex": [0.5, lpips],
+                "val/s/lpips_alex_bicubic": [0.6] * 2,
+                "loss/pixel": [1.0 / (i + 1) for i in range(40)],
+                **(GAN if name == "b" else {}),
+            },
+            strips={"s_x": 1, "s_y": 7},
+            sr_seed=number,
+        )
+    write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
+    return tmp_path / "page.html"
+
+
+def _names(page: "Page") -> list[str]:
+    return [name.strip() for name in page.locator("#runs tbody td.first").all_inner_texts()]
+
+
+def _traces(page: "Page", plot: str) -> list[Any]:
+    traces: list[Any] = page.evaluate(
+        f"document.querySelector('{plot}').data.map(t => ({{name: t.name, x: [...t.x], y: [...t.y]}}))"
+    )
+    return traces
+
+
+def test_the_table_sorts_by_any_column(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+    assert _names(page) == ["a", "b", "c"]
+
+    page.click("#runs th button:has-text('lpips_alex')")
+    assert _names(page) == ["b", "c", "a"]  # the best first: lower is better
+    page.click("#runs th button:has-text('lpips_alex')")
+    assert _names(page) == ["a", "c", "b"]
+    page.click("#runs th button:has-text('learning_rate')")
+    assert _names(page) == ["c", "b", "a"]
+    assert page.locator("#runs th[aria-sort=ascending]").inner_text().startswith("learning_rate")
+    assert page.locator("#runs td.best .value").all_inner_texts() == ["0.1000", "30.00"]
+
+
+def test_filter_and_boxes_choose_what_is_drawn(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+
+    page.fill("#runs input[type=search]", "psnr_y>29.2 features<=16")
+    assert _names(page) == ["a", "b"]
+    assert {t["name"] for t in _traces(page, "#curve-plot")} == {"a", "b", "bicubic, a", "bicubic, b"}
+    page.uncheck("#runs tbody tr:first-child input")
+    assert {t["name"] for t in _traces(page, "#curve-plot")} == {"b", "bicubic, b"}
+    assert page.locator("#pictures .tiles figure").count() == 4  # lr, bicubic, b, hr
+    page.fill("#runs input[type=search]", "")
+    assert _names(page) == ["a", "b", "c"]
+
+
+def test_curves_can_be_smoothed_and_put_by_hour(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+    page.select_option("#curves select[aria-label=metric]", "loss/pixel")
+    (raw, *_) = _traces(page, "#curve-plot")
+
+    page.locator("#curves input[type=range]").fill("0.9")
+    assert page.locator("#curves output").inner_text() == "0.9"
+    below, smooth, *_ = _traces(page, "#curve-plot")
+    assert below == raw
+    assert smooth["y"][0] == raw["y"][0]
+    assert smooth["y"][5] > raw["y"][5]
+    page.select_option("#curves select[aria-label=by]", "hours")
+    hours = page.evaluate("document.querySelector('#curve-plot').data[0].x.at(-1)")
+    assert hours == pytest.approx(390 / 3600, abs=1e-4)
+
+
+def test_the_plane_draws_the_pareto_front(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+
+    traces = _traces(page, "#plane-plot")
+
+    assert [(t["name"], t["x"], t["y"]) for t in traces[:1]] == [("Pareto front", [29.5, 30], [0.1, 0.3])]
+    assert [t["name"] for t in traces[1:]] == ["a", "b", "c", "bicubic"]
+
+
+def test_the_plane_says_why_it_is_missing(visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path) -> None:
+    run_folder("a", summary={"left_out": {"metric lpips_alex": "no alexnet weights"}})
+    write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
+
+    page = visit(tmp_path / "page.html")
+
+    assert "no alexnet weights" in page.locator("#plane").inner_text()
+
+
+def test_before_and_after_is_dragged(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+    handle, over = page.locator(".pair .handle"), page.locator(".pair .over")
+    handle.scroll_into_view_if_needed()
+    box, view = handle.bounding_box(), page.locator(".pair").bounding_box()
+    assert box and view
+    assert "inset(0px 50% 0px 0px)" in over.evaluate("e => e.style.clipPath")
+
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(view["x"] + view["width"] / 4, box["y"] + 10, steps=4)
+    page.mouse.up()
+    assert handle.get_attribute("aria-valuenow") == "25"
+    handle.press("ArrowRight")
+    assert handle.get_attribute("aria-valuenow") == "27"
+    page.select_option("#pictures select[aria-label=right]", label="c")
+    assert page.locator(".pair .tag.right").inner_text() == "c"
+
+
+def test_pictures_zoom_together_and_turn_into_error_maps(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+    assert page.locator("#pictures .tiles figure").count() == 6
+
+    page.locator("#pictures .tiles .view").first.dblclick()
+    transforms = page.locator("#pictures .view img").evaluate_all("all => all.map(e => e.style.transform)")
+    assert len(transforms) == 8
+    assert len(set(transforms)) == 1
+    assert "scale(4)" in transforms[0]
+    page.click("text=error maps")
+    assert page.locator("#pictures .tiles figure").count() == 4  # bicubic and three runs
+    assert "64 levels" in page.locator("#pictures").inner_text()
+    page.select_option("#pictures select[aria-label=picture]", label="s_y")
+    assert page.locator("#pictures .level, #pictures .view").count() == 5
+
+
+def test_a_sweep_has_parallel_coordinates_that_can_be_brushed(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+    lines = page.locator(".parallel path")
+    lines.first.scroll_into_view_if_needed()
+    assert lines.count() == 3
+
+    axis = page.locator(".parallel .hit").first.bounding_box()
+    assert axis
+    x = axis["x"] + axis["width"] / 2
+    page.mouse.move(x, axis["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(x, axis["y"] + axis["height"] * 0.3, steps=3)
+    page.mouse.up()
+
+    assert page.locator(".parallel path.out").count() == 2
+
+
+def test_gan_health_is_drawn_of_gans_alone(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report)
+
+    assert {t["name"] for t in _traces(page, "#gan .plot")} == {"b"}
+    assert page.locator("#gan .plot svg.main-svg").count() > 0
+
+
+def test_commands_are_copied(visit: Callable[..., "Page"], report: Path) -> None:
+    page = visit(report, permissions=["clipboard-read", "clipboard-write"])
+
+    page.locator("#commands button").first.click()
+    page.wait_for_selector("text=copied")
+
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#commands code").first.inner_text()
+
+
+def test_differences_by_image_have_their_interval(
+    visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path
+) -> None:
+    run_folder("a")
+    results = [
+        Result(name, "", {str(i): {"psnr_y": 28.0 + better + i % 2 * better} for i in range(5)})
+        for name, better in (("bicubic", 0.0), (HOSTILE, 1.0))
+    ]
+    report = Report(
+        results, [], 4, 4, "image", "bicubic", {"hr": SCRIPT, "lr": HOSTILE}, {"psnr_y": HOSTILE}, {"psnr_y": True}
+    )
+    write_report_json(tmp_path / "e.json", report)
+    write_page([tmp_path / "outputs"], tmp_path / "page.html", [tmp_path / "e.json"], 8, 60)
+
+    page = visit(tmp_path / "page.html")
+
+    text = page.locator("#evaluation0").inner_text()
+    assert "Mean difference +1.40 (95 % interval +0.72 to +2.08, 5 images)" in text
+    assert f"{HOSTILE} is better" in text
+    assert page.evaluate("document.querySelector('#evaluation0 .plot').data[0].y.length") == 5
+
+
+def test_hostile_names_stay_text(visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path) -> None:
+    for number in range(3):
+        run_folder(
+            f"{HOSTILE}{number}",
+            config_of(SCRIPT, features=number, note=f"{SCRIPT}{number}", **{HOSTILE: number}),
+            metrics={f"val/{HOSTILE}/psnr_y": [29.0, 30.0 + number], f"val/{HOSTILE}/lpips_alex": [0.1, 0.2]},
+            summary={
+                "state": "failed",
+                "error": SCRIPT,
+                "left_out": {SCRIPT: HOSTILE},
+                "conventions": {HOSTILE: SCRIPT},
+                "device": SCRIPT,
+            },
+            strips={HOSTILE: 1},
+            sr_seed=number,
+        )
+    write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
+
+    page = visit(tmp_path / "page.html")
+    page.click("text=error maps")
+    page.fill("#runs input[type=search]", "<img")
+    page.hover("#curve-plot")
+    page.wait_for_timeout(300)
+
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img[src=x]").count() == 0
+    assert page.locator("script").count() == 3
+    assert _names(page) == [f"{HOSTILE}{number}" for number in range(3)]
+    assert SCRIPT in page.locator("#runs").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_it_fits_laptops_and_phones_by_day_and_night(
+    visit: Callable[..., "Page"], report: Path, width: int, height: int, scheme: str
+) -> None:
+    page = visit(report, viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=width < 500)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor].map("
+        "c => c.match(/\\d+/g).slice(0, 3).reduce((sum, v) => sum + Number(v), 0))"
+    )
+    assert (ink < paper) == (scheme == "light")
+    if shots := os.environ.get("SR_SHOTS"):  # a folder to look at them in
+        page.screenshot(path=f"{shots}/report_{width}_{scheme}.png", full_page=True)
