@@ -123,7 +123,7 @@ def load_generator(path: str | Path) -> tuple[nn.Module, Checkpoint]:
     checkpoint = read(path)
     if checkpoint.generator is None:
         return _by_spandrel(checkpoint), checkpoint
-    generator = build("generator", GENERATORS, checkpoint.generator)
+    generator = _built(checkpoint)
     weights = {name: t for name, t in checkpoint.state_dict.items() if name != "upsample_func.kernels"}
     own = generator.state_dict()
     if all(name.startswith("net.") for name in own) and not any(name.startswith("net.") for name in weights):
@@ -204,6 +204,37 @@ def describe_mismatch(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> st
     have = ", ".join(f"{k}={saved.get(k)}" for k in keys)
     want = ", ".join(f"{k}={wanted.get(k)}" for k in keys)
     return f"the checkpoint has {have}, the run {want}"
+
+
+def _built(checkpoint: Checkpoint) -> nn.Module:
+    """The network that a file's record, or its weights, say it is of."""
+    assert checkpoint.generator is not None
+    inferred = detect(checkpoint.state_dict) or {}
+    if inferred.get("name") == checkpoint.generator["name"]:
+        wrong = [k for k, v in inferred.items() if k != "phase" and _contradicts(checkpoint.generator.get(k, v), v)]
+        if wrong:  # found before memory is taken for sizes that somebody wrote down
+            said = {key: checkpoint.generator[key] for key in wrong}
+            raise SRError(
+                f"{checkpoint.source} is damaged: its record says {_options(said)}, "
+                f"its weights are of {_options({key: inferred[key] for key in wrong})}"
+            )
+    try:
+        return build("generator", GENERATORS, checkpoint.generator)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise SRError(
+            f"{checkpoint.source} is damaged: no network can be built from its record "
+            f"{_options(checkpoint.generator)[:200]} ({(str(error).splitlines() or [''])[0][:100]})"
+        ) from error
+
+
+def _contradicts(said: Any, inferred: Any) -> bool:
+    if isinstance(said, Mapping) and isinstance(inferred, Mapping):  # an SR net's, perhaps without its defaults
+        return any(said.get(key, value) != value for key, value in inferred.items())
+    return not isinstance(inferred, Mapping) and said != inferred
+
+
+def _options(config: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in config.items())
 
 
 def _by_spandrel(checkpoint: Checkpoint) -> nn.Module:

@@ -2,13 +2,18 @@
 
 import csv
 import json
+import logging
+import signal
+import sys
 import time
 
 import pytest
 import torch
 import yaml
 from PIL import Image
+from rich.console import Console
 
+from sr_experiments.messages import show_messages
 from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN
 
 
@@ -148,6 +153,20 @@ def test_mistakes_get_one_line(train, capsys, overrides, says):
         assert says in lines[0]
     else:
         assert says in str(stop.value)
+
+
+def test_signals_and_messages_are_left_as_they_were(train, capsys):
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in signals]
+    train("trainer.max_steps=2")
+    assert [signal.getsignal(number) for number in signals] == before
+    with pytest.raises(SystemExit):
+        train("trainer.max_steps=400", "optim/schedule=constant", "optim.learning_rate=1e30", name="diverging")
+    assert [signal.getsignal(number) for number in signals] == before
+    capsys.readouterr()
+    show_messages(Console(file=sys.stderr))  # as a command in the same process does
+    logging.getLogger("sr_experiments.any").info("once")
+    assert capsys.readouterr().err.count("once") == 1
 
 
 def test_nan_loss_names_the_term_and_the_step_and_keeps_the_checkpoint(train, capsys):

@@ -32,7 +32,7 @@ def export(
     card: Annotated[
         bool, typer.Option("--card", help="Write a model card beside it: .md, .json and a picture.")
     ] = False,
-    name: Annotated[str | None, typer.Option(help="On the card; by default the file's.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Of the network; by default the file's.", show_default=False)] = None,
     author: Annotated[str, typer.Option(help="On the card.")] = "",
     licence: Annotated[str, typer.Option("--license", help="On the card, such as CC-BY-4.0.")] = "",
     description: Annotated[str, typer.Option(help="On the card.")] = "",
@@ -42,15 +42,19 @@ def export(
 
     from sr_experiments.export.card import Words, check_places, write_card
     from sr_experiments.export.export import export as write
+    from sr_experiments.export.runnable import SIZES
 
     if card:
         check_places(output, overwrite)
-    done = write(checkpoint, output, kind.value if kind else None, half, overwrite)
+    done = write(checkpoint, output, kind.value if kind else None, half, overwrite, name or "")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())
     size = done.file.stat().st_size / 2**20
-    console.print(f"{done.file}: {done.kind}{' fp16' if half else ''}, {size:.1f} MiB, of {done.source}")
-    console.print(f"largest difference to the original, values in [0, 1], over several sizes: {differences}")
+    console.print(
+        f"{done.file}: {done.kind}{', weights halved to fp16' if half else ''}, {size:.1f} MiB, of {done.source}"
+    )
+    sizes = ", ".join("x".join(map(str, size)) for size in SIZES)
+    console.print(f"largest difference to the original, values in [0, 1]: {differences}; on batches of {sizes}")
     if card:
         for path in write_card(done, checkpoint, Words(name or output.stem, author, licence, description)):
             console.print(str(path))

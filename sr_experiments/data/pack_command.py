@@ -1,17 +1,16 @@
 """What `sr pack` does: pack a folder, or HR and its LR side by side; check packs."""
 
-import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.logging import RichHandler
 
 from sr_experiments.data.pack import INDEX, Pack
 from sr_experiments.data.packing import pack, readable_size, transient_progress
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
+from sr_experiments.messages import show_messages
 
 
 def make(source: Path, destination: Path, lr: Sequence[Path], workers: int | str, on_error: str) -> None:
@@ -20,7 +19,7 @@ def make(source: Path, destination: Path, lr: Sequence[Path], workers: int | str
     Raises:
         SRError: as `pack`; folders of the same name.
     """
-    _show_log()
+    show_messages(Console(stderr=True))
     jobs = [(source, destination / "HR" if lr else destination)]
     jobs += [(folder, destination / folder.expanduser().resolve().name) for folder in lr]
     targets = [target.name.lower() for _, target in jobs]
@@ -65,13 +64,3 @@ def verify_all(folder: Path) -> None:
 
 def _say(line: str) -> None:
     Console(soft_wrap=True, highlight=False, markup=False).print(line)
-
-
-def _show_log() -> None:
-    logger = logging.getLogger("sr_experiments")
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, show_time=False)
-    handler.name = __name__
-    for earlier in [h for h in logger.handlers if h.name == __name__]:
-        logger.removeHandler(earlier)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)

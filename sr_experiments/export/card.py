@@ -5,9 +5,11 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -58,15 +60,16 @@ def write_card(exported: Exported, checkpoint: Path, words: Words) -> list[Path]
     """
     generator, _ = load_generator(checkpoint)
     run = _run_folder(checkpoint.expanduser())
-    summary = json.loads((run / "summary.json").read_text()) if run and (run / "summary.json").is_file() else {}
-    config = yaml.safe_load((run / "config.yaml").read_text()) if run and (run / "config.yaml").is_file() else {}
-    facts = _facts(exported, words, parameters(generator), generator)
+    summary = _read(run / "summary.json", json.loads) if run else {}
+    config = _names_only(_read(run / "config.yaml", yaml.safe_load)) if run else {}
+    facts = {**_facts(exported, words, parameters(generator), generator), **_training(config, summary)}
     markdown, listing, picture = _places(exported.file)
     with replacing(picture) as temporary:
         _before_and_after(Engine(generator, "cpu", "fp32")).save(temporary, "PNG")
     write_json(listing, facts)
     with replacing(markdown) as temporary:
         trained = {key: config[key] for key in TRAINED_WITH if key in config}
+        trained |= {"steps": summary["step"]} if "step" in summary else {}
         temporary.write_text(_markdown(facts, exported, words, summary, trained, picture.name), encoding="utf-8")
     return [markdown, listing, picture]
 
@@ -81,11 +84,54 @@ def _run_folder(checkpoint: Path) -> Path | None:
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
 
 
+def _read(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    """What a run folder's file says; nothing if there is none."""
+    if not file.is_file():
+        return {}
+    try:
+        content = parse(file.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise SRError(f"{file} is damaged: repair it, or move it away for a card without what it says") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _names_only(value: Any) -> Any:
+    """A configuration in which paths are only names: a card tells nothing of the machine."""
+    if isinstance(value, dict):
+        return {key: _names_only(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_names_only(inner) for inner in value]
+    if isinstance(value, str) and re.match(r"(/|~|\.\.?/|\\\\|[A-Za-z]:[\\/])", value):
+        return PureWindowsPath(value).name or value  # knows both kinds of slashes
+    return value
+
+
+def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
+    """How it was trained and what it was measured at, under OpenModelDB's names where it has them."""
+    data, best = config.get("data") or {}, summary.get("best") or {}
+    train = data.get("train") or {}
+    facts = {
+        "trainingIterations": best.get("step", summary.get("step")),
+        "trainingBatchSize": data.get("batch_size"),
+        "trainingHRSize": data.get("crop"),
+        "trainingOTF": train.get("name") != "paired" if train else None,
+        "dataset": next((Path(str(train[key])).name for key in ("root", "hr", "name") if train.get(key)), None),
+        "pretrainedModelG": config.get("init_from") if isinstance(config.get("init_from"), str) else None,
+        "degradation": config.get("degradation"),
+        "loss": config.get("loss"),
+        "seed": config.get("seed"),
+        "metrics": best.get("metrics") or summary.get("final"),
+        "conventions": summary.get("conventions"),
+        "leftOut": sorted(summary.get("left_out") or {}) or None,
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
 def _facts(exported: Exported, words: Words, count: int, generator: Any) -> dict[str, Any]:
     """The fields of an OpenModelDB model."""
     config = exported.generator or {}
     sizes = {**config, **config.get("srnet", {})}
-    name = str(config.get("name", getattr(generator, "arch", "unknown")))
+    name = str(config.get("arch") or config.get("name") or getattr(generator, "arch", "unknown"))
     return {
         "name": words.name,
         "author": words.author,
@@ -108,6 +154,7 @@ def _facts(exported: Exported, words: Words, count: int, generator: Any) -> dict
                 "urls": [],
             }
         ],
+        "images": [],
     }
 
 

@@ -27,7 +27,6 @@ EXTENSIONS = {
     ".torchscript": "torchscript",
 }
 TOLERANCE = {False: 1e-4, True: 2e-2}  # of values in [0, 1], by fp16: a fortieth of a level of 255, and five levels
-WHOLE_BLOCKS = ((1, 24, 32), (2, 16, 24))  # spandrel continues smaller images in its own way
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,12 @@ class Exported:
 
 
 def export(
-    checkpoint: Path, file: Path, kind: str | None = None, half: bool = False, overwrite: bool = False
+    checkpoint: Path,
+    file: Path,
+    kind: str | None = None,
+    half: bool = False,
+    overwrite: bool = False,
+    name: str = "",
 ) -> Exported:
     """Write the network of a checkpoint as `file`.
 
@@ -62,15 +66,22 @@ def export(
         kind: one of EXTENSIONS' values; None to go by the file's extension.
         half: weights in fp16.
         overwrite: replace what is there.
+        name: of the network, for the file's metadata; by default the file's.
 
     Raises:
-        SRError: unknown format, a network that can't be had in it, or one that comes out different: then there is
-            no file.
+        SRError: unknown format, or one that the file's extension contradicts, a network that can't be had in it,
+            or one that comes out different: then there is no file.
     """
     file = file.expanduser()
-    kind = kind or EXTENSIONS.get(file.suffix.lower(), "")
+    usual = EXTENSIONS.get(file.suffix.lower())
+    kind = kind or usual or ""
     if kind not in EXTENSIONS.values():
         raise SRError(f"{file}: choose an extension of {' '.join(EXTENSIONS)}, or --format")
+    if usual != kind and (usual or kind == "safetensors"):  # such a file could not be read again
+        fitting = " or ".join(extension for extension, of in EXTENSIONS.items() if of == kind)
+        raise SRError(f"{file} has not the extension of --format {kind}: name it {file.stem}{fitting}")
+    if file.is_dir():
+        raise SRError(f"{file} is a folder: give a file name")
     if file.exists() and not overwrite:
         raise SRError(f"{file} exists: give --overwrite to replace")
     generator, found = load_generator(checkpoint)
@@ -83,6 +94,10 @@ def export(
         except Exception as error:  # each exporter fails in its own way
             failed = writing_failed(file, error)
             reason = next(iter(str(error).splitlines()), type(error).__name__)
+            if "Constraints violated" in reason or "Got invalid dimensions" in reason:
+                reason = (
+                    "its layers depend on the size of the image in ways that the exporter fixes; export its weights"
+                )
             raise failed or SRError(f"{found.source} can't be exported as {kind}: {reason[:200]}") from error
         for runtime, difference in differences.items():
             if not difference <= TOLERANCE[half]:
@@ -90,7 +105,7 @@ def export(
                     f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
                     f"more than {TOLERANCE[half]:g}"
                 )
-        _seal(temporary, kind, _facts(found, network, kind, half, differences))
+        _seal(temporary, kind, {"name": name or file.stem, **_facts(found, network, kind, half, differences)})
     return Exported(file, kind, half, differences, found.generator, found.source)
 
 
@@ -102,27 +117,24 @@ def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bo
         _seal(path, kind, _facts(found, network, kind, half, {}))  # says what network it is
         differences = {"sr_experiments": largest_difference(network, weights.run_weights(path))}
         if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
-            in_spandrel = weights.run_in_spandrel(path)
-            differences["spandrel"] = largest_difference(network, in_spandrel, WHOLE_BLOCKS)
+            folds = getattr(network.generator, "fold", 1) > 1  # spandrel pads to more than the network needs
+            sizes = [size for size in SIZES if size[1] % 4 == size[2] % 4 == 0] if folds else SIZES
+            runtime = "spandrel (multiples of 4)" if folds else "spandrel"
+            differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), sizes)
         return differences
     if kind == "onnx":
         programs.write_onnx(path, network, half)
         return {"ONNX Runtime": largest_difference(network, programs.run_onnx(path))}
     if kind == "exported_program":
         programs.write_exported_program(path, network, half)
-        sizes = [(n, _multiple(h, network.block), _multiple(w, network.block)) for n, h, w in SIZES]
-        return {"torch.export": largest_difference(network, programs.run_exported_program(path), sizes)}
+        return {"torch.export": largest_difference(network, programs.run_exported_program(path))}
     programs.write_torchscript(path, network, half)
     return {"TorchScript": largest_difference(network, programs.run_torchscript(path))}
 
 
-def _multiple(size: int, block: int) -> int:
-    return -(-size // block) * block
-
-
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
     """Whether spandrel, with the plug-in, reads the weights; its RRDBNet always has a growth of 32."""
-    return generator.get("name") in ("msrresnet", "srresnet") or (
+    return generator.get("name") in (None, "spandrel", "msrresnet", "srresnet") or (
         generator.get("name") == "rrdbnet" and generator.get("growth", 32) == 32
     )
 
@@ -159,7 +171,7 @@ def _facts(
         else "grey, float in [0, 1], (N, 1, H, W)",
         "precision": "fp16" if half else "fp32",
         "inputs": ", ".join(network.inputs),
-        **({"sizes": f"multiples of {network.block}"} if kind == "exported_program" and network.block > 1 else {}),
+        **({"sizes": f"at least {network.least} x {network.least}"} if kind == "exported_program" else {}),
         "compared": json.dumps({"largest_difference": differences, "sizes": SIZES}),
     }
 
@@ -169,6 +181,11 @@ def _beside(file: Path) -> Iterator[Path]:
     """A path of the same name in a temporary folder beside it; moved over `file` in the end, or gone."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise SRError(f"cannot write {file}: {file.parent} is not a folder") from error
+    except OSError as error:
+        raise writing_failed(file, error) or error from error
+    try:
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
             temporary = Path(folder, file.name)
             yield temporary

@@ -4,8 +4,9 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +16,11 @@ from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
 
 FACTS_FILE = "sr_experiments.json"
+WRITERS_OWN = ("version", ".data/serialization_id")  # of each archive
 
 
 def write_onnx(path: Path, network: Runnable, half: bool) -> None:
-    """ONNX in torch's newest opset; with `half`, weights and arithmetic in fp16.
+    """ONNX in the opset that torch recommends; with `half`, weights and arithmetic in fp16.
 
     Inputs and outputs are float32 in [0, 1], RGB, (N, C, H, W), in either case.
 
@@ -49,8 +51,18 @@ def write_onnx(path: Path, network: Runnable, half: bool) -> None:
             halved = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
             halved.topological_sort()
             model = halved.model
+    _forget_origins(model)
     onnx.checker.check_model(model)
     onnx.save_model(model, path)
+
+
+def _forget_origins(model: Any) -> None:
+    """Leave out what torch notes of each node: lines of source code, with the paths they have on this machine."""
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for part in (graph, *graph.node, *values, *model.functions, *(n for f in model.functions for n in f.node)):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
 
 
 def seal_onnx(path: Path, facts: Facts) -> None:
@@ -76,20 +88,19 @@ def run_onnx(path: Path) -> Run:
 
 
 def write_exported_program(path: Path, network: Runnable, half: bool) -> None:
-    """torch.export's program.
-
-    It takes multiples of the network's block only: torch.export can't follow padding by the size of the input.
-    """
+    """torch.export's program, for images of at least `network.least` pixels a side."""
     _refuse(half)
     with _quietly():
-        program = torch.export.export(network, network.example(), dynamic_shapes=network.dynamic_shapes(network.block))
+        program = torch.export.export(network, network.example(), dynamic_shapes=network.dynamic_shapes())
+        for part in program.graph_module.modules():
+            for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+                node.meta.pop("stack_trace", None)  # holds the paths of this machine
         torch.export.save(program, path)
 
 
 def seal_exported_program(path: Path, facts: Facts) -> None:
-    """Add the facts as its file `sr_experiments.json`."""
-    with _quietly():
-        torch.export.save(torch.export.load(path), path, extra_files={FACTS_FILE: json.dumps(dict(facts))})
+    """Add the facts as its extra file `sr_experiments.json`."""
+    _rewrite(path, {f"extra/{FACTS_FILE}": json.dumps(dict(facts)).encode()})
 
 
 def run_exported_program(path: Path) -> Run:
@@ -109,16 +120,25 @@ def write_torchscript(path: Path, network: Runnable, half: bool) -> None:
 
 
 def seal_torchscript(path: Path, facts: Facts) -> None:
-    """Add the facts as its file `sr_experiments.json`."""
-    with _quietly():
-        program = torch.jit.load(str(path), map_location="cpu")
-        torch.jit.save(program, str(path), _extra_files={FACTS_FILE: json.dumps(dict(facts))})
+    """Add the facts as its extra file `sr_experiments.json`; leave out source code, with the paths of this machine."""
+    _rewrite(path, {f"extra/{FACTS_FILE}": json.dumps(dict(facts)).encode()}, without=".debug_pkl")
 
 
 def run_torchscript(path: Path) -> Run:
     """The network, loaded by torch."""
     with _quietly():
         return torch.jit.load(str(path), map_location="cpu")
+
+
+def _rewrite(path: Path, more: Mapping[str, bytes], without: str | None = None) -> None:
+    """Add files to torch's archive, and leave out those whose names end in `without`; the others stay as they are."""
+    reader = torch._C.PyTorchFileReader(str(path))
+    names = [name for name in reader.get_all_records() if without is None or not name.endswith(without)]
+    content = {name: reader.get_record(name) for name in names if name not in WRITERS_OWN}
+    writer = torch._C.PyTorchFileWriter(str(path))
+    for name, data in {**content, **more}.items():
+        writer.write_record(name, data, len(data))
+    writer.write_end_of_file()
 
 
 def _refuse(half: bool) -> None:

@@ -26,7 +26,8 @@ class Runnable(nn.Module):
         inputs: their names.
         scale: upsampling factor.
         channels: of an image.
-        block: side of the blocks of LR pixels that the network works in; it pads other sizes by itself.
+        least: smallest height and width that a program of torch.export takes; networks that work in blocks of LR
+            pixels and pad to them need more than one block.
     """
 
     def __init__(self, generator: nn.Module) -> None:
@@ -36,7 +37,8 @@ class Runnable(nn.Module):
         self.inputs = ("lr", "lr_previous", "sr_previous") if self.recurrent else ("lr",)
         self.scale = int(generator.scale)  # type: ignore[arg-type]
         self.channels = int(generator.channels)  # type: ignore[arg-type]
-        self.block = FRAME_MULTIPLE if self.recurrent else int(getattr(generator, "fold", 1))
+        self.least = max(2, _least(generator))
+        _merge_once(generator)
 
     def forward(self, lr: Tensor, lr_previous: Tensor | None = None, sr_previous: Tensor | None = None) -> Tensor:
         """LR (N, C, H, W) in [0, 1], and the previous frames, to SR (N, C, scale * H, scale * W)."""
@@ -56,14 +58,30 @@ class Runnable(nn.Module):
         sr = torch.rand(batch, self.channels, self.scale * height, self.scale * width, generator=random)
         return lr, torch.rand(lr.shape, generator=random), sr
 
-    def dynamic_shapes(self, block: int = 1) -> dict[str, dict[int, Any]]:
-        """Which sizes may differ from call to call, for torch.export; height and width in multiples of `block`."""
+    def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
+        """Which sizes may differ from call to call, for torch.export."""
         batch = torch.export.Dim("batch", min=1, max=2**14)
-        height, width = (block * torch.export.Dim(name, min=2, max=2**14 // block) for name in ("height", "width"))
+        height, width = (torch.export.Dim(name, min=self.least, max=2**14) for name in ("height", "width"))
         shapes: dict[str, dict[int, Any]] = {name: {0: batch, 2: height, 3: width} for name in self.inputs}
         if self.recurrent:
             shapes["sr_previous"] = {0: batch, 2: self.scale * height, 3: self.scale * width}
         return shapes
+
+
+def _least(generator: nn.Module) -> int:
+    if hasattr(generator, "step"):
+        return FRAME_MULTIPLE + 1
+    needs = getattr(generator, "_needs", None)  # of what spandrel knows
+    block = needs.multiple_of if needs else int(getattr(generator, "fold", 1))
+    return max(block + 1 if block > 1 else 1, needs.minimum if needs else 1)
+
+
+def _merge_once(generator: nn.Module) -> None:
+    """SPAN and its kin merge parallel convolutions anew at every call, which no exporter can follow: merge them now."""
+    for module in generator.modules():
+        if hasattr(module, "update_params") and hasattr(module, "eval_conv"):
+            module.update_params()  # type: ignore[operator]
+            module.update_params = lambda: None  # type: ignore[assignment]
 
 
 @torch.inference_mode()

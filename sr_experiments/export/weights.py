@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sr_experiments.checkpoints import load_generator
 from sr_experiments.export.runnable import Run, Runnable
+from sr_experiments.generators.spandrel_arch import SpandrelModel
 
 StateDict = dict[str, Tensor]
 Facts = Mapping[str, Any]
@@ -54,11 +55,9 @@ def run_weights(path: Path) -> Run:
 
 
 def run_in_spandrel(path: Path) -> Run:
-    """The network of a file of weights, as spandrel reads it."""
+    """The network of a file of weights, as spandrel reads it; images padded to sizes that spandrel asks for."""
     from spandrel import ModelLoader
 
     import sr_experiments.spandrel_plugin  # noqa: F401  (registers this project's networks)
 
-    descriptor = ModelLoader("cpu").load_from_file(path)
-    model = descriptor.model.float().eval()
-    return lambda lr: model(lr)
+    return SpandrelModel(ModelLoader("cpu").load_from_file(path)).float().eval()

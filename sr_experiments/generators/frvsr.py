@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators.msrresnet import MSRResNet
+from sr_experiments.generators.padding import whole_blocks, without_padding
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.srresnet import SRResNet
 from sr_experiments.registry import build
@@ -116,9 +117,8 @@ class FRVSR(nn.Module):
         Frames are continued by their edge pixels to multiples of 8, the flow is cropped.
         """
         height, width = lr.shape[-2:]
-        pad = (0, -width % FRAME_MULTIPLE, 0, -height % FRAME_MULTIPLE)
-        pair = F.pad(torch.cat((lr, lr_previous), 1), pad, mode="replicate")
-        return self.fnet(pair)[..., :height, :width]
+        pair = whole_blocks(torch.cat((lr, lr_previous), 1), FRAME_MULTIPLE)
+        return without_padding(self.fnet(pair), height, width)
 
     def clip_flow(self, clip: Tensor) -> Tensor:
         """LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1 of clips (N, T, C, H, W)."""

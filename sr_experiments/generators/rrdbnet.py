@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators.initialisation import kaiming_scaled
+from sr_experiments.generators.padding import whole_blocks, without_padding
 
 
 class RRDBNet(nn.Module):
@@ -55,14 +56,13 @@ class RRDBNet(nn.Module):
         """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
         height, width = lr.shape[-2:]
         if self.fold > 1:
-            lr = F.pad(lr, (0, -width % self.fold, 0, -height % self.fold), mode="replicate")
-            lr = F.pixel_unshuffle(lr, self.fold)  # (N, C * fold^2, H / fold, W / fold)
+            lr = F.pixel_unshuffle(whole_blocks(lr, self.fold), self.fold)  # (N, C * fold^2, H / fold, W / fold)
         x = self.conv_first(lr)
         x = x + self.conv_body(self.body(x))
         x = self.lrelu(self.conv_up1(F.interpolate(x, scale_factor=2, mode="nearest")))
         x = self.lrelu(self.conv_up2(F.interpolate(x, scale_factor=2, mode="nearest")))
         x = self.conv_last(self.lrelu(self.conv_hr(x)))
-        return x[..., : height * self.scale, : width * self.scale]
+        return without_padding(x, height * self.scale, width * self.scale) if self.fold > 1 else x
 
 
 class RRDB(nn.Module):

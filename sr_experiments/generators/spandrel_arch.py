@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators.padding import whole_blocks, without_padding
 
 # What the architectures' authors called the same things.
 SCALE_NAMES = ("scale", "upscale", "upscale_factor", "up_scale", "upscaling_factor")
@@ -74,11 +75,9 @@ class SpandrelGenerator(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
-        height, width = lr.shape[-2:]
-        right, bottom = self._needs.get_padding(width, height)
-        sr = self.net(F.pad(lr, (0, right, 0, bottom), mode="replicate") if right or bottom else lr)
+        sr = self.net(_padded(lr, self._needs))
         sr = sr[0] if isinstance(sr, tuple) else sr  # some also give what they estimated on the way
-        return sr[..., : height * self.scale, : width * self.scale]
+        return _cropped(sr, lr, self.scale, self._needs)
 
     @torch.no_grad()
     def _try(self, channels: int) -> str | None:
@@ -108,10 +107,7 @@ class SpandrelModel(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
-        height, width = lr.shape[-2:]
-        right, bottom = self._needs.get_padding(width, height)
-        sr = self._call(self.net, F.pad(lr, (0, right, 0, bottom), mode="replicate") if right or bottom else lr)
-        return sr[..., : height * self.scale, : width * self.scale]
+        return _cropped(self._call(self.net, _padded(lr, self._needs)), lr, self.scale, self._needs)
 
 
 def recognised(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
@@ -129,6 +125,20 @@ def recognised(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != descriptor.output_channels:
         raise SRError(f"a network of {descriptor.architecture.name} for {descriptor.purpose}: not for super-resolution")
     return SpandrelModel(descriptor)
+
+
+def _padded(lr: Tensor, needs: Any) -> Tensor:
+    """LR (N, C, H, W) continued by its edge pixels to a size that the architecture takes."""
+    if torch.compiler.is_exporting():  # for sizes of at least needs.minimum
+        return whole_blocks(lr, needs.multiple_of) if needs.multiple_of > 1 else lr
+    right, bottom = needs.get_padding(lr.shape[-1], lr.shape[-2])
+    return F.pad(lr, (0, right, 0, bottom), mode="replicate") if right or bottom else lr
+
+
+def _cropped(sr: Tensor, lr: Tensor, scale: int, needs: Any) -> Tensor:
+    if torch.compiler.is_exporting() and needs.multiple_of == 1:
+        return sr
+    return without_padding(sr, scale * lr.shape[-2], scale * lr.shape[-1])
 
 
 def _network(architecture: Any, scale: int) -> type[nn.Module]:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,6 +27,7 @@ from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import Summary, upscale_frames, upscale_video
 from sr_experiments.inference.video_container import CONTAINERS
 from sr_experiments.inference.work import VIDEOS, Work, find, missing, pair
+from sr_experiments.messages import show_messages
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
         SRError: nothing could be done.
     """
     console = Console(stderr=True)
-    _set_up_logging(console)
+    show_messages(console)
     output = output.expanduser()
     sources = find(names)
     to_video = output.suffix.lower() in VIDEOS
@@ -189,13 +189,3 @@ def _progress(console: Console) -> Progress:
 
 def _say(line: str) -> None:
     Console(soft_wrap=True, highlight=False, markup=False).print(line)
-
-
-def _set_up_logging(console: Console) -> None:
-    logger = logging.getLogger("sr_experiments")
-    handler = RichHandler(console=console, show_path=False, show_level=False, show_time=False)
-    handler.name = __name__
-    for earlier in [h for h in logger.handlers if h.name == __name__]:
-        logger.removeHandler(earlier)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)

@@ -16,14 +16,23 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
-from rich.logging import RichHandler
 
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
+from sr_experiments.messages import show_messages, write_messages
 from sr_experiments.presence import present
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.callbacks import Checkpoints, Clips, GANHealth, Interrupted, ProgressLine, Record, Samples
+from sr_experiments.training.callbacks import (
+    Checkpoints,
+    Clips,
+    GANHealth,
+    Interrupted,
+    ProgressLine,
+    Record,
+    Samples,
+    signals_given_back,
+)
 from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
 from sr_experiments.training.loggers import (
     MetricsCSV,
@@ -69,7 +78,8 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
     assembly = assemble(config if not resuming else {**config, "init_from": None})
     if folder is None:
         folder = _new_folder(config)
-    _log_to_file(folder)
+    if _is_rank_zero():
+        write_messages(folder / "train.log")
     if not resuming and _is_rank_zero():
         save_config(config, folder)
     log.info("%s in %s", "resuming" if resuming else "training", folder)
@@ -82,7 +92,8 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
     state, error_line = "failed", ""
     with present(folder) if _is_rank_zero() else contextlib.nullcontext():
         try:
-            trainer.fit(assembly.module, assembly.data, ckpt_path=checkpoint, weights_only=True)
+            with signals_given_back():
+                trainer.fit(assembly.module, assembly.data, ckpt_path=checkpoint, weights_only=True)
             state = "finished"
         except Interrupted:
             state = "interrupted"
@@ -270,21 +281,7 @@ def as_user_error(error: Exception, folder: Path) -> SRError | None:
 
 def set_up_logging(console: Console) -> None:
     """Messages go to the terminal above the progress bar; other libraries only with warnings."""
-    root = logging.getLogger()
-    for earlier in [h for h in root.handlers if h.name == __name__]:  # of the job before, in a sweep
-        root.removeHandler(earlier)
-        earlier.close()
-    quiet = not _is_rank_zero()
-    handler: logging.Handler
-    if console.is_terminal:
-        handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%X")
-    else:  # whole lines, for files and pipes
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%X"))
-    handler.name = __name__
-    root.addHandler(handler)
-    root.setLevel(logging.ERROR if quiet else logging.WARNING)
-    logging.getLogger("sr_experiments").setLevel(logging.ERROR if quiet else logging.INFO)
+    show_messages(console, logging.INFO if _is_rank_zero() else logging.ERROR, times=True)
     for noisy in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Lightning's advice on the number of workers: the progress line shows the share of time spent waiting.
@@ -292,14 +289,6 @@ def set_up_logging(console: Console) -> None:
     # The EMA weights are in eval mode, as they should be.
     warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-
-
-def _log_to_file(folder: Path) -> None:
-    if _is_rank_zero():
-        handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        handler.name = __name__
-        logging.getLogger().addHandler(handler)
 
 
 def _escape(text: str) -> str:

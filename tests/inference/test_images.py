@@ -1,5 +1,6 @@
 """Image files: whatever belongs to an image is there again in its enlarged file."""
 
+import functools
 import struct
 import zlib
 
@@ -41,6 +42,7 @@ def doubled(image):
     return image.repeat(2, 0).repeat(2, 1)
 
 
+@functools.cache  # it holds the time of its making
 def profile(space="sRGB"):
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
 

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +19,8 @@ from sr_experiments.training.base import SRModule
 
 log = logging.getLogger(__name__)
 
+LISTENED_TO = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupted(Exception):
     """The run was asked to stop and has saved itself; `signal` says by what."""
@@ -26,6 +28,18 @@ class Interrupted(Exception):
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signal = signum
+
+
+@contextlib.contextmanager
+def signals_given_back() -> Iterator[None]:
+    """Whatever is installed within, by Lightning too, the signals afterwards do what they did before."""
+    before = {number: signal.getsignal(number) for number in LISTENED_TO}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(number, handler)
 
 
 class Checkpoints(Callback):
@@ -54,7 +68,6 @@ class Checkpoints(Callback):
         self.saved_step: int | None = None
         self._signal: int | None = None
         self._due = False
-        self._previous_handlers: dict[int, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to know of the best checkpoint."""
@@ -118,16 +131,10 @@ class Checkpoints(Callback):
     # -- signals -----------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen for Ctrl-C and SIGTERM; after Lightning has set its own handlers."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Listen for Ctrl-C and SIGTERM, in the place of Lightning's own handlers, within `signals_given_back`."""
+        for number in LISTENED_TO:
             with contextlib.suppress(ValueError):  # not in the main thread: nothing to listen to
-                self._previous_handlers[number] = signal.signal(number, self._on_signal)
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self._previous_handlers.items():
-            signal.signal(number, handler)
-        self._previous_handlers = {}
+                signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:

@@ -1,0 +1,39 @@
+"""Where log messages go: the terminal, above the progress bars, and a run's file."""
+
+import logging
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+
+def show_messages(console: Console, level: int = logging.INFO, times: bool = False) -> None:
+    """Log messages appear on `console`, and nowhere else any more; other libraries' only with warnings.
+
+    Args:
+        console: on a terminal messages appear above its progress bars, elsewhere as whole lines on stderr.
+        level: of this project's own messages.
+        times: begin each with the time of day.
+    """
+    root = logging.getLogger()
+    for earlier in [h for h in root.handlers if h.name == __name__]:  # of the command before, in this process
+        root.removeHandler(earlier)
+        earlier.close()
+    handler: logging.Handler
+    if console.is_terminal or not times:
+        handler = RichHandler(console=console, show_path=False, show_level=False, show_time=times, log_time_format="%X")
+    else:  # whole lines, for files and pipes
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%X"))
+    handler.name = __name__
+    root.addHandler(handler)
+    root.setLevel(max(level, logging.WARNING))
+    logging.getLogger("sr_experiments").setLevel(level)
+
+
+def write_messages(file: Path) -> None:
+    """They also go to a file, with date and level, until the next `show_messages`."""
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.name = __name__
+    logging.getLogger().addHandler(handler)
