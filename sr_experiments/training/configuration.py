@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
+from sr_experiments.training.run_folder import requeued_run_folder
 from sr_experiments.training.stages import stage_configs
 
 # Written into config.yaml so that it can be fed back as it is: no second output folder or log from Hydra.
@@ -17,15 +18,18 @@ HYDRA = {
     "defaults": [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}, "_self_"],
     "hydra": {"run": {"dir": "."}, "output_subdir": None},
 }
+# Of a job whose folder already holds it.
+MAY_CHANGE = ("resume", "output_dir", "trainer", "logger", "callbacks", *HYDRA)
 
 
 def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     """The resolved configuration and, with `resume=`, the run folder to go on in.
 
-    A resumed run takes its own `config.yaml`; only what is on the command line changes.
+    A resumed run takes its own `config.yaml`; only what is on the command line changes. A job of a sweep whose folder
+    has a checkpoint (the sweep was started again) goes on in it, as does a job that Slurm has requeued.
 
     Raises:
-        SRError: a value is missing or wrong, or the run to resume is not there.
+        SRError: a value is missing or wrong, or the run to resume is not there, or is another one.
     """
     folder = None
     if cfg.resume is not None:
@@ -50,6 +54,11 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     if "stages" in config:
         _staged(config)
     _check(config)
+    if folder is None:
+        begun = sweep_folder() if is_sweep() else requeued_run_folder(Path(config["output_dir"]), config["name"])
+        if begun and (begun / "checkpoints" / "last.ckpt").is_file():
+            folder = begun
+            _same_run(folder, config)
     return config, folder
 
 
@@ -71,6 +80,25 @@ def save_config(config: dict[str, Any], folder: Path) -> None:
     )
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
+
+
+def _same_run(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse to go on in the folder of another run."""
+    saved = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    assert isinstance(saved, dict)
+    before, now = _values(saved), _values(config)
+    for key in sorted({key for key, _ in before.items() ^ now.items()}):
+        if key.split(".")[0] not in MAY_CHANGE:
+            raise SRError(
+                f"{folder} holds another run, {key}={before.get(key)}, not {now.get(key)}: give another hydra.sweep.dir"
+            )
+
+
+def _values(config: Any, prefix: str = "") -> dict[str, str]:
+    """{dotted key: value as text} of a configuration."""
+    if not isinstance(config, dict):
+        return {prefix: str(config)}
+    return {k: v for key, inner in config.items() for k, v in _values(inner, f"{prefix}.{key}".lstrip(".")).items()}
 
 
 def _overridden_keys() -> list[str]:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import platform
+import signal
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -14,14 +15,16 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import SRError
-from sr_experiments.files import writing_failed
+from sr_experiments.files import write_json, writing_failed
 from sr_experiments.messages import show_messages, write_messages
-from sr_experiments.presence import present
+from sr_experiments.presence import is_present, present
+from sr_experiments.report.state import read_summary
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import (
     Checkpoints,
@@ -47,6 +50,7 @@ from sr_experiments.training.run_folder import git_state, new_run_folder
 
 log = logging.getLogger(__name__)
 
+REQUEUE = signal.SIGUSR2  # Slurm's, near the time limit of a job of submitit, which then requeues it
 RUN_FOLDER_VARIABLE = "SR_RUN_FOLDER"  # tells the processes that DDP starts where rank 0 writes
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips", "kornia", "numpy", "sr-experiments")
 
@@ -56,6 +60,10 @@ def train_command(cfg: DictConfig) -> float | None:
 
     Returns:
         The best value of the monitored metric, for sweepers.
+
+    Raises:
+        SystemExit: with 2 after an error of the user's, with 128 + its number after a signal.
+        Exception: in a job of a sweep, whatever went wrong, for the sweep to list.
     """
     console = Console(stderr=True)
     set_up_logging(console)
@@ -63,16 +71,32 @@ def train_command(cfg: DictConfig) -> float | None:
         return _train(cfg, console)
     except SRError as error:
         console.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True, highlight=False)
+        if is_sweep():
+            raise
         raise SystemExit(2) from error
     except Interrupted as stop:
+        if stop.signal == REQUEUE:
+            signal.raise_signal(REQUEUE)  # now its own handler, which requeues the job and exits
         raise SystemExit(128 + stop.signal) from stop
+    except Exception:
+        if is_sweep():
+            log.exception("this job failed")
+        raise
 
 
 def _train(cfg: DictConfig, console: Console) -> float | None:
     config, folder = plain_config(cfg)
     resuming = folder is not None
     checkpoint = folder / "checkpoints" / "last.ckpt" if folder else None
-    resume_step = _resume_step(checkpoint, config) if checkpoint else 0
+    resume_step, best = _saved(checkpoint) if checkpoint else (0, {})
+    if folder and _is_rank_zero() and is_present(folder):
+        raise SRError(f"{folder} is being trained by another process: wait for it, or end it (Ctrl-C there)")
+    if folder and resume_step >= config["trainer"]["max_steps"]:
+        if is_sweep():
+            return _finished_before(folder, best)
+        raise SRError(
+            f"this run is finished, at step {resume_step}: to go on give trainer.max_steps=<more than {resume_step}>"
+        )
 
     pl.seed_everything(config["seed"], verbose=False)
     assembly = assemble(config if not resuming else {**config, "init_from": None})
@@ -119,16 +143,25 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
 # -- parts of the story ------------------------------------------------------------------------------------
 
 
-def _resume_step(checkpoint: Path, config: dict[str, Any]) -> int:
+def _saved(checkpoint: Path) -> tuple[int, dict[str, Any]]:
+    """Of a checkpoint to resume: its step, and what the run knew of its best one."""
     if not checkpoint.is_file():
         raise SRError(f"nothing to resume: {checkpoint} does not exist; start anew without resume=")
     try:
-        step = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["sr_experiments"]["step"]
+        content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        return int(content["sr_experiments"]["step"]), content["callbacks"][Checkpoints.__qualname__]
     except Exception as error:
         raise SRError(f"cannot resume: {checkpoint} is not a whole checkpoint ({type(error).__name__})") from error
-    if step >= config["trainer"]["max_steps"]:
-        raise SRError(f"this run is finished, at step {step}: to go on give trainer.max_steps=<more than {step}>")
-    return int(step)
+
+
+def _finished_before(folder: Path, best: dict[str, Any]) -> float | None:
+    """A job of a sweep that need not run again: its best value, also if it was killed in its very last moment."""
+    summary = read_summary(folder)
+    if summary.get("state") != "finished":
+        summary["best"] = {"monitor": best["monitor"], "step": best["step"], "metrics": best["values"]}
+        write_json(folder / "summary.json", {**summary, "state": "finished"})
+    log.info("finished before: %s", folder)
+    return best["value"]
 
 
 def _is_rank_zero() -> bool:
@@ -172,6 +205,8 @@ def _trainer(
         trainer = pl.Trainer(
             accelerator=t["accelerator"],
             devices=t["devices"],
+            num_nodes=t["num_nodes"],
+            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             strategy=_strategy(t["strategy"], len(assembly.module.networks())),
             precision=precision_of(t["precision"], t["accelerator"]),
             max_epochs=-1,

@@ -1,17 +1,20 @@
 """A run's folder on disk, and the state of the code that made it."""
 
 import contextlib
+import os
 import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sr_experiments.errors import SRError
-from sr_experiments.files import writing_failed
+from sr_experiments.files import replacing, writing_failed
 
 
 def new_run_folder(root: Path, name: str) -> Path:
     """Make `root/name/<timestamp>`; two runs of one second get two folders.
+
+    In a Slurm job its name is noted beside it, for `requeued_run_folder`.
 
     Raises:
         SRError: the place can't be written to.
@@ -24,10 +27,21 @@ def new_run_folder(root: Path, name: str) -> Path:
             folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
+                if job := os.environ.get("SLURM_JOB_ID"):
+                    with replacing(parent / f".slurm_{job}") as temporary:
+                        temporary.write_text(folder.name)
                 return folder
     except OSError as error:
         raise writing_failed(parent, error, "output_dir=") or error from error
     raise SRError(f"cannot find a free folder name in {parent}")
+
+
+def requeued_run_folder(root: Path, name: str) -> Path | None:
+    """The folder that this Slurm job made before Slurm requeued it; None if it is not such a job."""
+    if not int(os.environ.get("SLURM_RESTART_COUNT") or 0):
+        return None
+    noted = root / name / f".slurm_{os.environ.get('SLURM_JOB_ID')}"
+    return root / name / noted.read_text().strip() if noted.is_file() else None
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sr_experiments.training.base import SRModule
 
 log = logging.getLogger(__name__)
 
-LISTENED_TO = (signal.SIGINT, signal.SIGTERM)
+LISTENED_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 class Interrupted(Exception):
@@ -133,8 +133,10 @@ class Checkpoints(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen for Ctrl-C and SIGTERM, in the place of Lightning's own handlers, within `signals_given_back`."""
         for number in LISTENED_TO:
-            with contextlib.suppress(ValueError):  # not in the main thread: nothing to listen to
-                signal.signal(number, self._on_signal)
+            # SIGUSR2 is of interest only to who listens to it already: submitit, near a job's time limit.
+            if number != signal.SIGUSR2 or callable(signal.getsignal(number)):
+                with contextlib.suppress(ValueError):  # not in the main thread: nothing to listen to
+                    signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
