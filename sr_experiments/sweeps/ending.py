@@ -92,7 +92,7 @@ def _table(done: Sequence[JobReturn]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("job", "overrides", "state", "step", "best"):
         table.add_column(column, justify="right" if column in ("step", "best") else "left", overflow="fold")
-    common = set.intersection(*(set(one.overrides or ()) for one in done)) if len(done) > 1 else set()
+    common = set.intersection(*(set(one.overrides or ()) for one in done))
     for one in done:
         summary = read_summary(folder_of(one))
         state = "failed" if one.status == JobStatus.FAILED else str(summary.get("state", "?"))

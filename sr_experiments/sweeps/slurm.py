@@ -56,7 +56,7 @@ def run_jobs(jobs: Jobs, options: dict[str, Any]) -> list[JobReturn]:
                     if one.paths.result_pickle.exists():
                         done[i] = _result(job, one)
                     elif time.monotonic() - seen[i] > PATIENCE:
-                        done[i] = job.failed(f"Slurm job {one.job_id} ended without a result; see {one.paths.stderr}")
+                        done[i] = job.failed(f"Slurm job {one.job_id} was killed or cancelled; see {one.paths.stderr}")
                     if i in done:
                         error = error_of(done[i])
                         how = f"failed: {error}" if error else "finished"

@@ -244,6 +244,11 @@ def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
 
 
 def _strategy(strategy: str, networks: int) -> str:
+    if strategy not in ("auto", "ddp"):
+        # Parameters, gradients, Adam and EMA of the largest network here, RRDBNet as a GAN, take less than a gigabyte.
+        raise SRError(
+            f"trainer.strategy={strategy} is not supported: choose auto or ddp; no network here needs sharding"
+        )
     # In each half of a GAN step, and in most stages, some network's parameters have no gradient.
     return "ddp_find_unused_parameters_true" if strategy == "ddp" and networks > 1 else strategy
 
