@@ -34,9 +34,10 @@ class Knob:
 
 
 def differing(configs: Sequence[dict[str, Any]]) -> list[Knob]:
-    """The knobs in which configurations differ, in their order.
+    """The knobs in which configurations differ, choices such as `model` and `loss` first, then in their order.
 
-    A part that some have and others don't, such as `stage`, is one knob.
+    A part that some have and others don't, such as `stage`, is one knob. What comes and goes with a choice, as the
+    settings of the discriminator with `loss=gan`, belongs to the choice.
     """
     knobs: list[Knob] = []
     for knob in _differing("", [{k: v for k, v in config.items() if k not in NO_KNOBS} for config in configs]):
@@ -45,8 +46,28 @@ def differing(configs: Sequence[dict[str, Any]]) -> list[Knob]:
             knobs.append(knob)
         else:
             same.also.append(knob.key)
+    knobs = _without_parts_of_choices(knobs)
     labels = _labels([knob.key for knob in knobs])
     return [Knob(knob.key, knob.values, knob.also, label) for knob, label in zip(knobs, labels, strict=True)]
+
+
+def _without_parts_of_choices(knobs: Sequence[Knob]) -> list[Knob]:
+    choices = [knob for knob in knobs if knob.key.endswith(".name")]
+    kept = []
+    for knob in [*choices, *(knob for knob in knobs if knob not in choices)]:
+        groups = (choice for choice in choices if knob.key.startswith(choice.key.removesuffix("name")))
+        group = next((choice for choice in groups if choice is not knob), None)
+        if group is not None and MISSING in knob.values and _follows(knob.values, group.values):
+            group.also.append(knob.key)
+        else:
+            kept.append(knob)
+    return kept
+
+
+def _follows(values: Sequence[Any], choice: Sequence[Any]) -> bool:
+    """Whether equal choices have equal values."""
+    pairs = list(zip(choice, values, strict=True))
+    return all(_same(value, other) for chosen, value in pairs for also, other in pairs if _same(chosen, also))
 
 
 def text(value: Any) -> str:

@@ -58,7 +58,7 @@ class Collecting:
         lines = [("sweep", str(folder))]
         if failed or stopped:
             given = [argument for argument in self.arguments if not argument.startswith("hydra.sweep.dir=")]
-            lines.append(("what is left", _command(["-m", *given, f"hydra.sweep.dir={_place(folder)}"])))
+            lines.append(("what is left", command_line(["-m", *given, f"hydra.sweep.dir={hydra_path(folder)}"])))
         if len(failed) < len(self.done):
             lines.append(("compare", f"sr compare {shlex.quote(str(folder))} -o report.html"))
         for label, text in lines:
@@ -72,16 +72,17 @@ class Collecting:
         """The command that runs a job again, in its folder: it goes on from its last checkpoint if it has one."""
         folder = folder_of(one)
         own = [override for override in one.overrides or () if not override.startswith("hydra.")]
-        place = [f"hydra.sweep.dir={_place(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
-        return _command(["-m", *own, *place])
+        place = [f"hydra.sweep.dir={hydra_path(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
+        return command_line(["-m", *own, *place])
 
 
-def _command(arguments: Sequence[str]) -> str:
+def command_line(arguments: Sequence[str]) -> str:
+    """What to type to train with these arguments."""
     start = "uv run train.py" if "UV" in os.environ else "python train.py"
     return f"{start} {shlex.join(arguments)}"
 
 
-def _place(folder: Path) -> str:
+def hydra_path(folder: Path) -> str:
     """A path as Hydra's command line takes it."""
     plain = str(folder)
     return plain if not set(plain) & set(" ,[]{}()'\"=:\\") else "'" + plain.replace("'", "\\'") + "'"
@@ -104,5 +105,9 @@ def _table(done: Sequence[JobReturn]) -> Table:
 def _best(summary: dict[str, Any]) -> str:
     best = summary.get("best") or {}
     monitor = str(best.get("monitor"))
-    value = (best.get("metrics") or {}).get(monitor)
-    return f"{monitor.rsplit('/', 1)[-1]} {value:.4g}" if isinstance(value, int | float) else "-"
+    name = monitor.rsplit("/", 1)[-1]
+    for metrics, which in ((best.get("metrics"), ""), (summary.get("final"), " (last)")):
+        value = (metrics or {}).get(monitor)
+        if isinstance(value, int | float):
+            return f"{name} {value:.4g}{which}"
+    return "-"

@@ -40,6 +40,18 @@ def test_only_what_differs_is_a_knob() -> None:
     assert [text(v) for v in knobs[1].values] == ["–", "sr=(steps=3)"]
 
 
+def test_what_comes_with_a_choice_is_no_knob_of_its_own() -> None:
+    gan = {"name": "gan", "pixel": {"weight": 0.01}, "adversarial": {"name": "vanilla", "weight": 0.005}}
+    gan["discriminator"] = {"name": "vgg"}
+    pixel = {"name": "pixel", "pixel": {"weight": 1.0}}
+    weaker = {**gan, "adversarial": {"name": "vanilla", "weight": 0.001}}
+    configs = [{"seed": 0, "loss": pixel}, {"seed": 1, "loss": gan}, {"seed": 2, "loss": gan}]
+    assert [k.key for k in differing(configs)] == ["loss.name", "seed", "loss.pixel.weight"]
+    assert differing(configs)[0].also == ["loss.adversarial", "loss.discriminator"]
+    configs[2]["loss"] = weaker  # now that it differs, it is one
+    assert [k.label for k in differing(configs)] == ["loss", "seed", "weight", "adversarial"]
+
+
 def test_settings_that_go_together_are_one_knob() -> None:
     configs = [{"optim": {"learning_rate": v, "discriminator_learning_rate": v}} for v in (1e-3, 1e-4)]
 
@@ -51,7 +63,7 @@ def test_settings_that_go_together_are_one_knob() -> None:
 def test_labels_are_short_but_tell_apart() -> None:
     configs = [{"model": {"name": i, "steps": 9 * i}, "loss": {"name": -i}, "stage": {"steps": 5 + i}} for i in (1, 2)]
 
-    assert [k.label for k in differing(configs)] == ["model", "model.steps", "loss", "stage.steps"]
+    assert [k.label for k in differing(configs)] == ["model", "loss", "model.steps", "stage.steps"]
 
 
 def test_true_is_not_one() -> None:
