@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from sr_experiments.errors import SRError
 from sr_experiments.report.state import read_summary
 from sr_experiments.sweeps.jobs import error_of, folder_of
 
@@ -46,6 +47,9 @@ class Collecting:
         stopped: BaseException | None = None
         try:
             yield
+        except SRError as error:  # no job could be started
+            console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            stopped = SystemExit(2)
         except (KeyboardInterrupt, SystemExit) as stop:
             stopped = stop
         if self.done:
