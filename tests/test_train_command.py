@@ -222,24 +222,15 @@ def test_unknown_names_list_what_exists(command):
     assert all(name in done.stderr for name in ("msrresnet", "rrdbnet", "srresnet"))
 
 
-def test_sweep_runs_every_combination(command, tmp_path):
-    tiny = [o for o in (*TINY_MODEL["msrresnet"], *TINY_RUN) if not o.startswith("model=")]
-    done = command(
-        "-m", "model=srresnet,msrresnet", "loss=pixel,gan", "loss/pixel=mse", *tiny, f"output_dir={tmp_path}"
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    jobs = sorted(p.name for p in tmp_path.glob("sweeps/*/*") if p.is_dir())
-    assert jobs == ["0_srresnet_pixel_x4", "1_srresnet_gan_x4", "2_msrresnet_pixel_x4", "3_msrresnet_gan_x4"]
-    assert all(summary_of(p)["state"] == "finished" for p in tmp_path.glob("sweeps/*/*_x4"))
-
-
 def test_last_lines_say_metrics_folder_and_next_commands(command, tmp_path):
     done = command(*TINY_MODEL["msrresnet"], *TINY_RUN, "logger=wandb", f"output_dir={tmp_path}")
     assert done.returncode == 0, done.stderr[-3000:]
     folder = next(tmp_path.glob("*/*"))
     for words in ("psnr_y", "bicubic", str(folder), f"resume={folder}", "wandb sync", "samples/s", "data wait"):
         assert words in done.stderr, words
-    repeat = command("--config-dir", str(folder), "--config-name", "config", f"output_dir={tmp_path / 'again'}")
+    repeat = command(
+        "--config-dir", str(folder), "--config-name", "config", "logger=none", f"output_dir={tmp_path / 'again'}"
+    )
     assert repeat.returncode == 0, repeat.stderr[-3000:]
     weights = [
         torch.load(next(r.glob("**/last.ckpt")), weights_only=True)["state_dict"] for r in (folder, tmp_path / "again")

@@ -27,6 +27,19 @@ def again(said):
     return shlex.split(line)[line.split().index("-m") :]
 
 
+def test_a_sweep_runs_every_combination(sweep, tmp_path):
+    done = sweep("model=srresnet,msrresnet", "loss=pixel,gan", "loss/pixel=mse", "trainer.max_steps=2")
+    assert done.code == 0, done.err
+    jobs = sorted((tmp_path / "sweep").glob("*_x4"))
+    assert [job.name for job in jobs] == [
+        "0_srresnet_pixel_x4",
+        "1_srresnet_gan_x4",
+        "2_msrresnet_pixel_x4",
+        "3_msrresnet_gan_x4",
+    ]
+    assert all(state_of(job) == "finished" for job in jobs)
+
+
 def test_a_failing_job_does_not_end_the_sweep(sweep, tmp_path):
     done = sweep("optim.learning_rate=1e30,1e-4", "optim/schedule=constant", "trainer.max_steps=20")
     assert done.code == 1

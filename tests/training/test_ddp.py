@@ -31,6 +31,7 @@ def test_two_processes_equal_one_with_twice_the_batch(command, train, tmp_path):
             assert b["final"][key] == pytest.approx(value, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_staged_video_gan_in_two_processes_equals_one(command, train, tmp_path):
     video = [o for o in (*TINY_VIDEO, *TINY_VIDEO_RUN) if not o.startswith(("trainer.accelerator", "data.batch_size"))]
     clips = ["++data.val.sample_video.limit=2"]

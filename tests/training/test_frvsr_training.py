@@ -133,7 +133,7 @@ def test_frozen_networks_are_in_eval_mode_and_get_no_gradients(train, monkeypatc
         ((60, 4, 4), signal.SIGTERM, 20, []),
         ((4, 60, 4), signal.SIGTERM, 25, []),
         ((4, 4, 60), signal.SIGTERM, 25, []),
-        ((4, 4, 60), signal.SIGKILL, 35, GAN),
+        pytest.param((4, 4, 60), signal.SIGKILL, 35, GAN, marks=pytest.mark.slow),
     ],
     ids=["flow", "sr", "joint", "joint-gan-sigkill"],
 )

@@ -75,7 +75,12 @@ def interrupt(root: Path, overrides: list[str], after: int, signum: int) -> tupl
 
 @pytest.mark.parametrize(
     ("loss", "signum", "after"),
-    [([], signal.SIGINT, 37), ([], signal.SIGKILL, 68), (GAN, signal.SIGTERM, 30), (GAN, signal.SIGKILL, 90)],
+    [
+        ([], signal.SIGINT, 37),
+        pytest.param([], signal.SIGKILL, 68, marks=pytest.mark.slow),
+        pytest.param(GAN, signal.SIGTERM, 30, marks=pytest.mark.slow),
+        (GAN, signal.SIGKILL, 90),
+    ],
     ids=["pixel-ctrl-c", "pixel-sigkill", "gan-sigterm", "gan-sigkill"],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(train, tmp_path, loss, signum, after):
