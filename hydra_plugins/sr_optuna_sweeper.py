@@ -34,6 +34,6 @@ class Optuna(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials; exit code 1 if none finished, 2 if there is something for the user to mend."""
-        from sr_experiments.sweeps.optuna_sweeper import sweep
+        from sr_experiments.sweeps.optuna_sweeper import run_sweep
 
-        sweep(self.hydra_context, self.task_function, self.config, self.launcher, self.options, arguments)
+        run_sweep(self.hydra_context, self.task_function, self.config, self.launcher, self.options, arguments)

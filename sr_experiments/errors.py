@@ -7,3 +7,7 @@ class SRError(Exception):
     Commands print the message alone and exit with code 2; anything else that is raised is a bug
     and keeps its traceback.
     """
+
+
+class NotFinite(SRError):
+    """A loss or a gradient became NaN or infinite."""

@@ -226,10 +226,10 @@ def test_last_lines_say_metrics_folder_and_next_commands(command, tmp_path):
     done = command(*TINY_MODEL["msrresnet"], *TINY_RUN, "logger=wandb", f"output_dir={tmp_path}")
     assert done.returncode == 0, done.stderr[-3000:]
     folder = next(tmp_path.glob("*/*"))
-    for words in ("psnr_y", "bicubic", str(folder), f"resume={folder}", "wandb sync", "samples/s", "data wait"):
+    for words in ("psnr_y", "bicubic", str(folder), f"resume={folder}", "sr sync", "samples/s", "data wait"):
         assert words in done.stderr, words
     repeat = command(
-        "--config-dir", str(folder), "--config-name", "config", "logger=none", f"output_dir={tmp_path / 'again'}"
+        "--config-dir", str(folder), "--config-name", "config", "logger.name=none", f"output_dir={tmp_path / 'again'}"
     )
     assert repeat.returncode == 0, repeat.stderr[-3000:]
     weights = [

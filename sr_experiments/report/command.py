@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.report.comparison import Comparison, as_dict, compare
 from sr_experiments.report.runs import find_runs, names_of, read_run
+from sr_experiments.report.studies import studies_of
 from sr_experiments.report.table import show, terminal
 
 
@@ -25,13 +27,19 @@ def read_all(places: Sequence[Path]) -> Comparison:
 
 def print_table(places: Sequence[Path]) -> None:
     """The table on stdout; errors as of `read_all`."""
-    show(read_all(places), terminal())
+    comparison, console = read_all(places), terminal()
+    show(comparison, console)
+    for study in studies_of(comparison.runs):
+        for line in study.lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(places: Sequence[Path]) -> None:
     """The same as JSON; errors as of `read_all`."""
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(json.dumps(as_dict(read_all(places)), indent=2, default=str))
+    comparison = read_all(places)
+    content = {**as_dict(comparison), "studies": [asdict(study) for study in studies_of(comparison.runs)]}
+    console.print(json.dumps(content, indent=2, default=str))
 
 
 def write_page(

@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from sr_experiments.report.moving import moving_pictures
 from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.pictures import picture_groups
 from sr_experiments.report.series import Series, thinned, training_hours
+from sr_experiments.report.studies import studies_of
 
 MOST_POINTS = 2000  # of a curve
 SCRIPTS = (
-    "elements", "table", "plots", "curves", "plane", "parallel", "viewer", "pictures", "moving", "evaluation",
+    "elements", "table", "plots", "curves", "plane", "parallel", "study", "viewer", "pictures", "moving", "evaluation",
     "commands", "main",
 )  # fmt: skip
 
@@ -78,6 +80,7 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
         "mediaLeftOut": media.left_out,
         "errorRange": ERROR_RANGE,
         "evaluations": shown,
+        "studies": [asdict(study) for study in studies_of(comparison.runs)],
     }
 
 

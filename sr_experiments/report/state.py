@@ -15,7 +15,7 @@ from typing import Any
 from sr_experiments.presence import is_present
 from sr_experiments.report.series import last_moments
 
-ENDED = ("finished", "failed", "interrupted")
+ENDED = ("finished", "pruned", "failed", "interrupted")
 QUIET = 600.0  # seconds without a sign of life after which a run counts as killed
 SIGNS = ("metrics.csv", "train.log", "config.yaml", "summary.json")
 
@@ -25,7 +25,7 @@ class State:
     """Where a run stands.
 
     Attributes:
-        state: running, finished, failed or interrupted.
+        state: running, finished, pruned (ended by a sweep, as worse than others), failed or interrupted.
         step: last step that is known.
         active: unix time of the last sign of life.
         seconds_per_step: lately, with validations and saving; None where it isn't known.

@@ -11,7 +11,14 @@ from sr_experiments.report.comparison import Comparison, Measured
 from sr_experiments.report.differences import text
 
 WIDEST = 40  # characters of a setting
-COLOURS = {"running": "cyan", "finished": "green", "failed": "red", "interrupted": "yellow", "unreadable": "red"}
+COLOURS = {
+    "running": "cyan",
+    "finished": "green",
+    "pruned": "magenta",
+    "failed": "red",
+    "interrupted": "yellow",
+    "unreadable": "red",
+}
 
 
 def show(comparison: Comparison, console: Console) -> None:

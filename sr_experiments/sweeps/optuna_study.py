@@ -4,11 +4,13 @@ It is Optuna's journal: a file that is only ever appended to, under a lock made 
 between processes and between machines on NFS too. SQLite is not: its locks don't work on many network file systems.
 """
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sr_experiments.errors import SRError
+from sr_experiments.sweeps.optuna_objective import Objective
 
 if TYPE_CHECKING:
     import optuna
@@ -19,55 +21,62 @@ SAMPLERS = ("tpe", "gp", "random")
 PRUNERS = ("none", "median", "hyperband")
 
 
-@dataclass(frozen=True)
-class Objective:
-    """A value that is to grow or shrink.
+def need_optuna(what: str = "hydra/sweeper=optuna") -> None:
+    """Import Optuna; it then says nothing but warnings.
 
-    Attributes:
-        name: of a validation metric, `psnr_y` (of the first set) or `<set>/psnr_y`; or "parameters", of the network.
-        higher: whether more is better.
+    Raises:
+        SRError: it is missing.
     """
-
-    name: str
-    higher: bool
-
-    @property
-    def direction(self) -> str:
-        """As Optuna says it."""
-        return "maximize" if self.higher else "minimize"
-
-    @property
-    def validated(self) -> bool:
-        """Whether it is measured in validation."""
-        return self.name != "parameters"
-
-    def value(self, summary: dict[str, Any], which: str) -> float | None:
-        """From a run's summary.json; None if it isn't there.
-
-        Args:
-            summary: what is in the file.
-            which: "best", of the best checkpoint, or "final", of the last validation.
-        """
-        if not self.validated:
-            return summary.get("parameters")
-        values = (summary.get("best") or {}).get("metrics") if which == "best" else summary.get("final")
-        found = [value for key, value in (values or {}).items() if key.split("/", 2 - self.name.count("/"))[-1] == self.name]
-        return float(found[0]) if found and isinstance(found[0], int | float) else None
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise SRError(f'{what} needs the optuna extra: pip install "sr-experiments[optuna]"') from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def storage_in(folder: Path) -> "optuna.storages.JournalStorage":
-    """The journal of a sweep folder; made if it isn't there.
+    """The journal of a sweep folder; made if it isn't there."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    Raises:
-        SRError: Optuna is missing.
-    """
-    try:
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-    except ModuleNotFoundError as error:
-        raise SRError('hydra/sweeper=optuna needs the optuna extra: pip install "sr-experiments[optuna]"') from error
     file = str(folder / JOURNAL)
     return JournalStorage(JournalFileBackend(file, JournalFileOpenLock(file)))
+
+
+def open_study(
+    folder: Path, directions: "Sequence[Literal['maximize', 'minimize']]", told: dict[str, Any]
+) -> "optuna.Study":
+    """The study of a sweep folder to go on with, or a new one.
+
+    Args:
+        folder: of the sweep.
+        directions: of the objectives.
+        told: what the study is kept with, among it its pruner; one that was started before must be the same.
+
+    Raises:
+        SRError: it is another one.
+    """
+    import optuna
+
+    _mend_journal(folder)
+    study = optuna.create_study(
+        storage=storage_in(folder),
+        study_name=NAME,
+        directions=directions,
+        pruner=make_pruner(**told["pruner"]),
+        load_if_exists=True,
+    )
+    before = study.user_attrs
+    for key, value in told.items():
+        if key not in before:
+            study.set_user_attr(key, value)
+        elif before[key] != value:
+            raise SRError(
+                f"{folder} holds another study, {key} {before[key]}, not {value}: "
+                "give the same command, or another hydra.sweep.dir"
+            )
+    return study
 
 
 def load_study(folder: Path) -> "optuna.Study":
@@ -76,8 +85,13 @@ def load_study(folder: Path) -> "optuna.Study":
     Raises:
         SRError: Optuna is missing, or there is no study that can be read.
     """
-    storage = storage_in(folder)
+    need_optuna(f"the study in {folder}")
     import optuna
+
+    if not (folder / JOURNAL).is_file():
+        raise SRError(f"there is no study in {folder}: it would be in {JOURNAL}")
+
+    storage = storage_in(folder)
 
     try:
         study = optuna.load_study(study_name=NAME, storage=storage)
@@ -127,3 +141,16 @@ def make_pruner(
     if name == "hyperband":
         return pruners.HyperbandPruner(min_resource=first_step, max_resource=max_steps)
     return pruners.NopPruner()
+
+
+def trial_id(study: "optuna.Study", number: int) -> int:
+    """What the storage of a study calls a trial."""
+    return study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+
+
+def _mend_journal(folder: Path) -> None:
+    """Cut off a line that was being written when its process was killed: the next one would be joined to it."""
+    file = folder / JOURNAL
+    if file.is_file() and (content := file.read_bytes()) and not content.endswith(b"\n"):
+        with file.open("rb+") as journal:
+            journal.truncate(content.rfind(b"\n") + 1)

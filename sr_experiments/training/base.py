@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from sr_experiments.checkpoints import FORMAT, describe_mismatch
 from sr_experiments.data.degradations.pool import PairPool
-from sr_experiments.errors import SRError
+from sr_experiments.errors import NotFinite, SRError
 from sr_experiments.registry import build
 from sr_experiments.training.ema import ema_copy, ema_update
 from sr_experiments.training.optimizers import make_optimizer
@@ -212,7 +212,7 @@ class SRModule(pl.LightningModule):
         """Look at the scalars since the last look; one device synchronisation.
 
         Raises:
-            SRError: a value is NaN or infinite; says which and at which step.
+            NotFinite: a value is NaN or infinite; says which and at which step.
         """
         fresh = [(step, key, value) for step, scalars in self._scalars for key, value in scalars.items()]
         self._scalars = []
@@ -221,7 +221,7 @@ class SRModule(pl.LightningModule):
         values = torch.stack([value.detach().float() for _, _, value in fresh]).tolist()
         for (step, key, _), value in zip(fresh, values, strict=True):
             if not math.isfinite(value):
-                raise SRError(
+                raise NotFinite(
                     f"{key} became {value} at step {step}: lower optim.learning_rate, set optim.clip_norm=1, "
                     "or train with trainer.precision=32-true; the last good checkpoint is kept"
                 )

@@ -26,7 +26,7 @@ def print_outcome(
 
     Args:
         console: where to.
-        state: finished, interrupted or failed.
+        state: finished, pruned, interrupted or failed.
         folder: the run folder.
         config: the resolved configuration.
         assembly: what was trained.

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
@@ -27,26 +27,23 @@ from sr_experiments.presence import is_present, present
 from sr_experiments.report.state import read_summary
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import (
+    Alerts,
     Checkpoints,
     Clips,
     GANHealth,
+    Gradients,
     Interrupted,
     ProgressLine,
     Record,
     Samples,
     signals_given_back,
 )
+from sr_experiments.training.callbacks.pruning import pruning, state_at_the_end
 from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
-from sr_experiments.training.loggers import (
-    MetricsCSV,
-    define_best,
-    finish_wandb,
-    tensorboard_logger,
-    wandb_logger,
-    wandb_run_id,
-)
+from sr_experiments.training.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.training.outcome import print_outcome
 from sr_experiments.training.run_folder import git_state, new_run_folder
+from sr_experiments.training.wandb_run import define_best, start_wandb, wandb_runs
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +107,6 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
 
     loggers = _loggers(config, folder, resume_step) if _is_rank_zero() else []
     trainer, record = _trainer(config, assembly, folder, loggers, console)
-    wandb_log = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
     for logger in loggers:
         define_best(logger, assembly.module)
     state, error_line = "failed", ""
@@ -118,7 +114,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
         try:
             with signals_given_back():
                 trainer.fit(assembly.module, assembly.data, ckpt_path=checkpoint, weights_only=True)
-            state = "finished"
+            state = state_at_the_end(trainer)
         except Interrupted:
             state = "interrupted"
             raise
@@ -133,8 +129,8 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
                 record.write_summary(assembly.module, state, error_line)
             except SRError as unwritable:
                 log.error("%s", unwritable)
-            best_kept = record.checkpoints.best_step is not None
-            sync = finish_wandb(wandb_log, folder / "checkpoints", best_kept) if wandb_log else None
+            kept = record.checkpoints
+            sync = next((run.finish(state, kept.best_step, kept.best_values) for run in wandb_runs(loggers)), None)
             if _is_rank_zero():
                 print_outcome(console, state, folder, config, assembly, record.checkpoints, sync)
     return record.checkpoints.best_value
@@ -200,7 +196,10 @@ def _trainer(
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
     if config["loss"]["name"] == "gan":
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
+    for run in wandb_runs(loggers):
+        callbacks += [Alerts(), *([Gradients(t["log_every"])] if run.watched else [])]
     callbacks.append(checkpoints)
+    callbacks += pruning(lambda choice: _monitor(choice, config, assembly))
     try:
         trainer = pl.Trainer(
             accelerator=t["accelerator"],
@@ -269,11 +268,12 @@ def precision_of(precision: str, accelerator: str) -> Any:
 
 
 def _loggers(config: dict[str, Any], folder: Path, resume_step: int) -> list[Logger]:
-    loggers: list[Logger] = [MetricsCSV(folder, resume_step)]
+    csv = MetricsCSV(folder, resume_step)
+    loggers: list[Logger] = [csv]
     options = {k: v for k, v in config["logger"].items() if k != "name"}
     name = config["logger"]["name"]
     if name == "wandb":
-        loggers.append(wandb_logger(folder, config, wandb_run_id(folder), **options))
+        loggers.append(start_wandb(folder, config, csv.logged, **options))
     elif name == "tensorboard":
         loggers.append(tensorboard_logger(folder))
     elif name != "none":
@@ -329,6 +329,8 @@ def set_up_logging(console: Console) -> None:
     # The EMA weights are in eval mode, as they should be.
     warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # Runs on a cluster's login node, or in a test of one, are meant to be there.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
 
 
 def _escape(text: str) -> str:

@@ -178,6 +178,11 @@ class Validation:
         self.values = values
         return values
 
+    def per_image(self, sr: Tensor, hr: Tensor) -> dict[str, float]:
+        """The metrics of one image, (1, C, H, W) in [0, 1] twice; without those that compare frames."""
+        metrics = next(iter(self._metrics["sr"].values()))
+        return {key: float(m.per_image(sr, hr)) for key, m in metrics.items() if hasattr(m, "per_image")}  # type: ignore[operator]
+
     def conventions(self) -> dict[str, str]:
         """What each metric measures, for the record."""
         return {key: m.convention for key, m in self._one_of_each().items()}  # type: ignore[misc]

@@ -11,7 +11,7 @@ import pytest
 from sr_experiments.evaluation.record import write_report_json
 from sr_experiments.evaluation.results import Report, Result
 from sr_experiments.report.command import write_page
-from tests.report.made import config_of
+from tests.report.made import config_of, study_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 try:
@@ -292,3 +292,28 @@ def test_it_fits_laptops_and_phones_by_day_and_night(
     assert (ink < paper) == (scheme == "light")
     if shots := os.environ.get("SR_SHOTS"):  # a folder to look at them in
         page.screenshot(path=f"{shots}/report_{width}_{scheme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("objectives", [1, 2])
+def test_a_study_shows_what_matters(
+    visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path, objectives: int
+) -> None:
+    pytest.importorskip("optuna")
+    (tmp_path / "sweep").mkdir()
+    for number in range(12):
+        shutil.move(run_folder(f"r{number}", config_of(features=number)), tmp_path / "sweep" / str(number))
+    study_of(tmp_path / "sweep", 12, objectives)
+    write_page([tmp_path / "sweep"], tmp_path / "page.html", [], 8, 60)
+
+    page = visit(tmp_path / "page.html")
+
+    (bars,) = _traces(page, "#study0 .importance")
+    assert bars["y"][-1] == "decides" and bars["x"] == sorted(bars["x"])
+    line, *dots = _traces(page, "#study0 .trials")
+    assert line["name"] == ("Pareto front" if objectives == 2 else "best so far") and len(dots) == 12
+    page.fill("#runs input[type=search]", "features<4")
+    assert len(_traces(page, "#study0 .trials")) == 5  # the line stays
+    assert "PED-ANOVA" in page.locator("#study0").inner_text()
+    if shots := os.environ.get("SR_SHOTS"):
+        page.fill("#runs input[type=search]", "")
+        page.locator("#study0").screenshot(path=f"{shots}/study_{objectives}.png")

@@ -1,6 +1,7 @@
 """The training modules' own promises: EMA, accumulation, the frozen halves of a GAN step, GAN health."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_gan_health_warns_of_a_long_spell_only(caplog, accuracy, word):
             # A healthy game interrupted by bad intervals shorter than the patience must not warn.
             spell = accuracy if module.step > 150 else (1.0 if module.step % 50 < 20 else 0.8)
             record.latest = {"gan/d_accuracy": spell, "gan/margin": 1.0}
-            health.on_train_batch_end(None, module, None, None, 0)
+            health.on_train_batch_end(SimpleNamespace(loggers=[]), module, None, None, 0)
     warnings = [r.getMessage() for r in caplog.records]
     assert len(warnings) == (1 if word else 0)
     assert all(word in w for w in warnings)

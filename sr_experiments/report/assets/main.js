@@ -3,6 +3,7 @@ tableSection();
 curvesSection();
 planeSection();
 parallelSection();
+data.studies.forEach(studySection);
 picturesSection();
 movingSection();
 data.evaluations.forEach(evaluationSection);

@@ -8,6 +8,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.training.base import SRModule
 from sr_experiments.training.callbacks.record import Record
+from sr_experiments.training.wandb_run import wandb_runs
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ class GANHealth(Callback):
     """Watch `gan/d_accuracy`, the share of real-fake pairs that D orders rightly.
 
     It needs no threshold on logits, so it means the same for every adversarial loss. A warning comes once
-    for each spell of `patience` steps.
+    for each spell of `patience` steps; a W&B alert once in a run for each way of ending.
 
     Args:
         record: has the latest logged means.
@@ -32,14 +33,16 @@ class GANHealth(Callback):
         self.lost = lost
         self.state = "fair"
         self.since = 0
+        self.alerted: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """The current spell."""
-        return {"state": self.state, "since": self.since}
+        """The current spell, and what was told already."""
+        return {"state": self.state, "since": self.since, "alerted": self.alerted}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the spell."""
         self.state, self.since = state_dict["state"], state_dict["since"]
+        self.alerted = list(state_dict.get("alerted", ()))
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
@@ -57,8 +60,13 @@ class GANHealth(Callback):
                 "won": "lower optim.discriminator_learning_rate, or set loss.adversarial.label_smoothing=0.1",
                 "lost": "raise optim.discriminator_learning_rate, or lower loss.adversarial.weight",
             }[state]
-            log.warning(
-                "the discriminator has %s for %d steps (it orders %.0f%% of real-fake pairs rightly, margin %+.2f): %s",
-                state, step - self.since, 100 * accuracy, self.record.latest["gan/margin"], advice,
-            )  # fmt: skip
+            message = (
+                f"the discriminator has {state} for {step - self.since} steps (it orders {accuracy:.0%} of real-fake "
+                f"pairs rightly, margin {self.record.latest['gan/margin']:+.2f}): {advice}"
+            )
+            log.warning(message)
+            if state not in self.alerted:
+                self.alerted.append(state)
+                for run in wandb_runs(trainer.loggers):
+                    run.alert(f"discriminator has {state}", message)
             self.since = step

@@ -116,7 +116,7 @@ class Record(Callback):
 
     @rank_zero_only
     def write_summary(self, pl_module: SRModule, state: str, error: str = "") -> None:
-        """Bring summary.json up to date; `state` is running, finished, interrupted or failed."""
+        """Bring summary.json up to date; `state` is running, finished, pruned, interrupted or failed."""
         best, conventions = self.checkpoints, pl_module.validation.conventions()
         summary = {
             "state": state,

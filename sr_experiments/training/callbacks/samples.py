@@ -16,7 +16,9 @@ from torchvision.utils import flow_to_image
 from sr_experiments.files import replacing
 from sr_experiments.metrics import PSNR
 from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.report.media import error_map
 from sr_experiments.training.base import SRModule
+from sr_experiments.training.wandb_run import wandb_runs
 
 CLIP_FRAME = 5  # of a clip, this frame is shown: recurrent networks have warmed up
 
@@ -24,7 +26,8 @@ CLIP_FRAME = 5  # of a clip, this frame is shown: recurrent networks have warmed
 class Samples(Callback):
     """Write `samples/step_<step>/<set>_<image>.png` and show the same to loggers that take images.
 
-    Of clips, one frame each; of a run in stages, below a folder for each. Of a stage without SR, the flow.
+    Of clips, one frame each; of a run in stages, below a folder for each. Of a stage without SR, the flow. W&B also
+    gets them as rows of a table, for comparing runs image by image.
 
     Args:
         folder: the run's samples folder.
@@ -37,6 +40,7 @@ class Samples(Callback):
         self.count = count
         self.size = size
         self._pending: list[tuple[str, Image.Image, str]] = []
+        self._rows: list[dict[str, Any]] = []
 
     def on_validation_batch_end(  # type: ignore[override]
         self,
@@ -65,6 +69,8 @@ class Samples(Callback):
             "hr": outputs["hr"],
         }
         self._pending.append((name, self._strip(tiles, scale), caption))
+        if any(run.tables != "none" for run in wandb_runs(trainer.loggers)):
+            self._rows.append(self._row(pl_module, outputs, scale))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
         """Write and show the strips."""
@@ -83,7 +89,10 @@ class Samples(Callback):
             elif isinstance(logger, TensorBoardLogger):
                 for name, image, _ in self._pending:
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), pl_module.step, dataformats="HWC")
-        self._pending = []
+        if self._rows:
+            for run in wandb_runs(trainer.loggers):
+                run.take_rows(self._rows)
+        self._pending, self._rows = [], []
 
     def _wanted(self, name: str, batch: Any) -> bool:
         if "frame" in batch and int(batch["frame"]) != CLIP_FRAME:
@@ -92,17 +101,42 @@ class Samples(Callback):
 
     def _strip(self, tiles: dict[str, Tensor], scale: int) -> Image.Image:
         """Centres beside each other, the first tile and others of its size enlarged to HR."""
+        centres = self._centres(tiles, scale)
+        lr_size = next(iter(centres.values())).shape[-2:]
+        return labelled(
+            {
+                label: as_picture(
+                    F.interpolate(centre.float(), scale_factor=scale, mode="nearest")
+                    if centre.shape[-2:] == lr_size
+                    else centre
+                )
+                for label, centre in centres.items()
+            }
+        )
+
+    def _row(self, pl_module: SRModule, outputs: dict[str, Any], scale: int) -> dict[str, Any]:
+        """An image's row of the table: its name, pictures of the centre, and metrics of the whole."""
+        tiles = {key: outputs[key] for key in ("lr", "bicubic", "sr", "hr")}
+        pictures = {key: as_picture(centre) for key, centre in self._centres(tiles, scale).items()}
+        row: dict[str, Any] = {"image": f"{outputs['set']}/{Path(outputs['name']).stem}", "step": pl_module.step}
+        row |= pictures
+        row["error"] = Image.fromarray(error_map(np.asarray(pictures["sr"]), np.asarray(pictures["hr"])))
+        ours, bicubic = (pl_module.validation.per_image(outputs[key], outputs["hr"]) for key in ("sr", "bicubic"))
+        for key, value in ours.items():
+            row |= {key: value, f"{key}_bicubic": bicubic[key]}
+        return row
+
+    def _centres(self, tiles: dict[str, Tensor], scale: int) -> dict[str, Tensor]:
+        """The same part of each tile; those of the first one's size are LR."""
         lr_height, lr_width = next(iter(tiles.values())).shape[-2:]
         side = self.size // scale
         height, width = min(side, lr_height), min(side, lr_width)
-        top, left = (lr_height - height) // 2 * scale, (lr_width - width) // 2 * scale
-        height, width = height * scale, width * scale
-        pictures = {}
+        top, left = (lr_height - height) // 2, (lr_width - width) // 2
+        centres = {}
         for label, tile in tiles.items():
-            if tile.shape[-2:] == (lr_height, lr_width):
-                tile = F.interpolate(tile.float(), scale_factor=scale, mode="nearest")
-            pictures[label] = as_picture(tile[..., top : top + height, left : left + width])
-        return labelled(pictures)
+            by = 1 if tile.shape[-2:] == (lr_height, lr_width) else scale
+            centres[label] = tile[..., top * by : (top + height) * by, left * by : (left + width) * by]
+        return centres
 
 
 def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:

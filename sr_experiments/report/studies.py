@@ -1,0 +1,154 @@
+"""What Optuna learned in the sweeps that runs come from: which settings matter, which trials are the best."""
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sr_experiments.errors import SRError
+from sr_experiments.report.runs import Run
+from sr_experiments.sweeps.optuna_outcome import STATES, best_trials
+from sr_experiments.sweeps.optuna_study import JOURNAL, load_study, objectives_of
+
+if TYPE_CHECKING:
+    import optuna
+
+ENOUGH = 10  # finished trials, for importances
+LEAST_TOP = 5  # trials that count as the best ones, as PED-ANOVA's authors advise
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that has a value.
+
+    Attributes:
+        number: in its study.
+        run: its place among the runs; None if it is not one of them.
+        state: finished or pruned.
+        values: of the objectives; of a pruned one the last that it reported.
+    """
+
+    number: int
+    run: int | None
+    state: str
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Shares of the settings in what decides an objective, the largest first; they add up to 1.
+
+    Attributes:
+        objective: its name.
+        shares: of each setting.
+        how: how they were computed.
+    """
+
+    objective: str
+    shares: dict[str, float]
+    how: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep of `hydra/sweeper=optuna`.
+
+    Attributes:
+        folder: of the sweep.
+        objectives: their names.
+        higher: of each, whether more is better.
+        ended: how its trials did, such as "8 finished, 2 pruned".
+        trials: those with values.
+        best: numbers of the best; with several objectives the Pareto front.
+        importances: one for each objective, if they can be computed.
+        note: why they can't, or nothing.
+    """
+
+    folder: str
+    objectives: list[str]
+    higher: list[bool]
+    ended: str
+    trials: list[Trial]
+    best: list[int]
+    importances: list[Importance]
+    note: str
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        lines = [f"study {self.folder}: {self.ended}"] if self.ended else []
+        if self.best:
+            what = "Pareto front" if len(self.objectives) > 1 else f"best {self.objectives[0]}"
+            lines.append(f"  {what}: {'trial' if len(self.best) == 1 else 'trials'} {', '.join(map(str, self.best))}")
+        for one in self.importances:
+            shares = ", ".join(f"{key} {share:.0%}" for key, share in one.shares.items())
+            lines += [f"  importance for {one.objective}: {shares}", f"    {one.how}"]
+        return lines + ([f"  {self.note}"] if self.note else [])
+
+
+def studies_of(runs: Sequence[Run]) -> list[Study]:
+    """The studies that runs are trials of."""
+    places = dict.fromkeys(
+        place for run in runs for place in run.folder.absolute().parents[:3] if (place / JOURNAL).is_file()
+    )
+    return [_read(place, runs) for place in places]
+
+
+def _read(folder: Path, runs: Sequence[Run]) -> Study:
+    try:
+        study = load_study(folder)
+        objectives = objectives_of(study)
+    except (SRError, KeyError) as error:
+        return Study(str(folder), [], [], "", [], [], [], f"which settings mattered is not known: {error}")
+    numbers = {run.folder.resolve(): number for number, run in enumerate(runs)}
+    trials = []
+    for trial in study.get_trials(deepcopy=False):
+        if trial.values and all(map(math.isfinite, trial.values)):
+            run = numbers.get((folder / trial.user_attrs.get("folder", "")).resolve())
+            trials.append(Trial(trial.number, run, STATES[trial.state.name], list(trial.values)))
+    counts = Counter(STATES[trial.state.name] for trial in study.get_trials(deepcopy=False))
+    best = best_trials(study)
+    finished = counts["finished"]
+    note, importances = "", []
+    if finished >= ENOUGH:
+        importances = [_importance(study, i, one.name, one.higher) for i, one in enumerate(objectives)]
+    else:
+        note = f"which settings mattered is not known: {finished} finished trials are too few, {ENOUGH} the least"
+    return Study(
+        str(folder),
+        [one.name for one in objectives],
+        [one.higher for one in objectives],
+        ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state]),
+        trials,
+        [trial.number for trial in (best if len(objectives) > 1 else best[:1])],
+        importances,
+        note,
+    )
+
+
+def _importance(study: "optuna.Study", index: int, objective: str, higher: bool) -> Importance:
+    """By PED-ANOVA (Watanabe et al. 2023), which needs nothing but Optuna."""
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    finished = sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
+    top = max(LEAST_TOP, math.ceil(finished / 10))
+    sign = -1 if higher else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = get_param_importances(
+            study,
+            evaluator=PedAnovaImportanceEvaluator(target_quantile=(top - 0.5) / finished),
+            target=lambda trial: sign * trial.values[index],
+            normalize=False,
+        )
+    total = sum(raw.values())
+    how = (
+        f"PED-ANOVA over {finished} finished trials: by how much the values of a setting in the best {top} differ "
+        "from those in all; the shares add up to 1, and with few trials they are rough"
+    )
+    if not total > 0:
+        return Importance(objective, {}, how)
+    shares = {key.lstrip("+~"): value / total for key, value in raw.items()}
+    return Importance(objective, dict(sorted(shares.items(), key=lambda item: -item[1])), how)
