@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import signal
+import time
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -42,12 +43,13 @@ from sr_experiments.training.callbacks.pruning import pruning, state_at_the_end
 from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
 from sr_experiments.training.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.training.outcome import print_outcome
-from sr_experiments.training.run_folder import git_state, new_run_folder
+from sr_experiments.training.run_folder import SLURM_JOB, git_state, new_run_folder
 from sr_experiments.training.wandb_run import define_best, start_wandb, wandb_runs
 
 log = logging.getLogger(__name__)
 
 REQUEUE = signal.SIGUSR2  # Slurm's, near the time limit of a job of submitit, which then requeues it
+LONGEST_GRACE = 3600.0  # seconds that a job that was told to end waits for its end; KillWait is usually 30
 RUN_FOLDER_VARIABLE = "SR_RUN_FOLDER"  # tells the processes that DDP starts where rank 0 writes
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips", "kornia", "numpy", "sr-experiments")
 
@@ -74,11 +76,20 @@ def train_command(cfg: DictConfig) -> float | None:
     except Interrupted as stop:
         if stop.signal == REQUEUE:
             signal.raise_signal(REQUEUE)  # now its own handler, which requeues the job and exits
+        if stop.signal == signal.SIGTERM and SLURM_JOB in os.environ:
+            _wait_for_slurm()
         raise SystemExit(128 + stop.signal) from stop
     except Exception:
         if is_sweep():
             log.exception("this job failed")
         raise
+
+
+def _wait_for_slurm() -> None:
+    """Slurm requeues a preempted job only if it is still there at the end of its grace time, and kills it then."""
+    log.info("saved; waiting for Slurm to requeue or end this job")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(LONGEST_GRACE)
 
 
 def _train(cfg: DictConfig, console: Console) -> float | None:

@@ -10,6 +10,8 @@ from typing import Any
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, writing_failed
 
+SLURM_JOB = "SLURM_JOB_ID"
+
 
 def new_run_folder(root: Path, name: str) -> Path:
     """Make `root/name/<timestamp>`; two runs of one second get two folders.
@@ -27,7 +29,7 @@ def new_run_folder(root: Path, name: str) -> Path:
             folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
-                if job := os.environ.get("SLURM_JOB_ID"):
+                if job := os.environ.get(SLURM_JOB):
                     with replacing(parent / f".slurm_{job}") as temporary:
                         temporary.write_text(folder.name)
                 return folder
@@ -40,7 +42,7 @@ def requeued_run_folder(root: Path, name: str) -> Path | None:
     """The folder that this Slurm job made before Slurm requeued it; None if it is not such a job."""
     if not int(os.environ.get("SLURM_RESTART_COUNT") or 0):
         return None
-    noted = root / name / f".slurm_{os.environ.get('SLURM_JOB_ID')}"
+    noted = root / name / f".slurm_{os.environ.get(SLURM_JOB)}"
     return root / name / noted.read_text().strip() if noted.is_file() else None
 
 

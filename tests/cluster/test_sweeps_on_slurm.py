@@ -128,6 +128,19 @@ def test_a_job_saves_and_requeues_itself_before_its_time_limit(slurm, tmp_path, 
     assert step > 0 and step % 100000, "saved when asked to"
 
 
+def test_a_preempted_job_with_a_grace_time_is_still_there_to_be_requeued(slurm, tmp_path, undisturbed):
+    folder = tmp_path / "sweep"
+    sweep, log = start(slurm, folder, *ON_SLURM, "hydra.launcher.partition=graced")
+    until(lambda: runs_of(folder) and step_of(runs_of(folder)[0]) >= 200, "training")
+    [run], [job] = runs_of(folder), slurm.queue()
+    slurm.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+    until(lambda: slurm.queue().get(job) == "PENDING", "requeued job")
+    assert "waiting for Slurm" in (run / "train.log").read_text()
+    slurm.start_again(job)
+    assert sweep.wait(timeout=300) == 0, said(log)
+    assert_equal_bits(run, undisturbed)
+
+
 def test_two_tasks_train_one_run_that_goes_on_when_requeued(slurm, tmp_path):
     arguments = [*TINY_MODEL["msrresnet"], *TINY_RUN, *LONG, "trainer=slurm", f"output_dir={tmp_path}"]
     script = tmp_path / "job.sh"

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.files import replacing
 from sr_experiments.training.base import SRModule
+from sr_experiments.training.run_folder import SLURM_JOB
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ class Checkpoints(Callback):
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
+            if number == signal.SIGTERM and SLURM_JOB in os.environ:
+                return  # Slurm sends it more than once; it ends a job with SIGKILL
             raise KeyboardInterrupt
         self._signal = number
         log.warning("%s: finishing this step, then saving (again to stop at once)", signal.Signals(number).name)
