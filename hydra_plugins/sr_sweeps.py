@@ -59,9 +59,8 @@ class Slurm(_Configured):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit the jobs and wait for them; one that fails or dies is returned as failed."""
-        from sr_experiments.sweeps.slurm import run_jobs
-
         from sr_experiments.sweeps.jobs import Jobs
+        from sr_experiments.sweeps.slurm import run_jobs
 
         return run_jobs(
             Jobs(self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx), self.options
