@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -71,6 +72,7 @@ class SlurmCluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.daemons: list[subprocess.Popen[bytes]] = []
+        self.guard: subprocess.Popen[bytes] | None = None
         self.env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()}
 
     def __enter__(self) -> "SlurmCluster":
@@ -84,6 +86,7 @@ class SlurmCluster:
         config = CONFIG.format(**values, controller_port=ports[0], node_port=ports[1])
         (self.folder / "slurm.conf").write_text(config)
         try:
+            self._guard()
             places = {"key-file": "munge.key", "socket": "munge.sock", "pid-file": "munged.pid"}
             places |= {"log-file": "munged.log", "seed-file": "munged.seed"}
             self._start("munged", "--foreground", "--force", *(f"--{k}={self.folder / v}" for k, v in places.items()))
@@ -113,11 +116,18 @@ class SlurmCluster:
                 except subprocess.TimeoutExpired:
                     daemon.kill()
                     daemon.wait()
-            left = self.processes()  # slurmd leaves jobs running
-            for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(left, timeout=5)
+            self.end_processes()  # slurmd leaves jobs running
+            if self.guard is not None:
+                self.guard.kill()
+                self.guard.communicate()
+
+    def end_processes(self) -> None:
+        """Kill whatever there is of it."""
+        left = self.processes()
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
 
     def processes(self) -> list[psutil.Process]:
         """Its daemons, what its jobs run, and the commands that talk to it."""
@@ -154,6 +164,11 @@ class SlurmCluster:
         self._until(lambda: self.queue().get(job) == "PENDING", f"job {job} in the queue again")
         self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2")
 
+    def _guard(self) -> None:
+        """Start a process that ends the cluster if this one is killed."""
+        command = [sys.executable, __file__, str(self.folder)]
+        self.guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
     def _start(self, *command: str) -> None:
         log = (self.folder / f"{command[0]}.out").open("ab")
         self.daemons.append(subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True))
@@ -179,3 +194,10 @@ def _free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
+
+
+if __name__ == "__main__":  # as the guard
+    sys.stdin.read()  # ends when the process that uses the cluster does
+    abandoned = SlurmCluster(Path(sys.argv[1]))
+    abandoned.end_processes()
+    shutil.rmtree(abandoned.folder, ignore_errors=True)
