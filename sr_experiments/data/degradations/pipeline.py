@@ -98,13 +98,13 @@ class Pipeline:
         """LR of a batch by drawn parameters; `generator` is for random pixels and lives on their device."""
         n, _, height, width = hr.shape
         with torch.autocast(hr.device.type, enabled=False):
-            hr = self.target(hr.float())
             sizes = torch.full((n,), height), torch.full((n,), width)
-            whole = Canvas(hr, *sizes, lr_size=(height // self.scale, width // self.scale), frames=frames)
+            whole = Canvas(hr.float(), *sizes, lr_size=(height // self.scale, width // self.scale), frames=frames)
             parts = []
             for images in self._groups(n, frames, parameters, hr.device):
-                part, own = whole.take(images), take(parameters, images)
-                for step, drawn in zip(self.steps[: self._large], own, strict=False):
+                part = whole.take(images)
+                part = part.with_pixels(self.target(part.pixels))
+                for step, drawn in zip(self.steps[: self._large], take(parameters[: self._large], images), strict=True):
                     part = step.apply(part, drawn, generator)
                 parts.append((images, part))
             canvas = join(parts)

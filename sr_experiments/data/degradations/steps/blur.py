@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, kernels
+from sr_experiments.data.degradations.steps import draw, kernels, one_by_one
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 from sr_experiments.errors import SRError
 
 SIDE = 21  # of all kernels, the smaller ones surrounded by zeros
-NEGLIGIBLE = 1e-6  # weight of a pixel in a kernel
+NEGLIGIBLE = 5e-6  # share of a kernel's weights that may be cut off at its edges
 FAMILIES = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")
 
 
@@ -78,10 +78,13 @@ class Blur(_Blur):
 
         sigma_y = torch.where(kind % 2 == 1, sigma_y, sigma_x)
         distance = kernels.elliptic_distance(sigma_x, sigma_y, angle, SIDE)
-        kernel = torch.where(
-            (kind // 2 == 2)[:, None, None], kernels.plateau(distance, beta), kernels.gaussian(distance, beta)
+        plateau = kind // 2 == 2
+        kernel = kernels.by_kind(
+            kernels.pulse(n, SIDE),
+            (~ringing & ~plateau, lambda i: kernels.gaussian(distance[i], beta[i])),
+            (~ringing & plateau, lambda i: kernels.plateau(distance[i], beta[i])),
+            (ringing, lambda i: kernels.sinc(cutoff[i], SIDE)),
         )
-        kernel = torch.where(ringing[:, None, None], kernels.sinc(cutoff, SIDE), kernel)
         kernel = kernels.normalised(kernel, size)
         kernel = kernels.where(applied, kernel)
         drawn = {"kernel": kernel, "applied": applied, "kind": kind, "ringing": ringing}
@@ -194,12 +197,17 @@ class Defocus(_Blur):
 
 def convolve(canvas: Canvas, kernel: Tensor) -> Tensor:
     """Each image (N, C, H, W) with its own kernel (N, side, side), in float32, over mirrored borders."""
-    middle = kernel.shape[-1] // 2
-    x, y = kernels.grid(kernel.shape[-1])
-    counts = kernel.abs() > NEGLIGIBLE
-    reach = (torch.maximum(x.abs(), y.abs()) * counts).amax((1, 2)).long()  # (N,), of each kernel
+    reach = kernels.reach(kernel, NEGLIGIBLE)  # (N,)
     if not reach.any():
         return canvas.pixels
+    if canvas.one_by_one:
+        return one_by_one.filtered(canvas, kernel, reach)
+    return convolve_tensor(canvas, kernel, reach)
+
+
+def convolve_tensor(canvas: Canvas, kernel: Tensor, reach: Tensor) -> Tensor:
+    """The same with all images at once, on any device; `reach` (N,) is the kernels', in pixels."""
+    middle = kernel.shape[-1] // 2
     pixels = canvas.pixels.clone()
     # Small kernels and large ones apart: what a convolution takes goes by the largest.
     for first, last in ((1, middle // 2), (middle // 2 + 1, middle)):

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +33,26 @@ class Canvas:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether steps work image by image, as is best on a CPU, or on whole tensors, as it is on a GPU."""
+        return self.pixels.device.type == "cpu"
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each image."""
+        return list(zip(self.heights.tolist(), self.widths.tolist(), strict=True))
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether steps work image by image, as is best on a CPU, or on whole tensors, as it is on a GPU."""
+        return self.pixels.device.type == "cpu"
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each image."""
+        return list(zip(self.heights.tolist(), self.widths.tolist(), strict=True))
 
     def with_pixels(self, pixels: Tensor) -> "Canvas":
         """The same sizes, other pixels."""

@@ -1,16 +1,13 @@
-"""JPEG as libjpeg does it, each image at its own quality, as operations on the whole batch."""
+"""JPEG, each image at its own quality: libjpeg on a CPU, elsewhere its arithmetic on the whole batch."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw
+from sr_experiments.data.degradations.steps import draw, one_by_one
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 
@@ -42,7 +39,7 @@ class JPEG:
 
     Args:
         quality: range, 1 to 100; whole numbers are drawn.
-        real: with Pillow, an image after the other, instead of with the device's arithmetic.
+        real: with libjpeg itself, an image after the other, also where the device's arithmetic would do it.
         probability: of any compression at all.
     """
 
@@ -62,7 +59,7 @@ class JPEG:
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Images of the same sizes, compressed and decompressed, in 255ths."""
         applied, quality = parameters["applied"], parameters["quality"]
-        pixels = real_jpeg(canvas, quality) if self.real else jpeg(canvas, quality)
+        pixels = real_jpeg(canvas, quality) if self.real or canvas.one_by_one else jpeg(canvas, quality)
         if not applied.all():
             pixels = torch.where(applied[:, None, None, None].to(pixels.device), pixels, canvas.pixels)
         return canvas.with_pixels(pixels)
@@ -73,7 +70,7 @@ class JPEG:
 
 
 def jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
-    """Compressed and decompressed images.
+    """Compressed and decompressed images, by tensors on any device.
 
     Args:
         canvas: of images (N, 3 or 1, H, W) in [0, 1].
@@ -136,16 +133,6 @@ def _enlarged(chroma: Tensor) -> Tensor:
 
 
 def real_jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
-    """The same through Pillow, image by image."""
-    pixels = canvas.pixels.clone()
-    levels = (canvas.pixels * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()  # (N, H, W, C)
-    sizes = zip(canvas.heights.tolist(), canvas.widths.tolist(), strict=True)
-    for i, (height, width) in enumerate(sizes):
-        buffer = io.BytesIO()
-        image = levels[i, :height, :width]
-        Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(
-            buffer, "JPEG", quality=int(quality[i])
-        )
-        back = np.array(Image.open(buffer)).reshape(image.shape)
-        pixels[i, :, :height, :width] = torch.from_numpy(back).permute(2, 0, 1).to(pixels) / 255
-    return pixels
+    """The same by libjpeg itself, image by image on the CPU, whatever the device."""
+    on_cpu = canvas.with_pixels(canvas.pixels.cpu())
+    return one_by_one.compressed(on_cpu, quality).to(canvas.pixels.device)

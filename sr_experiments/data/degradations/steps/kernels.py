@@ -6,6 +6,7 @@ odd side, sum to 1 and are symmetric about their centre: none moves the picture.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -46,12 +47,14 @@ def plateau(distance: Tensor, beta: Tensor) -> Tensor:
 
 def sinc(cutoff: Tensor, side: int) -> Tensor:
     """The ideal circular low-pass filter, which rings; `cutoff` (N,) in radians a pixel, pi at most. Not normalised."""
-    x, y = grid(side)
+    middle = side // 2
+    x, y = (axis[middle:, middle:] for axis in grid(side))  # a quarter, the others are like it
     radius = (x**2 + y**2).sqrt().clamp(min=1e-12)
     cutoff = cutoff[:, None, None]
-    kernel = cutoff * torch.special.bessel_j1(cutoff * radius) / (2 * math.pi * radius)
-    kernel[:, side // 2, side // 2] = cutoff[:, 0, 0] ** 2 / (4 * math.pi)
-    return kernel
+    quarter = cutoff * torch.special.bessel_j1(cutoff * radius) / (2 * math.pi * radius)
+    quarter[:, 0, 0] = cutoff[:, 0, 0] ** 2 / (4 * math.pi)
+    places = (torch.arange(side) - middle).abs()
+    return quarter[:, places[:, None], places]
 
 
 def motion(length: Tensor, angle: Tensor, side: int) -> Tensor:
@@ -75,6 +78,25 @@ def pulse(n: int, side: int) -> Tensor:
     kernel = torch.zeros(n, side, side, dtype=torch.float64)
     kernel[:, side // 2, side // 2] = 1
     return kernel
+
+
+def by_kind(kernel: Tensor, *kinds: tuple[Tensor, Callable[[Tensor], Tensor]]) -> Tensor:
+    """Kernels (N, side, side) with those of every kind, a mask (N,), replaced by what it makes for their indices."""
+    for mask, make in kinds:
+        images = mask.nonzero()[:, 0]
+        if len(images):
+            kernel[images] = make(images)
+    return kernel
+
+
+def reach(kernel: Tensor, negligible: float) -> Tensor:
+    """(N,): how far from their centres kernels (N, side, side) go, in pixels, but for a negligible sum of weights."""
+    side = kernel.shape[-1]
+    x, y = grid(side)
+    ring = torch.maximum(x.abs(), y.abs()).long().flatten()
+    weights = kernel.new_zeros(len(kernel), side // 2 + 1).index_add_(1, ring, kernel.flatten(1).abs())
+    beyond = weights.flip(1).cumsum(1)  # what a kernel has from its edge to a ring
+    return (beyond > negligible).sum(1) - 1
 
 
 def where(applied: Tensor, kernel: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sr_experiments.data.degradations.steps import draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
+from sr_experiments.data.degradations.steps.poisson import poisson
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 
 LUMA = (0.2989, 0.587, 0.114)  # torchvision's grey, which BasicSR takes for grey Poisson noise
@@ -56,14 +57,25 @@ class Noise:
         pixels = canvas.pixels.clone()
         applied, gaussian, grey = (parameters[key] for key in ("applied", "gaussian", "grey"))
         level = torch.where(gaussian, parameters["sigma"] / 255, parameters["scale"]).float()
+        if canvas.one_by_one:
+            drawn = zip(applied.tolist(), gaussian.tolist(), grey.tolist(), level.tolist(), strict=True)
+            for i, (does, is_gaussian, is_grey, scale) in enumerate(drawn):
+                if does:
+                    height, width = canvas.sizes[i]
+                    image = pixels[i : i + 1, :, :height, :width]
+                    make = gaussian_noise if is_gaussian else poisson_noise
+                    image.add_(make(image, is_grey, generator), alpha=scale)
+            return canvas.with_pixels(pixels.clamp_(0, 1))
         for kind in (gaussian & ~grey, gaussian & grey, ~gaussian & ~grey, ~gaussian & grey):
             images = (applied & kind).nonzero()[:, 0]
             if not len(images):
                 continue
             part = canvas.take(images)
             first = int(images[0])
-            make = gaussian_noise if gaussian[first] else poisson_noise
-            noise = make(part, bool(grey[first]), generator)
+            if gaussian[first]:
+                noise = gaussian_noise(part.pixels, bool(grey[first]), generator)
+            else:
+                noise = poisson_noise(part.pixels, bool(grey[first]), generator, part.inside())
             noisy = part.pixels + level[images].to(pixels.device)[:, None, None, None] * noise
             pixels[images.to(pixels.device), :, : noisy.shape[2], : noisy.shape[3]] = noisy
         return canvas.with_pixels(pixels.clamp_(0, 1))
@@ -77,23 +89,35 @@ class Noise:
         return f"gauss {p['sigma']:.0f}{grey}" if p["gaussian"] else f"poisson {p['scale']:.1f}{grey}"
 
 
-def gaussian_noise(canvas: Canvas, grey: bool, generator: torch.Generator) -> Tensor:
+def gaussian_noise(image: Tensor, grey: bool, generator: torch.Generator) -> Tensor:
     """Standard normal (N, C or 1, H, W)."""
-    n, channels, height, width = canvas.pixels.shape
-    return draw.normal((n, 1 if grey else channels, height, width), generator, canvas.pixels.device)
+    n, channels, height, width = image.shape
+    return draw.normal((n, 1 if grey else channels, height, width), generator, image.device)
 
 
-def poisson_noise(canvas: Canvas, grey: bool, generator: torch.Generator) -> Tensor:
-    """Counted less expected photons, (N, C or 1, H, W), in units of [0, 1]."""
-    image = canvas.pixels
+def poisson_noise(image: Tensor, grey: bool, generator: torch.Generator, inside: Tensor | None = None) -> Tensor:
+    """Counted less expected photons, (N, C or 1, H, W), in units of [0, 1].
+
+    Args:
+        image: (N, C, H, W).
+        grey: count the photons of the image's grey.
+        generator: on any device.
+        inside: (N, 1, H, W), the pixels that belong to the images; by default all.
+    """
     if grey and image.shape[1] == 3:
         image = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    levels = (image * 255).round().clamp(0, 255)
-    # The rest of the canvas counts as the first pixel does.
-    levels = torch.where(canvas.inside(), levels, levels[..., :1, :1])
+    levels = (image * 255).round_().clamp_(0, 255)
+    if inside is not None:  # the rest of the canvas counts as the first pixel does
+        levels = torch.where(inside, levels, levels[..., :1, :1])
+    levels = levels.int()
+    exponent = different(levels).log2().ceil()
+    counted = poisson(levels, exponent, generator)
+    return counted.mul_(torch.exp2(-exponent)[:, None, None, None]).sub_(levels, alpha=1 / 255)
+
+
+def different(levels: Tensor) -> Tensor:
+    """(N,), float32: how many different values there are in each of the levels (N, C, H, W), int32, 0 to 255."""
+    if len(levels) == 1 and levels.device.type == "cpu":
+        return (levels.flatten().bincount(minlength=256) > 0).sum()[None].float()
     present = torch.zeros(len(levels), 256, device=levels.device)
-    present.scatter_(1, levels.flatten(1).long(), 1.0)
-    photons = torch.exp2(present.sum(1).log2().ceil())[:, None, None, None]  # of white
-    expected = levels / 255 * photons
-    counted = torch.poisson(expected.to(generator.device), generator=generator).to(levels.device)
-    return (counted - expected) / photons
+    return present.scatter_(1, levels.flatten(1).long(), 1.0).sum(1)

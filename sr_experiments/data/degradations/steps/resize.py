@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw
+from sr_experiments.data.degradations.steps import draw, one_by_one
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 from sr_experiments.errors import SRError
@@ -68,12 +68,8 @@ class Resize:
         heights, widths = (size.expand(len(canvas)) for size in sizes)
         if torch.equal(heights, canvas.heights) and torch.equal(widths, canvas.widths):
             return canvas  # every mode keeps what keeps its size
-        device, mode = canvas.pixels.device, parameters["mode"]
-        rows = interpolation(canvas.heights, heights, mode, canvas.pixels.shape[2], device)  # (N, H', H)
-        columns = interpolation(canvas.widths, widths, mode, canvas.pixels.shape[3], device)  # (N, W', W)
-        n, channels, height, _ = canvas.pixels.shape
-        pixels = (canvas.pixels.flatten(1, 2) @ columns.mT).view(n, channels, height, -1)  # (N, C, H, W')
-        pixels = rows[:, None] @ pixels  # (N, C, H', W')
+        made = one_by_one.resized if canvas.one_by_one else resize_tensor
+        pixels = made(canvas, heights, widths, parameters["mode"])
         return replace(canvas, pixels=pixels, heights=heights, widths=widths)
 
     def describe(self, parameters: Parameters, i: int) -> str:
@@ -82,6 +78,16 @@ class Resize:
         if self.of == "lr" and self.factor == (1, 1):
             return mode
         return f"x{parameters['factor'][i]:.2f} {mode}"
+
+
+def resize_tensor(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor) -> Tensor:
+    """All images at once in their new sizes (N,), by their modes (N,): (N, C, H', W'), on any device."""
+    device = canvas.pixels.device
+    rows = interpolation(canvas.heights, heights, mode, canvas.pixels.shape[2], device)  # (N, H', H)
+    columns = interpolation(canvas.widths, widths, mode, canvas.pixels.shape[3], device)  # (N, W', W)
+    n, channels, height, _ = canvas.pixels.shape
+    pixels = (canvas.pixels.flatten(1, 2) @ columns.mT).view(n, channels, height, -1)  # (N, C, H, W')
+    return rows[:, None] @ pixels
 
 
 def interpolation(sizes: Tensor, new: Tensor, mode: Tensor, length: int, device: torch.device) -> Tensor:
