@@ -1,19 +1,20 @@
 """A degradation that is composed of steps, each image with its own parameters (Real-ESRGAN, classical, video)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sr_experiments.data.degradations.steps import build_step
-from sr_experiments.data.degradations.steps.canvas import Canvas, join
+from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.resize import Resize
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.data.degradations.steps.step import Parameters, take
 from sr_experiments.errors import SRError
 
-TOGETHER = 6  # images at a time on a CPU, of about one size once resized: they stay in its cache
+TOGETHER = 12  # images at a time on a CPU: they stay in its cache
 VALIDATION_SEED = 20210722
 
 
@@ -45,8 +46,6 @@ class Pipeline:
             raise SRError(f"the pool of a degradation is a number of pairs, 0 or more, not {pool}")
         self.scale = scale
         self.steps = [build_step(stage) for stage in stages]
-        to_lr = [i for i, step in enumerate(self.steps) if isinstance(step, Resize) and step.of == "lr"]
-        self._large = min(to_lr, default=len(stages) - 1) + 1  # steps until images are small
         self._to_lr = Resize(of="lr", modes={"area": 1})
         self.usm = usm
         self.pool_size = pool
@@ -97,18 +96,22 @@ class Pipeline:
     def apply(self, hr: Tensor, parameters: list[Parameters], generator: torch.Generator, frames: int = 1) -> Tensor:
         """LR of a batch by drawn parameters; `generator` is for random pixels and lives on their device."""
         n, _, height, width = hr.shape
-        with torch.autocast(hr.device.type, enabled=False):
-            sizes = torch.full((n,), height), torch.full((n,), width)
-            whole = Canvas(hr.float(), *sizes, lr_size=(height // self.scale, width // self.scale), frames=frames)
-            parts = []
-            for images in self._groups(n, frames, parameters, hr.device):
-                part = whole.take(images)
-                part = part.with_pixels(self.target(part.pixels))
-                for step, drawn in zip(self.steps[: self._large], take(parameters[: self._large], images), strict=True):
-                    part = step.apply(part, drawn, generator)
-                parts.append((images, part))
-            canvas = join(parts)
-            for step, drawn in zip(self.steps[self._large :], parameters[self._large :], strict=True):
+        sizes = torch.full((n,), height), torch.full((n,), width)
+        whole = Canvas(hr.float(), *sizes, lr_size=(height // self.scale, width // self.scale), frames=frames)
+        if not whole.one_by_one:
+            return self._steps(whole, parameters, generator)
+        groups = torch.arange(n).split(max(1, TOGETHER // frames) * frames)
+        with one_thread():
+            if len(groups) == 1:
+                return self._steps(whole, parameters, generator)
+            return torch.cat([self._steps(whole.take(i), take(parameters, i), generator) for i in groups])
+
+    def _steps(self, canvas: Canvas, parameters: list[Parameters], generator: torch.Generator) -> Tensor:
+        """LR of images that are worked on at once."""
+        n = len(canvas)
+        with torch.autocast(canvas.pixels.device.type, enabled=False):
+            canvas = canvas.with_pixels(self.target(canvas.pixels))
+            for step, drawn in zip(self.steps, parameters, strict=True):
                 canvas = step.apply(canvas, drawn, generator)
             canvas = self._to_lr.apply(canvas, {"factor": torch.ones(n), "mode": torch.zeros(n)}, generator)
             return (canvas.pixels * 255).round().clamp(0, 255) / 255
@@ -117,12 +120,13 @@ class Pipeline:
         """What is done to image i, step by step."""
         return ", ".join(filter(None, (s.describe(p, i) for s, p in zip(self.steps, parameters, strict=True))))
 
-    def _groups(self, n: int, frames: int, parameters: list[Parameters], device: torch.device) -> list[Tensor]:
-        """Images to work on at once: on a GPU all, else few of about one size; the frames of a clip always."""
-        if device.type != "cpu" or n <= TOGETHER:
-            return [torch.arange(n)]
-        resized = (own["factor"] for own in parameters if "factor" in own)
-        factors = next(resized, torch.ones(n))[::frames]
-        clips = factors.argsort(stable=True)
-        images = clips[:, None] * frames + torch.arange(frames)
-        return [group.flatten() for group in images.split(max(1, TOGETHER // frames))]
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's operations on the CPU by the calling thread alone: here they are too short to be shared out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

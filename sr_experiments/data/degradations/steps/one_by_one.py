@@ -3,9 +3,8 @@
 `Canvas.one_by_one` says where this is done; elsewhere the same steps work on whole batches of tensors.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,7 +15,6 @@ from torch import Tensor
 from sr_experiments.data.degradations.steps.canvas import Canvas
 
 AREA, BILINEAR, BICUBIC = range(3)  # modes of resize
-WORTH_THREADS = 1 << 16  # values of a batch; with fewer, starting threads takes longer than they save
 LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
@@ -40,17 +38,16 @@ def filtered(canvas: Canvas, kernel: Tensor, reach: Tensor) -> Tensor:
     reaches, separables = reach.tolist(), separable.tolist()
     mirrored = cv2.BORDER_REFLECT_101
 
-    def work(i: int) -> None:
+    for i, (old, new) in enumerate(zip(_images(canvas), _images(canvas.with_pixels(made)), strict=True)):
+        if not reaches[i]:
+            new[:] = old
+            continue
         cut = slice(middle - reaches[i], middle + reaches[i] + 1)
-        for old, new in zip(_planes(canvas, i), _planes(canvas, i, made), strict=True):
-            if not reaches[i]:
-                new[:] = old
-            elif separables[i]:
-                cv2.sepFilter2D(old, -1, rows[i, cut], columns[i, cut], dst=new, borderType=mirrored)
+        for channel in range(len(old)):
+            if separables[i]:
+                cv2.sepFilter2D(old[channel], -1, rows[i, cut], columns[i, cut], dst=new[channel], borderType=mirrored)
             else:
-                cv2.filter2D(old, -1, weights[i, cut, cut], dst=new, borderType=mirrored)
-
-    _each(canvas, work)
+                cv2.filter2D(old[channel], -1, weights[i, cut, cut], dst=new[channel], borderType=mirrored)
     return made
 
 
@@ -68,20 +65,15 @@ def resized(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor) -> Te
     """
     n, channels = canvas.pixels.shape[:2]
     made = canvas.pixels.new_zeros(n, channels, int(heights.max()), int(widths.max()))
-    sizes, modes = list(zip(heights.tolist(), widths.tolist(), strict=True)), mode.tolist()
-
-    def work(i: int) -> None:
-        height, width = sizes[i]
+    modes = mode.tolist()
+    new_images = _images(replace(canvas, pixels=made, heights=heights, widths=widths))
+    for i, (old, new) in enumerate(zip(_images(canvas), new_images, strict=True)):
         if modes[i] == AREA:
-            old_height, old_width = canvas.sizes[i]
-            image = canvas.pixels[i, :, :old_height, :old_width]
-            made[i, :, :height, :width] = F.adaptive_avg_pool2d(image, (height, width))
-            return
+            torch.from_numpy(new).copy_(F.adaptive_avg_pool2d(torch.from_numpy(old), new.shape[1:]))
+            continue
         kernel = cv2.INTER_LINEAR if modes[i] == BILINEAR else cv2.INTER_CUBIC
-        for old, new in zip(_planes(canvas, i), made[i, :, :height, :width].numpy(), strict=True):
-            cv2.resize(old, (width, height), dst=new, interpolation=kernel)
-
-    _each(canvas, work)
+        for channel in range(channels):
+            cv2.resize(old[channel], new.shape[:0:-1], dst=new[channel], interpolation=kernel)
     return made
 
 
@@ -89,35 +81,18 @@ def compressed(canvas: Canvas, quality: Tensor) -> Tensor:
     """Each image through libjpeg at its own quality (N,): (N, 3 or 1, H, W), 255ths, zero beyond the images."""
     made = torch.zeros_like(canvas.pixels, memory_format=torch.contiguous_format)
     qualities = quality.round().int().tolist()
-
-    def work(i: int) -> None:
-        # Planes as OpenCV orders them: blue, green, red.
-        planes = [cv2.multiply(plane, 255.0, dtype=cv2.CV_8U) for plane in _planes(canvas, i)][::-1]
-        code = cv2.imencode(".jpg", cv2.merge(planes), (cv2.IMWRITE_JPEG_QUALITY, qualities[i]))[1]
-        back = cv2.imdecode(code, cv2.IMREAD_UNCHANGED)
-        for old, new in zip(cv2.split(back)[::-1], _planes(canvas, i, made), strict=True):
-            cv2.LUT(old, LEVELS, dst=new)
-
-    _each(canvas, work)
+    for i, (old, new) in enumerate(zip(_images(canvas), _images(canvas.with_pixels(made)), strict=True)):
+        # OpenCV's order is blue, green, red.
+        levels = [cv2.multiply(channel, 255.0, dtype=cv2.CV_8U) for channel in old[::-1]]
+        code = cv2.imencode(".jpg", cv2.merge(levels), (cv2.IMWRITE_JPEG_QUALITY, qualities[i]))[1]
+        back = cv2.split(cv2.imdecode(code, cv2.IMREAD_UNCHANGED))
+        for channel, values in zip(new[::-1], back, strict=True):
+            cv2.LUT(values, LEVELS, dst=channel)
     return made
 
 
-def _planes(canvas: Canvas, i: int, pixels: Tensor | None = None) -> Iterator[np.ndarray]:
-    """The channels of image i (h, w), or those of the same place in other pixels, sharing their memory."""
-    height, width = canvas.sizes[i]
-    yield from (canvas.pixels if pixels is None else pixels)[i, :, :height, :width].numpy()
-
-
-def _each(canvas: Canvas, work: Callable[[int], None]) -> None:
-    """Do the work for every image, on as many threads as PyTorch may use. No result depends on how many."""
-    threads = torch.get_num_threads()
-    if threads == 1 or canvas.pixels.numel() < WORTH_THREADS:
-        for i in range(len(canvas)):
-            work(i)
-    else:
-        list(_pool(threads).map(work, range(len(canvas))))
-
-
-@lru_cache(1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "degradation")
+def _images(canvas: Canvas) -> Iterator[np.ndarray]:
+    """Each image (C, h, w), sharing the canvas's memory."""
+    pixels = canvas.pixels.numpy()
+    for i, (height, width) in enumerate(canvas.sizes):
+        yield pixels[i, :, :height, :width]

@@ -24,28 +24,28 @@ def sharpen(hr: Tensor, weight: float = 0.5, threshold: float = 10.0) -> Tensor:
         (N, C, H, W) in [0, 1].
     """
     with torch.autocast(hr.device.type, enabled=False):
-        hr = hr.float()
-        residual = hr - _blurred(hr)
-        mask = residual.abs()
-        mask = _blurred(torch.gt(mask, threshold / 255, out=mask))
+        hr = hr.float().contiguous()
+        between, residual, mask = (torch.empty_like(hr) for _ in range(3))  # memory that is new takes time
+        torch.sub(hr, _blur(hr, between, residual), out=residual)
+        torch.gt(torch.abs(residual, out=mask), threshold / 255, out=mask)
+        _blur(mask, between, mask)
         sharp = residual.mul_(weight).add_(hr).clamp_(0, 1)
         return sharp.sub_(hr).mul_(mask).add_(hr)
 
 
-def _blurred(image: Tensor) -> Tensor:
-    """Gaussian blur, mirrored at the border pixels' centres."""
+def _blur(image: Tensor, between: Tensor, out: Tensor) -> Tensor:
+    """Gaussian blur, mirrored at the border pixels' centres, into `out`; `between` is of the same shape (N, C, H, W)."""
     rows, columns = (device_matrix(gaussian_weights, (size,), image.device, torch.float32) for size in image.shape[-2:])
     if image.device.type != "cpu":
-        return rows @ (image @ columns.T)
+        torch.matmul(image, columns.T, out=between)
+        return torch.matmul(rows, between, out=out)
     # The matrices are zero but around their diagonals: a strip of pixels needs those around it alone.
-    image = image.contiguous()
-    across, made = torch.empty_like(image), torch.empty_like(image)
-    lines, blurred_lines = image.flatten(0, 2), across.flatten(0, 2)
+    lines, blurred_lines = image.flatten(0, 2), between.flatten(0, 2)
     for new, old in _strips(image.shape[3]):
         torch.mm(lines[:, old], columns[new, old].T, out=blurred_lines[:, new])
     for new, old in _strips(image.shape[2]):
-        made[..., new, :] = rows[new, old] @ across[..., old, :]
-    return made
+        out[..., new, :] = rows[new, old] @ between[..., old, :]
+    return out
 
 
 def _strips(size: int) -> list[tuple[slice, slice]]:
