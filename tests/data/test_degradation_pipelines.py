@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.degradations.pipeline import Pipeline
+from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
@@ -37,8 +38,8 @@ def photographs(n, side=64):
     return torch.stack([whole[:, 9 * i : 9 * i + side, 15 * i : 15 * i + side] for i in range(n)])
 
 
-def quiet(name, scale=4):
-    """The degradation without noise, and all but without compression."""
+def quiet(name, scale=4, jpeg=True):
+    """The degradation without noise, and all but without compression; JPEG may be left out."""
     made = copy.deepcopy(config(name))
 
     def mute(steps):
@@ -46,7 +47,7 @@ def quiet(name, scale=4):
             if step["name"] == "noise":
                 step |= {"probability": 0}
             if step["name"] == "jpeg":
-                step |= {"quality": [100, 100]}
+                step |= {"quality": [100, 100], "probability": float(jpeg)}
             if step["name"] == "h264":
                 step |= {"crf": [1, 1]}
             for group in step.get("groups", []):
@@ -234,9 +235,38 @@ def test_a_description_names_every_step_that_was_applied():
         assert "jpeg" in text and " x" in f" {text}" and ("gauss" in text or "poisson" in text)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_opencv_gives_nearly_the_tensors_lr_but_for_the_noise(name, monkeypatch):
+    made, hr = quiet(name, jpeg=False), photographs(14)  # JPEG's own test says by how much it differs
+    one_by_one = made(hr, rng())
+    monkeypatch.setattr(Canvas, "one_by_one", False)
+    assert (one_by_one - made(hr, rng())).abs().mean() * 255 < (0.3 if name == "video" else 0.01)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_too_are_decided_by_the_generators_state(name, monkeypatch):
+    monkeypatch.setattr(Canvas, "one_by_one", False)
+    made, hr = degradation(name), photographs(5)
+    lr = made(hr, rng(1))
+    assert torch.equal(lr, made(hr, rng(1))) and not torch.equal(lr, made(hr, rng(2)))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_changes_nothing_and_stays(threads):
+    made, hr, before = degradation("real_esrgan"), photographs(4), torch.get_num_threads()
+    expected = made(hr, rng())
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(made(hr, rng()), expected)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("name", NAMES)
-def test_gpu_gives_nearly_the_cpus_lr_but_for_the_noise(name):
+def test_gpu_gives_nearly_the_cpus_lr_but_for_the_noise(name, monkeypatch):
+    monkeypatch.setattr(Canvas, "one_by_one", False)
     made, hr = quiet(name), photographs(6)
     on_cpu = made(hr, rng())
     on_gpu = made(hr.cuda(), rng()).cpu()

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.special
+import scipy.stats
 import skimage.data
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
 from sr_experiments.data.degradations.steps import STEPS, build_step, kernels
-from sr_experiments.data.degradations.steps.blur import FAMILIES, convolve
+from sr_experiments.data.degradations.steps.blur import FAMILIES, convolve, convolve_tensor
 from sr_experiments.data.degradations.steps.canvas import Canvas, join
 from sr_experiments.data.degradations.steps.jpeg import jpeg, real_jpeg
+from sr_experiments.data.degradations.steps.poisson import SHARES, SLOTS, first_count, poisson, table
 from sr_experiments.data.degradations.steps.resize import MODES, interpolation
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.errors import SRError
@@ -32,6 +34,12 @@ def canvas_of(images, frames=1, lr_size=(8, 8)):
     for i, image in enumerate(images):
         pixels[i, :, : image.shape[1], : image.shape[2]] = image
     return Canvas(pixels, heights, widths, lr_size, frames)
+
+
+@pytest.fixture(params=["one by one", "tensors"])
+def each_path(request, monkeypatch):
+    """What a CPU does with OpenCV, and what a GPU does."""
+    monkeypatch.setattr(Canvas, "one_by_one", request.param == "one by one")
 
 
 def image_of(canvas, i):
@@ -133,6 +141,7 @@ def test_blur_draws_its_families_as_often_as_asked():
     assert drawn["sigma_x"].min() >= 0.2 and drawn["sigma_x"].max() <= 3
 
 
+@pytest.mark.usefixtures("each_path")
 def test_each_image_is_blurred_by_its_own_kernel_over_its_own_mirrored_borders():
     images = noise_images((24, 31), (40, 12), (13, 9), (33, 33))
     step = build_step({"name": "blur", "kinds": dict.fromkeys(FAMILIES, 1), "sigma": [0.5, 3]})
@@ -145,6 +154,7 @@ def test_each_image_is_blurred_by_its_own_kernel_over_its_own_mirrored_borders()
         np.testing.assert_allclose(image_of(blurred, i).numpy(), np.stack(expected), atol=2e-5)
 
 
+@pytest.mark.usefixtures("each_path")
 def test_images_smaller_than_the_kernel_are_mirrored_as_often_as_it_takes():
     flat = canvas_of([torch.full((3, 4, 5), 0.4), torch.full((3, 1, 2), 0.6)])
     wide = kernels.normalised(torch.ones(2, 21, 21, dtype=torch.float64))
@@ -154,9 +164,30 @@ def test_images_smaller_than_the_kernel_are_mirrored_as_often_as_it_takes():
     )
 
 
+def test_opencv_blurs_as_the_tensors_do():
+    images = noise_images((64, 50), (9, 70), (33, 33), (40, 12), (70, 70), (12, 12)) * 8
+    kinds = dict.fromkeys(FAMILIES, 1)
+    step = build_step({"name": "blur", "kinds": kinds, "sigma": [0.2, 3], "sinc": 0.2, "probability": 0.9})
+    kernel = step.draw(48, 1, rng(4))["kernel"]
+    canvas = canvas_of(images)
+    made = canvas.with_pixels(convolve(canvas, kernel))
+    tensors = canvas.with_pixels(convolve_tensor(canvas, kernel, kernels.reach(kernel, 0)))
+    for i in range(48):
+        torch.testing.assert_close(image_of(made, i), image_of(tensors, i), atol=1e-5, rtol=0)
+
+
+def test_the_reach_of_a_kernel_leaves_out_no_more_than_is_negligible():
+    kernel = kernels.pulse(3, 21)
+    kernel[1, 10, 13] = kernel[2, 0, 0] = 1e-3
+    kernel[1, 0, 10] = -1e-6
+    assert kernels.reach(kernel, 5e-6).tolist() == [0, 3, 10]
+    assert kernels.reach(kernel, 0).tolist() == [0, 10, 10]
+
+
 # -- resize --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("each_path")
 @pytest.mark.parametrize("factor", [0.15, 0.41, 0.77, 1.0, 1.13, 1.5])
 def test_resize_is_interpolate_of_each_image(factor):
     images = noise_images((64, 50), (37, 41), (64, 64), (20, 64), (33, 33), (21, 57))
@@ -171,6 +202,7 @@ def test_resize_is_interpolate_of_each_image(factor):
         torch.testing.assert_close(image_of(made, i), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("each_path")
 def test_each_image_has_its_own_factor_and_all_come_back_to_one_size():
     images = noise_images(*[(48, 40)] * 16)
     up_down = build_step({"name": "resize", "kinds": {"up": 0.2, "down": 0.7, "keep": 0.1}, "factor": [0.15, 1.5]})
@@ -210,6 +242,7 @@ def noise(level=0.5, n=4, **arguments):
     return torch.stack([image_of(step.apply(canvas, step.draw(n, 1, rng()), rng(1)), i) for i in range(n)]) - level
 
 
+@pytest.mark.usefixtures("each_path")
 def test_gaussian_noise_has_the_sigma_of_each_image():
     step = build_step({"name": "noise", "gaussian": [1, 30]})
     drawn = step.draw(6, 1, rng())
@@ -221,6 +254,7 @@ def test_gaussian_noise_has_the_sigma_of_each_image():
         assert abs(added.mean().item()) < 4 * drawn["sigma"][i].item() / 120000**0.5
 
 
+@pytest.mark.usefixtures("each_path")
 def test_poisson_noise_has_the_variance_of_counted_photons():
     # A ramp of 100 levels counts 2^7 = 128 photons at white.
     ramp = (torch.arange(100.0) / 255).expand(3, 4000, 100)
@@ -233,11 +267,37 @@ def test_poisson_noise_has_the_variance_of_counted_photons():
         assert abs(column.mean().item()) < 4 * (level / 255 / 128 / 12000) ** 0.5
 
 
+def test_the_table_of_poisson_numbers_is_scipys_distribution():
+    entries = table(torch.device("cpu")).view(9, 256, SLOTS)
+    own, other = (entries >> 8).double() / SHARES / SLOTS, (entries & 255).long()
+    made = own.scatter_add(2, other, 1 / SLOTS - own)
+    for exponent in range(9):
+        levels = torch.arange(256)
+        first = first_count(levels, torch.tensor(exponent))[:, None]
+        mean = levels.numpy()[:, None] / 255 * 2**exponent
+        expected = scipy.stats.poisson.pmf((first + torch.arange(SLOTS)).numpy(), mean)
+        np.testing.assert_allclose(made[exponent].numpy(), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(("level", "exponent"), [(0, 8), (3, 0), (90, 5), (255, 7), (200, 8), (255, 8)])
+def test_poisson_numbers_are_scipys(level, exponent):
+    levels = torch.full((2, 1, 300, 300), level, dtype=torch.int32)
+    counted = poisson(levels, torch.tensor([exponent, exponent]), rng())
+    assert not level or not torch.equal(counted[0], counted[1])
+    values = np.sort(counted.flatten().numpy())
+    mean = level / 255 * 2**exponent
+    places = np.arange(values.max() + 1)
+    empirical = np.searchsorted(values, places, side="right") / len(values)
+    assert np.abs(empirical - scipy.stats.poisson.cdf(places, mean)).max() < 0.006
+
+
+@pytest.mark.usefixtures("each_path")
 def test_poisson_noise_is_scaled():
     one, two = (noise(n=1, gaussian=[0, 0], poisson=[s, s], gaussian_probability=0) for s in (0.01, 0.02))
     torch.testing.assert_close(two, 2 * one, atol=1e-6, rtol=0)
 
 
+@pytest.mark.usefixtures("each_path")
 @pytest.mark.parametrize("kind", [1.0, 0.0], ids=["gaussian", "poisson"])
 def test_grey_noise_is_the_same_in_all_channels_and_colour_noise_is_not(kind):
     arguments = {"gaussian": [10, 10], "poisson": [0.1, 0.1], "gaussian_probability": kind}
@@ -248,6 +308,7 @@ def test_grey_noise_is_the_same_in_all_channels_and_colour_noise_is_not(kind):
     assert abs(np.corrcoef(grey[0, 0].flatten(), grey[1, 0].flatten())[0, 1]) < 0.02  # each image its own
 
 
+@pytest.mark.usefixtures("each_path")
 def test_noise_is_clipped_and_may_be_left_out():
     added = noise(level=1.0, gaussian=[30, 30])
     assert added.max() <= 0

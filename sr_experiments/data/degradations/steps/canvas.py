@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -33,16 +32,6 @@ class Canvas:
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether steps work image by image, as is best on a CPU, or on whole tensors, as it is on a GPU."""
-        return self.pixels.device.type == "cpu"
-
-    @cached_property
-    def sizes(self) -> list[tuple[int, int]]:
-        """(height, width) of each image."""
-        return list(zip(self.heights.tolist(), self.widths.tolist(), strict=True))
 
     @property
     def one_by_one(self) -> bool:

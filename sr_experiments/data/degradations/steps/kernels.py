@@ -7,11 +7,13 @@ odd side, sum to 1 and are symmetric about their centre: none moves the picture.
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 
+@lru_cache
 def grid(side: int) -> tuple[Tensor, Tensor]:
     """Coordinates x and y, (side, side) each, of a kernel's pixels, 0 at its centre."""
     axis = torch.arange(side, dtype=torch.float64) - side // 2

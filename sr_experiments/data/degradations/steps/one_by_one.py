@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from sr_experiments.data.degradations.steps.canvas import Canvas
 
 AREA, BILINEAR, BICUBIC = range(3)  # modes of resize
+WHITE: Any = 255.0  # OpenCV takes a number for an array, its types don't say so
 LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
@@ -83,10 +85,10 @@ def compressed(canvas: Canvas, quality: Tensor) -> Tensor:
     qualities = quality.round().int().tolist()
     for i, (old, new) in enumerate(zip(_images(canvas), _images(canvas.with_pixels(made)), strict=True)):
         # OpenCV's order is blue, green, red.
-        levels = [cv2.multiply(channel, 255.0, dtype=cv2.CV_8U) for channel in old[::-1]]
-        code = cv2.imencode(".jpg", cv2.merge(levels), (cv2.IMWRITE_JPEG_QUALITY, qualities[i]))[1]
-        back = cv2.split(cv2.imdecode(code, cv2.IMREAD_UNCHANGED))
-        for channel, values in zip(new[::-1], back, strict=True):
+        levels = cv2.merge([cv2.multiply(channel, WHITE, dtype=cv2.CV_8U) for channel in old[::-1]])
+        code = cv2.imencode(".jpg", levels, (cv2.IMWRITE_JPEG_QUALITY, qualities[i]))[1]
+        back: Any = cv2.imdecode(code, cv2.IMREAD_UNCHANGED)
+        for channel, values in zip(new[::-1], cv2.split(back), strict=True):
             cv2.LUT(values, LEVELS, dst=channel)
     return made
 

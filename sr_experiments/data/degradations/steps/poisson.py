@@ -1,7 +1,7 @@
-"""Poisson numbers for pixels of few levels: two tables and one random number each, in place of a search.
+"""Poisson numbers for pixels of few levels: a table and one random number each, in place of a search.
 
-Walker's alias method (1977; the tables by Vose 1991): all that can come out lies in 256 slots, each shared by at most
-two outcomes. A random slot and a random share of it choose between them. Shares are kept to 2^-23.
+Walker's alias method (1977; the table is made as Vose's, 1991): all that can come out lies in 256 slots, each shared
+by at most two outcomes. A random slot and a random share of it choose between them. Shares are kept to 2^-23.
 """
 
 from functools import lru_cache
@@ -27,34 +27,36 @@ def poisson(levels: Tensor, exponent: Tensor, generator: torch.Generator) -> Ten
     Returns:
         (N, C, H, W), float32, of mean levels / 255 * 2^exponent.
     """
-    entries, first = tables(levels.device)
-    rows = levels + exponent.to(torch.int32)[:, None, None, None] * 256
+    entries = table(levels.device)
+    exponent = exponent.int()[:, None, None, None]
     drawn = torch.empty(levels.shape, dtype=torch.int32, device=generator.device).random_(generator=generator)
     drawn = drawn.to(levels.device)  # 31 bits
     slot = drawn & (SLOTS - 1)
-    entry = entries.index_select(0, (rows * SLOTS + slot).flatten()).view_as(slot)
-    counted = torch.where((drawn >> 8) < (entry >> 8), slot, entry & (SLOTS - 1))
-    return counted.add_(first.index_select(0, rows.flatten()).view_as(slot)).float()
+    places = (levels + exponent * 256).mul_(SLOTS).add_(slot)
+    entry = entries.index_select(0, places.flatten()).view_as(slot)
+    counted = torch.where(drawn.bitwise_right_shift_(8) < (entry >> 8), slot, entry.bitwise_and_(SLOTS - 1))
+    return counted.add_(first_count(levels, exponent)).float()
+
+
+def first_count(levels: Tensor, exponent: Tensor) -> Tensor:
+    """The count that slot 0 stands for: 0, but for means above 128 half the slots less than the mean."""
+    return (levels + torch.where(exponent == EXPONENTS[-1], -SLOTS // 2, -255)).clamp_(min=0)
 
 
 @lru_cache
-def tables(device: torch.device) -> tuple[Tensor, Tensor]:
-    """For every exponent and level a row of slots.
+def table(device: torch.device) -> Tensor:
+    """For every exponent and level a row of slots, (9 * 256 * SLOTS,), int32.
 
-    Returns:
-        (9 * 256 * SLOTS,), int32: 256 * the share of a slot's own outcome, in SHARES, + the slot of its other one.
-        (9 * 256,), int32: the count that a row's slot 0 stands for.
+    Each is 256 * the share of the slot's own outcome, in SHARES, + the slot of its other one.
     """
-    means = (np.arange(256) / 255 * 2.0 ** np.array(EXPONENTS)[:, None]).flatten()  # (rows,)
-    first = np.maximum(means.astype(int) - SLOTS // 2, 0)
+    exponents, levels = torch.arange(len(EXPONENTS))[:, None], torch.arange(256)
+    means = (levels.double() / 255 * 2.0**exponents).flatten().numpy()  # (rows,)
+    first = first_count(levels, exponents).flatten().numpy()
     counts = first[:, None] + np.arange(SLOTS)
     probability = np.exp(xlogy(counts, means[:, None]) - means[:, None] - gammaln(counts + 1))
     share, other = alias(probability / probability.sum(1, keepdims=True))
     own = np.minimum((share * SHARES).round().astype(np.int64), SHARES - 1)  # an only outcome is its own other one
-    return (
-        torch.from_numpy((own * SLOTS + other).astype(np.int32).flatten()).to(device),
-        torch.from_numpy(first.astype(np.int32)).to(device),
-    )
+    return torch.from_numpy((own * SLOTS + other).astype(np.int32).flatten()).to(device)
 
 
 def alias(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

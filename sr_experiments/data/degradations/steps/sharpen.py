@@ -34,7 +34,7 @@ def sharpen(hr: Tensor, weight: float = 0.5, threshold: float = 10.0) -> Tensor:
 
 
 def _blur(image: Tensor, between: Tensor, out: Tensor) -> Tensor:
-    """Gaussian blur, mirrored at the border pixels' centres, into `out`; `between` is of the same shape (N, C, H, W)."""
+    """Gaussian blur, mirrored at the border pixels' centres, into `out`; both it and `between` are (N, C, H, W)."""
     rows, columns = (device_matrix(gaussian_weights, (size,), image.device, torch.float32) for size in image.shape[-2:])
     if image.device.type != "cpu":
         torch.matmul(image, columns.T, out=between)

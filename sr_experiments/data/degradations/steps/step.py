@@ -35,6 +35,8 @@ class Step(Protocol):
 
 def per_frame(drawn: dict[str, Tensor], frames: int) -> Parameters:
     """Parameters of clips, repeated for each of their frames."""
+    if frames == 1:
+        return drawn
     return {key: value.repeat_interleave(frames, 0) for key, value in drawn.items()}
 
 
