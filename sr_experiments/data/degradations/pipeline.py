@@ -18,6 +18,17 @@ TOGETHER = 12  # images at a time on a CPU: they stay in its cache
 VALIDATION_SEED = 20210722
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's operations on the CPU by the calling thread alone: here they are too short to be shared out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Pipeline:
     """LR is HR after all stages, in 255ths; its pixels lie in the middle of the HR pixels they cover.
 
@@ -90,7 +101,8 @@ class Pipeline:
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> list[Parameters]:
         """Parameters of a batch, of every step; `generator` is on the CPU."""
-        return [step.draw(clips, frames, generator) for step in self.steps]
+        with one_thread():
+            return [step.draw(clips, frames, generator) for step in self.steps]
 
     @torch.no_grad()
     def apply(self, hr: Tensor, parameters: list[Parameters], generator: torch.Generator, frames: int = 1) -> Tensor:
@@ -119,14 +131,3 @@ class Pipeline:
     def describe(self, parameters: list[Parameters], i: int) -> str:
         """What is done to image i, step by step."""
         return ", ".join(filter(None, (s.describe(p, i) for s, p in zip(self.steps, parameters, strict=True))))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch's operations on the CPU by the calling thread alone: here they are too short to be shared out."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
