@@ -40,7 +40,8 @@ def poisson(levels: Tensor, exponent: Tensor, generator: torch.Generator) -> Ten
 
 def first_count(levels: Tensor, exponent: Tensor) -> Tensor:
     """The count that slot 0 stands for: 0, but for means above 128 half the slots less than the mean."""
-    return (levels + torch.where(exponent == EXPONENTS[-1], -SLOTS // 2, -255)).clamp_(min=0)
+    less = torch.where(exponent == EXPONENTS[-1], -SLOTS // 2, -255)
+    return (levels + less.to(levels.dtype)).clamp_(min=0)
 
 
 @lru_cache

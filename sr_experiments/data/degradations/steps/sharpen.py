@@ -12,6 +12,7 @@ STRIP = 32  # pixels that are blurred at once on a CPU
 SIGMA = 8.0  # OpenCV's for a side of 51: 0.3 * ((51 - 1) / 2 - 1) + 0.8
 
 
+@torch.no_grad()
 def sharpen(hr: Tensor, weight: float = 0.5, threshold: float = 10.0) -> Tensor:
     """Add `weight` of what a wide Gaussian takes away, around where it takes away more than `threshold` 255ths.
 
