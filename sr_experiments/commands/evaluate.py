@@ -45,7 +45,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images or clips, from the first.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Only so many frames of each clip.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="auto: fp16 on a GPU, fp32 on a CPU.")] = Precision.fp32,
+    precision: Annotated[
+        Precision, typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32.")
+    ] = Precision.fp32,
     tile: Annotated[int | None, typer.Option(help="Tile side in LR pixels; by default what memory allows.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for everything that was measured.")] = None,
     csv_file: Annotated[

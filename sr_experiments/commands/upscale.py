@@ -25,7 +25,9 @@ def upscale(
         Path, typer.Option("--checkpoint", "-c", help="A run folder, or a file of weights in any of the usual formats.")
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="auto: fp16 on a GPU, fp32 on a CPU.")] = Precision.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32.")
+    ] = Precision.auto,
     tile: Annotated[int | None, typer.Option(help="Tile side in LR pixels; by default what memory allows.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     image_format: Annotated[

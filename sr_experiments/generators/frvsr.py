@@ -228,7 +228,15 @@ class SRNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """LR frame and warped previous one (N, C + extra_channels, H, W) to SR (N, C, scale * H, scale * W)."""
-        residual = self.conv_out(self.conv_up(self.resblocks(self.conv_in(x))))
+        return self.reconstruct(self.extract_features(x), x)
+
+    def extract_features(self, x: Tensor) -> Tensor:
+        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H, W)."""
+        return self.resblocks(self.conv_in(x))
+
+    def reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
+        """The part that enlarges: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
+        residual = self.conv_out(self.conv_up(features))
         return UPSAMPLING[self.phase](x[:, : self.channels], self.scale) + residual
 
 

@@ -45,8 +45,15 @@ class MSRResNet(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
-        x = self.body(self.lrelu(self.conv_first(lr)))  # (N, features, H, W)
-        x = self.lrelu(self.pixel_shuffle(self.upconv1(x)))
+        return self.reconstruct(self.extract_features(lr), lr)
+
+    def extract_features(self, lr: Tensor) -> Tensor:
+        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H, W)."""
+        return self.body(self.lrelu(self.conv_first(lr)))
+
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        """The part that enlarges: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
+        x = self.lrelu(self.pixel_shuffle(self.upconv1(features)))
         if self.scale == 4:
             x = self.lrelu(self.pixel_shuffle(self.upconv2(x)))
         x = self.conv_last(self.lrelu(self.conv_hr(x)))  # (N, C, scale * H, scale * W)

@@ -54,12 +54,19 @@ class RRDBNet(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
-        height, width = lr.shape[-2:]
+        return self.reconstruct(self.extract_features(lr), lr)
+
+    def extract_features(self, lr: Tensor) -> Tensor:
+        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H / fold, W / fold)."""
         if self.fold > 1:
             lr = F.pixel_unshuffle(whole_blocks(lr, self.fold), self.fold)  # (N, C * fold^2, H / fold, W / fold)
         x = self.conv_first(lr)
-        x = x + self.conv_body(self.body(x))
-        x = self.lrelu(self.conv_up1(F.interpolate(x, scale_factor=2, mode="nearest")))
+        return x + self.conv_body(self.body(x))
+
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        """The part that enlarges: (N, features, H / fold, W / fold), and the input, to (N, C, scale * H, scale * W)."""
+        height, width = lr.shape[-2:]
+        x = self.lrelu(self.conv_up1(F.interpolate(features, scale_factor=2, mode="nearest")))
         x = self.lrelu(self.conv_up2(F.interpolate(x, scale_factor=2, mode="nearest")))
         x = self.conv_last(self.lrelu(self.conv_hr(x)))
         return without_padding(x, height * self.scale, width * self.scale) if self.fold > 1 else x

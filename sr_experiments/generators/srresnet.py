@@ -36,9 +36,16 @@ class SRResNet(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
-        shallow = self.conv_in(lr)  # (N, features, H, W)
-        deep = shallow + self.conv_body(self.blocks(shallow))
-        return self.conv_out(self.upsampling(deep))
+        return self.reconstruct(self.extract_features(lr), lr)
+
+    def extract_features(self, lr: Tensor) -> Tensor:
+        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H, W)."""
+        shallow = self.conv_in(lr)
+        return shallow + self.conv_body(self.blocks(shallow))
+
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        """The part that enlarges: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
+        return self.conv_out(self.upsampling(features))
 
 
 class ResidualBlock(nn.Module):

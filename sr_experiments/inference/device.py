@@ -25,13 +25,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """One of PRECISIONS; "auto" is fp16 on CUDA, fp32 elsewhere.
+    """One of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU that computes in it, fp32 elsewhere.
 
     Raises:
         SRError: an unknown one.
     """
     if name == "auto":
-        return "fp16" if device.type == "cuda" else "fp32"
+        native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return "fp16" if device.type == "cuda" else "bf16" if native else "fp32"
     if name not in PRECISIONS:
         raise SRError(f"unknown --precision {name}: choose one of auto, {', '.join(PRECISIONS)}")
     return name

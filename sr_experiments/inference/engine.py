@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.inference.device import PRECISIONS, choose_device, choose_precision, device_lost, out_of_memory
+from sr_experiments.inference.fast import accelerated
 from sr_experiments.inference.memory import budget
 from sr_experiments.inference.tiles import (
     ALIGNMENT,
@@ -47,7 +48,8 @@ class Engine:
         generator: with `scale`, `channels` and `forward(lr) -> sr`; a video generator also with
             `step(lr, state) -> (sr, state)`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "fp32", "bf16" or "fp16" for the convolutions; "auto" is fp16 on CUDA, fp32 elsewhere.
+        precision: "fp32", "bf16" or "fp16" for the convolutions; "auto" is fp16 on CUDA, bf16 on a CPU that
+            computes in it, fp32 elsewhere.
         tile: side of a tile in LR pixels with its margins; None to choose by the free memory.
 
     Attributes:
@@ -157,12 +159,15 @@ class Engine:
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _prepare(self, generator: nn.Module) -> None:
-        network = generator
-        if self.device.type != "cpu" or self.recurrent:  # the original survives
-            network = copy.deepcopy(generator)
-        if isinstance(getattr(network, "srnet", None), nn.Module):
-            network.srnet = TiledNetwork(network.srnet, self.scale, self._tiles)  # type: ignore[arg-type]
-        self._network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = copy.deepcopy(generator).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        on_cpu = self.device.type == "cpu"
+        if isinstance(inner := getattr(network, "srnet", None), nn.Module):
+            if on_cpu:
+                inner = accelerated(inner, self.channels * (1 + self.scale**2), self.scale)
+            network.srnet = TiledNetwork(inner, self.scale, self._tiles)
+        elif on_cpu:
+            network = accelerated(network, self.channels, self.scale)
+        self._network = network
         self._bytes_per_pixel: float | None = None
 
     @contextmanager

@@ -65,6 +65,17 @@ def plan(height: int, width: int, size: int, margin: int) -> list[Tile]:
     return [Tile(r[0], c[0], r[1], c[1], r[2], c[2], r[3], c[3]) for r in rows for c in columns]
 
 
+def strips(height: int, width: int, rows: int, margin: int) -> list[Tile]:
+    """Strips of the image's width whose cores, of about `rows` rows, make up the image; arguments as of `plan`."""
+    rows = -(-height // -(-height // rows))
+    tops = range(0, height, rows)
+    ends = [min(top + rows, height) for top in tops]
+    return [
+        Tile(max(top - margin, 0), 0, min(end + margin, height), width, top, 0, end, width)
+        for top, end in zip(tops, ends, strict=True)
+    ]
+
+
 def _spans(length: int, size: int, margin: int) -> list[tuple[int, int, int, int]]:
     """Start and end of each tile, and of its core, along one side."""
     if length <= size:
@@ -85,27 +96,27 @@ class TiledNetwork(nn.Module):
     """A network that is run tile by tile on tensors of its device.
 
     Args:
-        network: (N, C, H, W) to (N, C', scale * H, scale * W).
+        network: (N, C, H, W), or several of one height and width, to (N, C', scale * H, scale * W); any callable.
         scale: upsampling factor.
         tiles: gives the tiles of an input's height and width.
     """
 
-    def __init__(self, network: nn.Module, scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
+    def __init__(self, network: Callable[..., Tensor], scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
         super().__init__()
         self.network = network
         self.scale = scale
         self.tiles = tiles
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C', scale * H, scale * W)."""
-        height, width = x.shape[-2:]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """(N, C, H, W) each to (N, C', scale * H, scale * W)."""
+        height, width = inputs[0].shape[-2:]
         tiles = self.tiles(height, width)
         if len(tiles) == 1:
-            return self.network(x)
+            return self.network(*inputs)
         whole: Tensor | None = None
         for tile in tiles:
             rows, columns = tile.area
-            part = self.network(x[..., rows, columns])
+            part = self.network(*(x[..., rows, columns] for x in inputs))
             if whole is None:
                 whole = part.new_empty(*part.shape[:2], self.scale * height, self.scale * width)
             rows, columns = tile.core(self.scale)

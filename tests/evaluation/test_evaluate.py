@@ -81,7 +81,7 @@ def test_networks_beside_bicubic_against_scikit_image(sr, weights, tmp_path):
     assert done.code == 0, done.err
     report = json.loads((tmp_path / "deep/r.json").read_text())
     assert [r["name"] for r in report["results"]] == ["bicubic", "bicubic (papers)", one.stem, two.stem]
-    engine = Engine(load_generator(one)[0], "cpu")
+    engine = Engine(load_generator(one)[0], "cpu", "fp32")
     values = by_name(report)[one.stem]
     for number in range(3):
         truth = photograph(number)[:44, :56]
@@ -123,7 +123,9 @@ def test_one_network_is_compared_with_bicubic_and_lr_of_a_folder_is_used(sr, wei
     assert {d["against"] for d in report["differences"]} == {"bicubic"} and report["crop"] == 4
     assert [r["name"] for r in report["results"]] == ["bicubic", "msrresnet_x2_0"]
     assert "isn't exactly MATLAB's bicubic" in report["left_out"]["bicubic (papers)"]
-    expected = Engine(load_generator(weights())[0], "cpu").upscale(np.array(Image.open(tmp_path / "lr/X2/0001x2.png")))
+    expected = Engine(load_generator(weights())[0], "cpu", "fp32").upscale(
+        np.array(Image.open(tmp_path / "lr/X2/0001x2.png"))
+    )
     values = by_name(report)["msrresnet_x2_0"]["per_image"]
     assert list(values) == ["0000", "0001"]
     assert values["0001"]["psnr_y"] == pytest.approx(psnr_y(expected, photograph(1)[:44, :56], 4), abs=1e-6)
@@ -168,7 +170,7 @@ def test_grey_images_through_a_colour_network_and_through_a_grey_one(sr, weights
     assert sr("evaluate", "-c", net, "--hr", tmp_path / "hr", "--json", tmp_path / "g.json").code == 0
     report = json.loads((tmp_path / "g.json").read_text())
     assert set(by_name(report)[net.stem]["mean"]) == {"psnr_y", "ssim_y"} and "colour_shift" in report["left_out"]
-    expected = Engine(load_generator(net)[0], "cpu").upscale(degraded(grey[0][..., None]))
+    expected = Engine(load_generator(net)[0], "cpu", "fp32").upscale(degraded(grey[0][..., None]))
     value = by_name(report)[net.stem]["per_image"]["0"]["psnr_y"]
     assert value == pytest.approx(psnr_y(expected.repeat(3, 2), grey[0][..., None].repeat(3, 2), 2), abs=1e-6)
 
@@ -214,7 +216,7 @@ def test_clips_through_a_recurrent_and_an_image_network(sr, weights, tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["unit"] == "clip" and report["degradation"] == "blur_down" and "clips" in report["conventions"]
     assert "note:" not in done.out
-    engine = Engine(load_generator(video)[0], "cpu")
+    engine = Engine(load_generator(video)[0], "cpu", "fp32")
     for clip, frames in (("a", clip_frames()), ("b", [frame[::-1] for frame in clip_frames()])):
         engine.start_clip()  # each clip begins anew
         expected = [engine.next_frame(degraded(frame[:, :66], kind="blur_down")) for frame in frames]

@@ -32,9 +32,9 @@ def test_one_image(sr, weights, tmp_path):
     done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "--checkpoint", weights(), "--device", "cpu")
     assert done.code == 0, done.err
     result = np.array(Image.open(tmp_path / "out.png"))
-    expected = Engine(load_generator(weights())[0], "cpu").upscale(np.array(Image.open(tmp_path / "in.png")))
-    np.testing.assert_array_equal(result, expected)
-    assert "out.png: 52x40 in" in done.out and "(cpu, fp32)" in done.out
+    engine = Engine(load_generator(weights())[0], "cpu")
+    np.testing.assert_array_equal(result, engine.upscale(np.array(Image.open(tmp_path / "in.png"))))
+    assert "out.png: 52x40 in" in done.out and f"(cpu, {engine.precision})" in done.out
     assert "x2, msrresnet_x2_0.pth (params, msrresnet)" in done.err
 
 
