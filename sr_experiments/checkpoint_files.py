@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from sr_experiments.checkpoint_limits import check_archive
 from sr_experiments.errors import SRError
 
 RECORD = "sr_experiments"  # key of the record in this project's checkpoints and exports
@@ -43,7 +45,12 @@ def load_content(file: Path) -> Mapping[str, Any]:
     try:
         if file.suffix == ".safetensors":
             return _load_safetensors(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        check_archive(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles in other protocols
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except SRError:
+        raise
     except pickle.UnpicklingError as error:
         blocked = re.search(r"(?:GLOBAL|Unsupported \w+:?) ([A-Za-z_][\w.]*)", str(error))
         if blocked:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.checkpoint_files import RECORD, file_of, load_content
+from sr_experiments.checkpoint_limits import InProportion, check_plain
 from sr_experiments.detection import DETECTORS, detect
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
@@ -106,6 +107,7 @@ def read(path: str | Path) -> Checkpoint:
     if not state:
         found = ", ".join(list(map(str, content))[:5]) or "nothing"
         raise SRError(f"{file} holds no network weights: found {found}")
+    check_plain(state, file)
     state, style = _basicsr_names(_strip(state))
     detected = _recorded(content, file) or detect(state)
     kind = (
@@ -219,11 +221,12 @@ def _built(checkpoint: Checkpoint) -> nn.Module:
                 f"its weights are of {_options({key: inferred[key] for key in wrong})}"
             )
     try:
-        return build("generator", GENERATORS, checkpoint.generator)
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        with InProportion(checkpoint.state_dict):
+            return build("generator", GENERATORS, checkpoint.generator)
+    except Exception as error:  # a record can hold anything, and each network fails in its own way
         raise SRError(
             f"{checkpoint.source} is damaged: no network can be built from its record "
-            f"{_options(checkpoint.generator)[:200]} ({(str(error).splitlines() or [''])[0][:100]})"
+            f"{_options(checkpoint.generator)[:200]} ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
         ) from error
 
 
@@ -245,7 +248,11 @@ def _by_spandrel(checkpoint: Checkpoint) -> nn.Module:
         raise SRError(
             f"{found}. Supported are {known}; with spandrel, many more: pip install 'sr-experiments[spandrel]'"
         )
-    generator = recognised(checkpoint.state_dict)
+    try:
+        with InProportion(checkpoint.state_dict):
+            generator = recognised(checkpoint.state_dict)
+    except SRError as error:
+        raise SRError(f"{checkpoint.source}: {error}") from error
     if generator is None:
         raise SRError(f"{found}. Supported are {known}, and what spandrel reads; this is none of them")
     checkpoint.source = checkpoint.source.replace("unknown network", generator.arch)
@@ -277,10 +284,14 @@ def _own(content: Mapping[str, Any], file: Path) -> Checkpoint:
     _check_format(record, file)
     if not (isinstance(record.get("generator"), Mapping) and "name" in record["generator"] and "step" in record):
         raise SRError(f"{file} is damaged: its record of the generator is incomplete")
+    state = {str(key): value for key, value in state.items()}
     averaged = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
     raw = {k.removeprefix("generator."): v for k, v in state.items() if k.startswith("generator.")}
     if not raw:
         raise SRError(f"{file} holds no generator weights")
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise SRError(f"{file} is damaged: its state_dict holds more than tensors")
+    check_plain(state, file)
     words = f"{file.name} (step {record['step']}, {'EMA weights of ' if averaged else ''}{record['generator']['name']})"
     return Checkpoint(averaged or raw, dict(record["generator"]), words, record["step"], raw if averaged else None)
 

@@ -1,7 +1,9 @@
 """The `sr` command: use what was trained. Each command's module is light; what it needs is imported when it runs."""
 
+import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
@@ -14,7 +16,7 @@ from sr_experiments.commands.pack import pack
 from sr_experiments.commands.runs import runs
 from sr_experiments.commands.sync import sync
 from sr_experiments.commands.upscale import upscale
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, one_line
 
 # To add a command: one file with its function, and its name here.
 COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor)
@@ -41,8 +43,18 @@ def main() -> None:
     try:
         app()
     except SRError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
+        _stop(error)
+    except MemoryError:
+        _stop("not enough memory for this: close other programs, or give smaller images")
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        if error.filename is None:
+            raise
+        _stop(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(130) from None
+
+
+def _stop(message: object) -> NoReturn:
+    sys.stderr.write(f"error: {one_line(message)}\n")
+    raise SystemExit(2) from None

@@ -10,4 +10,23 @@ class SRError(Exception):
 
 
 class NotFinite(SRError):
-    """A loss or a gradient became NaN or infinite."""
+    """A loss or a gradient became NaN or infinite.
+
+    Attributes:
+        step: the first at which one did, counted from 1.
+        key: which one, as in metrics.csv.
+        seen: all values by step and key since the last look.
+    """
+
+    def __init__(
+        self, message: str, step: int = 0, key: str = "", seen: dict[int, dict[str, float]] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.key = key
+        self.seen = seen or {}
+
+
+def one_line(text: object) -> str:
+    """A message in which names of files, say, neither break the line nor steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

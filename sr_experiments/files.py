@@ -31,6 +31,13 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process left of unfinished files; nobody may be writing there now."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def writing_failed(path: Path, error: BaseException, option: str = "") -> SRError | None:
     """The user's line for an error of the disk, or None if it is an error of another kind.
 

@@ -1,10 +1,13 @@
 """Where log messages go: the terminal, above the progress bars, and a run's file."""
 
 import logging
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.logging import RichHandler
+
+from sr_experiments.errors import one_line
 
 
 def show_messages(console: Console, level: int = logging.INFO, times: bool = False) -> None:
@@ -26,6 +29,7 @@ def show_messages(console: Console, level: int = logging.INFO, times: bool = Fal
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%X"))
     handler.name = __name__
+    handler.addFilter(_in_one_line)
     root.addHandler(handler)
     root.setLevel(max(level, logging.WARNING))
     logging.getLogger("sr_experiments").setLevel(level)
@@ -33,7 +37,24 @@ def show_messages(console: Console, level: int = logging.INFO, times: bool = Fal
 
 def write_messages(file: Path) -> None:
     """They also go to a file, with date and level, until the next `show_messages`."""
-    handler = logging.FileHandler(file, encoding="utf-8")
+    handler = _WhileThereIsSpace(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.name = __name__
+    handler.addFilter(_in_one_line)
     logging.getLogger().addHandler(handler)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Messages name files, whose names can hold anything."""
+    if record.name.startswith("sr_experiments"):
+        record.msg, record.args = one_line(record.getMessage()), ()
+    return True
+
+
+class _WhileThereIsSpace(logging.FileHandler):
+    """A file that is written as far as the disk allows; what else is written there says that it is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """No traceback in the terminal, which has the message itself."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from sr_experiments.errors import SRError
 from sr_experiments.files import write_json
 
 FILE = "running.json"
@@ -14,16 +15,39 @@ FILE = "running.json"
 
 @contextlib.contextmanager
 def present(folder: Path) -> Iterator[None]:
-    """Leave `running.json` in a run's folder while its process trains; a killed process leaves it behind."""
+    """Leave `running.json` in a run's folder while its process trains; a killed process leaves it behind.
+
+    Raises:
+        SRError: another process trains there.
+    """
     import psutil
 
     me = psutil.Process()
-    write_json(folder / FILE, {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()})
+    with _one_at_a_time(folder):
+        if is_present(folder):
+            raise SRError(f"{folder} is being trained by another process: wait for it, or end it (Ctrl-C there)")
+        write_json(folder / FILE, {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()})
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
             (folder / FILE).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Only one process at a time is within, where the system has locks on folders."""
+    place = None
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        place = os.open(folder, os.O_RDONLY)
+        fcntl.flock(place, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if place is not None:
+            os.close(place)
 
 
 def is_present(folder: Path) -> bool | None:

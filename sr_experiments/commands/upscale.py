@@ -16,6 +16,15 @@ class Precision(str, Enum):
     fp16 = "fp16"
 
 
+class Runtime(str, Enum):
+    """What runs the network."""
+
+    auto = "auto"
+    torch = "torch"
+    compile = "compile"
+    openvino = "openvino"
+
+
 def upscale(
     source: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="An image, a video, a folder, a glob, or several files.")
@@ -28,6 +37,12 @@ def upscale(
     precision: Annotated[
         Precision, typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32.")
     ] = Precision.auto,
+    runtime: Annotated[
+        Runtime,
+        typer.Option(
+            help="auto: openvino on a CPU where it is installed, else torch. compile: for long videos on a GPU."
+        ),
+    ] = Runtime.auto,
     tile: Annotated[int | None, typer.Option(help="Tile side in LR pixels; by default what memory allows.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     image_format: Annotated[
@@ -52,6 +67,7 @@ def upscale(
     options = Options(
         device=device,
         precision=precision.value,
+        runtime=runtime.value,
         tile=tile,
         overwrite=overwrite,
         image_format=image_format,

@@ -42,12 +42,15 @@ class StepBatches(Sampler[list[Any]]):
     def __iter__(self) -> Iterator[list[Any]]:
         start = self.current_step()
         for step in range(start, self.next_validation(start)):
-            first = (step * self.world_size + self.rank) * self.batch_size
-            if self.clips is None:
-                yield list(range(first, first + self.batch_size))
-            else:
-                count, frames = self.clips(step)
-                yield [(n, frames) for n in range(first, first + count)]
+            yield self.samples(step)
+
+    def samples(self, step: int) -> list[Any]:
+        """What the batch of a step is made of, as the dataset is asked for it."""
+        first = (step * self.world_size + self.rank) * self.batch_size
+        if self.clips is None:
+            return list(range(first, first + self.batch_size))
+        count, frames = self.clips(step)
+        return [(n, frames) for n in range(first, first + count)]
 
 
 def next_validation(step: int, val_every: int, ends: Sequence[int]) -> int:

@@ -121,6 +121,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             for first, end in _between(listed.get(clip.name, []), clip.frames)
         ]
         self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.origin = ""  # what the last item was cut from
 
     def windows(self, frames: int) -> int:
         """How many runs of so many frames there are.
@@ -188,6 +189,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
                 skipped = index if skipped < 0 else skipped
             else:
                 if not (self.detect and find_cuts([np.asarray(picture) for picture in clip["hr"]])):
+                    self.origin = f"{self.paths[index]}, frames from {first}"
                     return clip, skipped
         if skipped < 0:
             raise SRError(

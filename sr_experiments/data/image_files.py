@@ -2,10 +2,10 @@
 
 import os
 import re
-import struct
-import zlib
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,41 @@ from sr_experiments.errors import SRError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-# What Pillow raises on a damaged file, depending on its format and on where the damage is.
-_DAMAGE = (OSError, SyntaxError, ValueError, KeyError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# Of Pillow's formats these alone: a name says nothing about the content, and some formats start programs.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+
+# Large images are read, those that are larger still are refused; Pillow's warnings of the ones between say no more.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImage(SRError):
     """An image file that is missing, truncated or not an image; the message names it."""
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Pillow's image of a file, with its header read.
+
+    Raises:
+        Exception: whatever Pillow raises on a file that is damaged, is none or is too large; see `unreadable`.
+    """
+    if not Path(path).is_file() and Path(path).exists():
+        raise ValueError("it is no file")  # reading a pipe or a device might never end
+    return Image.open(path, formats=_FORMATS)
+
+
+def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
+    """The line for what was raised while an image was read."""
+    if isinstance(error, FileNotFoundError):
+        return UnreadableImage(f"{path} does not exist")
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    if isinstance(error, Image.UnidentifiedImageError):
+        reason = "not an image, or an unknown format"
+    if isinstance(error, MemoryError):
+        reason = "too large for the memory there is"
+    return UnreadableImage(f"can't read image {path}: {reason}; replace or remove the file")
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -38,19 +67,24 @@ def list_images(folder: str | Path) -> list[Path]:
     found = []
     for parent, folders, files in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if name.lower().endswith(EXTENSIONS) and name[0] != "."]
+        found += [f"{parent}/{name}" for name in files if name.lower().endswith(EXTENSIONS) and name[0] != "."]
     if not found:
         raise SRError(f"no images in {root} or below it: looked for {' '.join(EXTENSIONS)}")
-    return sorted(found, key=lambda path: natural_key(path.relative_to(root).as_posix()))
+    start = len(str(root)) + 1
+    return [Path(path) for path in sorted(found, key=lambda path: natural_key(path[start:]))]
 
 
 def natural_key(name: str) -> tuple:
     """Sort key that compares the numbers in names as numbers, folder by folder."""
-    parts = [
-        [int(piece) if piece.isdecimal() else piece.lower() for piece in re.split(r"(\d+)", part)]
-        for part in name.split("/")
-    ]
-    return parts, name  # type: ignore[return-value]
+    *folders, last = name.split("/")
+    return [*map(_natural_folder, folders), _natural(last)], name  # type: ignore[return-value]
+
+
+def _natural(name: str) -> list[int | str]:
+    return [int(piece) if piece.isdecimal() else piece.lower() for piece in re.split(r"(\d+)", name)]
+
+
+_natural_folder = lru_cache(_natural)  # most files share theirs with others
 
 
 def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
@@ -70,15 +104,15 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
         UnreadableImage: the file is missing, damaged, or of a kind with no defined range (32-bit).
     """
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":
                 image = _to_8_bits(image)
             if image.mode == "P":
                 image = image.convert("RGBA")  # its colours can be transparent
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
-    except _DAMAGE as error:
-        raise UnreadableImage(_describe(path, error)) from error
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise unreadable(path, error) from error
     return pixels[:, :, None] if channels == 1 else pixels
 
 
@@ -89,13 +123,13 @@ def image_size(path: str | Path) -> tuple[int, int]:
         UnreadableImage: the file is missing or not an image.
     """
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             # Of a TIFF, some versions of Pillow give the size before turning, others after.
             width, height = (file.tag_v2[256], file.tag_v2[257]) if isinstance(file, TiffImageFile) else file.size
             # Asking a PNG for EXIF that isn't in its header would decode the whole image.
             turned = (file.format != "PNG" or "exif" in file.info) and file.getexif().get(0x0112, 1) >= 5
-    except _DAMAGE as error:
-        raise UnreadableImage(_describe(path, error)) from error
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise unreadable(path, error) from error
     return (width, height) if turned else (height, width)
 
 
@@ -108,8 +142,9 @@ def image_sizes(paths: Sequence[Path]) -> list[tuple[int, int] | UnreadableImage
         except UnreadableImage as error:
             return error
 
+    parts = [paths[i : i + 64] for i in range(0, len(paths), 64)]
     with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(size, paths))
+        return [found for some in pool.map(lambda part: [size(path) for path in part], parts) for found in some]
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -117,12 +152,3 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise ValueError("32 bits a channel have no defined range, convert it to 8 or 16")
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
-def _describe(path: str | Path, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{path} does not exist"
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, Image.UnidentifiedImageError):
-        reason = "not an image, or an unknown format"
-    return f"can't read image {path}: {reason}; replace or remove the file"

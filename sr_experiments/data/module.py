@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Subset
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset, default_collate
 
 from sr_experiments.data import SOURCES
 from sr_experiments.data.batches import StepBatches, next_validation
@@ -85,8 +86,20 @@ class SRDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches from the current step to the next validation, for this rank."""
+        return self._loader(self.train_set, batch_sampler=self._batches(), workers=self._workers(), persistent=True)
+
+    def batch_of(self, step: int) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+        """The batch of a step once more, for this rank, and of each sample its number and file."""
+        samples, origins = [], []
+        for key in self._batches().samples(step):
+            samples.append(self.train_set[key])
+            number = key[0] if isinstance(key, tuple) else key
+            origins.append({"number": number, "file": getattr(self.train_set, "origin", "")})
+        return default_collate(samples), origins
+
+    def _batches(self) -> StepBatches:
         trainer = self.trainer
-        batches = StepBatches(
+        return StepBatches(
             self._current_step,
             self.batch_size,
             self.next_validation,
@@ -94,7 +107,6 @@ class SRDataModule(pl.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        return self._loader(self.train_set, batch_sampler=batches, workers=self._workers(), persistent=True)
 
     def val_dataloader(self) -> list[DataLoader]:
         """One loader a validation set, in the order of `val_names`; rank r of W has images, or clips, r, r + W, ..."""

@@ -12,13 +12,13 @@ import numpy as np
 from sr_experiments.data.image_files import (
     EXTENSIONS,
     UnreadableImage,
-    image_sizes,
     list_images,
     natural_key,
     read_image,
 )
 from sr_experiments.data.pack import INDEX, JOURNAL, Index, Pack
 from sr_experiments.data.pack_cache import cached
+from sr_experiments.data.size_index import indexed_sizes
 from sr_experiments.data.video_files import VideoFile
 from sr_experiments.errors import SRError
 
@@ -55,7 +55,7 @@ class FileFolder:
 
     def sizes(self, paths: Sequence[Path]) -> list[tuple[int, int] | UnreadableImage]:
         """(height, width) of images; what can't be read is returned in its place."""
-        return image_sizes(paths)
+        return indexed_sizes(self.root, paths)
 
     def read(self, path: Path, channels: int = 3) -> np.ndarray:
         """An image, uint8 (H, W, channels), or of a pack what gives it when it is sliced, as `Pack.read`.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sr_experiments.data.image_files import read_image
+from sr_experiments.data.image_files import list_images, read_image
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
 from sr_experiments.data.training_crops import check_crop
 from sr_experiments.errors import SRError
@@ -23,36 +23,45 @@ TURN = 0.6  # degrees
 class SampleVideo(Dataset[dict[str, Tensor]]):
     """Training clips: `dataset[n, frames]` is a pure function of n, the number of frames, and the seed.
 
-    Each sample films one of nine photographs on a path of its own: a pan with zoom and rotation, of smoothly
-    changing speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`.
+    Each sample films one of the photographs on a path of its own: a pan with zoom and rotation, of smoothly
+    changing speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`. The photographs stay in memory.
 
     Args:
         crop: side of the frames, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         seed: of the run.
+        root: folder of photographs, searched with all below it; null for nine that come with scikit-image.
+
+    Raises:
+        SRError: no photographs, one that can't be read, or one so small that the camera can't move.
     """
 
     clips: ClassVar[bool] = True
     in_memory: ClassVar[bool] = True
 
-    def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0) -> None:
+    def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, root: str | None = None) -> None:
         check_crop(crop, scale)
-        self.paths: list[Path] = sample_paths(TRAINING)
-        self.photographs = [_as_float(read_image(path, channels)) for path in self.paths]
-        largest = min(min(photograph.shape[-2:]) for photograph in self.photographs) // 2
-        if crop > largest:
-            raise SRError(f"data.crop={crop} leaves the camera no room in the sample photos: use {largest} or less")
+        self.paths: list[Path] = sample_paths(TRAINING) if root is None else list_images(root)
+        self.photographs = [torch.from_numpy(read_image(path, channels)).permute(2, 0, 1) for path in self.paths]
+        sides = [min(photograph.shape[-2:]) for photograph in self.photographs]
+        if crop > min(sides) // 2:
+            smallest = self.paths[sides.index(min(sides))]
+            raise SRError(
+                f"data.crop={crop} leaves the camera no room in {smallest.name}: use {min(sides) // 2} or less"
+            )
         self.crop = crop
         self.seed = seed
+        self.origin = ""  # the file that the last item was made from
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """Sample number n as a clip of so many frames."""
         n, frames = key
         rng = np.random.default_rng((self.seed, n))
-        photograph = self.photographs[int(rng.integers(len(self.photographs)))]
+        index = int(rng.integers(len(self.photographs)))
+        self.origin, photograph = str(self.paths[index]), self.photographs[index]
         path = camera_path(rng, frames, self.crop, photograph.shape[-2:])
-        return {"hr": film(photograph, path, self.crop), "skipped": torch.tensor(-1)}
+        return {"hr": film(photograph.float() / 255, path, self.crop), "skipped": torch.tensor(-1)}
 
 
 class SampleVideoValidation(Dataset[dict[str, Any]]):

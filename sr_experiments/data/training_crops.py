@@ -37,6 +37,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
     """
 
     in_memory: ClassVar[bool] = False  # whether loading costs nothing, so that worker processes wouldn't help
+    origin: str = ""  # the file that the last item was cut from
 
     def __init__(
         self,
@@ -119,7 +120,9 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         for offset in range(count):
             index = int(order[(n + offset) % count])
             try:
-                return self.load(index), first if offset else -1
+                images = self.load(index)
+                self.origin = str(self.paths[index])
+                return images, first if offset else -1
             except UnreadableImage:
                 if self.on_error == "stop":
                     raise

@@ -13,7 +13,8 @@ from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.doctor.findings import Finding
 from sr_experiments.training.assemble import Assembly
-from sr_experiments.training.run import as_user_error, precision_of
+from sr_experiments.training.run import as_user_error
+from sr_experiments.training.trainer import precision_of
 
 WARM_UP = 3  # steps that are not counted: memory is being claimed, kernels chosen
 WAITING = 0.05  # share of the time that the data may cost

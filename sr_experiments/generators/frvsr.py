@@ -273,7 +273,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         flow: (N, 2, H, W) in pixels of the image, (dx, dy).
 
     Returns:
-        (N, C, H, W); gradients reach both.
+        (N, C, H, W); gradients reach both. While training, NaN where the flow is not finite.
     """
     height, width = image.shape[-2:]
     # In float32 also under autocast: bf16 can't tell pixels from each other in coordinates above 256.
@@ -282,7 +282,12 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         x = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]  # (N, H, W)
         y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
         grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), -1)
-        return F.grid_sample(image.float(), grid, padding_mode="border", align_corners=True)
+        if not torch.is_grad_enabled():
+            return F.grid_sample(image.float(), grid, padding_mode="border", align_corners=True)
+        # A NaN in the grid would be clamped to some pixel, and backward write anywhere in memory: keep it out of the
+        # grid, and let it show in the result.
+        warped = F.grid_sample(image.float(), grid.nan_to_num(0.0), padding_mode="border", align_corners=True)
+        return warped + 0 * flow.sum(1, keepdim=True)
 
 
 def space_to_depth(image: Tensor, scale: int) -> Tensor:

@@ -116,11 +116,13 @@ def recognised(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
     Raises:
         SRError: it is a network of another purpose than super-resolution.
     """
-    from spandrel import MAIN_REGISTRY, ImageModelDescriptor, UnsupportedModelError
+    from spandrel import MAIN_REGISTRY, ImageModelDescriptor
 
     try:
         descriptor = MAIN_REGISTRY.load(dict(state_dict))
-    except (UnsupportedModelError, RuntimeError, KeyError, ValueError):
+    except SRError:
+        raise
+    except Exception:  # unknown, or of a known one's names without its shapes, at which each fails in its own way
         return None
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != descriptor.output_channels:
         raise SRError(f"a network of {descriptor.architecture.name} for {descriptor.purpose}: not for super-resolution")

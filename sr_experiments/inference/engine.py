@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators.frvsr import FRAME_MULTIPLE
 from sr_experiments.inference.device import PRECISIONS, choose_device, choose_precision, device_lost, out_of_memory
-from sr_experiments.inference.fast import accelerated
+from sr_experiments.inference.fast import STRIP, accelerated
 from sr_experiments.inference.memory import budget
+from sr_experiments.inference.runtimes import by_openvino, choose_runtime
 from sr_experiments.inference.tiles import (
     ALIGNMENT,
     MARGIN,
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SMALLEST_TILE = 96  # LR pixels; of smaller inputs torch computes convolutions in another way, with other last bits
 SMALLEST_CORE = 64
+PROBE = (4 * STRIP, 16)  # that memory is measured with: most of what a strip takes, other rows don't take again
 UNLIMITED = 2**16  # pixels of a side
 WORKSPACE = 1.5  # convolutions need memory besides their inputs and outputs: peak of tensors times this
 
@@ -51,6 +55,7 @@ class Engine:
         precision: "fp32", "bf16" or "fp16" for the convolutions; "auto" is fp16 on CUDA, bf16 on a CPU that
             computes in it, fp32 elsewhere.
         tile: side of a tile in LR pixels with its margins; None to choose by the free memory.
+        runtime: "torch", "compile" or "openvino"; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
 
     Attributes:
         generator: as it was given, on the CPU.
@@ -60,9 +65,10 @@ class Engine:
         recurrent: whether frames of a clip have to come in order, through `next_frame`.
         device: where it runs; changes if the device is lost.
         precision: of the convolutions.
+        runtime: what runs them.
 
     Raises:
-        SRError: no such device, precision or tile size.
+        SRError: no such device, precision, runtime or tile size.
     """
 
     def __init__(
@@ -71,9 +77,11 @@ class Engine:
         device: str = "auto",
         precision: str = "auto",
         tile: int | None = None,
+        runtime: str = "auto",
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
+        self.runtime = choose_runtime(runtime, self.device, self.precision)
         self.scale = int(generator.scale)  # type: ignore[arg-type]
         self.channels = int(generator.channels)  # type: ignore[arg-type]
         self.phase = getattr(generator, "phase", "centred")
@@ -137,7 +145,10 @@ class Engine:
             try:
                 lr = self._tensor(frame)
                 with self._running():
-                    sr, self.state = self._network.step(lr, self.state)  # type: ignore[operator]
+                    sr, state = self._network.step(lr, self.state)  # type: ignore[operator]
+                    if self.runtime == "compile":  # the next frame writes over what its graphs gave
+                        state = state._make(part if part is None else part.clone() for part in state)
+                self.state = state
                 return _pixels(sr, frame.dtype)
             except Exception as error:
                 self._mend(error)
@@ -159,20 +170,42 @@ class Engine:
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _prepare(self, generator: nn.Module) -> None:
-        network = copy.deepcopy(generator).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        on_cpu = self.device.type == "cpu"
-        if isinstance(inner := getattr(network, "srnet", None), nn.Module):
-            if on_cpu:
-                inner = accelerated(inner, self.channels * (1 + self.scale**2), self.scale)
-            network.srnet = TiledNetwork(inner, self.scale, self._tiles)
-        elif on_cpu:
-            network = accelerated(network, self.channels, self.scale)
-        self._network = network
+        self._network = self._made(generator)
         self._bytes_per_pixel: float | None = None
+
+    def _made(self, generator: nn.Module) -> nn.Module:
+        """The fastest form of a generator, by the runtime."""
+        network = copy.deepcopy(generator).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(inner := getattr(network, "srnet", None), nn.Module):
+            inner = self._fast(inner, self.channels * (1 + self.scale**2))
+            if self.runtime == "openvino":
+                flow = by_openvino(network.fnet, 2 * self.channels, 1, self.precision, FRAME_MULTIPLE)
+                network.fnet = flow or network.fnet
+            network.srnet = TiledNetwork(inner, self.scale, self._tiles)
+            parts = [network.fnet, inner]
+        else:
+            network = self._fast(network, self.channels)
+            parts = [network]
+        if self.runtime == "compile":
+            for part in parts:
+                part.compile(mode="reduce-overhead")
+        return network
+
+    def _fast(self, network: nn.Module, channels: int) -> nn.Module:
+        if self.device.type != "cpu":
+            return network
+        if self.runtime == "openvino":
+            compiled = by_openvino(network, channels, self.scale, self.precision)
+            if compiled is not None:
+                return compiled
+            self.runtime = "torch"
+        return accelerated(network, channels, self.scale)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
         kind = PRECISIONS[self.precision]
+        if self.runtime == "compile":
+            torch.compiler.cudagraph_mark_step_begin()  # what the graphs wrote before is no longer needed
         with torch.inference_mode(), torch.autocast(self.device.type, kind, enabled=kind != torch.float32):
             yield
 
@@ -191,29 +224,40 @@ class Engine:
         radius = receptive_radius(run, self.channels, self.scale)
         return MARGIN if radius is None else -(-radius // 4) * 4
 
+    def _measured_bytes(self) -> float:
+        """Of memory, for each pixel of LR, at the most."""
+        self._bytes_per_pixel = 1.0  # no tiles while it is measured
+        probe = torch.full((1, self.channels, *PROBE), 0.5, device=self.device)
+        network, runtime = self._network, self.runtime
+        if runtime == "openvino":  # torch can't see what that takes: about as much as torch itself
+            self.runtime = "torch"
+            self._network = self._made(self.generator)
+        with torch.compiler.set_stance("force_eager"):
+            peak = peak_bytes(self._run, probe)
+        self._network, self.runtime = network, runtime
+        return WORKSPACE * peak / math.prod(PROBE)
+
     def _tile_size(self) -> int:
         if self.tile is not None:
             return min(self.tile, self._largest)
         if self._bytes_per_pixel is None:
-            self._bytes_per_pixel = 1.0  # no tiles while it is measured
-            side = SMALLEST_CORE
-            probe = torch.full((1, self.channels, side, side), 0.5, device=self.device)
-            self._bytes_per_pixel = WORKSPACE * peak_bytes(self._run, probe) / side**2
-        side = int((budget(self.device) / self._bytes_per_pixel) ** 0.5)
+            self._bytes_per_pixel = self._measured_bytes()
+        pixels = budget(self.device) / self._bytes_per_pixel
+        side = int(min(pixels**0.5, pixels / PROBE[0]))
         smallest = SMALLEST_CORE + 2 * self.margin
         return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, smallest)
 
     def _tiles(self, height: int, width: int) -> list[Tile]:
         """How an LR image is cut for the memory there is: not at all where it fits."""
         size = self._tile_size()
-        if self.tile is None and height * width <= size**2:
+        if self.tile is None and max(height, PROBE[0]) * width <= size**2:
             size = max(height, width)
         return plan(height, width, max(size, SMALLEST_TILE**2 // min(height, width)), self.margin)
 
     def _tiled(self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None) -> list[np.ndarray]:
         height, width, channels = images[0].shape
         tiles = [Tile(0, 0, height, width, 0, 0, height, width)] if self.recurrent else self._tiles(height, width)
-        at_once = max(self._tile_size() ** 2 // (height * width), 1) if len(tiles) == 1 else 1
+        at_once = max(self._tile_size() ** 2 // (max(height, PROBE[0]) * width), 1) if len(tiles) == 1 else 1
         outputs = [np.empty((height * self.scale, width * self.scale, channels), image.dtype) for image in images]
         jobs = [(slice(i, i + at_once), tile) for i in range(0, len(images), at_once) for tile in tiles]
         for number, (some, tile) in enumerate(jobs, 1):
@@ -277,7 +321,7 @@ class Engine:
             state = self.save_state()
         except RuntimeError:
             state = None
-        self.device, self.precision, self._largest = torch.device("cpu"), "fp32", UNLIMITED
+        self.device, self.precision, self.runtime, self._largest = torch.device("cpu"), "fp32", "torch", UNLIMITED
         self._prepare(self.generator)
         self.restore_state(state)
 

@@ -1,8 +1,6 @@
 """A network made fast on a CPU, and small: the same layers in an order that suits caches.
 
-The plain networks in `generators` stay as they are; what is here wraps a copy of one. OpenVINO and ONNX Runtime are
-no faster than this (`benchmarks/inference.py`): nine tenths of the time goes into convolutions at the processor's
-peak.
+The plain networks in `generators` stay as they are; what is here wraps a copy of one.
 """
 
 from functools import partial
@@ -18,20 +16,12 @@ PROBE = (24, 32)  # LR size that a network is tried on
 
 
 def accelerated(network: nn.Module, channels: int, scale: int) -> nn.Module:
-    """A network made fast on the CPU; its own modules are changed.
-
-    Args:
-        network: LR (N, C, H, W) to (N, C', scale * H, scale * W). Where it has `extract_features(lr)` and
-            `reconstruct(features, lr)`, the second is run strip by strip: tensors of HR size with all channels
-            would neither stay in caches nor fit into small machines.
-        channels: C.
-        scale: upsampling factor.
-    """
+    """A network made fast on the CPU; its own modules are changed. For the arguments see `in_strips`."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, ResidualDenseBlock):
                 setattr(module, name, DenseBlockInPlace(child))
-    return _in_strips(network, channels, scale)
+    return in_strips(network, channels, scale)
 
 
 class DenseBlockInPlace(nn.Module):
@@ -61,37 +51,69 @@ class DenseBlockInPlace(nn.Module):
         return torch.add(x.float(), self.last(dense), alpha=0.2)
 
 
+class Part(nn.Module):
+    """One of a network's methods, as a module: `extract_features(lr)` or `reconstruct(features, lr)`."""
+
+    def __init__(self, network: nn.Module, method: str) -> None:
+        super().__init__()
+        self.network = network
+        self.method = method
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """What the method gives."""
+        return getattr(self.network, self.method)(*inputs)
+
+
 class Parts(nn.Module):
     """A network in its two parts, of which the second is run strip by strip.
 
     Args:
-        network: with `extract_features(lr)` and `reconstruct(features, lr)`.
+        extract: LR (N, C, H, W) to features (N, F, H, W).
+        reconstruct: features and LR to (N, C', scale * H, scale * W).
+        channels: C and F.
         scale: upsampling factor.
         margin: rows of features beyond its own that an output row depends on.
     """
 
-    def __init__(self, network: nn.Module, scale: int, margin: int) -> None:
+    def __init__(
+        self, extract: nn.Module, reconstruct: nn.Module, channels: tuple[int, int], scale: int, margin: int
+    ) -> None:
         super().__init__()
-        self.network = network
-        self.enlarge = TiledNetwork(network.reconstruct, scale, partial(strips, rows=STRIP, margin=margin))  # type: ignore[arg-type]
+        self.extract = extract
+        self.enlarge = TiledNetwork(reconstruct, scale, partial(strips, rows=STRIP, margin=margin))
+        self.channels = channels
 
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, C, H, W) to (N, C', scale * H, scale * W)."""
-        return self.enlarge(self.network.extract_features(lr), lr)  # type: ignore[operator]
+        return self.enlarge(self.extract(lr), lr)
 
 
 @torch.inference_mode()
-def _in_strips(network: nn.Module, channels: int, scale: int) -> nn.Module:
+def in_strips(network: nn.Module, channels: int, scale: int) -> nn.Module:
+    """A network that needs less memory, the same numbers coming out.
+
+    Args:
+        network: LR (N, C, H, W) to (N, C', scale * H, scale * W). Where it has `extract_features(lr)` and
+            `reconstruct(features, lr)`, the second is run strip by strip: tensors of HR size with all channels
+            would neither stay in caches nor fit into small machines.
+        channels: C.
+        scale: upsampling factor.
+
+    Returns:
+        `Parts`, or the network itself where it has none, or the second sees all rows.
+    """
     if not hasattr(network, "reconstruct"):
         return network
     lr = torch.zeros(1, channels, *PROBE)
-    features = network.extract_features(lr)  # type: ignore[operator]
+    extract, reconstruct = Part(network, "extract_features"), Part(network, "reconstruct")
+    features = extract(lr)
     if features.shape[-2:] != lr.shape[-2:]:
         return network
 
-    def reconstruct(both: Tensor) -> Tensor:
-        inside, outside = both.split((features.shape[1], channels), 1)
-        return network.reconstruct(inside, outside)  # type: ignore[operator]
+    def of_both(both: Tensor) -> Tensor:
+        return reconstruct(*both.split((features.shape[1], channels), 1))
 
-    margin = receptive_radius(reconstruct, features.shape[1] + channels, scale)
-    return network if margin is None else Parts(network, scale, margin)
+    margin = receptive_radius(of_both, features.shape[1] + channels, scale)
+    if margin is None:
+        return network
+    return Parts(extract, reconstruct, (channels, features.shape[1]), scale, margin)

@@ -6,7 +6,6 @@ output, which is shown as the input is. Only those of a TIFF are turned, since b
 """
 
 import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,7 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 
-from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.engine import Engine
@@ -37,7 +36,6 @@ OPAQUE = ("JPEG", "BMP")  # can't hold alpha
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
 # Of a TIFF's tags, those that say something about the picture rather than about the file.
 _TIFF_TAGS = (270, 271, 272, 306, 315, 33432)
-_DAMAGE = (OSError, SyntaxError, ValueError, KeyError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass
@@ -64,7 +62,7 @@ def read_picture(path: Path) -> Picture:
         UnreadableImage: missing, damaged, animated, or of 32 bits a channel, which have no defined range.
     """
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             if getattr(file, "n_frames", 1) > 1:
                 raise ValueError(f"it has {file.n_frames} pictures; make it a video, or a folder of frames")
             deep = _bits(file, path) == 16
@@ -76,13 +74,8 @@ def read_picture(path: Path) -> Picture:
                 pixels, alpha, icc = _pillow_pixels(upright, icc)
         if deep:
             pixels, alpha = _deep_pixels(path)
-    except FileNotFoundError as error:
-        raise UnreadableImage(f"{path} does not exist") from error
-    except Image.UnidentifiedImageError as error:
-        raise UnreadableImage(f"can't read image {path}: not an image, or an unknown format; replace it") from error
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableImage(f"can't read image {path}: {reason}") from error
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise unreadable(path, error) from error
     return Picture(pixels, alpha, exif, icc)
 
 

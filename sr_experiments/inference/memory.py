@@ -5,11 +5,11 @@ from pathlib import Path
 import psutil
 import torch
 
-LARGEST = 4 * 2**30  # bytes: on a CPU more brings no speed
+LARGEST = 3 * 2**29  # bytes: on a CPU more brings no speed
 
 
 def budget(device: torch.device) -> int:
-    """Bytes that a network may take on a device now: half of what is free, at most 4 GiB on a CPU."""
+    """Bytes that a network may take on a device now: half of what is free, at most LARGEST on a CPU."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

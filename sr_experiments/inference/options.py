@@ -10,6 +10,7 @@ class Options:
     Attributes:
         device: "auto", or torch's name of one.
         precision: "auto", "fp32", "bf16" or "fp16".
+        runtime: "auto", "torch", "compile" or "openvino".
         tile: side of a tile in LR pixels, or None.
         overwrite: replace what is there.
         image_format: extension of images in a folder, or None for the input's.
@@ -26,6 +27,7 @@ class Options:
 
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     tile: int | None = None
     overwrite: bool = False
     image_format: str | None = None

@@ -57,8 +57,8 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     if sources.images and sources.root is None and to_video:
         raise SRError(f"{sources.images[0]} is one image: it makes no video; give a folder of frames")
     generator, found = load_generator(checkpoint)
-    engine = Engine(generator, options.device, options.precision, options.tile)
-    log.info("x%d, %s; %s, %s", engine.scale, found.source, engine.device, engine.precision)
+    engine = Engine(generator, options.device, options.precision, options.tile, options.runtime)
+    log.info("x%d, %s; %s, %s, %s", engine.scale, found.source, engine.device, engine.precision, engine.runtime)
 
     failed = 0
     if sources.videos:

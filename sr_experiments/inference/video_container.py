@@ -55,7 +55,7 @@ def check_holds(target: Path, encoding: Encoding) -> None:
 
     container = av.open(io.BytesIO(), "w", format=container_of(target))
     try:
-        encoding.set_up(container.add_stream(encoding.codec, rate=encoding.rate).codec_context)
+        encoding.open(container.add_stream(encoding.codec, rate=encoding.rate).codec_context)
         container.start_encoding()
         container.close()
     except (av.FFmpegError, ValueError) as error:

@@ -1,7 +1,9 @@
 """Encode RGB frames with any of FFmpeg's video encoders, at their time stamps."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -58,8 +60,12 @@ class Encoding:
     colours: Colours
     aspect: Fraction | None
 
-    def set_up(self, context: Any) -> None:
-        """Give PyAV's encoder context all of this."""
+    def open(self, context: Any) -> None:
+        """Give PyAV's encoder context all of this, and open it.
+
+        Raises:
+            av.FFmpegError, ValueError: the encoder can't be opened like this.
+        """
         context.width, context.height, context.pix_fmt = self.width, self.height, self.pix_fmt
         context.time_base, context.framerate = self.time_base, self.rate
         for name, value in self.colours.tags.items():
@@ -68,6 +74,8 @@ class Encoding:
             context.sample_aspect_ratio = self.aspect
         context.thread_count = 0
         context.options = dict(self.options)
+        with _ordinary_priority():
+            context.open()
 
     def unused_options(self) -> list[str] | None:
         """Try the encoder: the names of options that it doesn't know, or None if it can't be opened like this."""
@@ -75,8 +83,7 @@ class Encoding:
 
         context = av.CodecContext.create(self.codec, "w")
         try:
-            self.set_up(context)
-            context.open()
+            self.open(context)
         except (av.FFmpegError, ValueError):
             return None
         return list(context.options)  # those that are left
@@ -196,6 +203,22 @@ def _refused(options: Options, size: tuple[int, int]) -> str:
     return f"{options.codec} refuses to encode {what}: change these, or --codec"
 
 
+@contextlib.contextmanager
+def _ordinary_priority() -> Iterator[None]:
+    """SVT-AV1, where it may, makes this thread and its own real-time ones, which leave no processor to others."""
+    if sys.platform != "linux":
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in (int(task.name) for task in Path("/proc/self/task").iterdir()):
+            with contextlib.suppress(OSError):  # it has ended
+                if os.sched_getscheduler(thread) != before[0]:
+                    os.sched_setscheduler(thread, *before)
+
+
 class SegmentEncoder:
     """A Matroska file of frames whose time stamps are their numbers, from 0; use as a context manager.
 
@@ -213,7 +236,7 @@ class SegmentEncoder:
 
         self._container = av.open(str(path), "w", format="matroska")
         self._stream: Any = self._container.add_stream(encoding.codec, rate=encoding.rate)
-        encoding.set_up(self._stream.codec_context)
+        encoding.open(self._stream.codec_context)
         self._encoding = encoding
         self._convert = FromRGB(encoding.colours, encoding.pix_fmt)
         self._numbers: dict[int, int] = {}

@@ -56,7 +56,8 @@ def mux(
     import av
 
     with ExitStack() as stack:
-        output = stack.enter_context(av.open(str(path), "w", format=container_format))
+        # Without random numbers in the file: the same work gives the same bytes.
+        output = stack.enter_context(av.open(str(path), "w", format=container_format, options={"fflags": "+bitexact"}))
         first = stack.enter_context(av.open(str(segments[0])))
         stream = output.add_stream_from_template(first.streams.video[0], opaque=True)
         _describe(stream, encoding, container_format)

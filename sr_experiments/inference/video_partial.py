@@ -135,6 +135,7 @@ def engine_settings(engine: Engine) -> dict[str, Any]:
         "scale": engine.scale,
         "device": engine.device.type,
         "precision": engine.precision,
+        "runtime": engine.runtime,
         "tile": engine.tile,
     }
 

@@ -102,7 +102,7 @@ def pair(sources: Sequence[Path], root: Path | None, output: Path, extension: st
             target = output / (relative if extension is None else relative.with_suffix("." + extension.lstrip(".")))
         if target in taken:
             raise SRError(f"{taken[target]} and {source} would both become {target}: rename one")
-        if target.resolve() == source.resolve():
+        if target.exists() and source.exists() and target.samefile(source):
             raise SRError(f"{source} would be replaced by its own result: choose another --output")
         taken[target] = source
         works.append(Work(source, target))

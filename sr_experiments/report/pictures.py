@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sr_experiments.data.image_files import open_image
 from sr_experiments.pictures import GAP, LABEL_HEIGHT
 from sr_experiments.report.media import Media, error_map
 from sr_experiments.report.runs import Run
@@ -91,9 +92,9 @@ def _strips_in(folder: Path, number: int) -> Iterator[Strip]:
         if path.name.endswith("_xt.png"):
             continue
         try:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 tiles = cut(image)
-        except (OSError, ValueError, SyntaxError):
+        except Exception:  # a damaged file can fail anywhere in a decoder
             continue
         if tiles is not None:
             yield Strip(path.stem, number, step, tiles)

@@ -18,6 +18,7 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_LOSSES
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import build
+from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.base import OptimConfig, SRModule
 from sr_experiments.training.frvsr import FRVSRModule
 from sr_experiments.training.gan import GANModule
@@ -101,6 +102,8 @@ def assemble(config: Config) -> Assembly:
         )
     else:
         module = PixelModule(pixel_weight=loss["pixel"]["weight"], **_terms(loss, 0, left_out), **base)
+    if trainer["checkpoint_activations"]:
+        checkpoint_activations(module.generator)
     if trainer["compile"]:
         for network in module.networks().values():
             network.compile()

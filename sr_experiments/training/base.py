@@ -9,16 +9,20 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from sr_experiments.checkpoints import FORMAT, describe_mismatch
 from sr_experiments.data.degradations.pool import PairPool
-from sr_experiments.errors import NotFinite, SRError
+from sr_experiments.errors import SRError
 from sr_experiments.registry import build
 from sr_experiments.training.ema import ema_copy, ema_update
 from sr_experiments.training.optimizers import make_optimizer
+from sr_experiments.training.scalars import Scalars
 from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
 from sr_experiments.training.validation import Validation
+
+Pair = tuple[Tensor, Tensor, Tensor]  # LR, HR and target
+KEPT_PAIRS = 10  # at most
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,9 @@ class SRModule(pl.LightningModule):
         self.stage_ends: dict[int, str] = {}  # number and name of each stage, by the step it ends at
         self.idle_since = 0.0  # time.perf_counter() when the last batch was done with
         self.validation = validation
-        self._scalars: list[tuple[int, dict[str, Tensor]]] = []  # on the device, not looked at yet
-        self._history: dict[str, list[float]] = {}  # since the last log
+        self.scalars = Scalars()
+        self.pairs: dict[int, Pair] = {}  # of the steps since the last look, where they can't be made again
+        self.rollbacks: list[dict[str, Any]] = []  # see `training.rollback`
         self.schedule: Schedule = with_warmup(
             build("schedule", SCHEDULES, optim.schedule, total_steps=max_steps), optim.warmup_steps
         )
@@ -107,6 +112,11 @@ class SRModule(pl.LightningModule):
         o = self.optim
         rate = o.discriminator_learning_rate if network == "discriminator" else o.learning_rate
         return rate * self.schedule(step)
+
+    def current_rate(self, network: str, step: int) -> float:
+        """The learning rate that a network is trained with: lowered each time that the run had to go back."""
+        factor = math.prod(rollback["factor"] for rollback in self.rollbacks)
+        return factor * self.learning_rate(network, step)
 
     def eligible_as_best(self) -> bool:
         """Whether a validation at this step may become the best checkpoint."""
@@ -160,8 +170,8 @@ class SRModule(pl.LightningModule):
                 continue
             optimizer = optimizers[i] if isinstance(optimizers, list) else optimizers
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(name, self.step)
-            norm = clip_grad_norm_(network.parameters(), self.optim.clip_norm or math.inf)
+                group["lr"] = self.current_rate(name, self.step)
+            norm = _clipped_norm(network, self.optim.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             norms[f"grad_norm/{name}"] = norm.detach()
@@ -169,17 +179,32 @@ class SRModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Prepare the pair, learn from it, count the step."""
-        torch.manual_seed((self.seed * 1_000_003 + self.step) * 1009 + self.global_rank)
-        scalars = self.train_batch(*self._pair(batch))
+        pair = self.pair_of(batch, self.step)
+        if self.pool is not None:
+            self.pairs[self.step] = pair
+        scalars = self.train_batch(*pair)
         if self.ema is not None and (self.step + 1) % self.optim.accumulate == 0:
             assert self.optim.ema_decay is not None
             updates = (self.step - self.stage_start(self.step)) // self.optim.accumulate
             ema_update(self.ema, self.generator, self.optim.ema_decay, updates)
         self.step += 1
-        self._scalars.append((self.step, scalars))
+        self.scalars.add(self.step, scalars)
+        if len(self.pairs) >= KEPT_PAIRS:
+            self.check_finite()
+
+    def pair_of(self, batch: dict[str, Tensor], step: int) -> Pair:
+        """LR, HR and target of the batch of a step, on the device; seeds all that is random in that step."""
+        self._seed((self.seed * 1_000_003 + step) * 1009 + self.global_rank)
+        return self._pair(batch)
+
+    def _seed(self, seed: int) -> None:
+        """What `torch.manual_seed` does, for the devices in use: for all others it takes a millisecond."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            getattr(torch, self.device.type).manual_seed(seed)
 
     @torch.no_grad()
-    def _pair(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _pair(self, batch: dict[str, Tensor]) -> Pair:
         """LR, HR and target of a batch, (N, C, H, W); of clips all frames, (N * T, C, H, W)."""
         hr = self._as_images(batch["hr"])
         if "lr" in batch:
@@ -209,37 +234,21 @@ class SRModule(pl.LightningModule):
         return (frames.float() / 255).contiguous(memory_format=self.memory_format)
 
     def check_finite(self) -> None:
-        """Look at the scalars since the last look; one device synchronisation.
-
-        Raises:
-            NotFinite: a value is NaN or infinite; says which and at which step.
-        """
-        fresh = [(step, key, value) for step, scalars in self._scalars for key, value in scalars.items()]
-        self._scalars = []
-        if not fresh:
-            return
-        values = torch.stack([value.detach().float() for _, _, value in fresh]).tolist()
-        for (step, key, _), value in zip(fresh, values, strict=True):
-            if not math.isfinite(value):
-                raise NotFinite(
-                    f"{key} became {value} at step {step}: lower optim.learning_rate, set optim.clip_norm=1, "
-                    "or train with trainer.precision=32-true; the last good checkpoint is kept"
-                )
-            self._history.setdefault(key, []).append(value)
+        """Look at the scalars since the last look; raises NotFinite, see `Scalars.look`."""
+        self.scalars.look(self.trainer.world_size)
+        self.pairs.clear()
 
     def drain_scalars(self) -> dict[str, float]:
         """Mean of every scalar over the steps since the last call, and the learning rates."""
         self.check_finite()
-        means = {key: sum(values) / len(values) for key, values in self._history.items()}
-        self._history = {}
-        for name in self.networks():
-            means[f"learning_rate/{name}"] = self.learning_rate(name, self.step - 1)
-        return means
+        rates = {f"learning_rate/{name}": self.current_rate(name, self.step - 1) for name in self.networks()}
+        return self.scalars.means() | rates
 
     # -- validation --------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        """Begin anew."""
+        """Begin anew, with weights that came from finite losses."""
+        self.check_finite()
         self.validation.start(self.ema or self.generator, self.device, self.makes_sr(self.step - 1))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
@@ -265,6 +274,7 @@ class SRModule(pl.LightningModule):
             "format": FORMAT,
             "generator": self.generator_config,
             "step": self.step,
+            "rollbacks": self.rollbacks,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -281,3 +291,11 @@ class SRModule(pl.LightningModule):
                 + "; to start a new run from its weights use init_from="
             )
         self.step = record["step"]
+        self.rollbacks = list(record.get("rollbacks", ()))
+
+
+def _clipped_norm(network: nn.Module, largest: float | None) -> Tensor:
+    """The norm of the gradients, which are then scaled to the largest one allowed."""
+    if largest:
+        return clip_grad_norm_(network.parameters(), largest)
+    return get_total_norm([p.grad for p in network.parameters() if p.grad is not None])

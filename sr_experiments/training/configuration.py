@@ -1,5 +1,6 @@
 """From Hydra's composed config to the plain one a run is made from, and back to `config.yaml`."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
+from sr_experiments.training.rollback import check_rollback
 from sr_experiments.training.run_folder import requeued_run_folder
 from sr_experiments.training.stages import stage_configs
 
@@ -77,6 +79,8 @@ def save_config(config: dict[str, Any], folder: Path) -> None:
     header = (
         "# The resolved configuration of this run. To repeat it:\n"
         f"#   python train.py --config-dir {folder} --config-name config\n"
+        "# To go on where it stopped, also after a crash:\n"
+        f"#   python train.py resume={shlex.quote(str(folder))}\n"
     )
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
@@ -138,6 +142,7 @@ def _check(config: dict[str, Any]) -> None:
     for key, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SRError(f"{key} is {value!r}: give a whole number of at least 1")
+    check_rollback(trainer.get("rollback", {}))
     for key in ("learning_rate", "discriminator_learning_rate"):
         if not isinstance(optim[key], int | float) or not optim[key] > 0:
             raise SRError(f"optim.{key} is {optim[key]!r}: give a number above 0")

@@ -240,8 +240,8 @@ def _not_fatal(what: str) -> Iterator[None]:
     """The run is on disk: whatever W&B or the network has against a part of it must not make it a failed one."""
     try:
         yield
-    except Exception:
-        log.warning("W&B did not take the %s", what, exc_info=True)
+    except Exception as error:
+        log.warning("W&B did not take the %s (%s: %s)", what, type(error).__name__, error)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sr_experiments.data.sample_video import SampleVideo, SampleVideoValidation, camera_path, film, true_flow
 from sr_experiments.errors import SRError
@@ -17,6 +18,18 @@ def test_a_clip_is_a_pure_function_of_its_number():
     assert not torch.equal(a[7, 3]["hr"], a[8, 3]["hr"])
     assert not torch.equal(a[7, 3]["hr"], SampleVideo(32, 4, seed=1)[7, 3]["hr"])
     assert SampleVideo(32, 4, channels=1)[0, 2]["hr"].shape == (2, 1, 32, 32)
+
+
+def test_films_photographs_of_ones_own(tmp_path):
+    folder = tmp_path / "photographs" / "below"
+    folder.mkdir(parents=True)
+    for name, value in (("a.png", 40), ("b.png", 200)):
+        Image.new("RGB", (90, 80), (value, 0, 0)).save(folder / name)
+    clips = SampleVideo(32, 4, root=str(tmp_path / "photographs"))
+    values = {int(clips[n, 2]["hr"][:, 0].unique().item()) for n in range(12)}
+    assert values == {40, 200} and clips.origin.endswith(".png")
+    with pytest.raises(SRError, match=r"data\.crop=48 leaves the camera no room in a\.png: use 40 or less"):
+        SampleVideo(48, 4, root=str(folder))
 
 
 def test_the_camera_moves_smoothly_and_never_leaves_the_photograph():

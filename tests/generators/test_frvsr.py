@@ -1,5 +1,7 @@
 """FRVSR against the published counts, an independent forward pass, and known motion."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -313,3 +315,16 @@ def test_an_unfitting_sr_net_is_refused_with_what_differs(tmp_path):
     torch.save(image.state_dict(), tmp_path / "rrdb.pth")
     with pytest.raises(SRError, match="rrdbnet"):
         load_weights(frvsr("msrresnet"), read(tmp_path / "rrdb.pth"))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_flow_that_is_not_finite_shows_and_harms_nothing(value):
+    image = torch.rand(2, 3, 32, 32, requires_grad=True)
+    flow = torch.zeros(2, 2, 32, 32)
+    flow[0, 1, 5, 7] = value
+    flow.requires_grad_()
+    warped = warp(image, flow)
+    assert not warped[0, :, 5, 7].isfinite().any()
+    assert torch.equal(warped.isfinite().sum(), torch.tensor(warped.numel() - 3))
+    warped.sum().backward()  # it used to write outside of the image: a segmentation fault
+    assert torch.equal(warped[1], image[1])

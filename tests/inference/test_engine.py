@@ -43,8 +43,8 @@ def photograph(height, width, kind=np.uint8):
 @pytest.mark.parametrize("scale", [2, 4])
 def test_tiles_give_the_untiled_image_to_the_last_bit(name, scale, kind):
     generator, image = network(name, scale=scale), photograph(130, 181, kind)
-    whole = Engine(generator, "cpu", "fp32")
-    tiled = Engine(generator, "cpu", "fp32", tile=96)
+    whole = Engine(generator, "cpu", "fp32", runtime="torch")
+    tiled = Engine(generator, "cpu", "fp32", tile=96, runtime="torch")
     expected, result = whole.upscale(image), tiled.upscale(image)
     assert result.shape == (130 * scale, 181 * scale, 3) and result.dtype == kind
     assert expected.std() > 0.05 * np.iinfo(kind).max
@@ -55,7 +55,10 @@ def test_tiles_of_a_network_that_sees_further_than_their_margins_differ_impercep
     torch.manual_seed(0)
     generator = GENERATORS["rrdbnet"](scale=4, features=16, growth=8, blocks=23)  # as initialised: receptive field 350
     image = photograph(150, 200)
-    whole, tiled = Engine(generator, "cpu", "fp32"), Engine(generator, "cpu", "fp32", tile=96)
+    whole, tiled = (
+        Engine(generator, "cpu", "fp32", runtime="torch"),
+        Engine(generator, "cpu", "fp32", tile=96, runtime="torch"),
+    )
     assert whole.margin == MARGIN
     difference = np.abs(whole.upscale(image).astype(int) - tiled.upscale(image))
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
@@ -66,19 +69,19 @@ def test_upscaling_is_the_networks_forward_rounded_to_levels():
     with torch.no_grad():
         sr = generator(torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255)
     expected = sr[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
-    result = Engine(generator, "cpu", "fp32").upscale(image)
+    result = Engine(generator, "cpu", "fp32", runtime="torch").upscale(image)
     assert np.abs(result.astype(int) - expected).max() <= 1  # another memory layout may round otherwise
 
 
 def test_a_batch_equals_its_images_one_by_one():
-    engine = Engine(network("msrresnet"), "cpu", "fp32")
+    engine = Engine(network("msrresnet"), "cpu", "fp32", runtime="torch")
     images = [photograph(90, 100), photograph(90, 100)[::-1], photograph(90, 100)[:, ::-1]]
     for one, of_batch in zip(images, engine.upscale_batch(images), strict=True):
         np.testing.assert_array_equal(engine.upscale(one), of_batch)
 
 
 def test_grey_image_through_a_colour_network_is_its_luma():
-    engine = Engine(network("msrresnet"), "cpu", "fp32")
+    engine = Engine(network("msrresnet"), "cpu", "fp32", runtime="torch")
     grey = photograph(16, 20)[..., :1]
     result = engine.upscale(grey)
     colour = engine.upscale(grey.repeat(3, 2)).astype(float)
@@ -86,7 +89,7 @@ def test_grey_image_through_a_colour_network_is_its_luma():
 
 
 def test_colour_image_through_a_grey_network_keeps_its_colours():
-    engine = Engine(network("msrresnet", channels=1), "cpu", "fp32")
+    engine = Engine(network("msrresnet", channels=1), "cpu", "fp32", runtime="torch")
     image = photograph(32, 40)
     result, luma = (
         engine.upscale(image),
@@ -101,7 +104,7 @@ def test_colour_image_through_a_grey_network_keeps_its_colours():
 
 def test_frames_in_order_are_the_generators_own_steps():
     generator = network("frvsr")
-    engine = Engine(generator, "cpu", "fp32")
+    engine = Engine(generator, "cpu", "fp32", runtime="torch")
     frames = [photograph(40, 48)[i : i + 24, i : i + 32] for i in range(3)]
     clip = torch.stack([torch.from_numpy(f.copy()).permute(2, 0, 1) / 255 for f in frames])[None]
     with torch.no_grad():
@@ -112,7 +115,10 @@ def test_frames_in_order_are_the_generators_own_steps():
 
 def test_frames_too_large_for_memory_go_through_the_sr_net_in_tiles():
     generator = network("frvsr")
-    whole, tiled = Engine(generator, "cpu", "fp32"), Engine(generator, "cpu", "fp32", tile=96)
+    whole, tiled = (
+        Engine(generator, "cpu", "fp32", runtime="torch"),
+        Engine(generator, "cpu", "fp32", tile=96, runtime="torch"),
+    )
     seen = []
     tiled._network.srnet.network.register_forward_hook(lambda net, inputs, output: seen.append(inputs[0].shape[-2:]))
     for shift in range(3):
@@ -124,7 +130,7 @@ def test_frames_too_large_for_memory_go_through_the_sr_net_in_tiles():
 def test_a_saved_state_goes_on_as_if_nothing_had_been():
     generator = network("frvsr")
     frames = [photograph(40, 48)[i : i + 24, i : i + 32] for i in range(4)]
-    engine, other = Engine(generator, "cpu", "fp32"), Engine(generator, "cpu", "fp32")
+    engine, other = Engine(generator, "cpu", "fp32", runtime="torch"), Engine(generator, "cpu", "fp32", runtime="torch")
     for frame in frames[:2]:
         engine.next_frame(frame)
     other.restore_state(engine.save_state())
@@ -154,14 +160,14 @@ class Greedy(nn.Module):
 def test_out_of_memory_makes_the_tiles_smaller(caplog):
     image = photograph(300, 400)
     generator = Greedy(100 * 110)
-    result = Engine(generator, "cpu", "fp32").upscale(image)
+    result = Engine(generator, "cpu", "fp32", runtime="torch").upscale(image)
     np.testing.assert_array_equal(result, image.repeat(2, 0).repeat(2, 1))
     assert "out of memory on cpu: going on with tiles of" in caplog.text
 
 
 def test_no_memory_for_the_smallest_tile_is_said():
     with pytest.raises(SRError, match="out of memory even with the smallest tiles"):
-        Engine(Greedy(64 * 64), "cpu", "fp32").upscale(photograph(300, 400))
+        Engine(Greedy(64 * 64), "cpu", "fp32", runtime="torch").upscale(photograph(300, 400))
 
 
 def test_a_mistake_in_the_network_is_not_taken_for_a_lost_device():
@@ -172,12 +178,12 @@ def test_a_mistake_in_the_network_is_not_taken_for_a_lost_device():
             return super().forward(lr)
 
     with pytest.raises(RuntimeError, match="sizes don't match"):
-        Engine(Broken(10**9), "cpu", "fp32").upscale(photograph(40, 50))
+        Engine(Broken(10**9), "cpu", "fp32", runtime="torch").upscale(photograph(40, 50))
 
 
 def test_only_tiles_are_given_to_the_device():
     generator = Greedy(10**9)
-    engine = Engine(generator, "cpu", "fp32", tile=96)
+    engine = Engine(generator, "cpu", "fp32", tile=96, runtime="torch")
     engine.upscale(photograph(300, 400))
     assert max(shape[2] * shape[3] for shape in generator.calls) < (96 + 16) ** 2
 
@@ -187,7 +193,7 @@ def test_half_precision_is_near_full_precision(precision):
     torch.manual_seed(0)
     generator = GENERATORS["msrresnet"](scale=4, features=16, blocks=4)
     image = photograph(40, 50)
-    full, half = (Engine(generator, "cpu", p).upscale(image).astype(int) for p in ("fp32", precision))
+    full, half = (Engine(generator, "cpu", p, runtime="torch").upscale(image).astype(int) for p in ("fp32", precision))
     assert np.abs(full - half).mean() < 0.5
 
 
@@ -218,7 +224,10 @@ def test_gpu_equals_cpu():
 def test_a_lost_device_leaves_the_work_to_the_cpu(monkeypatch, caplog, recurrent):
     """As a GPU would fail: the engine believes it has one, and its network raises what CUDA raises."""
     generator = network("frvsr" if recurrent else "msrresnet")
-    engine, healthy = Engine(generator, "cpu", "fp32", tile=96), Engine(generator, "cpu", "fp32", tile=96)
+    engine, healthy = (
+        Engine(generator, "cpu", "fp32", tile=96, runtime="torch"),
+        Engine(generator, "cpu", "fp32", tile=96, runtime="torch"),
+    )
     frames = [photograph(100, 120)[i:][:96, :110] for i in range(3)]
     results = [engine.next_frame(frames[0]) if recurrent else engine.upscale(frames[0])]
 

@@ -115,6 +115,13 @@ def test_every_encoder_can_be_cut_into_segments(source, tmp_path, codec):
     assert times(tmp_path / "out.mp4") == times(source)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lists threads as Linux does")
+def test_no_encoder_makes_this_process_a_real_time_one(source, tmp_path):
+    upscale(msrresnet(), source, tmp_path / "out.mp4", codec="libsvtav1")
+    policies = {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
+    assert policies == {os.SCHED_OTHER}
+
+
 def test_unfinished_work_is_not_thrown_away_unasked(source, tmp_path):
     target = tmp_path / "out.mkv"
     with pytest.raises(KeyboardInterrupt):

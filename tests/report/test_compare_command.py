@@ -159,12 +159,12 @@ def test_watching_follows_until_ctrl_c(run_folder: Make, tmp_path: Path) -> None
     terminal = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "200", "TTY_COMPATIBLE": "1"}
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=terminal) as watch:
         assert watch.stdout is not None
-        time.sleep(4)
+        shown = iter(lambda: watch.stdout.read1().decode(), "")
+        assert any("20/100" in text for text in shown)
         with (folder / "metrics.csv").open("a") as file:
             file.write(f"77,{time.time()},loss,0.5\n")
-        time.sleep(1)
+        assert any("77/100" in text for text in shown)
         watch.send_signal(signal.SIGINT)
-        said = watch.stdout.read().decode()
+        watch.stdout.read()
 
     assert watch.returncode == 0
-    assert said.index("20/100") < said.index("77/100")

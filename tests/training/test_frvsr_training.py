@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from tests.conftest import TINY_GAN, TINY_VIDEO, TINY_VIDEO_RUN
-from tests.training.test_resume import assert_same, interrupt, logged_step, state
+from tests.same_runs import assert_same, logged_step, state
+from tests.training.test_resume import interrupt
 
 GAN = [*TINY_GAN, "stage.joint.update_margin=0.05", "optim.discriminator_learning_rate=1e-3"]
 

@@ -1,5 +1,6 @@
 """The training modules' own promises: EMA, accumulation, the frozen halves of a GAN step, GAN health."""
 
+import copy
 import logging
 from types import SimpleNamespace
 
@@ -8,6 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
+from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.callbacks.gan_health import GANHealth
 from sr_experiments.training.ema import ema_copy, ema_update
 from tests.conftest import TINY_GAN
@@ -38,6 +42,46 @@ def test_accumulated_halves_equal_the_whole_batch(train):
     a, b = (torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (whole, halves))
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-6)
+
+
+def kept_for_the_way_back(network, lr):
+    """Bytes."""
+    kept = {}
+
+    def note(x):
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        network(lr).mean().backward()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("name", ["msrresnet", "rrdbnet"])
+def test_activations_computed_again_take_less_memory_and_give_the_same_gradients(name):
+    lr = torch.rand(2, 3, 24, 24)
+    plain = GENERATORS[name](scale=2, features=8, blocks=12)
+    other = copy.deepcopy(plain)
+    checkpoint_activations(other)
+    assert kept_for_the_way_back(other, lr) < 0.7 * kept_for_the_way_back(plain, lr)
+    for (key, a), b in zip(plain.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad), key
+
+
+def test_runs_with_activations_computed_again_end_with_the_same_weights(train):
+    for model, options in (("frvsr", {"video": True}), ("msrresnet", {})):
+        ends = []
+        for setting in ("true", "false"):
+            folder = train(f"trainer.checkpoint_activations={setting}", name=f"{model}_{setting}", **options)
+            ends.append(torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"])
+        assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[1])
+
+
+def test_activations_computed_again_would_count_batches_twice_in_batch_norm():
+    with pytest.raises(SRError, match="counts each batch twice in batch norm"):
+        checkpoint_activations(GENERATORS["srresnet"](features=8, blocks=2))
+    with pytest.raises(SRError, match="no stack of blocks"):
+        checkpoint_activations(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()))
 
 
 @pytest.mark.parametrize("adversarial", ["vanilla", "relativistic", "lsgan", "hinge", "wgan_gp"])

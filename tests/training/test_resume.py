@@ -1,5 +1,6 @@
 """A run that was stopped and continued ends with the same bits as one that was not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
+from sr_experiments.training.callbacks import checkpoints
+from sr_experiments.training.callbacks.checkpoints import link_checkpoint
+from sr_experiments.training.pixel import PixelModule
 from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN
+from tests.same_runs import assert_same, assert_same_run, logged_step, state
 
 STEPS = 150
 RUN = [
@@ -23,32 +27,6 @@ RUN = [
     "optim.clip_norm=1.0",
 ]
 GAN = [*TINY_GAN, "loss.warmup_steps=10", "loss.ramp_steps=40", "loss/adversarial=wgan_gp"]
-
-
-def state(folder: Path) -> dict:
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    return {key: checkpoint[key] for key in ("state_dict", "optimizer_states", "sr_experiments")}
-
-
-def assert_same(a: object, b: object, where: str = "") -> None:
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same(x, y, f"{where}[{i}]")
-    else:
-        assert a == b, where
-
-
-def logged_step(root: Path) -> int:
-    files = list(root.glob("*/*/metrics.csv"))
-    rows = files[0].read_text().splitlines() if files else []
-    return max((int(row.split(",")[0]) for row in rows[1:-1]), default=0)
 
 
 def interrupt(root: Path, overrides: list[str], after: int, signum: int) -> tuple[Path, int, str]:
@@ -125,6 +103,58 @@ def test_finished_run_says_so(train, capsys):
         train(f"resume={folder}")
     assert stop.value.code == 2
     assert "finished, at step 4" in capsys.readouterr().err
+
+
+SHORT = ["trainer.max_steps=8", "trainer.val_every=2", "trainer.checkpoint_every=8"]
+
+
+def test_a_stop_at_a_validation_waits_for_it(train, monkeypatch):
+    whole = train(*SHORT, name="whole")
+    original = PixelModule.train_batch
+
+    def interrupted(self, lr, hr, target):
+        if self.step == 3:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, lr, hr, target)
+
+    monkeypatch.setattr(PixelModule, "train_batch", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        train(*SHORT, name="stopped")
+    assert stop.value.code == 128 + signal.SIGINT
+    [folder] = whole.parents[2].glob("stopped/*/*")
+    assert state(folder)["sr_experiments"]["step"] == 4
+    train(f"resume={folder}")
+    assert_same_run(folder, whole)  # with what was measured at step 4
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_a_run_killed_between_the_names_of_a_checkpoint_gets_them_all(train, monkeypatch, video):
+    options = [] if video else SHORT
+    whole = train(*options, name="whole", video=video)
+
+    def killed(last, name):
+        if state(last.parents[1])["sr_experiments"]["step"] == 4:
+            raise KeyboardInterrupt
+        link_checkpoint(last, name)
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(checkpoints, "link_checkpoint", killed)
+        train(*options, name="stopped", video=video)
+    [folder] = whole.parents[2].glob("stopped/*/*")
+    (folder / "checkpoints" / ".last.ckpt.1.tmp").write_bytes(b"half")
+    train(f"resume={folder}")
+    assert_same_run(folder, whole)
+    assert not list((folder / "checkpoints").glob(".*"))
+
+
+def test_a_run_killed_in_its_last_moment_is_finished_by_its_resume(train):
+    whole, folder = (train(name=name, video=True) for name in ("whole", "stopped"))
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "state": "running", "best": {}}))
+    for name in ("best.ckpt", "stage_3_joint.ckpt"):
+        (folder / "checkpoints" / name).unlink()
+    train(f"resume={folder}")
+    assert_same_run(folder, whole)
 
 
 def test_half_written_checkpoint_never_replaces_the_last_whole_one(train, monkeypatch, capsys):

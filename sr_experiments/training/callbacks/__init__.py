@@ -5,6 +5,7 @@ from sr_experiments.training.callbacks.checkpoints import Checkpoints, Interrupt
 from sr_experiments.training.callbacks.clips import Clips
 from sr_experiments.training.callbacks.gan_health import GANHealth
 from sr_experiments.training.callbacks.gradients import Gradients
+from sr_experiments.training.callbacks.inspection import Inspection
 from sr_experiments.training.callbacks.progress import ProgressLine
 from sr_experiments.training.callbacks.record import Record
 from sr_experiments.training.callbacks.samples import Samples
@@ -15,6 +16,7 @@ __all__ = [
     "Clips",
     "GANHealth",
     "Gradients",
+    "Inspection",
     "Interrupted",
     "ProgressLine",
     "Record",

@@ -86,16 +86,17 @@ class Checkpoints(Callback):
         self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save if due; stop if asked to."""
-        step = pl_module.step
+        self._due = self._due or pl_module.step % self.every == 0
+        if self.validates(pl_module.step):  # a resumed run would not make up for it: save, and stop, after it
+            return
         stopping = self._agree(trainer, self._signal)
-        self._due = self._due or step % self.every == 0
-        if pl_module.at_update and ((self._due and not self.validates(step)) or stopping):
+        if pl_module.at_update and (self._due or stopping):
             self.save(trainer, pl_module)
         if stopping and pl_module.at_update:
             raise Interrupted(stopping)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """Note a new best; save."""
+        """Note a new best; save; stop if asked to."""
         value = pl_module.validation.values.get(self.monitor)
         best = False
         if value is not None and pl_module.eligible_as_best():
@@ -106,6 +107,9 @@ class Checkpoints(Callback):
             self.best_values = dict(pl_module.validation.values)
         if pl_module.at_update:
             self.save(trainer, pl_module, best=best)
+        stopping = self._agree(trainer, self._signal)
+        if stopping and pl_module.at_update and pl_module.step < pl_module.max_steps:
+            raise Interrupted(stopping)
 
     # -- saving ------------------------------------------------------------------------------------------
 
@@ -117,22 +121,29 @@ class Checkpoints(Callback):
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(last) as temporary:
                 trainer.save_checkpoint(temporary, weights_only=False)
-            stage = pl_module.stage_ends.get(pl_module.step)
-            for name in (["best"] if best else []) + ([f"stage_{stage}"] if stage else []):
-                with replacing(self.folder / f"{name}.ckpt") as temporary:
-                    try:
-                        os.link(last, temporary)
-                    except OSError:
-                        shutil.copyfile(last, temporary)
+            if best:
+                link_checkpoint(last, "best")
+            if stage := pl_module.stage_ends.get(pl_module.step):
+                link_checkpoint(last, f"stage_{stage}")
         else:
             trainer.save_checkpoint(last, weights_only=False)  # takes part; only rank 0 writes
         self.saved_step = pl_module.step
         self._due = False
 
+    def _finish_saving(self, trainer: pl.Trainer, pl_module: SRModule) -> None:
+        """Give `last.ckpt` its other names, if the run was killed before it could."""
+        last = self.folder / "last.ckpt"
+        if trainer.is_global_zero and pl_module.step and last.is_file():
+            stage = pl_module.stage_ends.get(pl_module.step)
+            for name, due in (("best", self.best_step == pl_module.step), (f"stage_{stage}", stage is not None)):
+                if due:
+                    link_checkpoint(last, name)
+
     # -- signals -----------------------------------------------------------------------------------------
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
         """Listen for Ctrl-C and SIGTERM, in the place of Lightning's own handlers, within `signals_given_back`."""
+        self._finish_saving(trainer, pl_module)
         for number in LISTENED_TO:
             # SIGUSR2 is of interest only to who listens to it already: submitit, near a job's time limit.
             if number != signal.SIGUSR2 or callable(signal.getsignal(number)):
@@ -155,3 +166,12 @@ class Checkpoints(Callback):
         received = torch.tensor(number or 0, device=trainer.strategy.root_device)
         torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
         return int(received)
+
+
+def link_checkpoint(last: Path, name: str) -> None:
+    """Let `<name>.ckpt` be the same as `last.ckpt`, in one step and, where the disk can, without a copy."""
+    with replacing(last.with_name(f"{name}.ckpt")) as temporary:
+        try:
+            os.link(last, temporary)
+        except OSError:
+            shutil.copyfile(last, temporary)

@@ -16,32 +16,32 @@ log = logging.getLogger(__name__)
 class GANHealth(Callback):
     """Watch `gan/d_accuracy`, the share of real-fake pairs that D orders rightly.
 
-    It needs no threshold on logits, so it means the same for every adversarial loss. A warning comes once
-    for each spell of `patience` steps; a W&B alert once in a run for each way of ending.
+    It needs no threshold on logits, so it means the same for every adversarial loss. What counts is its mean over
+    the last `patience` steps: a discriminator that guesses is above one half as often as below. A warning comes once
+    in so many steps; a W&B alert once in a run for each way of ending.
 
     Args:
         record: has the latest logged means.
-        patience: how long a state must last, in steps.
-        won: accuracy from which D has won: it learns nothing more and G gets no useful gradient.
-        lost: accuracy up to which D has lost: it can't tell real from fake, or has collapsed.
+        patience: steps that are judged together.
+        won: mean accuracy from which D has won: it learns nothing more and G gets no useful gradient.
+        lost: mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed.
     """
 
-    def __init__(self, record: Record, patience: int = 1000, won: float = 0.995, lost: float = 0.5) -> None:
+    def __init__(self, record: Record, patience: int = 1000, won: float = 0.995, lost: float = 0.55) -> None:
         self.record = record
         self.patience = patience
         self.won = won
         self.lost = lost
-        self.state = "fair"
-        self.since = 0
+        self.recent: list[tuple[int, float]] = []  # step and accuracy of the intervals since the last warning
         self.alerted: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """The current spell, and what was told already."""
-        return {"state": self.state, "since": self.since, "alerted": self.alerted}
+        """What is judged, and what was told already."""
+        return {"recent": self.recent, "alerted": self.alerted}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the spell."""
-        self.state, self.since = state_dict["state"], state_dict["since"]
+        """Go on from there."""
+        self.recent = [(step, accuracy) for step, accuracy in state_dict.get("recent", ())]
         self.alerted = list(state_dict.get("alerted", ()))
 
     def on_train_batch_end(  # type: ignore[override]
@@ -51,22 +51,28 @@ class GANHealth(Callback):
         step = pl_module.step
         if step % self.record.log_every or "gan/d_accuracy" not in self.record.latest:
             return
-        accuracy = self.record.latest["gan/d_accuracy"]
-        state = "won" if accuracy >= self.won else "lost" if accuracy <= self.lost else "fair"
-        if state != self.state:
-            self.state, self.since = state, step
-        elif state != "fair" and step - self.since >= self.patience:
-            advice = {
-                "won": "lower optim.discriminator_learning_rate, or set loss.adversarial.label_smoothing=0.1",
-                "lost": "raise optim.discriminator_learning_rate, or lower loss.adversarial.weight",
-            }[state]
-            message = (
-                f"the discriminator has {state} for {step - self.since} steps (it orders {accuracy:.0%} of real-fake "
-                f"pairs rightly, margin {self.record.latest['gan/margin']:+.2f}): {advice}"
-            )
-            log.warning(message)
-            if state not in self.alerted:
-                self.alerted.append(state)
-                for run in wandb_runs(trainer.loggers):
-                    run.alert(f"discriminator has {state}", message)
-            self.since = step
+        self.recent.append((step, self.record.latest["gan/d_accuracy"]))
+        if step - self.recent[0][0] < self.patience:
+            return
+        self.recent = [(when, accuracy) for when, accuracy in self.recent if when > step - self.patience]
+        mean = sum(accuracy for _, accuracy in self.recent) / len(self.recent)
+        state = "won" if mean >= self.won else "lost" if mean <= self.lost else "fair"
+        if state != "fair":
+            self._warn(trainer, state, mean)
+            self.recent = self.recent[-1:]
+
+    def _warn(self, trainer: pl.Trainer, state: str, mean: float) -> None:
+        advice = {
+            "won": "lower optim.discriminator_learning_rate, or set loss.adversarial.label_smoothing=0.1",
+            "lost": "raise optim.discriminator_learning_rate, or lower loss.adversarial.weight; if its loss is large, "
+            "the rate is far too high",
+        }[state]
+        message = (
+            f"the discriminator has {state} for {self.patience} steps (it orders {mean:.0%} of real-fake pairs "
+            f"rightly, margin {self.record.latest['gan/margin']:+.2f}): {advice}"
+        )
+        log.warning(message)
+        if state not in self.alerted:
+            self.alerted.append(state)
+            for run in wandb_runs(trainer.loggers):
+                run.alert(f"discriminator has {state}", message)

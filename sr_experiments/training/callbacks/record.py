@@ -127,6 +127,7 @@ class Record(Callback):
             "final": pl_module.validation.values,
             "best": {"monitor": best.monitor, "step": best.best_step, "metrics": best.best_values},
             **({"stages": self.stages} if self.stages else {}),
+            **({"rollbacks": pl_module.rollbacks} if pl_module.rollbacks else {}),
             "conventions": conventions,
             "higher_is_better": {m: pl_module.validation.higher_is_better(f"val/set/{m}") for m in conventions},
             "last_logged": {k: v for k, v in self.latest.items() if not k.startswith("val/")},

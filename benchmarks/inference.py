@@ -1,0 +1,233 @@
+"""Frames a second of super-resolution, against plain PyTorch and other runtimes, in one run.
+
+    python benchmarks/inference.py --json inference.json                      # 480x270 to 1920x1080, untrained
+    python benchmarks/inference.py --checkpoint RUN --networks msrresnet      # a trained network
+
+`plain` is the network's own forward pass in eager float32, as everyone writes it: NCHW tensors on the device, TF32
+allowed on a GPU. `sr` is what `sr upscale` does for a frame, from its uint8 pixels to those of the enlarged frame.
+On a GPU both end with the pixels in main memory, `sr` is measured in fp16, plain and compiled, and images go through it
+in batches (--batch). Of RRDBNet, spandrel's ESRGAN with the same weights is measured too, and ONNX Runtime and OpenVINO
+where they are installed, on the ONNX file of `sr export`. Runs take turns; the medians are compared. The difference to
+`plain` is that of the unrounded output (of the 8-bit output for `sr`), over a photograph.
+"""
+
+import argparse
+import copy
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sr_experiments.checkpoints import load_generator
+from sr_experiments.data.image_files import read_image
+from sr_experiments.data.sample import VALIDATION, sample_paths
+from sr_experiments.export.programs import write_onnx
+from sr_experiments.export.runnable import Runnable
+from sr_experiments.generators import GENERATORS
+from sr_experiments.inference.engine import Engine
+
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "srresnet": ("srresnet", {}),
+    "msrresnet": ("msrresnet", {}),
+    "rrdbnet": ("rrdbnet", {}),
+    "frvsr": ("frvsr", {}),
+    "frvsr_rrdb": ("frvsr", {"srnet": {"name": "rrdbnet"}}),
+}
+WANTED = {"cpu": {"msrresnet": 4.0, "rrdbnet": 3.5, "frvsr": 3.0}}  # times plain
+WANTED_FPS = {"srresnet": 700, "rrdbnet": 85, "frvsr": 600, "frvsr_rrdb": 75}  # on an H200
+Run = Callable[[], np.ndarray]  # gives (H, W, 3): uint8, or float in [0, 1]
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["msrresnet", "rrdbnet", "frvsr"])
+    parser.add_argument("--checkpoint", type=Path, help="of a single network: its weights")
+    parser.add_argument("--size", default="480x270", help="of LR frames")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=1, help="images in one call of sr; seconds are of one")
+    parser.add_argument("--no-peers", action="store_true", help="only plain and sr")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    arguments = parser.parse_args()
+    width, height = map(int, arguments.size.split("x"))
+    frames = photograph(height, width)
+    device = torch.device(arguments.device if arguments.device != "auto" else _default_device())
+    figures: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "size": arguments.size,
+        "networks": {},
+    }
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    for name in arguments.networks:
+        torch.manual_seed(0)
+        kind, options = NETWORKS[name]
+        generator = load_generator(arguments.checkpoint)[0] if arguments.checkpoint else GENERATORS[kind](**options)
+        figures["networks"][name] = measured(generator.eval(), frames, device, arguments)
+        report(name, figures["networks"][name], device)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def measured(
+    generator: nn.Module, frames: list[np.ndarray], device: torch.device, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Seconds of a frame, and differences to the plain forward pass, of each way."""
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        runs = {"plain": plain(generator, frames, device)}
+        if not arguments.no_peers:
+            runs |= peers(generator, frames, device, Path(folder) / "network.onnx")
+        ours = (
+            [("fp32", "auto"), ("bf16", "auto")] if device.type == "cpu" else [("fp16", "torch"), ("fp16", "compile")]
+        )
+        batch = 1 if hasattr(generator, "step") else arguments.batch
+        for precision, runtime in ours:
+            name = f"sr {precision}" + (" compiled" if runtime == "compile" else "")
+            runs[name] = engine(generator, frames, device, precision, runtime, batch)
+        outputs = {name: _unit(run()) for name, run in runs.items()}
+        times = alternating(runs, arguments.repeats)
+    times = {name: [s / batch if name.startswith("sr") else s for s in values] for name, values in times.items()}
+    expected = outputs["plain"]
+    return {
+        name: {
+            "seconds": statistics.median(values),
+            "all": values,
+            "times_plain": statistics.median(times["plain"]) / statistics.median(values),
+            "largest_difference": float(np.abs(outputs[name] - expected).max()),
+            "psnr_to_plain": _psnr(outputs[name], expected),
+        }
+        for name, values in times.items()
+    }
+
+
+def plain(generator: nn.Module, frames: list[np.ndarray], device: torch.device) -> Run:
+    """The network's forward pass in eager float32; of a recurrent one, of its second frame."""
+    network = generator.to(device)
+    first, second = (_tensor(frame).to(device) for frame in frames)
+    if not hasattr(network, "step"):
+        return lambda: _array(network(second))
+    state = network.step(first, None)[1]  # type: ignore[operator]
+    return lambda: _array(network.step(second, state)[0])  # type: ignore[operator]
+
+
+def engine(
+    generator: nn.Module, frames: list[np.ndarray], device: torch.device, precision: str, runtime: str, batch: int
+) -> Run:
+    """What `sr upscale` does."""
+    made = Engine(copy.deepcopy(generator).cpu(), str(device), precision, runtime=runtime)
+    if not made.recurrent:
+        return lambda: made.upscale_batch([frames[1]] * batch)[0]
+    made.next_frame(frames[0])
+    state = made.state
+
+    def run() -> np.ndarray:
+        made.state = state
+        return made.next_frame(frames[1])
+
+    return run
+
+
+def peers(generator: nn.Module, frames: list[np.ndarray], device: torch.device, file: Path) -> dict[str, Run]:
+    """Other programs with the same network, as far as they are installed and know it."""
+    lr, found = _tensor(frames[1]), {}
+    if hasattr(generator, "step"):
+        return {}
+    if importlib.util.find_spec("spandrel") and type(generator).__name__ == "RRDBNet":
+        from spandrel import ModelLoader
+
+        other = ModelLoader(device).load_from_state_dict(dict(generator.state_dict())).model.eval()
+        on_device = lr.to(device)
+        found["spandrel"] = lambda: _array(other(on_device))
+    if device.type != "cpu":
+        return found
+    write_onnx(file, Runnable(generator), half=False)
+    if importlib.util.find_spec("onnxruntime"):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        found["onnxruntime fp32"] = lambda: _chw(session.run(None, {"lr": lr.numpy()})[0])
+    if importlib.util.find_spec("openvino"):
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # would report its use
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(file)
+        for precision, hint in (("fp32", "f32"), ("bf16", "bf16")):
+            compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+            found[f"openvino {precision}"] = lambda compiled=compiled: _chw(compiled(lr.numpy())[0])
+    return found
+
+
+def alternating(runs: dict[str, Run], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each, in turn, so that another program's load falls on all."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def photograph(height: int, width: int) -> list[np.ndarray]:
+    """Two frames (height, width, 3) of a photograph, the second moved by two pixels."""
+    image = read_image(sample_paths(VALIDATION)[0])
+    side = max((height + 2) / image.shape[0], (width + 2) / image.shape[1])
+    large = cv2.resize(image, None, fx=side, fy=side, interpolation=cv2.INTER_AREA if side < 1 else cv2.INTER_CUBIC)
+    return [np.ascontiguousarray(large[i : i + height, i : i + width]) for i in (0, 2)]
+
+
+def report(name: str, figures: dict[str, Any], device: torch.device) -> None:
+    """Print one network's table."""
+    wanted = WANTED.get(device.type, {}).get(name)
+    print(name, f"(wanted: {wanted} times plain)" if wanted else "")  # noqa: T201
+    if device.type == "cuda" and name in WANTED_FPS:
+        print(f"  wanted on an H200, for images in batches: {WANTED_FPS[name]} frames a second")  # noqa: T201
+    for way, of in figures.items():
+        speed = f"{of['seconds'] * 1e3:9.1f} ms {1 / of['seconds']:8.2f} frames/s {of['times_plain']:6.2f} x plain"
+        largest = of["largest_difference"] * 255
+        print(f"  {way:18}{speed}   differs by {of['psnr_to_plain']:.1f} dB, at most {largest:.2f} of 255")  # noqa: T201
+
+
+def _default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _psnr(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(-10 * np.log10(max(np.square(found - expected, dtype=np.float64).mean(), 1e-20)))
+
+
+def _tensor(frame: np.ndarray) -> Tensor:
+    return torch.from_numpy(frame).permute(2, 0, 1)[None].float().div(255).contiguous()
+
+
+def _array(sr: Tensor) -> np.ndarray:
+    if sr.is_cuda:
+        sr = sr.clamp(0, 1).mul(255).round().byte()
+    return sr[0].permute(1, 2, 0).cpu().numpy()
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels.clip(0, 1)
+
+
+def _chw(sr: np.ndarray) -> np.ndarray:
+    return sr[0].transpose(1, 2, 0)
+
+
+if __name__ == "__main__":
+    main()

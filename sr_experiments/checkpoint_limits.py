@@ -1,0 +1,76 @@
+"""What a checkpoint may make this program do: nothing that is out of proportion to the size of its file."""
+
+import math
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sr_experiments.errors import SRError
+
+SHARED = 4  # times that the tensors of a file may be larger together than the file: some may share their values
+SPARE = 2**22  # values that a network may have beside its weights, such as masks
+CREATING = ("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", "randint", "eye", "arange", "linspace")
+
+
+def check_archive(file: Path) -> None:
+    """Refuse a zip archive that unpacks to more than its size: torch stores tensors as they are.
+
+    Raises:
+        SRError: it would, or its directory can't be read.
+    """
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > file.stat().st_size:
+        raise SRError(f"{file} refused: it would unpack to {unpacked} bytes; save it with torch.save, uncompressed")
+
+
+def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse tensors that are no plain arrays of finite numbers, or larger than their file.
+
+    Raises:
+        SRError: there is one, named.
+    """
+    left = SHARED * file.stat().st_size
+    for name, tensor in state.items():
+        plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
+        if not plain or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_complex():
+            raise SRError(f"{file} refused: its tensor {name[:100]} is no plain array of real numbers")
+        left -= math.prod(tensor.shape) * tensor.element_size()
+        if left < 0:
+            raise SRError(f"{file} is damaged: its tensors, at {name[:100]}, are larger than the file")
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
+            raise SRError(f"{file} has NaN or infinity in its weights ({name[:100]}): choose another checkpoint")
+
+
+class InProportion(TorchDispatchMode):
+    """Within it, a network can be built that is of the size of its weights, but none that is much larger.
+
+    Args:
+        state: the weights.
+
+    Raises:
+        SRError: as soon as one would be.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.values = SHARED * sum(tensor.numel() for tensor in state.values()) + SPARE
+        self.tensors = 1000 * (len(state) + 100)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count what is made before it is made."""
+        if func.overloadpacket.__name__ in CREATING and args:
+            size: Iterable[Any] = args[0] if isinstance(args[0], list | tuple) else args[:2]
+            self.values -= math.prod(abs(int(side)) for side in size)
+        self.tensors -= 1
+        if self.values < 0 or self.tensors < 0:
+            raise SRError("the network would be much larger than its weights")
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,195 @@
+"""What runs a network's layers: PyTorch as it is or compiled, or OpenVINO where it is installed, on a CPU.
+
+All compute the same in the same precision. OpenVINO fuses what follows a convolution into it, and shares work among
+cores that other programs use too. Compiled (by torch.compile, with CUDA graphs on a GPU) a network starts a minute
+later, and again for another size of frame.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import logging
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import torch
+from torch import Tensor, nn
+
+from sr_experiments.errors import SRError
+from sr_experiments.inference.fast import Parts, in_strips
+
+log = logging.getLogger(__name__)
+
+RUNTIMES = ("torch", "compile", "openvino")
+ROUNDING = {"fp32": 1e-3, "bf16": 0.05}  # largest difference to torch in fp32, of outputs around 1
+FEW_SUMS = 32  # MSRResNet has 17, RRDBNet 93
+PROBES = ((24, 32), (41, 21))  # sizes that a network is tried on
+
+
+def choose_runtime(name: str, device: torch.device, precision: str) -> str:
+    """One of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
+
+    Raises:
+        SRError: an unknown one, or one that can't be had.
+    """
+    fits = device.type == "cpu" and precision in ROUNDING
+    installed = importlib.util.find_spec("openvino") is not None
+    if name == "auto":
+        return "openvino" if fits and installed else "torch"
+    if name not in RUNTIMES:
+        raise SRError(f"unknown --runtime {name}: choose one of auto, {', '.join(RUNTIMES)}")
+    if name == "openvino" and not fits:
+        raise SRError(f"--runtime openvino can't do {precision} on {device}: choose fp32 or bf16 on the CPU, or torch")
+    if name == "openvino" and not installed:
+        raise SRError('--runtime openvino needs openvino: pip install "sr-experiments[openvino]"')
+    if name == "compile" and device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
+        raise SRError("--runtime compile needs a C++ compiler on a CPU: install g++, or choose torch")
+    return name
+
+
+def by_openvino(network: nn.Module, channels: int, scale: int, precision: str, multiple: int = 1) -> nn.Module | None:
+    """A network (N, C, H, W) to (N, C', scale * H, scale * W), compiled by OpenVINO: as a whole, or in its `Parts`.
+
+    Args:
+        network: of any N, H and W.
+        channels: C.
+        scale: upsampling factor.
+        precision: "fp32" or "bf16", of its layers.
+        multiple: H and W are multiples of it.
+
+    Returns:
+        None for one that OpenVINO can't run, or whose output differs from torch's by more than rounding; it is said.
+    """
+    made = in_strips(network, channels, scale)
+    try:
+        if not isinstance(made, Parts):
+            return _compiled(network, [channels], precision, multiple)
+        lr, features = made.channels
+        made.extract = _compiled(made.extract, [lr], precision, multiple)
+        made.enlarge.network = _compiled(made.enlarge.network, [features, lr], precision, multiple)
+    except _Unfit as error:
+        log.warning("OpenVINO can't run this network, torch does: %s", error)
+        return None
+    return made
+
+
+class _Unfit(Exception):
+    """Why OpenVINO can't run a network."""
+
+
+def _compiled(network: Callable[..., Tensor], channels: Sequence[int], precision: str, multiple: int) -> nn.Module:
+    sizes = [[-(-side // multiple) * multiple for side in size] for size in PROBES]
+    seeded = torch.Generator().manual_seed(1)
+    inputs = [[torch.rand(1, count, *size, generator=seeded) for count in channels] for size in sizes]
+    try:
+        compiled = OpenVINONetwork(network, inputs, precision)
+        wrong = max(_difference(network, compiled, x) for x in inputs)
+    except Exception as error:  # of the converter: of any kind
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = next((line.strip("- ") for line in lines if "No conversion rule" in line), lines[0])
+        raise _Unfit(reason[:200]) from error
+    if wrong > ROUNDING[precision]:
+        raise _Unfit(f"its output differs by {wrong:.2g} from torch's")
+    return compiled
+
+
+class OpenVINONetwork(nn.Module):
+    """A network, compiled by OpenVINO for inputs (N, C, H, W) of any N, H and W; float32 in and out.
+
+    In bf16 the sums of a network of many residual blocks stay in float32, which takes a fifth more time: rounding each
+    would cost RRDBNet 5 dB of its likeness to float32, and MSRResNet nothing.
+
+    Args:
+        network: the network.
+        examples: of its inputs, of different sizes.
+        precision: "fp32" or "bf16", of its layers.
+    """
+
+    def __init__(self, network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor]], precision: str) -> None:
+        super().__init__()
+        core = _core()
+        import openvino as ov
+
+        given = tuple(examples[0])
+        with _quietly(), torch.inference_mode():
+            model = ov.convert_model(torch.jit.trace(network, given, check_trace=False), example_input=given)
+        for inputs in examples:  # sizes that don't fit together are an error here; they would overwrite memory later
+            model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
+        model.reshape({i: [-1, x.shape[1], -1, -1] for i, x in enumerate(given)})
+        sums = sum(layer.get_type_name() == "Add" for layer in model.get_ops())
+        if precision == "bf16" and sums > FEW_SUMS:
+            model = _sums_in_fp32(core, model)
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"fp32": ov.Type.f32, "bf16": ov.Type.bf16}[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        self.request = core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """As the network; without gradients."""
+        result: Any = self.request.infer([x.float().contiguous().numpy() for x in inputs], share_inputs=True)[0]
+        return torch.from_numpy(result)
+
+
+@functools.cache
+def _core() -> Any:
+    """OpenVINO, once a process and never unloaded.
+
+    Each instance gives this thread another stack for signals; as two go, in the order they came, the thread is left
+    with the stack of one that is gone, and the next signal, say of a program that ends, kills the process.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it reports its use to its makers
+    import openvino as ov
+
+    return ov.Core()
+
+
+def _sums_in_fp32(core: Any, model: Any) -> Any:
+    """The model with a mark on its sums and products, which only its file format can carry."""
+    import openvino as ov
+
+    with tempfile.TemporaryDirectory(prefix="sr_openvino_") as folder:
+        file = Path(folder, "model.xml")
+        ov.save_model(model, file, compress_to_fp16=False)
+        tree = ElementTree.parse(file)
+        for layer in tree.iter("layer"):
+            if layer.get("type") in ("Add", "Multiply"):
+                marks = layer.find("rt_info")
+                if marks is None:
+                    marks = ElementTree.Element("rt_info")
+                    layer.insert(0 if layer.find("data") is None else 1, marks)
+                ElementTree.SubElement(marks, "attribute", name="precise", version="0")
+        tree.write(file)
+        return core.read_model(file)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without torch's warnings that tracing is out of date; the converter, which logs, leaves logging as it was."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    root.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.disabled = False
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
+
+
+@torch.inference_mode()
+def _difference(network: Callable[..., Tensor], compiled: nn.Module, inputs: Sequence[Tensor]) -> float:
+    """Largest difference of the outputs, against the largest value if that is above 1; infinite for other sizes."""
+    expected, found = network(*inputs), compiled(*inputs)
+    if expected.shape != found.shape or not found.isfinite().all():
+        return float("inf")
+    return float((expected - found).abs().max() / expected.abs().max().clamp(min=1))

@@ -1,0 +1,122 @@
+"""When a loss becomes NaN: keep the batch, the networks and the values, to look at."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from sr_experiments.errors import NotFinite
+from sr_experiments.files import replacing, write_json
+from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.training.base import Pair, SRModule
+from sr_experiments.training.scalars import not_finite
+
+log = logging.getLogger(__name__)
+
+SHOWN = 32  # images of a batch, at most
+
+
+class Inspection(Callback):
+    """Write `nan/step_<step>/` when training ends because a loss or gradient is not finite.
+
+    - batch.pt: LR, HR and target as the networks saw them, (N, C, H, W), of clips all frames; of all batches of the
+      update if it is a gradient. Batches are made again from (seed, step), so keeping them costs no step anything.
+    - batch.png: LR and HR of its first images.
+    - state.pt: networks and optimisers as they were when it was noticed, at most `trainer.log_every` steps later.
+    - before.ckpt: the last checkpoint; resuming from it comes to the same step.
+    - report.json: which value at which step, all values of the steps around it, the samples and their files, and
+      which tensors hold NaN or infinite values.
+    - config.yaml
+
+    Args:
+        folder: the run folder.
+        data: gives a batch again, see `SRDataModule.batch_of`.
+    """
+
+    def __init__(self, folder: Path, data: Any) -> None:
+        self.folder = folder
+        self.data = data
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: SRModule, exception: BaseException) -> None:  # type: ignore[override]
+        """Look at what ended it; each process has its own batch."""
+        if not isinstance(exception, NotFinite):
+            return
+        rank = f"_rank{trainer.global_rank}" if trainer.global_rank else ""
+        folder = self.folder / "nan" / f"step_{exception.step:08d}{rank}"
+        try:
+            self._save(folder, pl_module, trainer.optimizers, exception)
+        except Exception as error:  # a full disk, say, must not hide what is wrong with the run
+            log.warning("could not keep the batch of step %d in %s: %s", exception.step, folder, error)
+            return
+        exception.args = (f"{exception}; the batch is in {folder}",)
+
+    @torch.no_grad()
+    def _save(self, folder: Path, module: SRModule, optimizers: list[Any], error: NotFinite) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+        state = {"state_dict": module.state_dict(), "optimizer_states": [one.state_dict() for one in optimizers]}
+        kept = self.folder / "checkpoints" / "last.ckpt"
+        if kept.is_file():
+            with replacing(folder / "before.ckpt") as temporary:
+                try:
+                    os.link(kept, temporary)
+                except OSError:
+                    shutil.copyfile(kept, temporary)
+        with replacing(folder / "state.pt") as temporary:
+            torch.save({**state, "step": module.step}, temporary)
+        if (self.folder / "config.yaml").is_file():
+            shutil.copyfile(self.folder / "config.yaml", folder / "config.yaml")
+        window = module.optim.accumulate if error.key.startswith("grad_norm/") else 1
+        batches = [self._batch(module, step) for step in range(error.step - window, error.step)]
+        pair = [torch.cat(parts) for parts in zip(*(pair for pair, _ in batches), strict=True)]
+        with replacing(folder / "batch.pt") as temporary:
+            torch.save(dict(zip(("lr", "hr", "target"), pair, strict=True)), temporary)
+        with replacing(folder / "batch.png") as temporary:
+            _sheet(pair[0], pair[1]).save(temporary, format="PNG")
+        write_json(
+            folder / "report.json",
+            {
+                "what": error.key,
+                "step": error.step,
+                "noticed_at_step": module.step,
+                "message": str(error),
+                "seed": module.seed,
+                "values": error.seen,
+                "learning_rates": {name: module.current_rate(name, error.step - 1) for name in module.networks()},
+                "samples": [sample for _, samples in batches for sample in samples],
+                "not_finite": not_finite(
+                    {**state, "gradients": gradients, **dict(zip(("lr", "hr"), pair[:2], strict=True))}
+                ),
+            },
+        )
+
+    def _batch(self, module: SRModule, step: int) -> tuple[Pair, list[dict[str, Any]]]:
+        """The pair that was learned from at a step, on the CPU, and where its samples come from."""
+        batch, samples = self.data.batch_of(step)
+        on_device = {key: value.to(module.device) for key, value in batch.items()}
+        pair = module.pairs[step] if step in module.pairs else module.pair_of(on_device, step)
+        if module.pool is not None:  # what is given comes from earlier batches
+            samples = [{"number": sample["number"], "file": "the pool, see degradation.pool"} for sample in samples]
+        lr, hr, target = (images.detach().cpu().contiguous() for images in pair)
+        return (lr, hr, target), samples
+
+
+def _sheet(lr: Tensor, hr: Tensor) -> Image.Image:
+    """LR, enlarged, beside HR, a row for each image; NaN is black."""
+    lr, hr = (images[:SHOWN].float().nan_to_num(0.0, 1.0, 0.0) for images in (lr, hr))
+    large = F.interpolate(lr, hr.shape[-2:], mode="nearest")
+    rows = [
+        labelled({f"{i}: lr": as_picture(large[i : i + 1]), "hr": as_picture(hr[i : i + 1])}) for i in range(len(hr))
+    ]
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
+    for i, row in enumerate(rows):
+        sheet.paste(row, (0, i * row.height))
+    return sheet

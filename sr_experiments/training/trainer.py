@@ -1,0 +1,174 @@
+"""The trainer of a run: its callbacks, its loggers, what it runs on, and what is recorded of that."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from rich.console import Console
+
+from sr_experiments.errors import SRError
+from sr_experiments.training.assemble import Assembly
+from sr_experiments.training.callbacks import (
+    Alerts,
+    Checkpoints,
+    Clips,
+    GANHealth,
+    Gradients,
+    Inspection,
+    ProgressLine,
+    Record,
+    Samples,
+)
+from sr_experiments.training.callbacks.pruning import pruning
+from sr_experiments.training.configuration import is_sweep
+from sr_experiments.training.loggers import MetricsCSV, tensorboard_logger
+from sr_experiments.training.run_folder import git_state
+from sr_experiments.training.wandb_run import start_wandb, wandb_runs
+
+PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips", "kornia", "numpy", "sr-experiments")
+
+
+def make_trainer(
+    config: dict[str, Any], assembly: Assembly, folder: Path, loggers: list[Logger], console: Console
+) -> tuple[pl.Trainer, Record]:
+    """The trainer of a run with all its callbacks, and the one that keeps the record.
+
+    Raises:
+        SRError: settings that don't fit together, or not this machine.
+    """
+    t = config["trainer"]
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        t["checkpoint_every"],
+        validates=lambda step: assembly.data.next_validation(step - 1) == step,
+        monitor=_monitor(t["monitor"], config, assembly),
+    )
+    record = Record(
+        t["log_every"],
+        folder,
+        checkpoints,
+        path_of=lambda index: str(assembly.data.train_set.paths[index]),
+    )
+    # Record before Checkpoints: what is logged at a step is logged before the step is saved.
+    callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
+    if config["callbacks"]["samples"]["count"]:
+        callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
+    if config["callbacks"]["clips"]["count"] and assembly.data.clips:
+        callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
+    if config["loss"]["name"] == "gan":
+        callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
+    callbacks.append(Inspection(folder, assembly.data))  # before Alerts, which say where the batch is
+    for run in wandb_runs(loggers):
+        callbacks += [Alerts(), *([Gradients(t["log_every"])] if run.watched else [])]
+    callbacks.append(checkpoints)
+    callbacks += pruning(lambda choice: _monitor(choice, config, assembly))
+    try:
+        trainer = pl.Trainer(
+            accelerator=t["accelerator"],
+            devices=t["devices"],
+            num_nodes=t["num_nodes"],
+            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+            strategy=_strategy(t["strategy"], len(assembly.module.networks())),
+            precision=precision_of(t["precision"], t["accelerator"]),
+            max_epochs=-1,
+            logger=loggers,
+            callbacks=callbacks,
+            default_root_dir=folder,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
+        raise SRError(f"trainer: {str(error).splitlines()[0]}") from error
+    if is_sweep() and trainer.world_size > 1 and trainer.strategy.launcher is not None:
+        raise SRError(
+            f"-m with trainer.devices={t['devices']}: the processes of one job would each run the whole sweep; "
+            "sweep jobs of one device, or start each job with torchrun or Slurm"
+        )
+    record.facts = _facts(config, assembly, trainer)
+    return trainer, record
+
+
+def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
+    first, metrics = assembly.module.validation.names[0], assembly.module.validation.conventions()
+    if choice == "auto":
+        wanted = "lpips_alex" if config["loss"]["name"] == "gan" else "psnr_y"
+        if not assembly.module.makes_sr(assembly.module.max_steps - 1):
+            wanted = "warp_psnr"
+        choice = next((m for m in (wanted, "psnr_y") if m in metrics), next(iter(metrics)))
+    key = choice if choice.startswith("val/") else f"val/{choice}" if "/" in choice else f"val/{first}/{choice}"
+    known = [f"val/{name}/{metric}" for name in assembly.module.validation.names for metric in metrics]
+    if key not in known:
+        raise SRError(f"trainer.monitor={choice} is not measured: choose one of {', '.join(known)}")
+    return key
+
+
+def _strategy(strategy: str, networks: int) -> str:
+    if strategy not in ("auto", "ddp"):
+        # Parameters, gradients, Adam and EMA of the largest network here, RRDBNet as a GAN, take less than a gigabyte.
+        raise SRError(
+            f"trainer.strategy={strategy} is not supported: choose auto or ddp; no network here needs sharding"
+        )
+    # In each half of a GAN step, and in most stages, some network's parameters have no gradient.
+    return "ddp_find_unused_parameters_true" if strategy == "ddp" and networks > 1 else strategy
+
+
+def precision_of(precision: str, accelerator: str) -> Any:
+    """Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that has it.
+
+    Raises:
+        SRError: an unknown one.
+    """
+    allowed = ("auto", "32-true", "bf16-mixed")
+    if precision not in allowed:
+        raise SRError(f"trainer.precision={precision} is not supported: choose one of {', '.join(allowed)}")
+    if precision != "auto":
+        return precision
+    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
+def make_loggers(config: dict[str, Any], folder: Path, resume_step: int = 0) -> list[Logger]:
+    """metrics.csv, and what `logger` names.
+
+    Raises:
+        SRError: it is unknown, or not installed.
+    """
+    csv = MetricsCSV(folder, resume_step)
+    loggers: list[Logger] = [csv]
+    options = {k: v for k, v in config["logger"].items() if k != "name"}
+    name = config["logger"]["name"]
+    if name == "wandb":
+        loggers.append(start_wandb(folder, config, csv.logged, **options))
+    elif name == "tensorboard":
+        loggers.append(tensorboard_logger(folder))
+    elif name != "none":
+        raise SRError(f"unknown logger {name!r}: choose one of wandb, tensorboard, none")
+    return loggers
+
+
+def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> dict[str, Any]:
+    device = torch.cuda.get_device_name() if trainer.strategy.root_device.type == "cuda" else platform.processor()
+    return {
+        "name": config["name"],
+        "generator": assembly.module.generator_config,
+        "parameters": sum(p.numel() for p in assembly.module.generator.parameters()),
+        "loss": config["loss"]["name"],
+        "left_out": assembly.left_out,
+        "initialised_from": assembly.initialised_from,
+        "seed": config["seed"],
+        "device": f"{trainer.strategy.root_device.type} {device}".strip(),
+        "processes": trainer.world_size,
+        "threads": torch.get_num_threads(),
+        "precision": trainer.precision,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "git": git_state(Path(__file__).parent),
+    }
