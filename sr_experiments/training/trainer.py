@@ -1,5 +1,6 @@
 """The trainer of a run: its callbacks, its loggers, what it runs on, and what is recorded of that."""
 
+import logging
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from rich.console import Console
 
 from sr_experiments.errors import SRError
+from sr_experiments.inference.device import choose_precision
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks import (
     Alerts,
@@ -30,6 +32,8 @@ from sr_experiments.training.configuration import is_sweep
 from sr_experiments.training.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.training.run_folder import git_state
 from sr_experiments.training.wandb_run import start_wandb, wandb_runs
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips", "kornia", "numpy", "sr-experiments")
 
@@ -87,6 +91,9 @@ def make_trainer(
         )
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
         raise SRError(f"trainer: {str(error).splitlines()[0]}") from error
+    device = trainer.strategy.root_device
+    if trainer.precision == "bf16-mixed" and device.type == "cpu" and choose_precision("auto", device) != "bf16":
+        log.warning("trainer.precision=bf16-mixed: this CPU doesn't compute in bf16, 32-true is several times faster")
     if is_sweep() and trainer.world_size > 1 and trainer.strategy.launcher is not None:
         raise SRError(
             f"-m with trainer.devices={t['devices']}: the processes of one job would each run the whole sweep; "

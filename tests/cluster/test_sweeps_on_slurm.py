@@ -13,7 +13,7 @@ import torch
 
 from tests.conftest import ROOT, TINY_MODEL, TINY_RUN
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 ON_SLURM = [
     "hydra/launcher=slurm",
@@ -32,7 +32,7 @@ def start(slurm, folder, *arguments):
     return subprocess.Popen(command, cwd=ROOT, env={**slurm.env, "COLUMNS": "200"}, stdout=log, stderr=log), log
 
 
-def until(there, what, seconds=180):
+def until(there, what, seconds=600):
     deadline = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < deadline, f"no {what} after {seconds} s"

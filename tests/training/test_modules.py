@@ -125,3 +125,11 @@ def test_gan_health_warns_of_a_long_spell_only(caplog, accuracy, word):
     warnings = [r.getMessage() for r in caplog.records]
     assert len(warnings) == (1 if word else 0)
     assert all(word in w for w in warnings)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bf16_on_a_cpu_that_only_emulates_it_is_warned_of(train, monkeypatch, caplog, native):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    train("trainer.precision=bf16-mixed", "trainer.max_steps=1")
+    assert any("doesn't compute in bf16" in record.getMessage() for record in caplog.records) == (not native)
