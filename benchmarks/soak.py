@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 from PIL import Image
+from scipy.stats import theilslopes
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
@@ -167,7 +168,8 @@ def growth(samples: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     found = {}
     for key in UNITS:
         values = [one[key] for one in settled]
-        slope = float(np.polyfit(steps, values, 1)[0]) if np.ptp(steps) > 0 else 0.0
+        # The median of the slopes between all pairs: moments when a validation's workers come or go pull at no line.
+        slope = float(theilslopes(values, steps)[0]) if np.ptp(steps) > 0 else 0.0
         found[key] = {
             "per_1000_steps": slope,
             "first_third": statistics.median(values[:third]),

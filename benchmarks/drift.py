@@ -1,0 +1,96 @@
+"""Does a recurrent network drift? PSNR over hundreds of frames of an almost still scene.
+
+    python benchmarks/drift.py --photograph photo.png -c outputs/frvsr_pixel_x4/RUN --plot drift.png
+
+A camera films the middle of a photograph; it only trembles, by a fraction of a pixel, as on a tripod in the wind.
+`sr evaluate` measures the networks on the clip, which is kept if asked: a network that drifts loses PSNR as the clip
+goes on, one that uses what it has seen keeps or gains. Bicubic's curve shows what the scene itself does.
+"""
+
+import argparse
+import csv
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sr_experiments.data.image_files import read_image
+from sr_experiments.data.sample_video import film
+
+EARLY = slice(10, 60)  # frames, once the recurrence has something to look back at
+
+
+def main() -> None:
+    """Film, measure, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photograph", type=Path, required=True, help="what is filmed")
+    parser.add_argument("-c", "--checkpoint", action="append", required=True, help="run folder or weights; several")
+    parser.add_argument("--frames", type=int, default=500)
+    parser.add_argument("--size", type=int, default=256, help="side of the frames, HR pixels")
+    parser.add_argument("--tremble", type=float, default=0.25, help="standard deviation of the camera, HR pixels")
+    parser.add_argument("--metric", default="psnr_y")
+    parser.add_argument("--plot", type=Path, help="PNG of the metric over the frames")
+    parser.add_argument("--json", type=Path, help="file for all that sr evaluate measured")
+    parser.add_argument("--keep", type=Path, help="folder to keep the clip in")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sr_drift_") as name:
+        clips = arguments.keep or Path(name) / "clips"
+        write_clip(arguments.photograph, clips / arguments.photograph.stem, arguments)
+        table = Path(name) / "values.csv"
+        command = [Path(sys.executable).with_name("sr"), "evaluate", "--hr", clips, "--clips", "--csv", table]
+        command += [part for checkpoint in arguments.checkpoint for part in ("-c", checkpoint)]
+        command += ["--json", arguments.json] if arguments.json else []
+        subprocess.run(list(map(str, command)), check=True)
+        curves = read_curves(table, arguments.metric)
+    for label, values in curves.items():
+        early, late = statistics.mean(values[EARLY]), statistics.mean(values[-50:])
+        print(f"{label}: frames 10 to 59 {early:.2f}, last 50 {late:.2f}, {late - early:+.2f}")  # noqa: T201
+    if arguments.plot:
+        plot(curves, arguments.metric, arguments.plot)
+
+
+def write_clip(photograph: Path, folder: Path, arguments: argparse.Namespace) -> None:
+    """The frames as PNG files."""
+    folder.mkdir(parents=True)
+    image = torch.from_numpy(read_image(photograph, 3)).permute(2, 0, 1).float() / 255
+    middle = (np.array(image.shape[:0:-1]) - arguments.size) / 2
+    shake = np.random.default_rng(0).normal(0, arguments.tremble, (arguments.frames, 2))
+    for number, offset in enumerate(middle + shake):
+        path = np.concatenate((np.eye(2), offset[:, None]), 1)[None]
+        frame = film(image, path, arguments.size)[0].permute(1, 2, 0).numpy()
+        Image.fromarray(frame).save(folder / f"{number:04d}.png", compress_level=1)
+
+
+def read_curves(table: Path, metric: str) -> dict[str, list[float]]:
+    """Of each network the metric's value of each frame."""
+    curves = defaultdict(list)
+    with table.open() as file:
+        for row in csv.DictReader(file):
+            if row["metric"] == metric:
+                curves[row["model"]].append(float(row["value"]))
+    return curves
+
+
+def plot(curves: dict[str, list[float]], metric: str, path: Path) -> None:
+    """Draw them over the frames."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
+    for label, values in curves.items():
+        axes.plot(values, label=label, linewidth=0.8)
+    axes.set(xlabel="frame", ylabel=metric)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=100)
+
+
+if __name__ == "__main__":
+    main()
