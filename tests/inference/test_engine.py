@@ -38,27 +38,56 @@ def photograph(height, width, kind=np.uint8):
     return image if kind == np.uint8 else image.astype(np.uint16) * 257 + 100
 
 
+class Exact(nn.Module):
+    """A network computed in float64: how a CPU orders the sums of a convolution no longer shows in the pixels."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.double()
+        self.scale, self.channels = network.scale, network.channels
+
+    def forward(self, *inputs):
+        return self.network(*(x.double() for x in inputs)).float()
+
+
+def exact(generator):
+    if not hasattr(generator, "srnet"):
+        return Exact(generator)
+    generator.srnet = Exact(generator.srnet)
+    return generator
+
+
+def whole_and_tiled(generator):
+    return (Engine(generator, "cpu", "fp32", tile=tile, runtime="torch") for tile in (None, 96))
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("name", list(TINY))
 @pytest.mark.parametrize("scale", [2, 4])
 def test_tiles_give_the_untiled_image_to_the_last_bit(name, scale, kind):
-    generator, image = network(name, scale=scale), photograph(130, 181, kind)
-    whole = Engine(generator, "cpu", "fp32", runtime="torch")
-    tiled = Engine(generator, "cpu", "fp32", tile=96, runtime="torch")
+    whole, tiled = whole_and_tiled(exact(network(name, scale=scale)))
+    image = photograph(100, 132, kind)
     expected, result = whole.upscale(image), tiled.upscale(image)
-    assert result.shape == (130 * scale, 181 * scale, 3) and result.dtype == kind
+    assert result.shape == (100 * scale, 132 * scale, 3) and result.dtype == kind
     assert expected.std() > 0.05 * np.iinfo(kind).max
     np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_in_fp32_tiles_differ_by_no_more_than_rounding(name):
+    """Some CPUs add up a convolution's products in another order for images of another size."""
+    whole, tiled = whole_and_tiled(network(name))
+    image = photograph(130, 181, np.uint16)
+    difference = np.abs(whole.upscale(image).astype(int) - tiled.upscale(image))
+    assert difference.max() <= 2  # levels of 65535
+    assert (difference > 0).mean() < 0.01
 
 
 def test_tiles_of_a_network_that_sees_further_than_their_margins_differ_imperceptibly():
     torch.manual_seed(0)
     generator = GENERATORS["rrdbnet"](scale=4, features=16, growth=8, blocks=23)  # as initialised: receptive field 350
     image = photograph(150, 200)
-    whole, tiled = (
-        Engine(generator, "cpu", "fp32", runtime="torch"),
-        Engine(generator, "cpu", "fp32", tile=96, runtime="torch"),
-    )
+    whole, tiled = whole_and_tiled(generator)
     assert whole.margin == MARGIN
     difference = np.abs(whole.upscale(image).astype(int) - tiled.upscale(image))
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
@@ -114,11 +143,7 @@ def test_frames_in_order_are_the_generators_own_steps():
 
 
 def test_frames_too_large_for_memory_go_through_the_sr_net_in_tiles():
-    generator = network("frvsr")
-    whole, tiled = (
-        Engine(generator, "cpu", "fp32", runtime="torch"),
-        Engine(generator, "cpu", "fp32", tile=96, runtime="torch"),
-    )
+    whole, tiled = whole_and_tiled(exact(network("frvsr")))
     seen = []
     tiled._network.srnet.network.register_forward_hook(lambda net, inputs, output: seen.append(inputs[0].shape[-2:]))
     for shift in range(3):

@@ -1,0 +1,115 @@
+"""The trainings behind docs/RESULTS.md, by the project's own commands, on your photographs.
+
+    python benchmarks/trainings.py --photographs BSD100 --hr Set5/HR --lr Set5/LRx4 --list
+    python benchmarks/trainings.py --photographs BSD100 --hr Set5/HR --lr Set5/LRx4 [--only msrresnet srresnet]
+
+Each is one `python train.py` on one CPU core, in `outputs/results/<training>/<timestamp>`. What is finished is left as
+it is, what was interrupted goes on. `--list` prints the commands instead. Together they take about two hours.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = [
+    "loss/pixel=l1",
+    "data=images",
+    "data.train.root={photographs}",
+    "data.cache=true",
+    "data.batch_size=8",
+    "data.crop=96",
+    "+data.val.set5.name=paired",
+    "+data.val.set5.hr={hr}",
+    "+data.val.set5.lr={lr}",
+]
+CLIPS = ["data=sample_video", "data.train.root={photographs}", "loss/pixel=charbonnier"]
+ABLATION = ["model=frvsr", "model.srnet.features=32", "model.srnet.blocks=4", *CLIPS, "data.crop=64"]
+ALL = [
+    "data.num_workers=0",
+    "trainer.precision=bf16-mixed",
+    "trainer.accelerator=cpu",
+    "logger=none",
+    "output_dir=outputs/results",
+]
+FROM_SCRATCH = ["stages=[joint]", "stage.joint.trains.fnet=1.0", "stage.joint.steps=1400"]
+STAGED = ["stage.flow.steps=1000", "stage.flow.batch_size=8", "stage.sr.steps=150", "stage.joint.steps=250"]
+
+# {<training>} is the folder of that training.
+TRAININGS: dict[str, list[str]] = {
+    "msrresnet": ["model=msrresnet", *IMAGES, "trainer.max_steps=2000"],
+    "srresnet": ["model=srresnet", *IMAGES, "trainer.max_steps=2000"],
+    "rrdbnet": ["model=rrdbnet", *IMAGES, "trainer.max_steps=300", "trainer.val_every=50"],
+    "msrresnet_300": ["model=msrresnet", *IMAGES, "trainer.max_steps=300", "trainer.val_every=50"],
+    "msrgan": [
+        "model=msrresnet",
+        "loss=gan",
+        *IMAGES,
+        "init_from={msrresnet}",
+        "loss/perceptual=none",
+        "loss.discriminator.features=32",
+        "optim.learning_rate=1e-4",
+        "trainer.max_steps=600",
+    ],
+    "clips_msrresnet": ["model=msrresnet", *CLIPS, "data.batch_size=20", "trainer.max_steps=800"],
+    "clips_frvsr": [
+        "model=frvsr",
+        "model.srnet.name=msrresnet",
+        "model.srnet.blocks=16",
+        *CLIPS,
+        "stage.sr.steps=300",
+        "stage.joint.steps=500",
+    ],
+    **{f"staged_{seed}": [*ABLATION, *STAGED, f"seed={seed}"] for seed in range(3)},
+    **{f"joint_{seed}": [*ABLATION, *FROM_SCRATCH, f"seed={seed}"] for seed in range(3)},
+}
+
+
+def main() -> None:
+    """Train what is wanted and not yet finished."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", type=Path, required=True, help="folder of photographs to train on")
+    parser.add_argument("--hr", type=Path, required=True, help="images to validate on")
+    parser.add_argument("--lr", type=Path, required=True, help="the same at a quarter of the size")
+    parser.add_argument("--only", nargs="+", choices=TRAININGS, default=list(TRAININGS), metavar="TRAINING")
+    parser.add_argument("--list", action="store_true", help="print the commands")
+    arguments = parser.parse_args()
+    places = {key: str(getattr(arguments, key)) for key in ("photographs", "hr", "lr")}
+    for name in arguments.only:
+        command = [*TRAININGS[name], *ALL, f"name={name}"]
+        if arguments.list:
+            said = [part.format(**places, **{key: f"outputs/results/{key}/<timestamp>" for key in TRAININGS})
+                    for part in command]  # fmt: skip
+            print("OMP_NUM_THREADS=1 python train.py", shlex.join(said))  # noqa: T201
+        else:
+            train(name, [part.format(**places, **latest_folders()) for part in command])
+
+
+def train(name: str, overrides: list[str]) -> None:
+    """One training, from where it stands."""
+    before = latest_folders().get(name)
+    if before is not None:
+        summary = before / "summary.json"
+        if summary.is_file() and json.loads(summary.read_text())["state"] == "finished":
+            print(f"{name}: finished before, {before}")  # noqa: T201
+            return
+        if (before / "checkpoints" / "last.ckpt").is_file():
+            overrides = [f"resume={before}"]
+    command = [sys.executable, "train.py", *overrides]
+    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if ended.returncode:
+        sys.exit(f"{name} ended with {ended.returncode}")
+
+
+def latest_folders() -> dict[str, Path]:
+    """The newest run of each training that has one."""
+    found = {name: sorted((ROOT / "outputs/results" / name).glob("*/")) for name in TRAININGS}
+    return {name: folders[-1] for name, folders in found.items() if folders}
+
+
+if __name__ == "__main__":
+    main()
