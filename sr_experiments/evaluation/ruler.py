@@ -12,6 +12,7 @@ from sr_experiments.data.degradations import Degradation
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import to_tensor
 from sr_experiments.evaluation.colour_shift import colour_shift
+from sr_experiments.metrics.fine_detail import FineDetail
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.lpips import LPIPS
 from sr_experiments.metrics.psnr import PSNR
@@ -58,6 +59,7 @@ class Ruler:
             "ssim_y": lambda: SSIM("y", crop),
             "ssim_rgb": lambda: SSIM("rgb", crop),
             "lpips_alex": lambda: LPIPS("alex", crop),
+            "fine_detail": lambda: FineDetail(degradation.scale, crop),
         }
         of_clips: dict[str, Callable[[], TemporalMetric]] = {
             "tof": lambda: TOF(crop),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torchmetrics import Metric
 
+from sr_experiments.metrics.fine_detail import FineDetail
 from sr_experiments.metrics.lpips import LPIPS
 from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.metrics.ssim import SSIM
@@ -15,6 +16,7 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "psnr": PSNR,
     "ssim": SSIM,
     "lpips": LPIPS,
+    "fine_detail": FineDetail,
     "tof": TOF,
     "tlp": TLP,
     "warping_error": WarpingError,

@@ -28,6 +28,10 @@ from sr_experiments.training.validation import FlowMetrics, Validation
 
 log = logging.getLogger(__name__)
 
+# Weights of a GAN's pixel loss. A perceptual loss holds the picture (SRGAN, ESRGAN); without one the pixel loss must.
+BESIDE_PERCEPTUAL = 0.01
+WITHOUT_PERCEPTUAL = 1.0
+
 Config = Mapping[str, Any]
 
 
@@ -93,11 +97,12 @@ def assemble(config: Config) -> Assembly:
     if stages:
         module = FRVSRModule(stages=stages, **_terms(loss, 9 * config["channels"], left_out), **base)
     elif loss["name"] == "gan":
+        terms = _terms(loss, config["channels"], left_out)
         module = GANModule(
-            pixel_weight=loss["pixel"]["weight"],
+            pixel_weight=_pixel_weight(loss["pixel"]["weight"], terms["perceptual"]),
             perceptual_weight=loss["perceptual"].get("weight", 0.0),
             adversarial_weight=loss["adversarial"]["weight"],
-            **_terms(loss, config["channels"], left_out),
+            **terms,
             **base,
         )
     else:
@@ -164,6 +169,15 @@ def _with_weights(kind: str, config: Config, left_out: dict[str, str], registry:
         left_out[kind] = str(error)
         log.warning("%s is LEFT OUT: %s", kind, error)
         return None
+
+
+def _pixel_weight(given: float | str, perceptual: nn.Module | None) -> float:
+    """Of a GAN: as given, or what suits the perceptual loss there is."""
+    if given != "auto":
+        return float(given)
+    weight = BESIDE_PERCEPTUAL if perceptual is not None else WITHOUT_PERCEPTUAL
+    log.info("loss.pixel.weight=auto is %g with%s a perceptual loss", weight, "out" if perceptual is None else "")
+    return weight
 
 
 def _without_weight(config: Config) -> dict[str, Any]:

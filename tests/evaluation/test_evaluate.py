@@ -169,7 +169,10 @@ def test_grey_images_through_a_colour_network_and_through_a_grey_one(sr, weights
     net = weights(channels=1, seed=3)
     assert sr("evaluate", "-c", net, "--hr", tmp_path / "hr", "--json", tmp_path / "g.json").code == 0
     report = json.loads((tmp_path / "g.json").read_text())
-    assert set(by_name(report)[net.stem]["mean"]) == {"psnr_y", "ssim_y"} and "colour_shift" in report["left_out"]
+    assert (
+        set(by_name(report)[net.stem]["mean"]) == {"psnr_y", "ssim_y", "fine_detail"}
+        and "colour_shift" in report["left_out"]
+    )
     expected = Engine(load_generator(net)[0], "cpu", "fp32").upscale(degraded(grey[0][..., None]))
     value = by_name(report)[net.stem]["per_image"]["0"]["psnr_y"]
     assert value == pytest.approx(psnr_y(expected.repeat(3, 2), grey[0][..., None].repeat(3, 2), 2), abs=1e-6)

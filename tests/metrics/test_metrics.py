@@ -7,7 +7,7 @@ import yaml
 from skimage import metrics as reference
 
 from sr_experiments.errors import SRError
-from sr_experiments.metrics import METRICS, PSNR, SSIM
+from sr_experiments.metrics import METRICS, PSNR, SSIM, FineDetail
 from tests.conftest import ROOT
 
 
@@ -83,6 +83,29 @@ def test_grey_is_rgb_with_equal_channels():
         torch.testing.assert_close(
             metric.per_image(sr, hr), metric.per_image(*(x.expand(-1, 3, -1, -1) for x in (sr, hr)))
         )
+
+
+def test_fine_detail_is_the_energy_above_the_nyquist_frequency_of_lr():
+    """Half the amplitude is 6.02 dB, whatever happens below a fifth of a cycle a pixel."""
+    x = torch.arange(160)
+    slow, fast = (torch.cos(2 * np.pi * frequency * x)[None, :].expand(1, 3, 160, -1) for frequency in (1 / 20, 1 / 5))
+    hr = 0.5 + 0.2 * slow + 0.2 * fast
+    metric = FineDetail(scale=4)
+    for sr, expected in (
+        (hr, 0.0),
+        (0.5 + 0.2 * slow + 0.1 * fast, 6.02),
+        (0.5 + 0.1 * slow + 0.4 * fast, 6.02),
+        (0.5 + 0.0 * slow + 0.2 * fast, 0.0),
+        ((0.5 + 0.2 * slow + 0.2 * fast.transpose(2, 3)), 0.0),
+    ):
+        assert metric.per_image(sr, hr).item() == pytest.approx(expected, abs=0.05)
+    assert metric.per_image(0.5 + 0.2 * slow, hr).item() > 30
+    # A fifth of a cycle a pixel is above LR's limit at scale 4 (an eighth), not at scale 2 (a quarter).
+    finest = 0.1 * torch.cos(2 * np.pi / 3 * x).expand(1, 3, 160, -1)
+    sr, hr = 0.5 + 0.1 * slow + finest, 0.5 + 0.1 * slow + 0.2 * fast + finest
+    assert FineDetail(scale=4).per_image(sr, hr).item() == pytest.approx(10 * np.log10(5), abs=0.1)
+    assert FineDetail(scale=2).per_image(sr, hr).item() < 0.1
+    assert torch.isfinite(metric.per_image(torch.full((1, 3, 32, 32), 0.5), torch.full((1, 3, 32, 32), 0.2))).all()
 
 
 def test_too_small_and_unknown_say_so():

@@ -11,10 +11,12 @@ from torch import nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
+from sr_experiments.losses import PERCEPTUAL_LOSSES
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.callbacks.gan_health import GANHealth
 from sr_experiments.training.ema import ema_copy, ema_update
 from tests.conftest import TINY_GAN
+from tests.test_train_command import metrics_of
 
 
 def test_ema_follows_the_recursion_and_copies_buffers():
@@ -42,6 +44,17 @@ def test_accumulated_halves_equal_the_whole_batch(train):
     a, b = (torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (whole, halves))
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "weight"),
+    [(["loss/perceptual=none"], 1.0), (["loss/perceptual=vgg19"], 0.01), (["loss.pixel.weight=0.5"], 0.5)],
+)
+def test_without_a_perceptual_loss_the_pixel_loss_holds_the_picture(train, monkeypatch, overrides, weight):
+    monkeypatch.setitem(PERCEPTUAL_LOSSES, "vgg19", lambda **arguments: nn.L1Loss())
+    values = metrics_of(train(*TINY_GAN, *overrides, "trainer.max_steps=2", "trainer.log_every=1"))
+    ratio = values["loss_weighted/pixel"][2] / values["loss/pixel"][2]
+    assert ratio == pytest.approx(weight, rel=1e-3)
 
 
 def kept_for_the_way_back(network, lr):

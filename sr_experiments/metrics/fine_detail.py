@@ -1,0 +1,45 @@
+"""Fine detail: does a picture have as much of what LR could not carry as the truth has?"""
+
+import torch
+from torch import Tensor
+
+from sr_experiments.metrics.image_metric import ImageMetric, luma
+
+LEAST = 1e-6  # energy a pixel, in squared levels: of a flat picture, so that the ratio stays finite
+
+
+class FineDetail(ImageMetric):
+    """|10 log10(E(SR) / E(HR))| per image, in dB: E is the energy of luma above LR's Nyquist frequency.
+
+    0 is as much fine detail as HR has; blur gives the missing energy (half the amplitude is 6 dB), noise what is too
+    much. It says nothing of whether the detail is right: read it beside PSNR and LPIPS. The picture is weighted with
+    a Hann window, so that its borders don't count as detail.
+
+    Args:
+        scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles a pixel of HR.
+        crop_border: pixels cut from each side.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, scale: int = 4, crop_border: int = 0) -> None:
+        super().__init__(crop_border)
+        self.scale = scale
+        self.convention = (
+            f"energy above LR's Nyquist frequency (scale {scale}) of SR to HR, absolute dB, Y (BT.601, 16-235), "
+            f"Hann window, crop {crop_border}, 8-bit, mean over images"
+        )
+
+    def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] twice to (N,) in dB."""
+        return (10 * torch.log10(self._energy(sr) / self._energy(hr))).abs()
+
+    def _energy(self, image: Tensor) -> Tensor:
+        y = luma(self.prepare(image))[:, 0]  # (N, H, W)
+        height, width = y.shape[-2:]
+        options = {"dtype": y.dtype, "device": y.device}
+        window = torch.hann_window(height, **options)[:, None] * torch.hann_window(width, **options)
+        power = torch.fft.fft2(window * (y - y.mean((-2, -1), keepdim=True))).abs().square()
+        rows, columns = torch.fft.fftfreq(height, **options), torch.fft.fftfreq(width, **options)
+        above = torch.hypot(rows[:, None], columns) > 0.5 / self.scale  # (H, W)
+        return (power * above).mean((-2, -1)) / (height * width) + LEAST
