@@ -28,9 +28,10 @@ from sr_experiments.training.validation import FlowMetrics, Validation
 
 log = logging.getLogger(__name__)
 
-# Weights of a GAN's pixel loss. A perceptual loss holds the picture (SRGAN, ESRGAN); without one the pixel loss must.
+# Weights of a GAN's pixel loss. A perceptual loss holds the picture (ESRGAN); without one the pixel loss must, a
+# thousand times the adversarial loss as in SRGAN-MSE (Ledig et al. 2017).
 BESIDE_PERCEPTUAL = 0.01
-WITHOUT_PERCEPTUAL = 1.0
+WITHOUT_PERCEPTUAL = 5.0
 
 Config = Mapping[str, Any]
 

@@ -48,7 +48,7 @@ def test_accumulated_halves_equal_the_whole_batch(train):
 
 @pytest.mark.parametrize(
     ("overrides", "weight"),
-    [(["loss/perceptual=none"], 1.0), (["loss/perceptual=vgg19"], 0.01), (["loss.pixel.weight=0.5"], 0.5)],
+    [(["loss/perceptual=none"], 5.0), (["loss/perceptual=vgg19"], 0.01), (["loss.pixel.weight=0.5"], 0.5)],
 )
 def test_without_a_perceptual_loss_the_pixel_loss_holds_the_picture(train, monkeypatch, overrides, weight):
     monkeypatch.setitem(PERCEPTUAL_LOSSES, "vgg19", lambda **arguments: nn.L1Loss())
