@@ -17,19 +17,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def check_rollback(options: Mapping[str, Any]) -> None:
-    """Refuse wrong values of `trainer.rollback`.
-
-    Raises:
-        SRError: names them.
-    """
-    tries, factor = options.get("tries", 0), options.get("factor", 0.5)
-    if not isinstance(tries, int) or isinstance(tries, bool) or tries < 0:
-        raise SRError(f"trainer.rollback.tries is {tries!r}: give a whole number, 0 for none")
-    if not isinstance(factor, int | float) or not 0 < factor < 1:
-        raise SRError(f"trainer.rollback.factor is {factor!r}: give a number between 0 and 1")
-
-
 def roll_back(
     folder: Path, module: SRModule, error: NotFinite, tries: int = 0, factor: float = 0.5
 ) -> dict[str, Any] | None:
