@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.checkpoint_files import RECORD, file_of, load_content
-from sr_experiments.checkpoint_limits import in_proportion, check_plain
+from sr_experiments.checkpoint_limits import check_plain, in_proportion
 from sr_experiments.detection import DETECTORS, detect
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS

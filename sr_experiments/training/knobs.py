@@ -58,7 +58,7 @@ class Knob:
 
     def __str__(self) -> str:
         kinds = {"whole": "a whole number", "number": "a number", "flag": "true or false", "text": "text",
-                 "list": "a list of numbers", "pair": "two numbers, [a, b],", "some": "a whole number or a list of them",
+                 "list": "a list of numbers", "pair": "two numbers, [a, b],", "some": "one or several whole numbers",
                  "group": "a group of settings"}  # fmt: skip
         said = kinds[self.kind]
         if self.low > -math.inf:
@@ -105,6 +105,7 @@ KNOBS: dict[str, Knob] = {
     "loss.pixel": GROUP,
     "loss.perceptual": GROUP,
     "loss.adversarial": GROUP,
+    "loss.perceptual.layers.*": Knob("number", 0, null=True),
     "loss.discriminator": GROUP,
     "loss.warmup_steps": COUNT_OR_0,
     "loss.ramp_steps": COUNT_OR_0,

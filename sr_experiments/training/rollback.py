@@ -1,13 +1,13 @@
 """Go back to the last good checkpoint with a lower learning rate, when a loss has become NaN."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from sr_experiments.errors import NotFinite, SRError
+from sr_experiments.errors import NotFinite
 from sr_experiments.files import replacing
 from sr_experiments.training.base import SRModule
 from sr_experiments.training.scalars import not_finite

@@ -1,6 +1,7 @@
 """Any value of any knob is accepted or refused in one line, before there is a run folder."""
 
 import copy
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_any_value_of_any_knob_is_accepted_or_refused(composed):
         tried, good = tried + 1, good + accepted(composed, key, value)
 
     attempt()
-    print(f"{tried} values, {good} accepted")
+    sys.stdout.write(f"\n{tried} values, {good} accepted\n")
 
 
 @pytest.mark.fuzz
