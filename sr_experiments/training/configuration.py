@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
+from sr_experiments.report.runs import read_config
 from sr_experiments.training.knobs import check_knobs
 from sr_experiments.training.run_folder import requeued_run_folder
 from sr_experiments.training.stages import stage_configs
@@ -36,11 +37,9 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     folder = None
     if cfg.resume is not None:
         folder = Path(str(cfg.resume))
-        path = folder / "config.yaml"
-        if not path.is_file():
+        if not (folder / "config.yaml").is_file():
             raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
-        saved = OmegaConf.load(path)
-        assert isinstance(saved, DictConfig)
+        saved = OmegaConf.create(read_config(folder, "put back a whole one; that of a run like it will do"))
         for key in HYDRA:
             saved.pop(key, None)
         for key in _overridden_keys():
@@ -90,9 +89,7 @@ def save_config(config: dict[str, Any], folder: Path) -> None:
 
 def _same_run(folder: Path, config: dict[str, Any]) -> None:
     """Refuse to go on in the folder of another run."""
-    saved = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    assert isinstance(saved, dict)
-    before, now = _values(saved), _values(config)
+    before, now = _values(read_config(folder, "remove the folder, or give another hydra.sweep.dir")), _values(config)
     for key in sorted({key for key, _ in before.items() ^ now.items()}):
         if key.split(".")[0] not in MAY_CHANGE:
             raise SRError(

@@ -184,6 +184,10 @@ BOUNDS: dict[str, Knob] = {
     "pool": Knob("whole", 0, 100_000),
     "turn": Knob("number", -360, 360),
 }
+OF_GAN = ("loss.perceptual", "loss.adversarial", "loss.adversarial.weight", "loss.discriminator", "loss.warmup_steps",
+          "loss.ramp_steps", "loss.ramp_shape", "callbacks.gan_health")  # fmt: skip
+OPTIONAL = ("resume", "stage", "data.cache", "data.val", "data.num_workers", "trainer.rollback*",
+            "callbacks.gan_health*", *OF_GAN)  # fmt: skip
 LOGGERS = {"wandb": ("project", "entity", "group", "tags", "tables", "watch")}  # which settings each has
 
 
@@ -191,9 +195,13 @@ def check_knobs(config: Mapping[str, Any]) -> None:
     """Refuse what no knob takes.
 
     Raises:
-        SRError: an unknown key, or a value of the wrong kind or out of bounds; names both and what is possible.
+        SRError: an unknown key, a missing one, or a value of the wrong kind or out of bounds, named with what is
+            possible.
     """
-    for key, value in _walk(config):
+    given = dict(_walk(config))
+    if missing := [key for key in _needed(given) if key not in given]:
+        raise SRError(f"{missing[0]} is not set: give it on the command line as {missing[0]}=...")
+    for key, value in given.items():
         knob = _knob(key)
         if isinstance(value, float) and not math.isfinite(value):
             raise SRError(f"{key} is {value}: give {knob or 'a finite number'}")
@@ -217,6 +225,13 @@ def _walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
         if isinstance(value, Mapping | list):
             yield from _walk(value, f"{key}.")
+
+
+def _needed(given: Mapping[str, Any]) -> list[str]:
+    """The keys that a configuration must have."""
+    keys = [key for key in KNOBS if "*" not in key and not any(fnmatchcase(key, pattern) for pattern in OPTIONAL)]
+    keys += ["loss.pixel.weight", "logger.name"]
+    return keys + [key for key in OF_GAN if given.get("loss.name") == "gan"]
 
 
 def _knob(key: str) -> Knob | None:
@@ -247,7 +262,7 @@ def _check_keys(key: str, group: Mapping[str, Any]) -> None:
         known = ["name", *LOGGERS["wandb"]]
     else:
         knobs = [p for p in KNOBS if p.count(".") == key.count(".") + 1 and fnmatchcase(key, p.rpartition(".")[0])]
-        if not knobs or (("name" in group) and f"{key}.name" not in KNOBS):
+        if not knobs or any(p.endswith("*") for p in knobs) or (("name" in group) and f"{key}.name" not in KNOBS):
             return
         known = [p.rpartition(".")[2] for p in knobs]
     for name in group:
