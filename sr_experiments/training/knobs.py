@@ -28,6 +28,7 @@ class Knob:
         low: least number; of a list, of each in it.
         high: greatest.
         above: whether the least is out, too.
+        below: whether the greatest is.
         null: whether it may be null.
         words: what it may be instead of a number or a flag; None for any text.
     """
@@ -36,6 +37,7 @@ class Knob:
     low: float = -math.inf
     high: float = math.inf
     above: bool = False
+    below: bool = False
     null: bool = False
     words: tuple[str, ...] | None = ()
 
@@ -54,13 +56,20 @@ class Knob:
         number = isinstance(
             value, int if self.kind in ("whole", "some") else int | float if self.kind == "number" else ()
         )
-        return number and self.low <= value <= self.high and not (self.above and value == self.low)
+        return (
+            number
+            and self.low <= value <= self.high
+            and not (self.above and value == self.low)
+            and not (self.below and value == self.high)
+        )
 
     def __str__(self) -> str:
         kinds = {"whole": "a whole number", "number": "a number", "flag": "true or false", "text": "text",
                  "list": "a list of numbers", "pair": "two numbers, [a, b],", "some": "one or several whole numbers",
                  "group": "a group of settings"}  # fmt: skip
         said = kinds[self.kind]
+        if self.above and self.below:
+            return f"{said} between {self.low:g} and {self.high:g}"
         if self.low > -math.inf:
             said += f" above {self.low:g}" if self.above else f" of at least {self.low:g}"
         if self.high < FOREVER:
@@ -137,7 +146,7 @@ KNOBS: dict[str, Knob] = {
     "trainer.monitor": TEXT,
     "trainer.rollback": GROUP,
     "trainer.rollback.tries": COUNT_OR_0,
-    "trainer.rollback.factor": Knob("number", 0, 1, above=True),
+    "trainer.rollback.factor": Knob("number", 0, 1, above=True, below=True),
     "logger": GROUP,
     "callbacks": GROUP,
     "callbacks.samples": GROUP,
