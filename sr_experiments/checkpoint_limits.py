@@ -50,20 +50,23 @@ def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
             raise SRError(f"{file} has NaN or infinity in its weights ({name[:100]}): choose another checkpoint")
 
 
-class InProportion(TorchDispatchMode):
-    """Within it, a network can be built that is of the size of its weights, but none that is much larger.
+class Limited(TorchDispatchMode):
+    """Within it, networks can be built only up to a size.
 
     Args:
-        state: the weights.
+        values: that may be created.
+        tensors: operations that may be done.
+        message: of the error.
 
     Raises:
-        SRError: as soon as one would be.
+        SRError: as soon as more would be.
     """
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, values: int, tensors: int, message: str) -> None:
         super().__init__()
-        self.values = SHARED * sum(tensor.numel() for tensor in state.values()) + SPARE
-        self.tensors = 1000 * (len(state) + 100)
+        self.values = values
+        self.tensors = tensors
+        self.message = message
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count what is made before it is made."""
@@ -72,5 +75,11 @@ class InProportion(TorchDispatchMode):
             self.values -= math.prod(abs(int(side)) for side in size)
         self.tensors -= 1
         if self.values < 0 or self.tensors < 0:
-            raise SRError("the network would be much larger than its weights")
+            raise SRError(self.message)
         return func(*args, **(kwargs or {}))
+
+
+def in_proportion(state: Mapping[str, Tensor]) -> Limited:
+    """Within it, a network can be built that is of the size of its weights, but none that is much larger."""
+    values = SHARED * sum(tensor.numel() for tensor in state.values()) + SPARE
+    return Limited(values, 1000 * (len(state) + 100), "the network would be much larger than its weights")

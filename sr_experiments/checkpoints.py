@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.checkpoint_files import RECORD, file_of, load_content
-from sr_experiments.checkpoint_limits import InProportion, check_plain
+from sr_experiments.checkpoint_limits import check_plain, in_proportion
 from sr_experiments.detection import DETECTORS, detect
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
@@ -221,7 +221,7 @@ def _built(checkpoint: Checkpoint) -> nn.Module:
                 f"its weights are of {_options({key: inferred[key] for key in wrong})}"
             )
     try:
-        with InProportion(checkpoint.state_dict):
+        with in_proportion(checkpoint.state_dict):
             return build("generator", GENERATORS, checkpoint.generator)
     except Exception as error:  # a record can hold anything, and each network fails in its own way
         raise SRError(
@@ -249,7 +249,7 @@ def _by_spandrel(checkpoint: Checkpoint) -> nn.Module:
             f"{found}. Supported are {known}; with spandrel, many more: pip install 'sr-experiments[spandrel]'"
         )
     try:
-        with InProportion(checkpoint.state_dict):
+        with in_proportion(checkpoint.state_dict):
             generator = recognised(checkpoint.state_dict)
     except SRError as error:
         raise SRError(f"{checkpoint.source}: {error}") from error

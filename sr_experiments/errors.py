@@ -30,3 +30,9 @@ class NotFinite(SRError):
 def one_line(text: object) -> str:
     """A message in which names of files, say, neither break the line nor steer the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def composition_error(error: Exception) -> str:
+    """In one line what Hydra or OmegaConf says of a configuration in several."""
+    text = str(error).split("Config search path:")[0].split("\nKey '")[0].split("\nSee https://")[0]
+    return one_line(" ".join(text.split()))[:800]

@@ -18,6 +18,7 @@ _SEGMENT = b"\x18\x53\x80\x67"  # Matroska's identifier of all but the header
 # Colour matrices by their number in the file (ITU-T H.273), as swscale calls them.
 MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
 FULL_RANGE = 2
+LARGEST = 2**27  # pixels of a frame: 16384x8192; a file that states more is damaged or hostile
 SCALER = 0x4 | 0x2000 | 0x40000  # swscale's bicubic, full_chroma_int, accurate_rnd; PyAV 17 has no names for them
 
 
@@ -147,6 +148,7 @@ class Index:
         if missing > 0:
             raise UnreadableVideo(f"can't read video {path}: it is cut off, {missing} frames are missing; replace it")
         self.counted: int | None = None
+        self.lost = 0  # frames before the first keyframe, which can't be decoded
         visible = [stamp for stamp, show in zip(stamps, shown, strict=True) if show]
         # The others state no times of frames that are not shown in the order of decoding: those are guessed.
         timed = stamps == dts or any(name in kind for name in ("mp4", "matroska", "mpegts"))
@@ -162,7 +164,8 @@ class Index:
             # What comes before the first keyframe, in the file or on the screen, can't be decoded.
             if self.key_positions:
                 first, start = self.key_positions[0], self.key_stamps[0]
-                visible = [s for s in visible if s >= start and self.positions[s] >= first]
+                decodable = [s for s in visible if s >= start and self.positions[s] >= first]
+                self.lost, visible = len(visible) - len(decodable), decodable
             self.stamps = np.array(sorted(visible) if self.key_positions else [], np.int64)
         if not len(self.stamps):
             raise UnreadableVideo(f"can't read video {path}: it has no frames; replace or remove the file")
@@ -358,6 +361,7 @@ def open_container(path: Path, threads: int = 1) -> Any:
     if container.streams.video[0].codec_context is None:
         container.close()
         raise UnreadableVideo(f"can't read video {path}: its codec is unknown; convert it to H.264")
+    container.streams.video[0].codec_context.options = {"max_pixels": str(LARGEST)}
     container.streams.video[0].thread_type = "AUTO"
     container.streams.video[0].codec_context.thread_count = threads  # workers are processes already: one is enough
     return container

@@ -19,7 +19,7 @@ from sr_experiments.data.workers import worker_count
 from sr_experiments.doctor.findings import Finding
 from sr_experiments.doctor.pictures import aligned, apart, look_at, readable, repeated, tinted
 from sr_experiments.doctor.rehearsal import left_out, rehearse
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, composition_error
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.configuration import plain_config
 from sr_experiments.training.run import set_up_logging
@@ -74,8 +74,7 @@ def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
                 del cfg["hydra"]
             yield cfg
     except (HydraException, OmegaConfBaseException) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise SRError(" ".join(lines)[:300]) from error
+        raise SRError(composition_error(error)) from error
     finally:
         HydraConfig.instance().cfg = None
         GlobalHydra.instance().clear()

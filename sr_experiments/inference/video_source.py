@@ -54,6 +54,8 @@ class VideoSource:
         self.size = (self.first.width, self.first.height)
         self.matrix = _display_matrix(self.first)
         self.notes = _notes(self.first)
+        if self._index.lost:
+            self.notes.append(f"{self._index.lost} frames of {path} could not be read: no keyframe comes before them")
         self._turns = 0
         if self.matrix is not None and not _matrices_can_be_written():
             self.matrix, self._turns = None, round(self.first.rotation / 90) % 4

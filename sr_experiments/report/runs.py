@@ -110,8 +110,12 @@ def read_run(folder: Path, name: str) -> Run:
     return Run(folder, name, read_config(folder), summary, state_of(folder, summary), series)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved configuration; errors as of `read_run`."""
+def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, Any]:
+    """The resolved configuration.
+
+    Raises:
+        SRError: it can't be read; ends with the advice.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -121,9 +125,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SRError(f"cannot read {path} ({reason}): leave this run out") from error
+        raise SRError(f"cannot read {path} ({reason}): {advice}") from error
     if not isinstance(config, dict):
-        raise SRError(f"{path} is no configuration of a run: leave this folder out")
+        raise SRError(f"{path} is no configuration of a run: {advice}")
     return {str(key): value for key, value in config.items()}
 
 

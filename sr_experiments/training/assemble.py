@@ -9,12 +9,14 @@ from torch import nn
 from torchmetrics import Metric
 
 from sr_experiments.backbones import WeightsUnavailable
+from sr_experiments.checkpoint_limits import Limited
 from sr_experiments.checkpoints import load_generator, load_weights, read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
+from sr_experiments.inference.memory import free_on_host
 from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_LOSSES
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import build
@@ -34,6 +36,8 @@ BESIDE_PERCEPTUAL = 0.01
 WITHOUT_PERCEPTUAL = 5.0
 
 Config = Mapping[str, Any]
+
+FLOAT = 4  # bytes
 
 
 @dataclass
@@ -55,6 +59,7 @@ def assemble(config: Config) -> Assembly:
     left_out: dict[str, str] = {}
     scale, trainer = config["scale"], config["trainer"]
     stages = make_stages(config) if "stages" in config else None
+    _check_batch(config, max((s.batch_size * s.clip_length for s in stages.stages) if stages else [0]))
     data = SRDataModule(
         **{**config["data"], **({"batch_size": stages.largest_batch} if stages else {})},
         scale=scale,
@@ -70,7 +75,8 @@ def assemble(config: Config) -> Assembly:
     generator_config = {**config["model"], "scale": scale, "channels": config["channels"]}
     if generator_config.get("phase") == "auto":
         generator_config["phase"] = degradation.phase
-    generator = build("generator", GENERATORS, generator_config)
+    with _in_memory("model"):
+        generator = build("generator", GENERATORS, generator_config)
     if stages and not data.clips:
         raise SRError("model=frvsr learns from clips: use data=sample_video, videos, reds or vimeo90k")
     for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
@@ -114,6 +120,28 @@ def assemble(config: Config) -> Assembly:
         for network in module.networks().values():
             network.compile()
     return Assembly(module, data, left_out, initialised_from)
+
+
+def _check_batch(config: Config, frames: int) -> None:
+    """Refuse a batch whose pixels alone are more than the memory, before it is read sample by sample.
+
+    Raises:
+        SRError: it is.
+    """
+    count, crop = max(config["data"]["batch_size"], frames), config["data"]["crop"]
+    size, free = count * config["channels"] * crop**2 * FLOAT, free_on_host()
+    if size > free:
+        raise SRError(
+            f"a batch of {count} crops of {crop}x{crop} takes {size / 2**30:.1f} GiB, more than the memory that is "
+            f"free ({free / 2**30:.1f} GiB): lower data.batch_size or data.crop"
+        )
+
+
+def _in_memory(group: str) -> Limited:
+    """Within it, no network can be built that is larger than the memory."""
+    free = free_on_host()
+    message = f"{group} would be larger than the memory that is free ({free / 2**30:.1f} GiB): lower its knobs"
+    return Limited(free // FLOAT, 10**7, message)
 
 
 def _initialise(generator: nn.Module, source: str | Config) -> str:
@@ -193,11 +221,13 @@ def _terms(loss: Config, judged_channels: int, left_out: dict[str, str]) -> dict
     perceptual = None
     if loss["perceptual"]["name"] != "none":
         perceptual = _with_weights("perceptual loss", loss["perceptual"], left_out, PERCEPTUAL_LOSSES)
+    with _in_memory("loss.discriminator"):
+        discriminator = build("discriminator", DISCRIMINATORS, loss["discriminator"], channels=judged_channels)
     return {
         "pixel": pixel,
         "perceptual": perceptual,
         "adversarial": build("adversarial loss", ADVERSARIAL_LOSSES, _without_weight(loss["adversarial"])),
-        "discriminator": build("discriminator", DISCRIMINATORS, loss["discriminator"], channels=judged_channels),
+        "discriminator": discriminator,
         "warmup_steps": loss["warmup_steps"],
         "ramp_steps": loss["ramp_steps"],
         "ramp_shape": loss["ramp_shape"],

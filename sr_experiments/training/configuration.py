@@ -11,7 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
-from sr_experiments.training.rollback import check_rollback
+from sr_experiments.report.runs import read_config
+from sr_experiments.training.knobs import check_knobs
 from sr_experiments.training.run_folder import requeued_run_folder
 from sr_experiments.training.stages import stage_configs
 
@@ -36,11 +37,9 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     folder = None
     if cfg.resume is not None:
         folder = Path(str(cfg.resume))
-        path = folder / "config.yaml"
-        if not path.is_file():
+        if not (folder / "config.yaml").is_file():
             raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
-        saved = OmegaConf.load(path)
-        assert isinstance(saved, DictConfig)
+        saved = OmegaConf.create(read_config(folder, "put back a whole one; that of a run like it will do"))
         for key in HYDRA:
             saved.pop(key, None)
         for key in _overridden_keys():
@@ -53,9 +52,11 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         if "missing" in str(error).lower():
             raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
         raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    check_knobs(config)
     if "stages" in config:
         _staged(config)
-    _check(config)
+    if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
+        raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
     if folder is None:
         begun = sweep_folder() if is_sweep() else requeued_run_folder(Path(config["output_dir"]), config["name"])
         if begun and (begun / "checkpoints" / "last.ckpt").is_file():
@@ -88,9 +89,7 @@ def save_config(config: dict[str, Any], folder: Path) -> None:
 
 def _same_run(folder: Path, config: dict[str, Any]) -> None:
     """Refuse to go on in the folder of another run."""
-    saved = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    assert isinstance(saved, dict)
-    before, now = _values(saved), _values(config)
+    before, now = _values(read_config(folder, "remove the folder, or give another hydra.sweep.dir")), _values(config)
     for key in sorted({key for key, _ in before.items() ^ now.items()}):
         if key.split(".")[0] not in MAY_CHANGE:
             raise SRError(
@@ -125,28 +124,3 @@ def _staged(config: dict[str, Any]) -> None:
         if f"loss.{term}.weight" in given:
             raise SRError(f"loss.{term}.weight has no effect on stages: set stage.<name>.losses.{term} or gan_losses")
     config["trainer"]["max_steps"] = sum(stage["steps"] for stage in stage_configs(config))
-
-
-def _check(config: dict[str, Any]) -> None:
-    """Refuse values that would fail later and less clearly."""
-    trainer, optim = config["trainer"], config["optim"]
-    counts = {
-        "trainer.max_steps": trainer["max_steps"],
-        "trainer.val_every": trainer["val_every"],
-        "trainer.checkpoint_every": trainer["checkpoint_every"],
-        "trainer.log_every": trainer["log_every"],
-        "optim.accumulate": optim["accumulate"],
-        "scale": config["scale"],
-        "channels": config["channels"],
-    }
-    for key, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise SRError(f"{key} is {value!r}: give a whole number of at least 1")
-    check_rollback(trainer.get("rollback", {}))
-    for key in ("learning_rate", "discriminator_learning_rate"):
-        if not isinstance(optim[key], int | float) or not optim[key] > 0:
-            raise SRError(f"optim.{key} is {optim[key]!r}: give a number above 0")
-    if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
-        raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
-    if not isinstance(config["seed"], int) or config["seed"] < 0:
-        raise SRError(f"seed is {config['seed']!r}: give a whole number of at least 0")

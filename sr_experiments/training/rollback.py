@@ -1,13 +1,13 @@
 """Go back to the last good checkpoint with a lower learning rate, when a loss has become NaN."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from sr_experiments.errors import NotFinite, SRError
+from sr_experiments.errors import NotFinite
 from sr_experiments.files import replacing
 from sr_experiments.training.base import SRModule
 from sr_experiments.training.scalars import not_finite
@@ -15,19 +15,6 @@ from sr_experiments.training.scalars import not_finite
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def check_rollback(options: Mapping[str, Any]) -> None:
-    """Refuse wrong values of `trainer.rollback`.
-
-    Raises:
-        SRError: names them.
-    """
-    tries, factor = options.get("tries", 0), options.get("factor", 0.5)
-    if not isinstance(tries, int) or isinstance(tries, bool) or tries < 0:
-        raise SRError(f"trainer.rollback.tries is {tries!r}: give a whole number, 0 for none")
-    if not isinstance(factor, int | float) or not 0 < factor < 1:
-        raise SRError(f"trainer.rollback.factor is {factor!r}: give a number between 0 and 1")
 
 
 def roll_back(

@@ -272,6 +272,8 @@ def _last_offline_step(folder: Path, logged: int) -> int:
 
 def _mode() -> str:
     asked = os.environ.get("WANDB_MODE")
+    if os.environ.get("SR_OFFLINE") == "1" and asked != "disabled":
+        return "offline"
     if asked in ("offline", "disabled"):
         return asked
     return "online" if _logged_in() else "offline"

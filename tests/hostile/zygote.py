@@ -15,6 +15,7 @@ import resource
 import runpy
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -104,6 +105,7 @@ def _child(request: dict[str, Any], records: dict[str, Path]) -> None:
     os.setpgid(0, 0)
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
+    tempfile.tempdir = None  # found anew, in TMPDIR
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(records[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)

@@ -233,3 +233,14 @@ def test_the_documented_keys_are_those_that_are_logged(train):
     for key in keys:
         generic = key.replace("val/sample/", "val/<set>/").removesuffix("_bicubic")
         assert generic in known, key
+
+
+def test_sr_offline_keeps_wandb_offline(monkeypatch):
+    from sr_experiments.training import wandb_run
+
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr(wandb_run, "_logged_in", lambda: True)
+    monkeypatch.setenv("SR_OFFLINE", "1")
+    assert wandb_run._mode() == "offline"
+    monkeypatch.setenv("SR_OFFLINE", "0")
+    assert wandb_run._mode() == "online"

@@ -1,0 +1,155 @@
+"""Any value of any knob is accepted or refused in one line, before there is a run folder."""
+
+import copy
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sr_experiments.errors import SRError
+from sr_experiments.training.assemble import assemble
+from sr_experiments.training.configuration import plain_config
+from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
+from tests.hostile.conftest import assert_refused
+
+SHORT = ["trainer.max_steps=2", "callbacks.samples.size=32", "output_dir=out", "data.num_workers=0"]
+RUNS = {
+    "pixel": [*TINY_MODEL["msrresnet"], *TINY_RUN, *SHORT],
+    "gan": [*TINY_MODEL["srresnet"], *TINY_RUN, *TINY_GAN, *SHORT, "degradation=real_esrgan", "degradation.pool=4"],
+    "video": [*TINY_VIDEO, *TINY_VIDEO_RUN, *TINY_GAN, *SHORT[1:], "loss/discriminator=tecogan", "stages=[joint]"],
+}  # fmt: skip
+# How long a run is, and other machines it waits for: any sensible value is as good as the next.
+LONG = ("trainer.max_steps", "trainer.num_nodes", "stage.flow.steps", "stage.sr.steps", "stage.joint.steps")
+
+NONSENSE: list[Any] = [
+    None, True, False, "", "abc", "1", "../x", "/etc/x", "~", "😀", "\0", "a" * 300, "${nothing}", "${seed}", "???",
+    [], {}, [1, 2, 3], [[1]], [0.5, "x"], {"a": 1}, {"name": "x"}, {"name": ["x"]}, {"name": None, "root": 3},
+    -1, 0, 1, 3, 1000, 10**6, 10**12, 10**30, 0.5, -0.5, 2.5, 1e-30, 1e308, float("nan"), float("inf"), float("-inf"),
+]  # fmt: skip
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=8))
+VALUES = st.one_of(
+    st.sampled_from(NONSENSE),
+    SCALARS,
+    st.lists(SCALARS, max_size=4),
+    st.dictionaries(st.text("abn. /", max_size=4), SCALARS, max_size=2),
+)
+
+
+@pytest.fixture(params=RUNS)
+def composed(request: pytest.FixtureRequest) -> Iterator[DictConfig]:
+    """A tiny run's configuration, as Hydra gives it to `train.py`."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", RUNS[request.param], return_hydra_config=True)
+        HydraConfig.instance().set_config(copy.deepcopy(cfg))
+        with open_dict(cfg):
+            del cfg["hydra"]
+        OmegaConf.set_struct(cfg, False)
+        yield cfg
+    HydraConfig.instance().cfg = None
+
+
+def keys(config: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys of all groups and settings, also of those in lists."""
+    for name, value in config.items() if isinstance(config, dict) else enumerate(config):
+        yield f"{prefix}{name}"
+        if isinstance(value, dict | list):
+            yield from keys(value, f"{prefix}{name}.")
+
+
+def known_keys(cfg: DictConfig) -> list[str]:
+    config = OmegaConf.to_container(cfg, resolve=False)
+    return [key for key in keys(config) if key != "resume"]
+
+
+def accepted(cfg: DictConfig, key: str, value: Any) -> bool:
+    """Whether a run with this value is put together; anything but that and a line of the user's is an error."""
+    changed = copy.deepcopy(cfg)
+    try:
+        try:
+            OmegaConf.update(changed, key, value, merge=False)
+        except Exception:  # OmegaConf's grammar of keys and interpolations: Hydra refuses it, see below
+            return False
+        config, _ = plain_config(changed)
+        assemble(config)
+    except SRError as error:
+        assert str(error).strip() and "\n" not in str(error) and len(str(error)) < 1200, (key, value, str(error))
+        return False
+    return True
+
+
+def test_what_is_no_number_is_no_number_anywhere(composed):
+    """Of every number in the configuration: the wrong kinds, and what no number may be."""
+    config = OmegaConf.to_container(composed, resolve=True)
+    numbers = [k for k in known_keys(composed) if type(at(config, k)) in (int, float)]
+    assert len(numbers) > 20
+    for key in numbers:
+        for value in (float("nan"), float("inf"), -1e9, [[1]], {"a": 1}, True):
+            assert not accepted(composed, key, value), (key, value)
+
+
+def at(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config[int(part)] if isinstance(config, list) else config[part]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("foo=1", "+foo"),
+        ("model=unet", "rrdbnet"),
+        ("+trainer.max_stepz=3", "did you mean max_steps"),
+        ("+model.blocs=3", "blocks"),
+        ("scale=0", "scale"),
+        ("model.features=16384", "memory"),
+        ("data.batch_size=1000000", "data.batch_size"),
+        ("name=../elsewhere", "name"),
+        ("+data.val={'../x': {root: .}}", "file's name"),
+        ("trainer.devices=999", "trainer.devices"),
+        ("trainer=[1", "input"),
+        ("scale=${nothing}", "nothing"),
+        ("data=3", "string"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_written(commands, override, says):
+    assert_refused(commands("train.py", "logger=none", "output_dir=out", override), says)
+
+
+@pytest.mark.fuzz
+def test_any_value_of_any_knob_is_accepted_or_refused(composed):
+    tried, good = 0, 0
+
+    @settings(max_examples=10 * settings().max_examples)
+    @given(st.sampled_from(known_keys(composed)), VALUES)
+    def attempt(key, value):
+        nonlocal tried, good
+        tried, good = tried + 1, good + accepted(composed, key, value)
+
+    attempt()
+    sys.stdout.write(f"\n{tried} values, {good} accepted\n")
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("run", RUNS)
+def test_what_is_accepted_trains_or_ends_in_one_line(commands, run):
+    """Through the command, to the end of a tiny run."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        known = [key for key in known_keys(compose("train", RUNS[run])) if key not in LONG]
+
+    @settings(max_examples=settings().max_examples // 4)
+    @given(st.sampled_from(known), st.sampled_from([v for v in NONSENSE if v not in ("", "\0")]))
+    def attempt(key, value):
+        value = "null" if value is None else value
+        done = commands("train.py", *RUNS[run], f"{key}={value}")
+        # A loss that overflows is found as it trains: the run folder says so, too.
+        lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
+        assert (done.code, len(lines)) in ((0, 0), (2, 1)), (key, value, done.code, done.err[-3000:])
+        assert done.grown < 2 << 30, (key, value)
+
+    attempt()
