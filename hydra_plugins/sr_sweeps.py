@@ -20,6 +20,7 @@ class Grid(BasicSweeper):
         """Run all jobs, list them; exit code 1 if some failed, 2 before any if the settings hold a secret."""
         from sr_experiments.sweeps.ending import Collecting, check_settings
 
+        assert self.config is not None
         check_settings(self.config)
         launcher = Collecting(self.launcher, self.config, arguments)
         self.launcher = launcher  # type: ignore[assignment]

@@ -23,6 +23,7 @@ from tests.same_runs import logged_step
 
 PATIENCE = 1800.0  # seconds: the machine may be halted in between
 KILLS = int(os.environ.get("SR_CRASH_KILLS", "36"))  # of trainings, over all kinds
+SHORT = KILLS < 18  # with fewer steps, too
 SEED = int(os.environ.get("SR_CRASH_SEED", "0"))
 MOMENTS = ("step", "saving", "saved", "start")
 
