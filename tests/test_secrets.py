@@ -67,12 +67,12 @@ def environment(tmp_path, monkeypatch):
 def run(*arguments: str) -> subprocess.CompletedProcess:
     """`python train.py` in a process of its own, so that W&B's is started with this environment too."""
     command = [sys.executable, str(ROOT / "train.py"), *TINY_MODEL["msrresnet"], *TINY_RUN, f"name={CANARY}"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=240)
+    return subprocess.run([*command, *arguments], capture_output=True, text=True)
 
 
 def all_written(tmp_path: Path, sr, *commands: tuple[object, ...]) -> list[str]:
     """What `assert_none_leaked` says after a run with W&B and commands on it; FOLDER stands for the run's."""
-    trained = run("logger=wandb", "logger.watch=gradients")
+    trained = run("logger=wandb")
     assert trained.returncode == 0, trained.stderr[-3000:]
     [folder] = Path("outputs").glob("*/2*")
     (tmp_path / "pictures").mkdir()
@@ -88,7 +88,6 @@ def test_no_file_has_a_secret_in_it(environment, tmp_path, sr):
         tmp_path,
         sr,
         ("compare", "outputs", "-o", "report.html"),
-        ("upscale", tmp_path / "pictures", "-o", "large", "--checkpoint", "FOLDER", "--runtime", "torch"),
         ("export", "FOLDER", "-o", "x.safetensors", "--card"),
     )
     session = next(Path("outputs").glob("*/2*/wandb/*run-*/*.wandb"))
@@ -97,11 +96,12 @@ def test_no_file_has_a_secret_in_it(environment, tmp_path, sr):
 
 
 @pytest.mark.slow
-def test_no_export_or_measurement_has_a_secret_in_it(environment, tmp_path, sr):
+def test_no_picture_export_or_measurement_has_a_secret_in_it(environment, tmp_path, sr):
     all_written(
         tmp_path,
         sr,
         ("runs", "outputs", "--json"),
+        ("upscale", tmp_path / "pictures", "-o", "large", "--checkpoint", "FOLDER", "--runtime", "torch"),
         ("evaluate", "--checkpoint", "FOLDER", "--hr", tmp_path / "pictures", "--json", "e.json", "--csv", "e.csv"),
         ("export", "FOLDER", "-o", "x.pth"),
         ("export", "FOLDER", "-o", "x.onnx"),

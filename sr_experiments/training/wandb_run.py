@@ -103,7 +103,8 @@ class WandbRun(WandbLogger):
                 run.summary.update({"best/step": best_step, **{f"best/{k[4:]}": v for k, v in best_values.items()}})
         with _not_fatal("checkpoints"):
             log_checkpoints(run, self.folder, series, best_step, self.sources)
-        run.finish(exit_code=int(state in ("failed", "interrupted")))
+        with _not_fatal("end of the run"):  # on a full disk it can't even close its own log
+            run.finish(exit_code=int(state in ("failed", "interrupted")))
         if run.settings.mode != "offline":
             return None
         return f"{'uv run ' if 'UV' in os.environ else ''}sr sync {shlex.quote(str(self.folder))}"
