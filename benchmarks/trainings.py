@@ -53,6 +53,7 @@ TRAININGS: dict[str, list[str]] = {
         "loss/perceptual=none",
         "loss.discriminator.features=32",
         "optim.learning_rate=1e-4",
+        "optim.discriminator_learning_rate=2e-5",
         "trainer.max_steps=600",
     ],
     "clips_msrresnet": ["model=msrresnet", *CLIPS, "data.batch_size=20", "trainer.max_steps=800"],

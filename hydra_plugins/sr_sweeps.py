@@ -17,9 +17,11 @@ class Grid(BasicSweeper):
     """Hydra's own sweeper over all combinations; a failing job doesn't end the sweep, and the end is a table."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs, list them; exit code 1 if some failed."""
-        from sr_experiments.sweeps.ending import Collecting
+        """Run all jobs, list them; exit code 1 if some failed, 2 before any if the settings hold a secret."""
+        from sr_experiments.sweeps.ending import Collecting, check_settings
 
+        assert self.config is not None
+        check_settings(self.config)
         launcher = Collecting(self.launcher, self.config, arguments)
         self.launcher = launcher  # type: ignore[assignment]
         with launcher.listed_at_the_end():

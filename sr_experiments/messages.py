@@ -1,7 +1,6 @@
 """Where log messages go: the terminal, above the progress bars, and a run's file."""
 
 import logging
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +17,8 @@ def show_messages(console: Console, level: int = logging.INFO, times: bool = Fal
         level: of this project's own messages.
         times: begin each with the time of day.
     """
+    # Files of messages, also W&B's, are written as far as the disk allows: no traceback for each line that has no room.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     for earlier in [h for h in root.handlers if h.name == __name__]:  # of the command before, in this process
         root.removeHandler(earlier)
@@ -37,7 +38,7 @@ def show_messages(console: Console, level: int = logging.INFO, times: bool = Fal
 
 def write_messages(file: Path) -> None:
     """They also go to a file, with date and level, until the next `show_messages`."""
-    handler = _WhileThereIsSpace(file, encoding="utf-8")
+    handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.name = __name__
     handler.addFilter(_in_one_line)
@@ -49,12 +50,3 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     if record.name.startswith("sr_experiments"):
         record.msg, record.args = one_line(record.getMessage()), ()
     return True
-
-
-class _WhileThereIsSpace(logging.FileHandler):
-    """A file that is written as far as the disk allows; what else is written there says that it is full."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """No traceback in the terminal, which has the message itself."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)

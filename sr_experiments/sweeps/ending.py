@@ -10,13 +10,14 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from sr_experiments.errors import SRError
 from sr_experiments.report.state import read_summary
+from sr_experiments.secrets import refuse_secrets
 from sr_experiments.sweeps.jobs import error_of, folder_of
 
 
@@ -78,6 +79,15 @@ class Collecting:
         own = [override for override in one.overrides or () if not override.startswith("hydra.")]
         place = [f"hydra.sweep.dir={hydra_path(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
         return command_line(["-m", *own, *place])
+
+
+def check_settings(config: DictConfig) -> None:
+    """End with one line, before anything is written, if the settings of a sweep hold a secret."""
+    try:
+        refuse_secrets(OmegaConf.to_container(config, resolve=False))
+    except SRError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
 
 
 def command_line(arguments: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
 from sr_experiments.presence import is_present, present
 from sr_experiments.report.state import read_summary
+from sr_experiments.secrets import refuse_secrets
 from sr_experiments.sweeps.jobs import Job, Jobs, error_of
 from sr_experiments.sweeps.optuna_objective import Objective, resolve_objectives
 from sr_experiments.sweeps.optuna_options import Options, read_options
@@ -63,6 +64,7 @@ def run_sweep(
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
     try:
         need_optuna()
+        refuse_secrets(OmegaConf.to_container(config, resolve=False))
         OptunaSweep(context, task_function, config, launcher, read_options(options), arguments, console).run()
     except SRError as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)

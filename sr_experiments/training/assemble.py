@@ -113,6 +113,8 @@ def assemble(config: Config) -> Assembly:
             **base,
         )
     else:
+        if loss["pixel"]["weight"] == "auto":
+            raise SRError("loss.pixel.weight=auto weighs it against the other losses of loss=gan: give a number")
         module = PixelModule(pixel_weight=loss["pixel"]["weight"], **_terms(loss, 0, left_out), **base)
     if trainer["checkpoint_activations"]:
         checkpoint_activations(module.generator)

@@ -9,9 +9,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, one_line
 from sr_experiments.files import replacing
 from sr_experiments.report.runs import read_config
+from sr_experiments.secrets import refuse_secrets
 from sr_experiments.training.knobs import check_knobs
 from sr_experiments.training.run_folder import requeued_run_folder
 from sr_experiments.training.stages import stage_configs
@@ -52,6 +53,9 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         if "missing" in str(error).lower():
             raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
         raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    refuse_secrets(config)
+    if HydraConfig.initialized():  # W&B records the command line
+        refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
     check_knobs(config)
     if "stages" in config:
         _staged(config)
@@ -77,11 +81,12 @@ def sweep_folder() -> Path:
 
 def save_config(config: dict[str, Any], folder: Path) -> None:
     """Write `config.yaml`."""
+    place = one_line(shlex.quote(str(folder)))
     header = (
         "# The resolved configuration of this run. To repeat it:\n"
-        f"#   python train.py --config-dir {folder} --config-name config\n"
+        f"#   python train.py --config-dir {place} --config-name config\n"
         "# To go on where it stopped, also after a crash:\n"
-        f"#   python train.py resume={shlex.quote(str(folder))}\n"
+        f"#   python train.py resume={place}\n"
     )
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")

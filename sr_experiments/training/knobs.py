@@ -108,6 +108,7 @@ KNOBS: dict[str, Knob] = {
     "data.val.*": GROUP,
     "loss": GROUP,
     "loss.name": TEXT,
+    "loss.pixel.weight": Knob("number", 0, words=("auto",)),
     "loss.*.weight": WEIGHT,
     "loss.*.required": FLAG,
     "metrics.*.required": FLAG,

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -48,12 +49,24 @@ def requeued_run_folder(root: Path, name: str) -> Path | None:
 
 def git_state(folder: Path) -> dict[str, Any]:
     """The commit that `folder` is at and whether it has changes; empty outside a git checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        return {
+            "commit": _git(folder, "rev-parse", "HEAD"),
+            "dirty": bool(_git(folder, "status", "--porcelain")),
+        }
     except (OSError, subprocess.SubprocessError):
         return {}
+
+
+def git_remote(folder: Path) -> str | None:
+    """Where `folder` was cloned from, without the user, token or password in that address; None if from nowhere."""
+    try:
+        address = _git(folder, "config", "--get", "remote.origin.url")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return re.sub(r"(?<=://)[^/]*@", "", address)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

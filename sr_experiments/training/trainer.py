@@ -162,7 +162,9 @@ def make_loggers(config: dict[str, Any], folder: Path, resume_step: int = 0) -> 
 
 
 def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> dict[str, Any]:
-    device = torch.cuda.get_device_name() if trainer.strategy.root_device.type == "cuda" else platform.processor()
+    cuda = trainer.strategy.root_device.type == "cuda"
+    # Of a CPU what decides the order of sums, and with it the last bits.
+    device = torch.cuda.get_device_name() if cuda else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return {
         "name": config["name"],
         "generator": assembly.module.generator_config,
@@ -171,7 +173,7 @@ def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> d
         "left_out": assembly.left_out,
         "initialised_from": assembly.initialised_from,
         "seed": config["seed"],
-        "device": f"{trainer.strategy.root_device.type} {device}".strip(),
+        "device": f"{trainer.strategy.root_device.type} {device}",
         "processes": trainer.world_size,
         "threads": torch.get_num_threads(),
         "precision": trainer.precision,

@@ -19,6 +19,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.report.series import Series, read_series
 from sr_experiments.training.configuration import is_sweep
+from sr_experiments.training.run_folder import git_remote, git_state
 from sr_experiments.training.wandb_artifacts import log_checkpoints, sources_of, use_sources, wandb_run_id
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ class WandbRun(WandbLogger):
                 run.summary.update({"best/step": best_step, **{f"best/{k[4:]}": v for k, v in best_values.items()}})
         with _not_fatal("checkpoints"):
             log_checkpoints(run, self.folder, series, best_step, self.sources)
-        run.finish(exit_code=int(state in ("failed", "interrupted")))
+        with _not_fatal("end of the run"):  # on a full disk it can't even close its own log
+            run.finish(exit_code=int(state in ("failed", "interrupted")))
         if run.settings.mode != "offline":
             return None
         return f"{'uv run ' if 'UV' in os.environ else ''}sr sync {shlex.quote(str(self.folder))}"
@@ -181,7 +183,14 @@ def start_wandb(
         "id": run_id,
         "resume": "allow" if run_id else None,
         "job_type": "sweep" if sweep or "WANDB_SWEEP_ID" in os.environ else "train",
-        "settings": wandb.Settings(init_timeout=60, silent=True, save_code=False),
+        # W&B itself would take the address with a token in it.
+        "settings": wandb.Settings(
+            init_timeout=60,
+            silent=True,
+            save_code=False,
+            git_remote_url=git_remote(Path.cwd()),
+            git_commit=git_state(Path.cwd()).get("commit"),
+        ),
         "mode": _mode(),
         "reinit": "finish_previous",  # of a sweep's job before, in this process
     }

@@ -54,7 +54,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing(small_disk, tmp_path, kind):
     said = tmp_path / "said"
     process = victim.begin()
     for again in range(2):
-        after = (logged_step(victim.root) if again else 0) + chance.randint(10, 200)
+        after = (logged_step(victim.root) if again else 0) + chance.randint(10, STEPS // 3)
         wait_for(lambda after=after: logged_step(victim.root) >= after, process)
         time.sleep(chance.uniform(0, 0.05))
         fill(small_disk)

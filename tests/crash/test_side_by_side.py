@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN
-from tests.crash.victims import PATIENCE, start, training
+from tests.crash.victims import PATIENCE, SHORT, start, training
 from tests.same_runs import assert_same_run, rows
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(7200)]
@@ -32,7 +32,12 @@ def test_two_sweeps_in_one_folder_do_each_job_once(tmp_path):
 
 def test_reports_are_made_while_runs_are_writing(tmp_path, sr):
     outputs, said = tmp_path / "outputs", tmp_path / "said"
-    often = ["trainer.max_steps=1500", "trainer.val_every=10", "trainer.checkpoint_every=2", "logger=wandb"]
+    often = [
+        f"trainer.max_steps={500 if SHORT else 1500}",
+        "trainer.val_every=10",
+        "trainer.checkpoint_every=2",
+        "logger=wandb",
+    ]
     kinds = ([], TINY_GAN)
     runs = [
         start(training(*TINY_MODEL["msrresnet"], *TINY_RUN, *often, *kind, "name=same", f"output_dir={outputs}"), said)

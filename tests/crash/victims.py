@@ -23,6 +23,7 @@ from tests.same_runs import logged_step
 
 PATIENCE = 1800.0  # seconds: the machine may be halted in between
 KILLS = int(os.environ.get("SR_CRASH_KILLS", "36"))  # of trainings, over all kinds
+SHORT = KILLS < 18  # with fewer steps, too
 SEED = int(os.environ.get("SR_CRASH_SEED", "0"))
 MOMENTS = ("step", "saving", "saved", "start")
 
@@ -94,6 +95,11 @@ class Victim:
         """The run's, newest if it was begun more than once."""
         return max(self.root.glob("*/*"), default=None, key=lambda path: path.stat().st_mtime_ns)
 
+    @property
+    def killed(self) -> int:
+        """How often, so far."""
+        return sum(self.kills.get(moment, 0) for moment in MOMENTS)
+
     def begin(self) -> subprocess.Popen:
         """Start, or go on if there is something to go on from."""
         if self.folder is not None and (self.folder / "checkpoints" / "last.ckpt").is_file():
@@ -111,7 +117,7 @@ class Victim:
             delay = self.random.uniform(0.2, 8.0)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(delay)
-            print(f"  kill {sum(self.kills.values()) + 1}: {delay:.2f} s after the start")  # noqa: T201
+            print(f"  kill {self.killed + 1}: {delay:.2f} s after the start")  # noqa: T201
         else:
             wait_for(lambda: logged_step(self.root) >= after, process)
             if moment == "step":
@@ -121,7 +127,7 @@ class Victim:
             else:
                 before = self._inode()
                 wait_for(lambda: self._inode() != before, process, every=0)
-            print(f"  kill {sum(self.kills.values()) + 1}: {moment}, from step {after} on")  # noqa: T201
+            print(f"  kill {self.killed + 1}: {moment}, from step {after} on")  # noqa: T201
         assert kill(process), f"it ended before it was killed:\n{self.said.read_text()[-3000:]}"
         self.kills[moment] = self.kills.get(moment, 0) + 1
         if moment == "saving" and self._temporary():

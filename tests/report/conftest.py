@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from sr_experiments.pictures import labelled
+from tests.report.browser import browser, visit  # noqa: F401
 from tests.report.made import config_of, picture, rows_of
 
 

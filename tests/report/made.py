@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+HOSTILE = "<img src=x onerror=hacked=1>\"'&<b>"
+SCRIPT = "</script><script>window.hacked=1</script><!--"
 STARTED = 1_700_000_000.0  # of each run; one value every ten seconds
 
 

@@ -1,8 +1,8 @@
-"""The page in a real browser: it draws, answers, and trusts no name. Needs Chromium and Playwright."""
+"""The page in a real browser: it draws and answers. Needs Chromium and Playwright."""
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +11,13 @@ import pytest
 from sr_experiments.evaluation.record import write_report_json
 from sr_experiments.evaluation.results import Report, Result
 from sr_experiments.report.command import write_page
-from tests.report.made import config_of, study_of
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-try:
-    from playwright.sync_api import Page, sync_playwright
-except ModuleNotFoundError:
-    CHROMIUM = None
+from tests.report.browser import CHROMIUM, Page
+from tests.report.made import HOSTILE, SCRIPT, config_of, study_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium in PATH, and Playwright (uv sync)")
 
 Make = Callable[..., Path]
-HOSTILE = "<img src=x onerror=hacked=1>\"'&<b>"
-SCRIPT = "</script><script>window.hacked=1</script><!--"
 GAN = {"gan/d_accuracy": [0.6, 0.9, 1.0], "gan/margin": [0.1, 0.5, 2.0], "loss_weighted/adversarial": [0.1, 0.2, 0.3]}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=root)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., "Page"]]:
-    """`visit(file)` opens a page; at the end it must have said nothing wrong and asked nothing of the network."""
-    wrong: list[str] = []
-    asked: list[str] = []
-    contexts = []
-
-    def visit(file: Path, **options: Any) -> "Page":
-        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda request: asked.append(request.url[:100]))
-        page.goto(file.as_uri())
-        page.wait_for_selector("#commands code", state="attached")
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert wrong == []
-    assert {url.split(":")[0] for url in asked} <= {"file", "data", "blob"}
 
 
 @pytest.fixture
@@ -84,18 +43,18 @@ def report(run_folder: Make, tmp_path: Path) -> Path:
     return tmp_path / "page.html"
 
 
-def _names(page: "Page") -> list[str]:
+def _names(page: Page) -> list[str]:
     return [name.strip() for name in page.locator("#runs tbody td.first").all_inner_texts()]
 
 
-def _traces(page: "Page", plot: str) -> list[Any]:
+def _traces(page: Page, plot: str) -> list[Any]:
     traces: list[Any] = page.evaluate(
         f"document.querySelector('{plot}').data.map(t => ({{name: t.name, x: [...t.x], y: [...t.y]}}))"
     )
     return traces
 
 
-def test_the_table_sorts_by_any_column(visit: Callable[..., "Page"], report: Path) -> None:
+def test_the_table_sorts_by_any_column(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
     assert _names(page) == ["a", "b", "c"]
 
@@ -109,7 +68,7 @@ def test_the_table_sorts_by_any_column(visit: Callable[..., "Page"], report: Pat
     assert page.locator("#runs td.best .value").all_inner_texts() == ["0.1000", "30.00"]
 
 
-def test_filter_and_boxes_choose_what_is_drawn(visit: Callable[..., "Page"], report: Path) -> None:
+def test_filter_and_boxes_choose_what_is_drawn(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
 
     page.fill("#runs input[type=search]", "psnr_y>29.2 features<=16")
@@ -122,7 +81,7 @@ def test_filter_and_boxes_choose_what_is_drawn(visit: Callable[..., "Page"], rep
     assert _names(page) == ["a", "b", "c"]
 
 
-def test_curves_can_be_smoothed_and_put_by_hour(visit: Callable[..., "Page"], report: Path) -> None:
+def test_curves_can_be_smoothed_and_put_by_hour(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
     page.select_option("#curves select[aria-label=metric]", "loss/pixel")
     (raw, *_) = _traces(page, "#curve-plot")
@@ -138,7 +97,7 @@ def test_curves_can_be_smoothed_and_put_by_hour(visit: Callable[..., "Page"], re
     assert hours == pytest.approx(390 / 3600, abs=1e-4)
 
 
-def test_the_plane_draws_the_pareto_front(visit: Callable[..., "Page"], report: Path) -> None:
+def test_the_plane_draws_the_pareto_front(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
 
     traces = _traces(page, "#plane-plot")
@@ -147,7 +106,7 @@ def test_the_plane_draws_the_pareto_front(visit: Callable[..., "Page"], report: 
     assert [t["name"] for t in traces[1:]] == ["a", "b", "c", "bicubic"]
 
 
-def test_the_plane_says_why_it_is_missing(visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path) -> None:
+def test_the_plane_says_why_it_is_missing(visit: Callable[..., Page], run_folder: Make, tmp_path: Path) -> None:
     run_folder("a", summary={"left_out": {"metric lpips_alex": "no alexnet weights"}})
     write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
 
@@ -156,7 +115,7 @@ def test_the_plane_says_why_it_is_missing(visit: Callable[..., "Page"], run_fold
     assert "no alexnet weights" in page.locator("#plane").inner_text()
 
 
-def test_before_and_after_is_dragged(visit: Callable[..., "Page"], report: Path) -> None:
+def test_before_and_after_is_dragged(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
     handle, over = page.locator(".pair .handle"), page.locator(".pair .over")
     handle.scroll_into_view_if_needed()
@@ -175,7 +134,7 @@ def test_before_and_after_is_dragged(visit: Callable[..., "Page"], report: Path)
     assert page.locator(".pair .tag.right").inner_text() == "c"
 
 
-def test_pictures_zoom_together_and_turn_into_error_maps(visit: Callable[..., "Page"], report: Path) -> None:
+def test_pictures_zoom_together_and_turn_into_error_maps(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
     assert page.locator("#pictures .tiles figure").count() == 6
 
@@ -191,7 +150,7 @@ def test_pictures_zoom_together_and_turn_into_error_maps(visit: Callable[..., "P
     assert page.locator("#pictures .level, #pictures .view").count() == 5
 
 
-def test_a_sweep_has_parallel_coordinates_that_can_be_brushed(visit: Callable[..., "Page"], report: Path) -> None:
+def test_a_sweep_has_parallel_coordinates_that_can_be_brushed(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
     lines = page.locator(".parallel path")
     lines.first.scroll_into_view_if_needed()
@@ -208,14 +167,14 @@ def test_a_sweep_has_parallel_coordinates_that_can_be_brushed(visit: Callable[..
     assert page.locator(".parallel path.out").count() == 2
 
 
-def test_gan_health_is_drawn_of_gans_alone(visit: Callable[..., "Page"], report: Path) -> None:
+def test_gan_health_is_drawn_of_gans_alone(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report)
 
     assert {t["name"] for t in _traces(page, "#gan .plot")} == {"b"}
     assert page.locator("#gan .plot svg.main-svg").count() > 0
 
 
-def test_commands_are_copied(visit: Callable[..., "Page"], report: Path) -> None:
+def test_commands_are_copied(visit: Callable[..., Page], report: Path) -> None:
     page = visit(report, permissions=["clipboard-read", "clipboard-write"])
 
     page.locator("#commands button").first.click()
@@ -224,9 +183,7 @@ def test_commands_are_copied(visit: Callable[..., "Page"], report: Path) -> None
     assert page.evaluate("navigator.clipboard.readText()") == page.locator("#commands code").first.inner_text()
 
 
-def test_differences_by_image_have_their_interval(
-    visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path
-) -> None:
+def test_differences_by_image_have_their_interval(visit: Callable[..., Page], run_folder: Make, tmp_path: Path) -> None:
     run_folder("a")
     results = [
         Result(name, "", {str(i): {"psnr_y": 28.0 + better + i % 2 * better} for i in range(5)})
@@ -246,41 +203,10 @@ def test_differences_by_image_have_their_interval(
     assert page.evaluate("document.querySelector('#evaluation0 .plot').data[0].y.length") == 5
 
 
-def test_hostile_names_stay_text(visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path) -> None:
-    for number in range(3):
-        run_folder(
-            f"{HOSTILE}{number}",
-            config_of(SCRIPT, features=number, note=f"{SCRIPT}{number}", **{HOSTILE: number}),
-            metrics={f"val/{HOSTILE}/psnr_y": [29.0, 30.0 + number], f"val/{HOSTILE}/lpips_alex": [0.1, 0.2]},
-            summary={
-                "state": "failed",
-                "error": SCRIPT,
-                "left_out": {SCRIPT: HOSTILE},
-                "conventions": {HOSTILE: SCRIPT},
-                "device": SCRIPT,
-            },
-            strips={HOSTILE: 1},
-            sr_seed=number,
-        )
-    write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
-
-    page = visit(tmp_path / "page.html")
-    page.click("text=error maps")
-    page.fill("#runs input[type=search]", "<img")
-    page.hover("#curve-plot")
-    page.wait_for_timeout(300)
-
-    assert page.evaluate("window.hacked") is None
-    assert page.locator("img[src=x]").count() == 0
-    assert page.locator("script").count() == 3
-    assert _names(page) == [f"{HOSTILE}{number}" for number in range(3)]
-    assert SCRIPT in page.locator("#runs").inner_text()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_it_fits_laptops_and_phones_by_day_and_night(
-    visit: Callable[..., "Page"], report: Path, width: int, height: int, scheme: str
+    visit: Callable[..., Page], report: Path, width: int, height: int, scheme: str
 ) -> None:
     page = visit(report, viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=width < 500)
 
@@ -296,7 +222,7 @@ def test_it_fits_laptops_and_phones_by_day_and_night(
 
 @pytest.mark.parametrize("objectives", [1, 2])
 def test_a_study_shows_what_matters(
-    visit: Callable[..., "Page"], run_folder: Make, tmp_path: Path, objectives: int
+    visit: Callable[..., Page], run_folder: Make, tmp_path: Path, objectives: int
 ) -> None:
     pytest.importorskip("optuna")
     (tmp_path / "sweep").mkdir()

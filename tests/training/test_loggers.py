@@ -1,6 +1,7 @@
 """What the loggers wrote, read back from the files themselves."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -180,6 +181,25 @@ def test_a_won_game_is_alerted_once_and_an_alert_that_fails_harms_nothing(train,
     first, second = sessions(folder)
     assert second.summary["state"] == "finished"
     assert len(first.logged("samples_table")) == 2  # tables=every
+
+
+def test_a_disk_that_is_full_at_the_end_of_wandb_harms_nothing(train, monkeypatch, caplog, capsys):
+    original = wandb.Run.finish
+
+    def finish(self, exit_code=None):
+        logger, handler = logging.getLogger("wandb"), logging.FileHandler("/dev/full")
+        logger.addHandler(handler)
+        logger.warning("a line that does not fit")
+        logger.removeHandler(handler)
+        original(self, exit_code)
+        handler.close()  # fails as W&B's own does
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(wandb.Run, "finish", finish)
+    folder = train("logger=wandb")
+    assert json.loads((folder / "summary.json").read_text())["state"] == "finished"
+    assert "W&B did not take the end of the run (OSError" in caplog.text
+    assert "Logging error" not in capsys.readouterr().err
 
 
 def test_tags_are_short_and_there_once():

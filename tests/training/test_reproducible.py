@@ -46,6 +46,12 @@ def test_workers_and_packs_change_no_bit(train, images, tmp_path):
 
 
 @pytest.mark.slow
+def test_workers_change_no_bit_of_video(train):
+    none, two = (train(*TINY_GAN, f"data.num_workers={n}", video=True, name=f"workers_{n}") for n in (0, 2))
+    assert_same_run(none, two)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [[], TINY_GAN], ids=["pixel", "gan"])
 def test_a_run_is_repeated_from_its_config_and_summary_alone(train, command, images, tmp_path, loss):
     folder = train(*RUN, f"data.train.root={images}", *loss)
@@ -59,6 +65,7 @@ def test_a_run_is_repeated_from_its_config_and_summary_alone(train, command, ima
         summary["versions"]["torch"] == torch.__version__.split("+")[0]
         and summary["python"] == platform.python_version()
     )
+    assert torch.backends.cpu.get_cpu_capability() in summary["device"]
     assert {"seed", "device", "processes", "precision", "git", "max_steps", "left_out"} <= summary.keys()
     again = tmp_path / "again"
     done = command(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hydra import compose, initialize_config_dir
+
 from tests.conftest import ROOT
 
 FOLDERS = """
@@ -72,3 +74,12 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
     for one in started:
         one.communicate("done\n")
     assert not (tmp_path / "running.json").exists()
+
+
+def test_sweeps_of_one_second_get_folders_of_their_own():
+    composed = []
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        composed += [compose("train", return_hydra_config=True) for _ in range(2)]
+    folders = [str(cfg.hydra.sweep.dir) for cfg in composed]
+    assert folders[0] != folders[1]
+    assert str(composed[0].hydra.sweep.dir) == folders[0]
