@@ -191,6 +191,9 @@ class SRNet(nn.Module):
 
     With 10 blocks and 64 features, and FNet, this is FRVSR 10-64: 2,589,093 parameters.
 
+    It begins as little more than the enlarged frame. As in `FNet` the first kernels begin without a mean: with torch's
+    usual initialisation the features are of the frames' brightness, and hundreds of steps teach nothing.
+
     Args:
         scale: 2 or 4.
         channels: of a frame.
@@ -225,6 +228,19 @@ class SRNet(nn.Module):
             ]
         self.conv_up = nn.Sequential(*upsampling)
         self.conv_out = nn.Conv2d(features, channels, 3, padding=1)
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        first: Tensor = self.conv_in[0].weight  # type: ignore[assignment]
+        first.sub_(first.mean((2, 3), keepdim=True)).mul_(8)  # contrasts are a fraction of brightness
+        for block in self.resblocks:
+            block.conv[2].weight.mul_(0.1)  # type: ignore[union-attr, index, operator]
+        self.conv_out.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """LR frame and warped previous one (N, C + extra_channels, H, W) to SR (N, C, scale * H, scale * W)."""
