@@ -45,7 +45,7 @@ def export(
     from sr_experiments.export.runnable import SIZES
 
     if card:
-        check_places(output, overwrite)
+        check_places(output, checkpoint, overwrite)
     done = write(checkpoint, output, kind.value if kind else None, half, overwrite, name or "")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())

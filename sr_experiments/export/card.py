@@ -39,12 +39,13 @@ class Words:
     description: str = ""
 
 
-def check_places(file: Path, overwrite: bool) -> None:
-    """Refuse to replace a card before the export is made.
+def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
+    """Refuse, before the export is made, what no card can be made of.
 
     Raises:
-        SRError: a file of the card exists.
+        SRError: a file of the card exists, or one of the run's that it takes from is damaged.
     """
+    _training_files(checkpoint)
     for place in _places(file.expanduser()):
         if place.exists() and not overwrite:
             raise SRError(f"{place} exists: give --overwrite to replace")
@@ -59,9 +60,7 @@ def write_card(exported: Exported, checkpoint: Path, words: Words) -> list[Path]
         words: the author's.
     """
     generator, _ = load_generator(checkpoint)
-    run = _run_folder(checkpoint.expanduser())
-    summary = _read(run / "summary.json", json.loads) if run else {}
-    config = _names_only(_read(run / "config.yaml", yaml.safe_load)) if run else {}
+    config, summary = _training_files(checkpoint)
     facts = {**_facts(exported, words, parameters(generator), generator), **_training(config, summary)}
     markdown, listing, picture = _places(exported.file)
     with replacing(picture) as temporary:
@@ -82,6 +81,14 @@ def _run_folder(checkpoint: Path) -> Path | None:
     if checkpoint.is_dir():
         return checkpoint
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
+
+
+def _training_files(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration and the summary of the run that a checkpoint is of."""
+    run = _run_folder(checkpoint.expanduser())
+    if run is None:
+        return {}, {}
+    return _names_only(_read(run / "config.yaml", yaml.safe_load)), _read(run / "summary.json", json.loads)
 
 
 def _read(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:

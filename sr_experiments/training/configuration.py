@@ -56,7 +56,10 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     refuse_secrets(config)
     if HydraConfig.initialized():  # W&B records the command line
         refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
-    check_knobs(config)
+    try:
+        check_knobs(config)
+    except SRError as error:
+        raise error if folder is None else SRError(f"resume={folder}: {error}") from None
     if "stages" in config:
         _staged(config)
     if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):

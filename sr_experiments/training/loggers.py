@@ -39,12 +39,20 @@ class MetricsCSV(Logger):
         self.logged = 0
         rows: list[list[str]] = []
         if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                whole = [row for row in csv.reader(file) if len(row) == len(FIELDS)]
-            rows = [row for row in whole[1:] if int(row[0]) <= resume_step]
-            self.logged = max((int(row[0]) for row in whole[1:]), default=0)
+            whole = self._whole_rows()
+            rows = [row for row in whole if int(row[0]) <= resume_step]
+            self.logged = max((int(row[0]) for row in whole), default=0)
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([FIELDS, *rows])
+
+    def _whole_rows(self) -> list[list[str]]:
+        """Those of before; one that a crash has cut short is left out."""
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[1:]
+        except (OSError, ValueError, csv.Error) as error:
+            raise SRError(f"{self.path} can't be read ({error}): move it away, what it holds is lost") from error
+        return [row for row in rows if len(row) == len(FIELDS) and row[0].isdecimal()]
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[list[str], set[str]]] = {
     "table": (["sr", "compare", "run", "--table"], set()),
     "runs": (["sr", "runs", "run"], set()),
     "upscale": (["sr", "upscale", "in.png", "-o", "out.png", "--runtime", "torch", "-c", "run"], {"out.png"}),
-    "evaluate": (["sr", "evaluate", "--hr", "in.png", "-c", "run", "--csv", "out.csv"], {"out.csv"}),
+    "evaluate": (["sr", "evaluate", "--hr", "pictures", "-c", "run", "--csv", "out.csv"], {"out.csv"}),
     "export": (["sr", "export", "run", "-o", "out.safetensors", "--card"], {"out.safetensors", "out.md"}),
     "sync": (["sr", "sync", "run", "--list"], set()),
 }
@@ -68,7 +68,9 @@ def trained(_zygote, tmp_path_factory) -> Path:
 def run(commands, trained) -> Path:
     """A copy of it in the folder that commands run in, with a picture beside it."""
     pixels = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-    Image.fromarray(pixels).save(commands.folder / "in.png")
+    (commands.folder / "pictures").mkdir()
+    for name in ("in.png", "pictures/0.png"):
+        Image.fromarray(pixels).save(commands.folder / name)
     return Path(shutil.copytree(trained, commands.folder / "run"))
 
 
@@ -108,7 +110,7 @@ def test_a_whole_run_folder_is_used(commands, run, name):
         ("runs", "config.yaml", "missing", 2),
         ("upscale", "checkpoints/best.ckpt", "cut", 2),
         ("upscale", "checkpoints/best.ckpt", "missing", 0),
-        ("export", "summary.json", "zeros", 0),
+        ("export", "summary.json", "zeros", 2),
     ],
 )
 def test_damaged_files_that_matter(commands, run, name, file, damage, code):
