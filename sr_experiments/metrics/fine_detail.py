@@ -37,9 +37,10 @@ class FineDetail(ImageMetric):
     def _energy(self, image: Tensor) -> Tensor:
         y = luma(self.prepare(image))[:, 0]  # (N, H, W)
         height, width = y.shape[-2:]
-        options = {"dtype": y.dtype, "device": y.device}
-        window = torch.hann_window(height, **options)[:, None] * torch.hann_window(width, **options)
+        kind, device = y.dtype, y.device
+        down, along = (torch.hann_window(side, dtype=kind, device=device) for side in (height, width))
+        window = down[:, None] * along
         power = torch.fft.fft2(window * (y - y.mean((-2, -1), keepdim=True))).abs().square()
-        rows, columns = torch.fft.fftfreq(height, **options), torch.fft.fftfreq(width, **options)
+        rows, columns = (torch.fft.fftfreq(side, dtype=kind, device=device) for side in (height, width))
         above = torch.hypot(rows[:, None], columns) > 0.5 / self.scale  # (H, W)
         return (power * above).mean((-2, -1)) / (height * width) + LEAST

@@ -1,9 +1,11 @@
 """From Hydra's composed config to the plain one a run is made from, and back to `config.yaml`."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -60,6 +62,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         check_knobs(config)
     except SRError as error:
         raise error if folder is None else SRError(f"resume={folder}: {error}") from None
+    _check_devices(config["trainer"])
     if "stages" in config:
         _staged(config)
     if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
@@ -120,6 +123,14 @@ def _overridden_keys() -> list[str]:
         if key not in ("resume", "experiment"):
             keys.append(key)
     return keys
+
+
+def _check_devices(trainer: dict[str, Any]) -> None:
+    """On a CPU, refuse more processes than it has cores: hundreds of them would bring the machine to a halt."""
+    on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
+    cores = os.cpu_count() or 1
+    if on_cpu and isinstance(trainer["devices"], int) and trainer["devices"] > cores:
+        raise SRError(f"trainer.devices is {trainer['devices']}: this machine has {cores} CPU cores")
 
 
 def _staged(config: dict[str, Any]) -> None:

@@ -167,11 +167,14 @@ KNOBS: dict[str, Knob] = {
     "stage.*.steps": COUNT,
     "stage.*.batch_size": Knob("whole", 1, 2**20),
     "stage.*.clip_length": Knob("whole", 1, 10_000),
-    "stage.*.update_margin": Knob("number", null=True),
+    "stage.*.update_margin": Knob("number", 0, null=True),
     "stage.*.trains": GROUP,
     "stage.*.losses": GROUP,
     "stage.*.gan_losses": GROUP,
     "stage.*.schedule": GROUP,
+    "stage.*.trains.*": WEIGHT,
+    "stage.*.losses.*": WEIGHT,
+    "stage.*.gan_losses.*": WEIGHT,
 }
 
 # Bounds of numbers in what has a name, by their own name.

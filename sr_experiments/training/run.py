@@ -20,6 +20,7 @@ from rich.console import Console
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import NotFinite, SRError, one_line
 from sr_experiments.files import remove_temporaries, write_json, writing_failed
+from sr_experiments.inference.device import out_of_memory
 from sr_experiments.messages import show_messages, write_messages
 from sr_experiments.presence import present
 from sr_experiments.report.state import read_summary
@@ -201,7 +202,12 @@ def _saved(checkpoint: Path) -> tuple[int, dict[str, Any]]:
 
 def _assembled(config: dict[str, Any]) -> Assembly:
     pl.seed_everything(config["seed"], verbose=False)
-    return assemble(config)
+    try:
+        return assemble(config)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise SRError("out of memory: the networks don't fit, make model.features or model.blocks smaller") from error
 
 
 def _finished_before(config: dict[str, Any], folder: Path, step: int, best: dict[str, Any]) -> float | None:
@@ -243,8 +249,7 @@ def as_user_error(error: Exception, folder: Path) -> SRError | None:
     if isinstance(error, SRError):
         line = worker_message(error)
         return error if line == str(error) else SRError(line)
-    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
-    if out_of_memory:
+    if out_of_memory(error):
         return SRError(
             "out of memory: lower data.batch_size (raise optim.accumulate to make up for it) or data.crop, or set "
             "trainer.precision=bf16-mixed; the last checkpoint is kept"

@@ -110,7 +110,7 @@ def at(config: Any, key: str) -> Any:
         ("model.features=16384", "memory"),
         ("data.batch_size=1000000", "data.batch_size"),
         ("name=../elsewhere", "name"),
-        ("+data.val={'../x': {root: .}}", "file's name"),
+        ("+data.val={../x: {root: .}}", "file's name"),
         ("trainer.devices=999", "trainer.devices"),
         ("trainer=[1", "input"),
         ("scale=${nothing}", "nothing"),

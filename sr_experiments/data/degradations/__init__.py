@@ -18,10 +18,12 @@ class Degradation(Protocol):
         phase: where LR pixels lie on the HR grid. "centred": LR pixel i covers HR pixels scale * i to
             scale * i + scale - 1, its centre is theirs. "corner": it lies on HR pixel scale * i. Enlarging LR
             must know it: `bicubic_upsample(lr, scale, phase)` doesn't shift the picture.
+        scale: downsampling factor.
         pool_size: how many pairs training mixes its batches from (`PairPool`); 0 for none.
     """
 
     phase: str
+    scale: int
     pool_size: int
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
