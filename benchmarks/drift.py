@@ -8,12 +8,10 @@ goes on, one that uses what it has seen keeps or gains. Bicubic's curve shows wh
 """
 
 import argparse
-import csv
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,8 @@ from PIL import Image
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample_video import film
+from sr_experiments.evaluation.candidates import to_tensor
+from sr_experiments.metrics import PSNR
 
 EARLY = slice(10, 60)  # frames, once the recurrence has something to look back at
 
@@ -34,25 +34,23 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--size", type=int, default=256, help="side of the frames, HR pixels")
     parser.add_argument("--tremble", type=float, default=0.25, help="standard deviation of the camera, HR pixels")
-    parser.add_argument("--metric", default="psnr_y")
-    parser.add_argument("--plot", type=Path, help="PNG of the metric over the frames")
+    parser.add_argument("--plot", type=Path, help="PNG of Y-PSNR over the frames")
     parser.add_argument("--json", type=Path, help="file for all that sr evaluate measured")
     parser.add_argument("--keep", type=Path, help="folder to keep the clip in")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sr_drift_") as name:
-        clips = arguments.keep or Path(name) / "clips"
+        clips, pictures = arguments.keep or Path(name) / "clips", Path(name) / "sr"
         write_clip(arguments.photograph, clips / arguments.photograph.stem, arguments)
-        table = Path(name) / "values.csv"
-        command = [Path(sys.executable).with_name("sr"), "evaluate", "--hr", clips, "--clips", "--csv", table]
+        command = [Path(sys.executable).with_name("sr"), "evaluate", "--hr", clips, "--clips", "--save", pictures]
         command += [part for checkpoint in arguments.checkpoint for part in ("-c", checkpoint)]
         command += ["--json", arguments.json] if arguments.json else []
         subprocess.run(list(map(str, command)), check=True)
-        curves = read_curves(table, arguments.metric)
+        curves = measured(clips, pictures)
     for label, values in curves.items():
         early, late = statistics.mean(values[EARLY]), statistics.mean(values[-50:])
         print(f"{label}: frames 10 to 59 {early:.2f}, last 50 {late:.2f}, {late - early:+.2f}")  # noqa: T201
     if arguments.plot:
-        plot(curves, arguments.metric, arguments.plot)
+        plot(curves, arguments.plot)
 
 
 def write_clip(photograph: Path, folder: Path, arguments: argparse.Namespace) -> None:
@@ -67,17 +65,18 @@ def write_clip(photograph: Path, folder: Path, arguments: argparse.Namespace) ->
         Image.fromarray(frame).save(folder / f"{number:04d}.png", compress_level=1)
 
 
-def read_curves(table: Path, metric: str) -> dict[str, list[float]]:
-    """Of each network the metric's value of each frame."""
-    curves = defaultdict(list)
-    with table.open() as file:
-        for row in csv.DictReader(file):
-            if row["metric"] == metric:
-                curves[row["model"]].append(float(row["value"]))
+def measured(clips: Path, pictures: Path) -> dict[str, list[float]]:
+    """Of each network, and of bicubic, Y-PSNR of each frame."""
+    psnr = PSNR("y", crop_border=4)
+    curves: dict[str, list[float]] = {}
+    for file in sorted(pictures.rglob("*.png")):
+        label = str(file.parent.parent.relative_to(pictures))
+        sr, hr = (to_tensor(read_image(path, 3)) for path in (file, clips / file.parent.name / file.name))
+        curves.setdefault(label, []).append(float(psnr.per_image(sr, hr)))
     return curves
 
 
-def plot(curves: dict[str, list[float]], metric: str, path: Path) -> None:
+def plot(curves: dict[str, list[float]], path: Path) -> None:
     """Draw them over the frames."""
     import matplotlib
 
@@ -87,7 +86,7 @@ def plot(curves: dict[str, list[float]], metric: str, path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     for label, values in curves.items():
         axes.plot(values, label=label, linewidth=0.8)
-    axes.set(xlabel="frame", ylabel=metric)
+    axes.set(xlabel="frame", ylabel="Y-PSNR, dB")
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=100)
 

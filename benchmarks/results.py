@@ -154,12 +154,12 @@ def stages(folder: Path) -> str:
 
 def clips(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -> str:
     """Recurrent against frame by frame on clips that none was trained on."""
-    staged = folders["clips_frvsr"]
-    columns = {
-        "frame by frame": last(folders["clips_msrresnet"]),
-        "FRVSR, after the SR stage": staged / "checkpoints/stage_2_sr.ckpt",
-        "FRVSR, after the joint stage": last(staged),
+    wanted = {
+        "frame by frame": "clips_msrresnet",
+        "frame by frame, 500 steps more": "clips_frames",
+        "FRVSR, after the joint stage": "clips_frvsr",
     }
+    columns = {label: last(folders[name]) for label, name in wanted.items() if name in folders}
     pictures = kept / "clips"
     report = evaluate(list(columns.values()), arguments.clips, "--clips", "--save", pictures)
     rows = []

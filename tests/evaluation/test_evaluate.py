@@ -270,6 +270,7 @@ def test_a_video_beside_frames_with_lpips_where_there_are_weights(sr, tmp_path, 
         results = by_name(json.loads((tmp_path / "r.json").read_text()))
         assert results["theirs"]["mean"] == pytest.approx(
             {"psnr_y": "inf", "psnr_rgb": "inf", "ssim_y": 1, "ssim_rgb": 1, "lpips_alex": 0, "tof": 0, "tlp_alex": 0}
+            | {"fine_detail": 0}
             | {key: results["theirs"]["mean"][key] for key in ("colour_shift", "warping_error")}
         )
         assert results["bicubic"]["mean"]["lpips_alex"] > 0 and results["bicubic"]["mean"]["tof"] > 0
