@@ -40,8 +40,6 @@ def build(kind: str, registry: Mapping[str, Callable[..., T]], config: Mapping[s
                 hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(parameters) or 'no arguments'}"
                 raise SRError(f"{kind} {name!r} has no argument {key!r}: {hint}")
     annotated = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-    if kind.startswith("degradation"):
-        annotated = {}  # their steps say more of what they take
     for key, value in arguments.items():
         if key in annotated and not _fits(value, annotated[key]):
             raise SRError(f"{kind} {name!r}: its {key} is {value!r:.80}: give {_said(annotated[key])}")

@@ -216,7 +216,7 @@ def test_the_published_recipes_use_it(name):
     ("changes", "says"),
     [
         ({"stages": []}, "list of steps"),
-        ({"stages": {"name": "jpeg"}}, "list of steps"),
+        ({"stages": {"name": "jpeg"}}, "its stages is .*: give a list"),
         ({"stages": [{"name": "jpg"}]}, "unknown degradation step 'jpg'"),
         ({"pool": -1}, "pool"),
         ({"stagess": []}, "did you mean 'stages'"),

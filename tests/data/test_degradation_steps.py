@@ -428,7 +428,7 @@ def test_taking_images_apart_and_joining_them_changes_nothing():
         ({"name": "jpeg", "quallity": [1, 2]}, "did you mean 'quality'"),
         ({"name": "jpeg"}, "needs quality"),
         ({"name": "jpeg", "quality": [95, 30]}, "quality of jpeg must ascend"),
-        ({"name": "jpeg", "quality": 50}, "two numbers"),
+        ({"name": "jpeg", "quality": 50}, "give a list"),
         ({"name": "jpeg", "quality": [30, 101]}, "1 ... 100"),
         ({"name": "blur", "kinds": {"isso": 1}, "sigma": [1, 2]}, "unknown kind of blur 'isso'"),
         ({"name": "blur", "kinds": {"iso": 1}, "sigma": [0, 2]}, "sigma of blur"),

@@ -26,6 +26,7 @@ for profile, examples in (("default", 400), ("ci", 60)):
     )
 hypothesis.settings.load_profile("default")
 
+PRIVATE = ("HOME", "TMPDIR", "TORCH_HOME", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR")  # folders
 MEMORY = 1 << 30  # bytes that a command may use on input that is refused, beyond what its imports take
 SECONDS = 60.0
 
@@ -76,7 +77,7 @@ class Commands:
     ) -> Attempt:
         before = self._tree()
         (self.folder / "home").mkdir(exist_ok=True)
-        private = {name: str(self.folder / "home") for name in ("HOME", "TMPDIR", "TORCH_HOME", "XDG_CACHE_HOME")}
+        private = {name: str(self.folder / "home") for name in PRIVATE}
         env = {**private, "SR_OFFLINE": "1", "WANDB_MODE": "offline", "COLUMNS": "200", **environment}
         request: dict[str, object] = {"argv": list(map(str, argv)), "seconds": seconds, "imports": list(imports)}
         request |= {"cwd": str(self.folder), "env": env}
