@@ -137,9 +137,10 @@ class Victim:
 
     def end(self) -> Path:
         """Go on to the end."""
+        before = len(self.said.read_text()) if self.said.is_file() else 0  # data workers say that a killed run is gone
         process = self.begin()
         assert process.wait(PATIENCE) == 0, self.said.read_text()[-3000:]
-        assert "Traceback" not in self.said.read_text()
+        assert "Traceback" not in self.said.read_text()[before:]
         assert self.folder is not None
         return self.folder
 

@@ -60,7 +60,14 @@ def test_with_a_rate_that_is_far_too_low_it_does_not(train):
     assert not within(folder), gains(folder)
 
 
-def test_with_the_wrong_sign_it_explodes(train, capsys):
+def test_with_the_wrong_sign_it_explodes(train, capsys, monkeypatch):
+    original = PixelModule.train_batch
+
+    def wrong(self, lr, hr, target):
+        self.pixel_weight = -1.0
+        return original(self, lr, hr, target)
+
+    monkeypatch.setattr(PixelModule, "train_batch", wrong)
     with pytest.raises(SystemExit):
-        train(*RUN, "loss.pixel.weight=-1")
+        train(*RUN)
     assert "became" in capsys.readouterr().err
