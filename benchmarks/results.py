@@ -167,7 +167,7 @@ def clips(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -
         for clip, values in [*sorted(result["per_image"].items()), ("mean", result["mean"])]:
             rows.append([name, clip, *(number(values.get(metric), metric) for metric in TEMPORAL)])
     shown = dict(zip(["bicubic", *columns], [pictures / result["name"] for result in report["results"]], strict=True))
-    time_slices({**shown, "HR": arguments.clips}, FIGURES / "time_slices.png")
+    time_slices({**shown, "HR": arguments.clips}, FIGURES / "vid4_time_slices.png")
     return table(["network", "clip", *(HEADS[metric] for metric in TEMPORAL)], rows)
 
 
