@@ -4,7 +4,6 @@ A file that is already in the cache is taken as it is; a download is checked aga
 before it gets that name, so half a download never counts.
 """
 
-import os
 import socket
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import nn
 from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights, VGG19_Weights
 
 from sr_experiments.errors import SRError
+from sr_experiments.offline import is_offline
 
 WEIGHTS = {
     "vgg19": VGG19_Weights.IMAGENET1K_V1,
@@ -59,8 +59,8 @@ def _state_dict(name: str) -> dict[str, torch.Tensor]:
 
 def _download(name: str, file: Path) -> None:
     put = f"put {file.name} into {file.parent}"
-    if os.environ.get("SR_OFFLINE") == "1":
-        raise WeightsUnavailable(f"the {name} weights are not on this machine and SR_OFFLINE=1: {put}")
+    if is_offline():
+        raise WeightsUnavailable(f"the {name} weights are not on this machine and offline=true or SR_OFFLINE=1: {put}")
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:

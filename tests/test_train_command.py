@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -286,3 +287,12 @@ def test_several_validation_sets_and_pairs(train, tmp_path):
     summary = summary_of(folder)
     assert {key.split("/")[1] for key in summary["final"]} == {"sample", "mine"}
     assert summary["best"]["monitor"] == "val/mine/ssim_y"
+
+
+def test_offline_asks_for_no_weights_and_holds_for_this_run_alone(train, monkeypatch, capsys):
+    monkeypatch.delenv("SR_OFFLINE")
+    asked = []
+    monkeypatch.setattr(torch.hub, "urlopen", lambda *args, **kwargs: asked.append(args))
+    train(*TINY_GAN, "offline=true")
+    assert "offline=true" in capsys.readouterr().err and not asked
+    assert "SR_OFFLINE" not in os.environ

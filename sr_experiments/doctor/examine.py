@@ -20,6 +20,7 @@ from sr_experiments.doctor.findings import Finding
 from sr_experiments.doctor.pictures import aligned, apart, look_at, readable, repeated, tinted
 from sr_experiments.doctor.rehearsal import left_out, rehearse
 from sr_experiments.errors import SRError, composition_error
+from sr_experiments.offline import offline
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.configuration import plain_config
 from sr_experiments.training.run import set_up_logging
@@ -38,7 +39,8 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
     try:
         with _composed(overrides) as cfg:
             config, _ = plain_config(cfg)
-        assembly = assemble(config)
+        with offline(config["offline"]):
+            assembly = assemble(config)
     except SRError as error:
         return [Finding("configuration", "fail", str(error), "as it says")]
     train_set = assembly.data.train_set

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # What says where a run is and how it is shown, not what it is.
-NO_KNOBS = ("name", "output_dir", "resume", "hydra", "defaults", "logger", "callbacks")
+NO_KNOBS = ("name", "output_dir", "resume", "offline", "hydra", "defaults", "logger", "callbacks")
 
 
 class _Missing:

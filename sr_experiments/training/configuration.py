@@ -25,7 +25,7 @@ HYDRA = {
     "hydra": {"run": {"dir": "."}, "output_subdir": None},
 }
 # Of a job whose folder already holds it.
-MAY_CHANGE = ("resume", "output_dir", "trainer", "logger", "callbacks", *HYDRA)
+MAY_CHANGE = ("resume", "offline", "output_dir", "trainer", "logger", "callbacks", *HYDRA)
 
 
 def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:

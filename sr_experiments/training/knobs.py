@@ -91,6 +91,7 @@ KNOBS: dict[str, Knob] = {
     "name": TEXT,
     "output_dir": TEXT,
     "resume": TEXT_OR_NULL,
+    "offline": Knob("flag"),
     "init_from": Knob("group", null=True, words=None),
     "val": GROUP,
     "val.compare_with": TEXT_OR_NULL,

@@ -22,6 +22,7 @@ from sr_experiments.errors import NotFinite, SRError, one_line
 from sr_experiments.files import remove_temporaries, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.messages import show_messages, write_messages
+from sr_experiments.offline import offline
 from sr_experiments.presence import present
 from sr_experiments.report.state import read_summary
 from sr_experiments.training.assemble import Assembly, assemble
@@ -84,6 +85,7 @@ def _wait_for_slurm() -> None:
 def _train(cfg: DictConfig, console: Console) -> float | None:
     config, folder = plain_config(cfg)
     with contextlib.ExitStack() as alone:
+        alone.enter_context(offline(config["offline"]))
         checkpoint, step = None, 0
         if folder is None:
             assembly = _assembled(config)  # what is wrong with it is said before there is a folder

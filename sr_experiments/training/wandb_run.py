@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
+from sr_experiments.offline import is_offline
 from sr_experiments.report.series import Series, read_series
 from sr_experiments.training.configuration import is_sweep
 from sr_experiments.training.run_folder import git_remote, git_state
@@ -281,7 +282,7 @@ def _last_offline_step(folder: Path, logged: int) -> int:
 
 def _mode() -> str:
     asked = os.environ.get("WANDB_MODE")
-    if os.environ.get("SR_OFFLINE") == "1" and asked != "disabled":
+    if is_offline() and asked != "disabled":
         return "offline"
     if asked in ("offline", "disabled"):
         return asked

@@ -37,6 +37,19 @@ def test_parameter_counts_are_the_published_ones():
     assert count(FRVSR(srnet={"name": "resnet", "features": 128})) == 5_054_693
 
 
+def test_its_own_sr_net_begins_near_the_enlarged_frame_with_features_of_contrast():
+    """Features of brightness, as of torch's initialisation, teach nothing for hundreds of steps."""
+    torch.manual_seed(0)
+    net = GENERATORS["frvsr"](srnet={"name": "resnet"}).srnet
+    grey = torch.rand(1, 3, 1, 1).expand(1, 3, 64, 64).repeat(1, 17, 1, 1)
+    picture = torch.rand(1, 51, 64, 64)
+    with torch.no_grad():
+        flat, lively = (net.extract_features(x)[..., 24:-24, 24:-24] for x in (grey, picture))
+        assert flat.abs().max() < 1e-4 and lively.std() > 0.3
+        enlarged = UPSAMPLING["centred"](picture[:, :3], 4)
+        assert 0 < (net(picture) - enlarged).std() < enlarged.std()
+
+
 @pytest.mark.parametrize("srnet", SR_NETS)
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("phase", ["centred", "corner"])
