@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators.initialisation import see_contrasts
 from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.padding import whole_blocks, without_padding
 from sr_experiments.generators.rrdbnet import RRDBNet
@@ -191,8 +192,7 @@ class SRNet(nn.Module):
 
     With 10 blocks and 64 features, and FNet, this is FRVSR 10-64: 2,589,093 parameters.
 
-    It begins as little more than the enlarged frame. As in `FNet` the first kernels begin without a mean: with torch's
-    usual initialisation the features are of the frames' brightness, and hundreds of steps teach nothing.
+    It begins as little more than the enlarged frame. As in `FNet` the first kernels begin without a mean.
 
     Args:
         scale: 2 or 4.
@@ -236,8 +236,7 @@ class SRNet(nn.Module):
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        first: Tensor = self.conv_in[0].weight  # type: ignore[assignment]
-        first.sub_(first.mean((2, 3), keepdim=True)).mul_(8)  # contrasts are a fraction of brightness
+        see_contrasts(self.conv_in[0])  # type: ignore[arg-type]
         for block in self.resblocks:
             block.conv[2].weight.mul_(0.1)  # type: ignore[union-attr, index, operator]
         self.conv_out.weight.mul_(0.1)

@@ -4,13 +4,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.initialisation import kaiming_scaled
+from sr_experiments.generators.initialisation import kaiming_scaled, see_contrasts
 
 
 class MSRResNet(nn.Module):
     """Residual blocks at LR size, sub-pixel upsampling, plus the bilinearly enlarged input.
 
-    Layers, initialisation and state dict names are BasicSR's.
+    Layers and state dict names are BasicSR's. So is the initialisation of the residual branches;
+    the other layers begin ten times larger, the first kernels without a mean, and the last layer small.
 
     Args:
         scale: 2, 3 or 4.
@@ -41,7 +42,10 @@ class MSRResNet(nn.Module):
         self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
         self.lrelu = nn.LeakyReLU(0.1, inplace=True)
-        kaiming_scaled(self, 0.1)
+        kaiming_scaled(self, 1.0)
+        kaiming_scaled(self.body, 0.1)
+        kaiming_scaled(self.conv_last, 0.01)
+        see_contrasts(self.conv_first)
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""

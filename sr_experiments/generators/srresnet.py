@@ -1,12 +1,17 @@
 """SRResNet (Ledig et al. 2017, arXiv 1609.04802, figure 4)."""
 
+import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators.initialisation import carry_image, enlarge_image
 
 
 class SRResNet(nn.Module):
     """Residual blocks with batch norm at LR size, then sub-pixel upsampling.
+
+    It begins as little more than a bilinear enlargement: the first features carry the image. Begun at random it takes
+    hundreds of steps to learn that.
 
     Args:
         scale: 2, 3 or 4.
@@ -33,6 +38,16 @@ class SRResNet(nn.Module):
         steps = [2, 2] if scale == 4 else [scale]
         self.upsampling = nn.Sequential(*(Upsampling(features, step) for step in steps))
         self.conv_out = nn.Conv2d(features, channels, 9, padding=4)
+        self._initialise(min(channels, features))
+
+    @torch.no_grad()
+    def _initialise(self, carried: int) -> None:
+        carry_image(self.conv_in[0], carried)  # type: ignore[arg-type]
+        self.conv_body[1].weight[:carried] = 0  # type: ignore[index, operator]
+        for upsampling in self.upsampling:
+            shuffle: nn.PixelShuffle = upsampling[1]  # type: ignore[assignment, index]
+            enlarge_image(upsampling[0], carried, shuffle.upscale_factor)  # type: ignore[index]
+        carry_image(self.conv_out, carried, rest=0.02)
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""

@@ -105,15 +105,44 @@ def test_msrresnet_equals_a_functional_reference(scale):
         torch.testing.assert_close(network(lr), x)
 
 
-def test_initialisation_is_basicsrs():
+def test_residual_branches_begin_as_basicsrs_and_the_last_layer_small():
     torch.manual_seed(0)
     network = MSRResNet(blocks=1)
-    for name, fan_in in (("conv_first", 27), ("upconv1", 576), ("conv_last", 576)):
+    for name, fan_in, scale in (
+        ("body.0.conv1", 576, 0.1), ("body.0.conv2", 576, 0.1), ("upconv1", 576, 1), ("conv_last", 576, 0.01)
+    ):  # fmt: skip
         layer = network.get_submodule(name)
-        assert layer.weight.std().item() == pytest.approx(0.1 * (2 / fan_in) ** 0.5, rel=0.05)
+        assert layer.weight.std().item() == pytest.approx(scale * (2 / fan_in) ** 0.5, rel=0.05)
         assert not layer.bias.any()
     dense = RRDBNet(blocks=1).body[0].rdb2.conv3
     assert dense.weight.std().item() == pytest.approx(0.1 * (2 / (128 * 9)) ** 0.5, rel=0.05)
+
+
+def test_first_features_of_msrresnet_are_of_contrast():
+    torch.manual_seed(0)
+    network = MSRResNet(blocks=2)
+    with torch.no_grad():
+        flat = network.conv_first(torch.full((1, 3, 8, 8), 0.7))[..., 1:-1, 1:-1]
+        lively = network.conv_first(torch.rand(1, 3, 8, 8))
+    assert flat.abs().max() < 1e-4 and lively.std() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [*((name, scale) for name in ("srresnet", "msrresnet") for scale in (2, 3, 4)), ("rrdbnet", 4)]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_networks_begin_as_little_more_than_an_enlargement(name, scale, channels):
+    torch.manual_seed(0)
+    network = GENERATORS[name](scale=scale, channels=channels, blocks=2)
+    smooth = F.interpolate(torch.rand(2, channels, 6, 6), size=(24, 24), mode="bicubic").clamp(0, 1)
+    with torch.no_grad():
+        sr = network(smooth)
+    enlarged = F.interpolate(smooth, scale_factor=scale, mode="bilinear", align_corners=False)
+    inside = (..., slice(5 * scale, -5 * scale), slice(5 * scale, -5 * scale))  # convolutions pad with zeros
+    psnr = -10 * (sr - enlarged)[inside].square().mean().log10()
+    assert 30 < psnr < 60
+    network(smooth).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
 def test_state_dict_names_are_basicsrs():
