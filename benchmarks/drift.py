@@ -62,7 +62,7 @@ def write_clip(photograph: Path, folder: Path, arguments: argparse.Namespace) ->
     for number, offset in enumerate(middle + shake):
         path = np.concatenate((np.eye(2), offset[:, None]), 1)[None]
         frame = film(image, path, arguments.size)[0].permute(1, 2, 0).numpy()
-        Image.fromarray(frame).save(folder / f"{number:04d}.png", compress_level=1)
+        Image.fromarray(frame).save(folder / f"{number:08d}.png", compress_level=1)
 
 
 def measured(clips: Path, pictures: Path) -> dict[str, list[float]]:
