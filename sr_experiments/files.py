@@ -47,7 +47,9 @@ def writing_failed(path: Path, error: BaseException, option: str = "") -> SRErro
         option: with which the user chooses the place.
     """
     chain: BaseException | None = error
-    while chain is not None:
+    seen: set[int] = set()  # an error may be its own cause
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
         if isinstance(chain, OSError) and chain.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return SRError(f"no space left for {path}: free some and continue; nothing else is lost")
         if isinstance(chain, OSError) and chain.errno in (
@@ -55,6 +57,7 @@ def writing_failed(path: Path, error: BaseException, option: str = "") -> SRErro
             errno.EACCES,
             errno.EPERM,
             errno.ENOTDIR,
+            errno.EISDIR,
             errno.ENOENT,
         ):
             place = f"another place with {option}" if option else "another place"

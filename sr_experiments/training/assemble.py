@@ -179,7 +179,7 @@ def _metrics(config: Config, scale: int, clips: bool, left_out: dict[str, str]) 
     """The metrics of the configuration; of images, not those that compare frames with each other."""
     metrics: dict[str, Metric] = {}
     for key, arguments in config.items():
-        if not clips and getattr(METRICS.get(arguments["name"]), "temporal", False):
+        if not clips and getattr(METRICS.get(str(arguments.get("name"))), "temporal", False):
             continue
         metric = _with_weights(f"metric {key}", arguments, left_out, METRICS, crop_border=scale)
         if metric is not None:

@@ -24,7 +24,7 @@ class Knob:
 
     Attributes:
         kind: "whole", "number", "flag", "text", "list", "pair" (a list of two), "some" (a whole number, or a list of
-            them) or "group".
+            them), "word" (one of `words`) or "group".
         low: least number; of a list, of each in it.
         high: greatest.
         above: whether the least is out, too.
@@ -66,7 +66,7 @@ class Knob:
     def __str__(self) -> str:
         kinds = {"whole": "a whole number", "number": "a number", "flag": "true or false", "text": "text",
                  "list": "a list of numbers", "pair": "two numbers, [a, b],", "some": "one or several whole numbers",
-                 "group": "a group of settings"}  # fmt: skip
+                 "group": "a group of settings", "word": ""}  # fmt: skip
         said = kinds[self.kind]
         if self.above and self.below:
             return f"{said} between {self.low:g} and {self.high:g}"
@@ -74,7 +74,7 @@ class Knob:
             said += f" above {self.low:g}" if self.above else f" of at least {self.low:g}"
         if self.high < FOREVER:
             said += f" and at most {self.high:.10g}"
-        return " or ".join([said, *(self.words or ()), *(["null"] if self.null else [])])
+        return " or ".join([*([said] if said else []), *(self.words or ()), *(["null"] if self.null else [])])
 
 
 GROUP, FLAG, TEXT, WEIGHT = Knob("group"), Knob("flag"), Knob("text"), Knob("number", 0)
@@ -93,6 +93,7 @@ KNOBS: dict[str, Knob] = {
     "resume": TEXT_OR_NULL,
     "offline": Knob("flag"),
     "init_from": Knob("group", null=True, words=None),
+    "init_from.*": TEXT,
     "val": GROUP,
     "val.compare_with": TEXT_OR_NULL,
     "model": GROUP,
@@ -108,7 +109,7 @@ KNOBS: dict[str, Knob] = {
     "data.val": GROUP,
     "data.val.*": GROUP,
     "loss": GROUP,
-    "loss.name": TEXT,
+    "loss.name": Knob("word", words=("pixel", "gan")),
     "loss.pixel.weight": Knob("number", 0, words=("auto",)),
     "loss.*.weight": WEIGHT,
     "loss.*.required": FLAG,
@@ -245,6 +246,7 @@ def _needed(given: Mapping[str, Any]) -> list[str]:
     """The keys that a configuration must have."""
     keys = [key for key in KNOBS if "*" not in key and not any(fnmatchcase(key, pattern) for pattern in OPTIONAL)]
     keys += ["loss.pixel.weight", "logger.name"]
+    keys += [f"{key}.name" for key in given if key.count(".") == 1 and key.startswith("metrics.")]
     return keys + [key for key in OF_GAN if given.get("loss.name") == "gan"]
 
 

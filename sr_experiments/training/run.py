@@ -100,6 +100,9 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
                 alone.enter_context(present(folder))
                 for place in (folder, folder / "checkpoints", *folder.glob("samples/**/")):
                     remove_temporaries(place)
+            for name in ("summary.json", "train.log"):  # else found out when all is trained, or in a traceback
+                if (folder / name).is_dir():
+                    raise SRError(f"{folder / name} is a folder: remove it")
             checkpoint = folder / "checkpoints" / "last.ckpt"
             step, best = _saved(checkpoint)
             if step >= config["trainer"]["max_steps"]:

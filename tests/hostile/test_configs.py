@@ -105,6 +105,10 @@ def at(config: Any, key: str) -> Any:
     [
         ("foo=1", "+foo"),
         ("model=unet", "rrdbnet"),
+        ("loss.name=mse", "pixel or gan"),
+        ("init_from={srnet: 3}", "init_from.srnet"),
+        ("metrics.psnr_y.name=[1]", "metric psnr_y"),
+        ("~metrics.psnr_y.name", "metrics.psnr_y.name is not set"),
         ("+trainer.max_stepz=3", "did you mean max_steps"),
         ("+model.blocs=3", "blocks"),
         ("scale=0", "scale"),

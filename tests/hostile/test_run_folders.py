@@ -103,6 +103,7 @@ def test_a_whole_run_folder_is_used(commands, run, name):
         ("resume", "config.yaml", "other", 2),
         ("resume", "checkpoints/last.ckpt", "cut", 2),
         ("resume", "summary.json", "cut", 0),
+        ("resume", "summary.json", "folder", 2),
         ("resume", "metrics.csv", "folder", 2),
         ("compare", "config.yaml", "zeros", 2),
         ("compare", "metrics.csv", "folder", 2),
