@@ -100,7 +100,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
                 alone.enter_context(present(folder))
                 for place in (folder, folder / "checkpoints", *folder.glob("samples/**/")):
                     remove_temporaries(place)
-            for name in ("summary.json", "train.log"):  # else found out when all is trained, or in a traceback
+            for name in ("summary.json", "train.log", "checkpoints/best.ckpt"):  # else found out while it trains
                 if (folder / name).is_dir():
                     raise SRError(f"{folder / name} is a folder: remove it")
             checkpoint = folder / "checkpoints" / "last.ckpt"
