@@ -140,10 +140,10 @@ def _check_batch(config: Config, frames: int) -> None:
 
 
 def _in_memory(group: str) -> Limited:
-    """Within it, no network can be built that is larger than the memory."""
+    """Within it, no network can be built that could not be trained: weights, gradients and Adam's two moments."""
     free = free_on_host()
-    message = f"{group} would be larger than the memory that is free ({free / 2**30:.1f} GiB): lower its knobs"
-    return Limited(free // FLOAT, 10**7, message)
+    message = f"training {group} would take more than the memory that is free ({free / 2**30:.1f} GiB): lower its knobs"
+    return Limited(free // (4 * FLOAT), 10**7, message)
 
 
 def _initialise(generator: nn.Module, source: str | Config) -> str:
