@@ -17,7 +17,7 @@ from sr_experiments.training.wandb_run import tags_of
 from tests.conftest import ROOT, TINY_GAN
 from tests.wandb_sessions import sessions
 
-FALLING = ["optim.learning_rate=0.02", "optim/schedule=constant", "optim.ema_decay=null"]  # each step makes it worse
+FALLING = ["optim.learning_rate=0.2", "optim/schedule=constant", "optim.ema_decay=null"]  # each step makes it worse
 
 
 def logged_in_csv(folder: Path, key: str) -> list[float]:
