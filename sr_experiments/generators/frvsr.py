@@ -172,11 +172,11 @@ class FNet(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=0.2)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        see_contrasts(self.encoder1[0])  # type: ignore[arg-type]
         first: Tensor = self.encoder1[0].weight  # type: ignore[assignment]
         last: Tensor = self.flow[2].weight  # type: ignore[assignment]
-        of_current = first[:, :channels] - first[:, :channels].mean((2, 3), keepdim=True)
         sign = torch.where(torch.arange(len(first)) % 2 == 0, 1.0, -1.0).view(-1, 1, 1, 1)
-        first.copy_(8 * torch.cat((of_current, sign * of_current), 1))  # contrasts are a fraction of brightness
+        first[:, channels:] = sign * first[:, :channels]
         last.mul_(0.3)  # 24 * tanh is steep
 
     def forward(self, pair: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def carry_image(layer: nn.Conv2d, channels: int, folded: int = 1, rest: float = 
         rest: share of the weights that the layer had that stays beside.
     """
     centre = layer.kernel_size[0] // 2
-    _shrink(layer, channels, rest)
+    shrink_outputs(layer, channels, rest)
     for channel in range(channels):
         layer.weight[channel, channel * folded : (channel + 1) * folded, centre, centre] += 1 / folded
 
@@ -42,7 +42,7 @@ def carry_image(layer: nn.Conv2d, channels: int, folded: int = 1, rest: float = 
 @torch.no_grad()
 def enlarge_image(layer: nn.Conv2d, channels: int, step: int) -> None:
     """Let a 3x3 convolution before a pixel shuffle enlarge its first `channels` channels bilinearly, `step` times."""
-    _shrink(layer, channels * step**2, 0)
+    shrink_outputs(layer, channels * step**2, 0)
     offset = (torch.arange(step) + 0.5) / step - 0.5  # of an output pixel's centre, in input pixels
     taps = torch.stack(((-offset).clamp(min=0), 1 - offset.abs(), offset.clamp(min=0)), 1)  # (step, 3)
     kernels = torch.einsum("ia,jb->ijab", taps, taps).reshape(step**2, 3, 3)
@@ -53,13 +53,15 @@ def enlarge_image(layer: nn.Conv2d, channels: int, step: int) -> None:
 @torch.no_grad()
 def smooth_image(layer: nn.Conv2d, channels: int) -> None:
     """Let a 3x3 convolution behind a nearest-neighbour enlargement by 2 make it bilinear, for the first `channels`."""
-    _shrink(layer, channels, 0)
+    shrink_outputs(layer, channels, 0)
     taps = torch.tensor([0.25, 0.5, 0.25])
     for channel in range(channels):
         layer.weight[channel, channel] = torch.outer(taps, taps)
 
 
-def _shrink(layer: nn.Conv2d, outputs: int, share: float) -> None:
+@torch.no_grad()
+def shrink_outputs(layer: nn.Conv2d, outputs: int, share: float) -> None:
+    """Multiply what makes the first `outputs` features, weights and biases, by `share`."""
     layer.weight[:outputs] *= share
     if layer.bias is not None:
         layer.bias[:outputs] *= share

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.initialisation import carry_image, kaiming_scaled, smooth_image
+from sr_experiments.generators.initialisation import carry_image, kaiming_scaled, shrink_outputs, smooth_image
 from sr_experiments.generators.padding import whole_blocks, without_padding
 
 
@@ -57,9 +57,7 @@ class RRDBNet(nn.Module):
 
     def _initialise(self, carried: int) -> None:
         carry_image(self.conv_first, carried, self.fold**2)
-        with torch.no_grad():
-            self.conv_body.weight[:carried] = 0
-            self.conv_body.bias[:carried] = 0  # type: ignore[index]
+        shrink_outputs(self.conv_body, carried, 0)
         for layer in (self.conv_up1, self.conv_up2):
             smooth_image(layer, carried)
         carry_image(self.conv_hr, carried)
