@@ -35,7 +35,7 @@ def run() -> None:
     os.environ.setdefault(TRACEBACKS, "1")
     try:
         main()
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
         if WANTED or TRACEBACKS not in os.environ:
             raise
         sys.stderr.write(f"error: {composition_error(error)}\n")

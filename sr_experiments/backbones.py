@@ -37,8 +37,10 @@ def pretrained_features(name: str) -> nn.Sequential:
     Raises:
         WeightsUnavailable: no weights.
     """
-    network = getattr(torchvision.models, name)(weights=None)
-    network.load_state_dict(_state_dict(name))
+    weights = _state_dict(name)
+    with torch.device("meta"):  # no memory for weights that the file's replace, and no random numbers drawn
+        network = getattr(torchvision.models, name)(weights=None)
+    network.load_state_dict(weights, assign=True)
     return network.features.eval().requires_grad_(False)
 
 

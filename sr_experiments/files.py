@@ -59,6 +59,7 @@ def writing_failed(path: Path, error: BaseException, option: str = "") -> SRErro
             errno.ENOTDIR,
             errno.EISDIR,
             errno.ENOENT,
+            errno.ENAMETOOLONG,
         ):
             place = f"another place with {option}" if option else "another place"
             return SRError(f"cannot write {path} ({os.strerror(chain.errno)}): choose {place}")

@@ -31,7 +31,7 @@ def summary_of(folder):
     return json.loads((folder / "summary.json").read_text())
 
 
-@pytest.mark.parametrize("loss", [[], TINY_GAN], ids=["pixel", "gan"])
+@pytest.mark.parametrize("loss", [[], [*TINY_GAN, "optim.betas=[0,0.99]"]], ids=["pixel", "gan"])
 @pytest.mark.parametrize("model", TINY_MODEL)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_every_pair_of_model_and_loss_trains(train, model, loss, scale, capsys):

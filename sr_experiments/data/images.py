@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from sr_experiments.data.pack_folders import open_folder
 from sr_experiments.data.training_crops import TrainingCrops
+from sr_experiments.errors import SRError
 
 
 class ImageFolder(TrainingCrops):
@@ -54,7 +55,7 @@ class ImageValidation(Dataset[dict[str, Any]]):
     """Whole images of a folder, for validation, in natural order.
 
     An item is `{"hr": uint8 (C, H, W), "name": str}`, cropped at the bottom and the right to multiples of the
-    scale.
+    scale; SRError where nothing would be left.
 
     Args:
         root: the folder, or a pack of it.
@@ -78,13 +79,20 @@ class ImageValidation(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Image `index`."""
-        hr = whole_multiple(self.folder.read(self.paths[index], self.channels), self.scale)
-        return {"hr": as_tensor(hr), "name": picture_name(self.paths[index], self.root)}
+        path = self.paths[index]
+        hr = whole_multiple(self.folder.read(path, self.channels), self.scale, path)
+        return {"hr": as_tensor(hr), "name": picture_name(path, self.root)}
 
 
-def whole_multiple(image: np.ndarray, scale: int) -> np.ndarray:
-    """Crop (H, W, C) at the bottom and the right to multiples of the scale."""
+def whole_multiple(image: np.ndarray, scale: int, name: object) -> np.ndarray:
+    """Crop (H, W, C) at the bottom and the right to multiples of the scale.
+
+    Raises:
+        SRError: nothing would be left of it; its name is in the message.
+    """
     height, width = image.shape[:2]
+    if min(height, width) < scale:
+        raise SRError(f"{name} is {width}x{height}, less than one LR pixel at scale={scale}: give larger ones")
     return image[: height // scale * scale, : width // scale * scale]
 
 

@@ -64,7 +64,8 @@ class SampleValidation(Dataset[dict[str, Any]]):
 
     def __init__(self, scale: int, channels: int = 3, size: int = 256, limit: int | None = None) -> None:
         self.paths = sample_paths(VALIDATION)[:limit]
-        self.images = [whole_multiple(_centre(read_image(path, channels), size), scale) for path in self.paths]
+        centres = [_centre(read_image(path, channels), size) for path in self.paths]
+        self.images = [whole_multiple(centre, scale, f"an image of data.val.*.size={size}") for centre in centres]
 
     def __len__(self) -> int:
         return len(self.images)

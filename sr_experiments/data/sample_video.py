@@ -88,6 +88,8 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
     def __init__(
         self, scale: int, channels: int = 3, size: int = 192, frames: int = 12, limit: int | None = None
     ) -> None:
+        if size < scale:
+            raise SRError(f"data.val.*.size={size} is less than one LR pixel at scale={scale}: raise it")
         self.size = size // scale * scale
         self.frames = frames
         paths = sample_paths(VALIDATION)[:limit]

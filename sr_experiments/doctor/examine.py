@@ -13,6 +13,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
+from yaml import YAMLError
 
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.data.workers import worker_count
@@ -69,14 +70,15 @@ def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
         raise SRError("no conf/train.yaml here: run sr doctor where train.py is")
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            cfg = compose("train", list(overrides), return_hydra_config=True)
+            try:
+                cfg = compose("train", list(overrides), return_hydra_config=True)
+            except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+                raise SRError(composition_error(error)) from error
             with open_dict(cfg):
                 cfg.hydra.runtime.output_dir = "outputs"
                 HydraConfig.instance().set_config(cfg)
                 del cfg["hydra"]
             yield cfg
-    except (HydraException, OmegaConfBaseException) as error:
-        raise SRError(composition_error(error)) from error
     finally:
         HydraConfig.instance().cfg = None
         GlobalHydra.instance().clear()

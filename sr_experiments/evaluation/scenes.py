@@ -187,11 +187,11 @@ def _check_size(scene: Scene, path: Path, size: tuple[int, int], scale: int) -> 
 
 
 def _image_reader(path: Path, channels: int, scale: int = 1) -> Reader:
-    return lambda _: whole_multiple(read_image(path, channels), scale)
+    return lambda _: whole_multiple(read_image(path, channels), scale, path)
 
 
 def _clip_reader(clip: Clip, scale: int = 1) -> Reader:
-    return lambda frame: whole_multiple(clip.read([frame])[0], scale)
+    return lambda frame: whole_multiple(clip.read([frame])[0], scale, clip.name)
 
 
 def _sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import resource
 from pathlib import Path
 
 import psutil
@@ -31,7 +32,7 @@ def keep_little() -> None:
 
 
 def free_on_host() -> int:
-    """Bytes of main memory that can be had, within the limit of a container."""
+    """Bytes of main memory that can be had, within the limits of a container and of `ulimit -v`."""
     free = psutil.virtual_memory().available
     try:  # cgroup v2
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
@@ -39,4 +40,7 @@ def free_on_host() -> int:
             free = min(free, int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text()))
     except (OSError, ValueError):
         pass
+    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if addresses != resource.RLIM_INFINITY:
+        free = min(free, addresses - psutil.Process().memory_info().vms)
     return max(free, 0)

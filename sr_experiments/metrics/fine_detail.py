@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from sr_experiments.errors import SRError
 from sr_experiments.metrics.image_metric import ImageMetric, luma
 
 LEAST = 1e-6  # energy a pixel, in squared levels: of a flat picture, so that the ratio stays finite
@@ -18,12 +19,17 @@ class FineDetail(ImageMetric):
     Args:
         scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles a pixel of HR.
         crop_border: pixels cut from each side.
+
+    Raises:
+        SRError: a scale below 1.
     """
 
     higher_is_better = False
 
     def __init__(self, scale: int = 4, crop_border: int = 0) -> None:
         super().__init__(crop_border)
+        if scale < 1:
+            raise SRError(f"fine_detail can't have scale={scale}: give a whole number of at least 1")
         self.scale = scale
         self.convention = (
             f"energy above LR's Nyquist frequency (scale {scale}) of SR to HR, absolute dB, Y (BT.601, 16-235), "

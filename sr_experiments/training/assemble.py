@@ -1,6 +1,7 @@
 """From a plain configuration to the objects of a run. What can't be had is left out loudly, or stops the run."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from sr_experiments.data.module import SRDataModule
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
+from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
 from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_LOSSES
 from sr_experiments.metrics import METRICS
@@ -38,6 +40,7 @@ WITHOUT_PERCEPTUAL = 5.0
 Config = Mapping[str, Any]
 
 FLOAT = 4  # bytes
+COPIES = 5  # of each weight, in training: itself, its gradient, Adam's two moments and the EMA
 
 
 @dataclass
@@ -54,12 +57,28 @@ def assemble(config: Config) -> Assembly:
     """Build module and data.
 
     Raises:
-        SRError: anything the configuration asks for that does not exist or does not fit together.
+        SRError: anything the configuration asks for that does not exist, does not fit together or can't be read.
     """
+    try:
+        return _assemble(config)
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        if error.filename is None:
+            raise
+        raise SRError(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path") from error
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise SRError("out of memory: the networks don't fit, make model.features or model.blocks smaller") from error
+
+
+def _assemble(config: Config) -> Assembly:
     left_out: dict[str, str] = {}
     scale, trainer = config["scale"], config["trainer"]
     stages = make_stages(config) if "stages" in config else None
-    _check_batch(config, max((s.batch_size * s.clip_length for s in stages.stages) if stages else [0]))
+    frames = max((s.batch_size * s.clip_length for s in stages.stages) if stages else [config["data"]["batch_size"]])
+    crop = config["data"]["crop"]
+    pixels = config["channels"] * crop**2
+    _check_free(f"a batch of {frames} crops of {crop}x{crop}", frames * pixels * FLOAT, "data.batch_size or data.crop")
     data = SRDataModule(
         **{**config["data"], **({"batch_size": stages.largest_batch} if stages else {})},
         scale=scale,
@@ -72,10 +91,13 @@ def assemble(config: Config) -> Assembly:
     degradation = build("degradation", DEGRADATIONS, config["degradation"], scale=scale)
     if data.clips and degradation.pool_size:
         raise SRError("degradation.pool mixes single images, and this data is clips: set degradation.pool=0")
+    if pairs := degradation.pool_size:
+        _check_free(f"a pool of {pairs} pairs of {crop}x{crop}", pairs * pixels, "degradation.pool or data.crop")
     generator_config = {**config["model"], "scale": scale, "channels": config["channels"]}
     if generator_config.get("phase") == "auto":
         generator_config["phase"] = degradation.phase
-    with _in_memory("model"):
+    in_memory = _in_memory()
+    with in_memory:
         generator = build("generator", GENERATORS, generator_config)
     if stages and not data.clips:
         raise SRError("model=frvsr learns from clips: use data=sample_video, videos, reds or vimeo90k")
@@ -102,9 +124,9 @@ def assemble(config: Config) -> Assembly:
     loss = config["loss"]
     module: SRModule
     if stages:
-        module = FRVSRModule(stages=stages, **_terms(loss, 9 * config["channels"], left_out), **base)
+        module = FRVSRModule(stages=stages, **_terms(loss, 9 * config["channels"], left_out, in_memory), **base)
     elif loss["name"] == "gan":
-        terms = _terms(loss, config["channels"], left_out)
+        terms = _terms(loss, config["channels"], left_out, in_memory)
         module = GANModule(
             pixel_weight=_pixel_weight(loss["pixel"]["weight"], terms["perceptual"]),
             perceptual_weight=loss["perceptual"].get("weight", 0.0),
@@ -115,7 +137,7 @@ def assemble(config: Config) -> Assembly:
     else:
         if loss["pixel"]["weight"] == "auto":
             raise SRError("loss.pixel.weight=auto weighs it against the other losses of loss=gan: give a number")
-        module = PixelModule(pixel_weight=loss["pixel"]["weight"], **_terms(loss, 0, left_out), **base)
+        module = PixelModule(pixel_weight=loss["pixel"]["weight"], **_terms(loss, 0, left_out, in_memory), **base)
     if trainer["checkpoint_activations"]:
         checkpoint_activations(module.generator)
     if trainer["compile"]:
@@ -124,26 +146,27 @@ def assemble(config: Config) -> Assembly:
     return Assembly(module, data, left_out, initialised_from)
 
 
-def _check_batch(config: Config, frames: int) -> None:
-    """Refuse a batch whose pixels alone are more than the memory, before it is read sample by sample.
+def _check_free(what: str, size: int, knobs: str) -> None:
+    """Refuse what is more than the memory, before it is filled bit by bit.
 
     Raises:
         SRError: it is.
     """
-    count, crop = max(config["data"]["batch_size"], frames), config["data"]["crop"]
-    size, free = count * config["channels"] * crop**2 * FLOAT, free_on_host()
-    if size > free:
+    if size > (free := free_on_host()):
         raise SRError(
-            f"a batch of {count} crops of {crop}x{crop} takes {size / 2**30:.1f} GiB, more than the memory that is "
-            f"free ({free / 2**30:.1f} GiB): lower data.batch_size or data.crop"
+            f"{what} takes {size / 2**30:.1f} GiB, more than the memory that is free ({free / 2**30:.1f} GiB): "
+            f"lower {knobs}"
         )
 
 
-def _in_memory(group: str) -> Limited:
-    """Within it, no network can be built that could not be trained: weights, gradients and Adam's two moments."""
+def _in_memory() -> Limited:
+    """Within it, no networks can be built that could not be trained in half of the memory: activations need some."""
     free = free_on_host()
-    message = f"training {group} would take more than the memory that is free ({free / 2**30:.1f} GiB): lower its knobs"
-    return Limited(free // (4 * FLOAT), 10**7, message)
+    message = (
+        f"training these networks would take more than half of the memory that is free ({free / 2**30:.1f} GiB): "
+        "lower their knobs, such as model.features and loss.discriminator.features"
+    )
+    return Limited(free // (2 * COPIES * FLOAT), 10**7, message)
 
 
 def _initialise(generator: nn.Module, source: str | Config) -> str:
@@ -215,15 +238,15 @@ def _without_weight(config: Config) -> dict[str, Any]:
     return {k: v for k, v in config.items() if k != "weight"}
 
 
-def _terms(loss: Config, judged_channels: int, left_out: dict[str, str]) -> dict[str, Any]:
+def _terms(loss: Config, judged_channels: int, left_out: dict[str, str], in_memory: Limited) -> dict[str, Any]:
     """The losses of a training module by argument name, without their weights, and in a GAN the discriminator."""
     pixel = build("pixel loss", PIXEL_LOSSES, _without_weight(loss["pixel"]))
     if loss["name"] == "pixel":
         return {"pixel": pixel}
     perceptual = None
-    if loss["perceptual"]["name"] != "none":
+    if loss["perceptual"].get("name") != "none":
         perceptual = _with_weights("perceptual loss", loss["perceptual"], left_out, PERCEPTUAL_LOSSES)
-    with _in_memory("loss.discriminator"):
+    with in_memory:
         discriminator = build("discriminator", DISCRIMINATORS, loss["discriminator"], channels=judged_channels)
     return {
         "pixel": pixel,

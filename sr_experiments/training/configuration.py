@@ -127,19 +127,20 @@ def _overridden_keys() -> list[str]:
 
 def _check_devices(trainer: dict[str, Any]) -> None:
     """On a CPU, refuse more processes than it has cores: hundreds of them would bring the machine to a halt."""
+    devices = trainer["devices"]
     on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
     cores = os.cpu_count() or 1
-    if on_cpu and isinstance(trainer["devices"], int) and trainer["devices"] > cores:
-        raise SRError(f"trainer.devices is {trainer['devices']}: this machine has {cores} CPU cores")
+    if on_cpu and devices != "auto" and not (isinstance(devices, int) and 1 <= devices <= cores):
+        raise SRError(f"trainer.devices is {devices}: this machine has {cores} CPU cores; give how many processes")
 
 
 def _staged(config: dict[str, Any]) -> None:
     """Check the stages, whose steps together are the run's."""
-    given = _overridden_keys()
-    first = config["stages"][0] if config["stages"] else "joint"
+    given, stages = _overridden_keys(), stage_configs(config)
     if "trainer.max_steps" in given:
+        first = stages[0]["name"]
         raise SRError(f"trainer.max_steps is the sum of the stages here: set stage.{first}.steps and the like instead")
     for term in ("pixel", "perceptual", "adversarial"):
         if f"loss.{term}.weight" in given:
             raise SRError(f"loss.{term}.weight has no effect on stages: set stage.<name>.losses.{term} or gan_losses")
-    config["trainer"]["max_steps"] = sum(stage["steps"] for stage in stage_configs(config))
+    config["trainer"]["max_steps"] = sum(stage["steps"] for stage in stages)

@@ -15,6 +15,8 @@ from typing import Any
 from sr_experiments.errors import SRError
 
 FOREVER = 10**12  # steps that no run reaches
+WIDEST = 512  # features of a layer: twice EDSR's, the widest of the well-known networks
+LARGEST = 2**63 - 1  # of whole numbers
 SET_NAMES = ("data.val", "stage", "metrics")  # whose keys become parts of files' names
 
 
@@ -79,6 +81,7 @@ class Knob:
 
 GROUP, FLAG, TEXT, WEIGHT = Knob("group"), Knob("flag"), Knob("text"), Knob("number", 0)
 TEXT_OR_NULL = Knob("text", null=True)
+PIXELS = Knob("whole", 16, FOREVER)  # of a picture's side: one LR pixel at the largest scale
 COUNT, COUNT_OR_0 = Knob("whole", 1, FOREVER), Knob("whole", 0, FOREVER)
 RATE = Knob("number", 0, above=True)
 SHARE = Knob("number", 0, 1)
@@ -139,7 +142,7 @@ KNOBS: dict[str, Knob] = {
     "trainer.checkpoint_every": COUNT,
     "trainer.log_every": COUNT,
     "trainer.accelerator": TEXT,
-    "trainer.devices": Knob("some", -1, 1023, words=None),
+    "trainer.devices": Knob("some", -1, 1023, words=("auto",)),
     "trainer.num_nodes": Knob("whole", 1, 4096),
     "trainer.strategy": TEXT,
     "trainer.precision": Knob("whole", words=None),
@@ -154,10 +157,10 @@ KNOBS: dict[str, Knob] = {
     "callbacks": GROUP,
     "callbacks.samples": GROUP,
     "callbacks.samples.count": COUNT_OR_0,
-    "callbacks.samples.size": COUNT,
+    "callbacks.samples.size": PIXELS,
     "callbacks.clips": GROUP,
     "callbacks.clips.count": COUNT_OR_0,
-    "callbacks.clips.size": COUNT,
+    "callbacks.clips.size": PIXELS,
     "callbacks.clips.frames": COUNT,
     "callbacks.clips.fps": Knob("whole", 1, 1000),
     "callbacks.gan_health": GROUP,
@@ -181,11 +184,11 @@ KNOBS: dict[str, Knob] = {
 
 # Bounds of numbers in what has a name, by their own name.
 BOUNDS: dict[str, Knob] = {
-    "features": Knob("whole", 1, 2**14),
-    "growth": Knob("whole", 1, 2**14),
+    "features": Knob("whole", 1, WIDEST),
+    "growth": Knob("whole", 1, WIDEST),
     "blocks": Knob("whole", 1, 1000),
     "layers": Knob("whole", 1, 8),
-    "eps": WEIGHT,
+    "eps": SHARE,
     "label_smoothing": SHARE,
     "penalty_weight": WEIGHT,
     "cycles": Knob("whole", 1, FOREVER),
@@ -220,6 +223,8 @@ def check_knobs(config: Mapping[str, Any]) -> None:
         knob = _knob(key)
         if isinstance(value, float) and not math.isfinite(value):
             raise SRError(f"{key} is {value}: give {knob or 'a finite number'}")
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise SRError(f"{key} is {_short(value)}: no computer counts so far")
         if knob is not None and not knob.takes(value):
             raise SRError(f"{key} is {_short(value)}: give {knob}")
         if knob is None and not isinstance(value, Mapping) and (bound := _bound(key, value)) is not None:

@@ -22,6 +22,5 @@ def make_optimizer(
         raise SRError(f"unknown optimizer {name!r}: choose one of {', '.join(sorted(OPTIMIZERS))}")
     parameters = [p for p in network.parameters() if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    return OPTIMIZERS[name](
-        parameters, lr=learning_rate, betas=tuple(betas), weight_decay=weight_decay, fused=fused or None
-    )
+    floats = tuple(float(beta) for beta in betas)  # torch refuses (0, 0.99)
+    return OPTIMIZERS[name](parameters, lr=learning_rate, betas=floats, weight_decay=weight_decay, fused=fused or None)

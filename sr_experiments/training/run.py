@@ -207,12 +207,7 @@ def _saved(checkpoint: Path) -> tuple[int, dict[str, Any]]:
 
 def _assembled(config: dict[str, Any]) -> Assembly:
     pl.seed_everything(config["seed"], verbose=False)
-    try:
-        return assemble(config)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise SRError("out of memory: the networks don't fit, make model.features or model.blocks smaller") from error
+    return assemble(config)
 
 
 def _finished_before(config: dict[str, Any], folder: Path, step: int, best: dict[str, Any]) -> float | None:

@@ -82,7 +82,7 @@ def stage_configs(config: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise SRError(f"stages is {names!r}: give a list, for example stages=[{','.join(known)}]")
     chosen = []
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise SRError(
                 f"unknown stage {name!r} in stages: choose of {', '.join(known)}, or add +stage.{name}.steps=..."
             )

@@ -13,6 +13,7 @@ from sr_experiments.data.images import ImageFolder, ImageValidation
 from sr_experiments.data.paired import PairedFolder, PairedValidation
 from sr_experiments.data.resize import imresize
 from sr_experiments.data.sample import TRAINING, VALIDATION, SampleImages, SampleValidation
+from sr_experiments.data.sample_video import SampleVideoValidation
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
@@ -282,6 +283,15 @@ def test_validation_images_are_whole_multiples_of_the_scale(tmp_path: Path, save
     assert [data[i]["name"] for i in range(len(data))] == ["b_2", "b_10"]
     assert (data[0]["hr"].permute(1, 2, 0).numpy() == pixels[:40, :44]).all()
     assert len(ImageValidation(str(tmp_path), scale=4, limit=1)) == 1
+
+
+def test_validation_images_smaller_than_the_scale_are_named(tmp_path: Path, save_image) -> None:
+    save_image(tmp_path / "thin.png", 40, 3)
+    with pytest.raises(SRError, match=r"thin\.png is 3x40"):
+        ImageValidation(str(tmp_path), scale=4)[0]
+    for validation in (SampleValidation, SampleVideoValidation):
+        with pytest.raises(SRError, match="size=3"):
+            validation(scale=4, size=3)
 
 
 def test_paired_validation_crops_hr_to_what_lr_covers(tmp_path: Path, save_image) -> None:

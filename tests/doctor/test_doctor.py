@@ -119,6 +119,7 @@ def test_unreadable_images_are_named(tmp_path):
         (["data=images", "data.train.root=nowhere"], "no folder nowhere"),
         (["data.crop=33"], "data.crop=33 must be a multiple"),
         (["model=nonsense"], "nonsense"),
+        (["loss=[1,2]"], "model=rrdbnet"),
     ],
 )
 def test_what_train_would_refuse_is_refused_here(overrides, said):
