@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--clip-frames", nargs="+", type=int, default=[50, 100, 200, 400, 800])
     parser.add_argument("--dataset-files", nargs="+", type=int, default=[1000, 10_000, 100_000])
     parser.add_argument("--compare-runs", nargs="+", type=int, default=[10, 25, 50, 100, 200])
-    parser.add_argument("--memory-frames", type=int, default=24, help="of the 480x270 clip of `memory`")
+    parser.add_argument("--memory-frames", type=int, default=90, help="of the 480x270 clip of `memory`")
     parser.add_argument("--memory-side", type=int, default=4096, help="of the LR image of `memory`")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--plot", type=Path, help="file for the plot")

@@ -329,7 +329,7 @@ class Engine:
 def _pixels(sr: Tensor, kind: Any) -> np.ndarray:
     """(1, C, H, W) in [0, 1] to an array (H, W, C) of integers."""
     levels = np.iinfo(kind).max
-    scaled = sr[0].float().clamp(0, 1).mul(levels).round().permute(1, 2, 0)
+    scaled = sr[0].float().clamp(0, 1).mul_(levels).round_().permute(1, 2, 0)
     return scaled.byte().cpu().numpy() if kind == np.uint8 else scaled.cpu().numpy().astype(kind)
 
 

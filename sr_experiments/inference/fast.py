@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sr_experiments.generators.rrdbnet import ResidualDenseBlock
 from sr_experiments.inference.tiles import TiledNetwork, receptive_radius, strips
 
-STRIP = 64  # rows of LR pixels that are enlarged at a time
+STRIP = 40  # rows of LR pixels that are enlarged at a time
 PROBE = (24, 32)  # LR size that a network is tried on
 
 

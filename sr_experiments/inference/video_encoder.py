@@ -31,6 +31,7 @@ _X26_PRESETS = (
     "placebo",
 )
 _LONGEST_REORDERING = 1000  # frames
+LOOKAHEAD = "10"  # frames that x264 keeps; its usual 40 are a quarter of a gigabyte of 1920x1080
 NUMBERS = Fraction(1, 1000)  # Matroska's time base: in a segment, time stamps are frame numbers
 
 
@@ -168,6 +169,8 @@ def _settings(options: Options) -> dict[str, str]:
         settings["crf"] = str(options.crf)
         if options.codec.startswith("libvpx"):
             settings["b"] = "0"
+    if options.codec.startswith("libx264") and options.preset is None:
+        settings["rc-lookahead"] = LOOKAHEAD
     if options.preset is not None:
         if options.codec.startswith("libx26") and options.preset not in _X26_PRESETS:
             raise SRError(f"no --preset {options.preset} of {options.codec}: choose one of {' '.join(_X26_PRESETS)}")
