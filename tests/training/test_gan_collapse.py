@@ -39,8 +39,9 @@ def warnings(caplog):
 
 
 def test_a_healthy_game_is_left_in_peace(train, caplog, alerts):
-    # Real and fake of so small a network are easily told apart: a discriminator at the generator's rate does win.
-    fair = ["loss.pixel.weight=1", "optim.discriminator_learning_rate=2e-5", "callbacks.gan_health.patience=100"]
+    # Real and fake of so small a network are easily told apart: a discriminator at the generator's rate does win. At
+    # this one it orders .56 to .90 of the pairs in any 100 steps with seeds 0 to 3; at 2e-5 some learn nothing at all.
+    fair = ["loss.pixel.weight=1", "optim.discriminator_learning_rate=5e-5", "callbacks.gan_health.patience=100"]
     folder = train(*GAN, *fair)
     accuracy = metrics_of(folder)["gan/d_accuracy"]
     assert len(accuracy) >= 28 and not warnings(caplog) and not alerts, accuracy
