@@ -1,6 +1,5 @@
 """The `sr` command: use what was trained. Each command's module is light; what it needs is imported when it runs."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -16,7 +15,7 @@ from sr_experiments.commands.pack import pack
 from sr_experiments.commands.runs import runs
 from sr_experiments.commands.sync import sync
 from sr_experiments.commands.upscale import upscale
-from sr_experiments.errors import SRError, one_line
+from sr_experiments.errors import SRError, one_line, path_error
 
 # To add a command: one file with its function, and its name here.
 COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor)
@@ -46,10 +45,10 @@ def main() -> None:
         _stop(error)
     except MemoryError:
         _stop("not enough memory for this: close other programs, or give smaller images")
-    except OSError as error:  # a name that is too long, a folder that may not be read
-        if error.filename is None:
+    except OSError as error:
+        if (line := path_error(error)) is None:
             raise
-        _stop(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path")
+        _stop(line)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(130) from None

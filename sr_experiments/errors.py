@@ -1,5 +1,7 @@
 """The one exception that is meant for the user's eyes."""
 
+import os
+
 
 class SRError(Exception):
     """A mistake the user can mend: the message is one line that names the thing and the fix.
@@ -30,6 +32,13 @@ class NotFinite(SRError):
 def one_line(text: object) -> str:
     """A message in which names of files, say, neither break the line nor steer the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def path_error(error: OSError) -> SRError | None:
+    """The user's line for a name that is too long, say, or a folder that may not be read; None if it names no path."""
+    if error.filename is None:
+        return None
+    return SRError(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path")
 
 
 def composition_error(error: Exception) -> str:

@@ -169,12 +169,12 @@ def _settings(options: Options) -> dict[str, str]:
         settings["crf"] = str(options.crf)
         if options.codec.startswith("libvpx"):
             settings["b"] = "0"
-    if options.codec.startswith("libx264") and options.preset is None:
-        settings["rc-lookahead"] = LOOKAHEAD
     if options.preset is not None:
         if options.codec.startswith("libx26") and options.preset not in _X26_PRESETS:
             raise SRError(f"no --preset {options.preset} of {options.codec}: choose one of {' '.join(_X26_PRESETS)}")
         settings["preset"] = options.preset
+    elif options.codec.startswith("libx264"):
+        settings["rc-lookahead"] = LOOKAHEAD
     return settings
 
 

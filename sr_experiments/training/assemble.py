@@ -1,7 +1,6 @@
 """From a plain configuration to the objects of a run. What can't be had is left out loudly, or stops the run."""
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from sr_experiments.checkpoints import load_generator, load_weights, read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.discriminators import DISCRIMINATORS
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
@@ -61,10 +60,8 @@ def assemble(config: Config) -> Assembly:
     """
     try:
         return _assemble(config)
-    except OSError as error:  # a name that is too long, a folder that may not be read
-        if error.filename is None:
-            raise
-        raise SRError(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path") from error
+    except OSError as error:
+        raise path_error(error) or error from error
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

@@ -185,7 +185,9 @@ def test_what_is_accepted_trains_or_ends_in_one_line(commands, run):
     wrong, trained = [], 0
     for key, value in pairs:
         try:
-            done = commands("train.py", *RUNS[run], f"{key}={'null' if value is None else value}")
+            override = f"{key}={'null' if value is None else value}"
+            # trainer.compile=true starts a compiler, and data workers talk to the training.
+            done = commands("train.py", *RUNS[run], override, harmless=("g++", "socket"))
             # A loss that overflows is found as it trains: the run folder says so, too.
             lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
             assert (done.code, len(lines)) in ((0, 0), (2, 1)), (done.code, done.err[-3000:])
