@@ -57,6 +57,7 @@ def environment(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # of a process with the environment of before
     monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(Path("~/.config/matplotlib").expanduser())))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

@@ -178,7 +178,7 @@ def start_wandb(
         "entity": entity,
         "group": group or os.environ.get("WANDB_RUN_GROUP") or sweep,
         "name": f"{folder.parent.name}/{folder.name}",
-        "dir": str(folder),
+        "dir": str(folder.absolute()),  # W&B's process may have been started in another folder
         "config": {**config, **({"initialised_from": sources} if sources else {})},
         "tags": tags_of(config, tags or ()),
         "id": run_id,

@@ -3,6 +3,8 @@
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.training.wandb_artifacts import sources_of, use_sources
 from sr_experiments.training.wandb_run import tags_of
-from tests.conftest import ROOT, TINY_GAN
+from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN
 from tests.wandb_sessions import sessions
 
 FALLING = ["optim.learning_rate=0.2", "optim/schedule=constant", "optim.ema_decay=null"]  # each step makes it worse
@@ -200,6 +202,16 @@ def test_a_disk_that_is_full_at_the_end_of_wandb_harms_nothing(train, monkeypatc
     assert json.loads((folder / "summary.json").read_text())["state"] == "finished"
     assert "W&B did not take the end of the run (OSError" in caplog.text
     assert "Logging error" not in capsys.readouterr().err
+
+
+def test_the_session_lies_in_the_run_folder_when_a_process_of_another_folder_writes_it(train, tmp_path, monkeypatch):
+    train("logger=wandb")  # starts W&B's process here; by WANDB_SERVICE the one below uses it
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    command = [sys.executable, str(ROOT / "train.py"), *TINY_MODEL["msrresnet"], *TINY_RUN, "logger=wandb"]
+    subprocess.run(command, check=True, capture_output=True)
+    [folder] = Path("outputs").glob("*/2*")
+    assert len(sessions(folder)) == 1
 
 
 def test_tags_are_short_and_there_once():
