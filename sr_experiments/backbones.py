@@ -21,6 +21,7 @@ WEIGHTS = {
     "alexnet": AlexNet_Weights.IMAGENET1K_V1,
     "squeezenet1_1": SqueezeNet1_1_Weights.IMAGENET1K_V1,
 }
+PART = "features."  # of the names in a file; the classifier is left out
 DOWNLOAD_TIMEOUT = 10.0  # seconds without an answer
 
 
@@ -36,12 +37,16 @@ def pretrained_features(name: str) -> nn.Sequential:
 
     Raises:
         WeightsUnavailable: no weights.
+        SRError: the file is damaged, or another network's.
     """
-    weights = _state_dict(name)
+    weights = {key[len(PART) :]: value for key, value in _state_dict(name).items() if key.startswith(PART)}
     with torch.device("meta"):  # no memory for weights that the file's replace, and no random numbers drawn
-        network = getattr(torchvision.models, name)(weights=None)
-    network.load_state_dict(weights, assign=True)
-    return network.features.eval().requires_grad_(False)
+        features = getattr(torchvision.models, name)(weights=None).features
+    try:
+        features.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise SRError(f"{weights_file(name)} has not the weights of torchvision's {name}: remove it") from error
+    return features.eval().requires_grad_(False)
 
 
 def weights_file(name: str) -> Path:

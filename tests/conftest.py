@@ -171,3 +171,27 @@ def weights(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A torch home with random VGG19 and AlexNet weights under torchvision's names."""
+    import torchvision
+
+    from sr_experiments import backbones
+
+    home = tmp_path_factory.mktemp("torch_home")
+    (home / "hub/checkpoints").mkdir(parents=True)
+    torch.manual_seed(0)
+    weights = {name: getattr(torchvision.models, name)(weights=None).state_dict() for name in ("vgg19", "alexnet")}
+    for name, of_whole in weights.items():
+        # Half a gigabyte of VGG19 is its classifier, which nothing here uses; lpips itself loads all of AlexNet.
+        kept = {key: value for key, value in of_whole.items() if name == "alexnet" or key.startswith("features.")}
+        torch.save(kept, home / "hub/checkpoints" / backbones.weights_file(name).name)
+    return home
+
+
+@pytest.fixture
+def with_weights(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perceptual losses and LPIPS find weights, if random ones."""
+    monkeypatch.setenv("TORCH_HOME", str(random_weights))

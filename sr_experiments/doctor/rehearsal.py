@@ -22,22 +22,26 @@ WAITING = 0.05  # share of the time that the data may cost
 
 @dataclass
 class _Clock(Callback):
-    """Times every step and every wait for a batch."""
+    """Times every step and every wait for a batch, on the device that the module leaves again at the end."""
 
     steps: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
         self._last: float | None = None
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.device = pl_module.device
+
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self._begin = _now(pl_module.device)
+        self._begin = _now(self.device)
         if self._last is not None:
             self.waits.append(self._begin - self._last)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         pl_module.check_finite()
-        self._last = _now(pl_module.device)
+        self._last = _now(self.device)
         self.steps.append(self._last - self._begin)
 
 
@@ -72,10 +76,15 @@ def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list
         waits, slowest = max(waits, wait / (step + wait)), max(slowest, step)
         name = f" of stage {module.stage_ends[end]}" if end in module.stage_ends else ""
         speed = f"{1 / (step + wait):.2f} steps/s ({step * 1e3:.0f} ms a step)"
-        findings.append(Finding(f"a few steps{name}", "pass", f"{speed} on {module.device}, losses are finite"))
+        findings.append(Finding(f"a few steps{name}", "pass", f"{speed} on {clock.device}, losses are finite"))
         start = end
     module.max_steps = full
-    return [*findings, _data_finding(assembly, waits, slowest), _memory_finding(module), _time_finding(seconds_left)]
+    return [
+        *findings,
+        _data_finding(assembly, waits, slowest),
+        _memory_finding(clock.device),
+        _time_finding(seconds_left),
+    ]
 
 
 def _trainer(config: dict[str, Any], clock: _Clock) -> pl.Trainer:
@@ -109,9 +118,9 @@ def _data_finding(assembly: Assembly, share: float, step: float) -> Finding:
     return Finding("data", "warn", found, f"data.num_workers={enough} would keep up{cached}")
 
 
-def _memory_finding(module: pl.LightningModule) -> Finding:
-    if module.device.type == "cuda":
-        peak, total = torch.cuda.max_memory_reserved(module.device), torch.cuda.mem_get_info(module.device)[1]
+def _memory_finding(device: torch.device) -> Finding:
+    if device.type == "cuda":
+        peak, total = torch.cuda.max_memory_reserved(device), torch.cuda.mem_get_info(device)[1]
         status = "warn" if peak > 0.9 * total else "pass"
         todo = "validation needs some too: lower data.batch_size or data.crop" if status == "warn" else ""
         return Finding("memory", status, f"{peak / 2**30:.1f} of {total / 2**30:.1f} GiB of the GPU", todo)
