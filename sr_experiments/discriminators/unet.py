@@ -8,10 +8,15 @@ from torch.nn.utils import spectral_norm
 class UNetDiscriminator(nn.Module):
     """Three levels down, three up, with skip connections; layers and names of BasicSR's UNetDiscriminatorSN.
 
+    Attributes:
+        compiles: False: each forward pass changes spectral norm's vectors, and two of them come before a backward one.
+
     Args:
         channels: of the image.
         features: channels after the first convolution.
     """
+
+    compiles = False
 
     def __init__(self, channels: int = 3, features: int = 64) -> None:
         super().__init__()

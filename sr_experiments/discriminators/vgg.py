@@ -1,9 +1,9 @@
 """SRGAN's discriminator (Ledig et al. 2017, figure 4), for any crop size."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.discriminators.normalisation import normalisation
+from sr_experiments.padding import continued
 
 SMALLEST = 64  # the last maps are then 2x2: enough for a normalisation, whatever the batch
 
@@ -38,7 +38,7 @@ class VGGDiscriminator(nn.Module):
         height, width = image.shape[-2:]
         if min(height, width) < SMALLEST:
             right, bottom = max(0, SMALLEST - width), max(0, SMALLEST - height)
-            image = F.pad(image, (0, right, 0, bottom), mode="replicate")
+            image = continued(image, 0, right, 0, bottom)
         return self.classifier(self.features(image).flatten(1))
 
     @staticmethod

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from sr_experiments.errors import SRError
 from sr_experiments.generators.initialisation import see_contrasts
 from sr_experiments.generators.msrresnet import MSRResNet
-from sr_experiments.generators.padding import whole_blocks, without_padding
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.srresnet import SRResNet
+from sr_experiments.padding import continued, whole_blocks, without_padding
 from sr_experiments.registry import build
 
 FRAME_MULTIPLE = 8  # the flow net halves the size three times
@@ -334,7 +334,7 @@ def bicubic_from_corner(image: Tensor, scale: int) -> Tensor:
         ),
         1,
     ).to(image.dtype)  # (scale, 4): weights of pixels i - 1, i, i + 1 and i + 2
-    padded = F.pad(image, (1, 2, 1, 2), mode="replicate")
+    padded = continued(image, 1, 2, 1, 2)
     rows = torch.stack([padded[..., k : k + height, :] for k in range(4)], -1) @ taps.T  # (N, C, H, W + 3, scale)
     rows = rows.transpose(-1, -2).flatten(2, 3)  # (N, C, scale * H, W + 3)
     columns = torch.stack([rows[..., k : k + width] for k in range(4)], -1) @ taps.T  # (N, C, scale * H, W, scale)

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.padding import whole_blocks, without_padding
+from sr_experiments.padding import continued, whole_blocks, without_padding
 
 # What the architectures' authors called the same things.
 SCALE_NAMES = ("scale", "upscale", "upscale_factor", "up_scale", "upscaling_factor")
@@ -134,7 +133,7 @@ def _padded(lr: Tensor, needs: Any) -> Tensor:
     if torch.compiler.is_exporting():  # for sizes of at least needs.minimum
         return whole_blocks(lr, needs.multiple_of) if needs.multiple_of > 1 else lr
     right, bottom = needs.get_padding(lr.shape[-1], lr.shape[-2])
-    return F.pad(lr, (0, right, 0, bottom), mode="replicate") if right or bottom else lr
+    return continued(lr, 0, right, 0, bottom) if right or bottom else lr
 
 
 def _cropped(sr: Tensor, lr: Tensor, scale: int, needs: Any) -> Tensor:

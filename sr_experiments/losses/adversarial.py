@@ -115,7 +115,7 @@ class WassersteinLoss(AdversarialLoss):
         t = torch.rand(len(hr), 1, 1, 1, device=hr.device, dtype=hr.dtype)
         between = torch.lerp(sr.detach(), hr, t).requires_grad_(True)
         with torch.autocast(hr.device.type, enabled=False):
-            logits = discriminator(between)
+            logits = discriminator.forward(between)  # never its compiled form, which has no second derivative
             (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
         return self.penalty_weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 

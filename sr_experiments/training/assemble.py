@@ -139,7 +139,8 @@ def _assemble(config: Config) -> Assembly:
         checkpoint_activations(module.generator)
     if trainer["compile"]:
         for network in module.networks().values():
-            network.compile()
+            if getattr(network, "compiles", True):
+                network.compile()
     return Assembly(module, data, left_out, initialised_from)
 
 

@@ -17,7 +17,7 @@ from sr_experiments.export import programs
 from sr_experiments.export.export import export
 from sr_experiments.export.runnable import Runnable, largest_difference
 from sr_experiments.generators import GENERATORS, SpandrelGenerator
-from sr_experiments.generators.padding import whole_blocks, without_padding
+from sr_experiments.padding import whole_blocks, without_padding
 
 NETWORKS = [("srresnet", 2), ("msrresnet", 3), ("msrresnet", 4), ("rrdbnet", 2), ("rrdbnet", 4), ("frvsr", 4)]
 
