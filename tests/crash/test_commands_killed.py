@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import TINY_MODEL, TINY_RUN
 from tests.crash.victims import KILLS, PATIENCE, SEED, kill, start, training, wait_for
-from tests.inference.test_video import film, write
+from tests.inference.films import film, write
 from tests.same_runs import assert_same_run
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(7200)]

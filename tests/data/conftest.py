@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sr_experiments.data.degradations.steps.canvas import Canvas
+
 SaveImage = Callable[..., np.ndarray]
 
 
@@ -30,3 +32,9 @@ def truncate() -> Callable[[Path], None]:
         path.write_bytes(content[: len(content) // 2])
 
     return cut
+
+
+@pytest.fixture(params=["one by one", "tensors"])
+def each_path(request, monkeypatch):
+    """What a CPU does with OpenCV, and what a GPU does."""
+    monkeypatch.setattr(Canvas, "one_by_one", request.param == "one by one")

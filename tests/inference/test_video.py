@@ -1,159 +1,22 @@
 """Videos go through a network and come out whole: every frame at its time, and everything else that was in the file."""
 
-import io
 import time
 import weakref
-from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from rich.console import Console
-from torch import Tensor, nn
 
-from sr_experiments.data.image_files import read_image
-from sr_experiments.data.sample import sample_paths
-from sr_experiments.data.video_files import SCALER
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import video_source
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.options import Options
-from sr_experiments.inference.video import Summary, upscale_video
 from sr_experiments.inference.video_colour import ToRGB
 from sr_experiments.inference.video_network import WAITING
 from sr_experiments.inference.video_source import VideoSource
-
-QUIET = Console(file=io.StringIO())
-STYLE = (
-    "[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\n"
-    "Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, "
-    "Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, "
-    "MarginV, Encoding\r\n"
-    "Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1\r\n\r\n[Events]\r\n"
-    "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\r\n"
-)
-SUBTITLES = ((200, 300, "one"), (600, 300, "two"))  # ms: start, duration
-
-
-class Nearest(nn.Module):
-    """Repeats pixels."""
-
-    channels = 3
-
-    def __init__(self, scale: int = 2) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, lr: Tensor) -> Tensor:
-        return nn.functional.interpolate(lr, scale_factor=self.scale, mode="nearest")
-
-
-@pytest.fixture(scope="module")
-def nearest() -> Engine:
-    return Engine(Nearest(), "cpu", "fp32")
-
-
-def film(frames: int = 12, height: int = 24, width: int = 32) -> list[np.ndarray]:
-    """A pan over a photograph."""
-    photograph = read_image(sample_paths(("astronaut.png",))[0])
-    return [np.ascontiguousarray(photograph[i : i + height, 2 * i : 2 * i + width]) for i in range(frames)]
-
-
-def write(
-    path: Path,
-    frames: Sequence[np.ndarray],
-    codec: str = "libx264",
-    pix_fmt: str = "yuv420p",
-    stamps: Sequence[int] | None = None,
-    time_base: Fraction = Fraction(1, 25),
-    audio: str = "",
-    subtitles: str = "",
-    chapters: bool = False,
-    rotation: int = 0,
-    aspect: Fraction | None = None,
-    tags: dict[str, int] | None = None,
-    metadata: dict[str, str] | None = None,
-    options: dict[str, str] | None = None,
-) -> Path:
-    """A file with all that is asked for."""
-    with av.open(str(path), "w") as container:
-        container.metadata.update(metadata or {})
-        video = container.add_stream(codec, rate=25, options={"crf": "5", **(options or {})} if "26" in codec else {})
-        video.height, video.width, video.pix_fmt = *frames[0].shape[:2], pix_fmt
-        video.codec_context.time_base = time_base
-        video.codec_context.gop_size, video.codec_context.max_b_frames = 7, 2 if "26" in codec else 0
-        for name, value in (tags or {}).items():
-            setattr(video.codec_context, name, value)
-        if aspect:
-            video.codec_context.sample_aspect_ratio = aspect
-        if rotation:
-            video.set_display_rotation(rotation)
-        sound = container.add_stream(audio, rate=48000) if audio else None
-        text = container.add_stream(subtitles) if subtitles else None
-        if text is not None:
-            text.codec_context.subtitle_header = STYLE.encode()
-            text.codec_context.time_base = text.time_base = Fraction(1, 1000)
-            text.metadata["language"] = "eng"
-        if chapters:
-            container.set_chapters(
-                [
-                    {
-                        "id": i,
-                        "start": 200 * i,
-                        "end": 200 * i + 200,
-                        "time_base": Fraction(1, 1000),
-                        "metadata": {"title": f"part {i}"},
-                    }
-                    for i in range(2)
-                ]
-            )
-        container.start_encoding()
-        if sound is not None:
-            wave = (8000 * np.sin(np.arange(24000) / 20)).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(np.stack([wave, wave], 1).reshape(1, -1), "s16", "stereo")
-            frame.sample_rate, frame.pts = 48000, 0
-            container.mux(sound.encode(frame))
-            container.mux(sound.encode(None))
-        if text is not None:
-            for start, duration, words in SUBTITLES:
-                line = av.subtitles.subtitle.SubtitleSet.create(f"0,0,Default,,0,0,0,,{words}".encode(), 0, duration)
-                packet = text.codec_context.encode_subtitle(line)
-                packet.pts = packet.dts = start
-                packet.duration, packet.time_base, packet.stream = duration, Fraction(1, 1000), text
-                container.mux(packet)
-        for i, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24" if pixels.dtype == np.uint8 else "rgb48le")
-            full = pix_fmt == "yuv420p" and (tags or {}).get("color_range") == 2
-            frame = frame.reformat(
-                format=pix_fmt,
-                dst_colorspace="ITU709" if tags else None,
-                dst_color_range="JPEG" if full else "MPEG",
-                interpolation=SCALER,
-            )
-            frame.pts, frame.time_base = i if stamps is None else stamps[i], time_base
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-    return path
-
-
-def upscale(engine: Engine, source: Path, target: Path, **options: object) -> Summary:
-    return upscale_video(engine, source, target, Options(**options), QUIET)  # type: ignore[arg-type]
-
-
-def times(path: Path) -> list[Fraction]:
-    with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
-
-
-def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
-    with av.open(str(path)) as container:
-        stream = getattr(container.streams, kind)[0]
-        return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
+from tests.inference.films import Nearest, film, packets, rgb, times, upscale, write
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "mov"])
@@ -174,123 +37,6 @@ def test_frames_are_what_the_network_makes_of_them(tmp_path):
     upscale(engine, source, tmp_path / "out.mkv", codec="ffv1", pix_fmt="bgr0")
     for small, large in zip(rgb(source), rgb(tmp_path / "out.mkv"), strict=True):
         np.testing.assert_array_equal(large, engine.upscale(small))
-
-
-def rgb(path: Path) -> list[np.ndarray]:
-    return [pixels for _, pixels in VideoSource(path).frames()]
-
-
-@pytest.mark.parametrize(("extension", "subtitles"), [("mp4", "mov_text"), ("mkv", "subrip")])
-def test_audio_subtitles_chapters_and_metadata_are_kept_as_they_are(nearest, tmp_path, extension, subtitles):
-    source, target = tmp_path / f"in.{extension}", tmp_path / f"out.{extension}"
-    write(source, film(20), audio="aac", subtitles=subtitles, chapters=True, metadata={"title": "A film"})
-    assert upscale(nearest, source, target).notes == []
-    assert packets(target, "audio") == packets(source, "audio")
-    assert spoken(target) == spoken(source) == [(0.2, "one"), (0.6, "two")]
-    with av.open(str(source)) as before, av.open(str(target)) as after:
-        assert after.metadata["title"] == "A film"
-        assert after.streams.subtitles[0].language == "eng"
-        chapters = [[(c["start"], c["end"], c["metadata"]) for c in file.chapters()] for file in (before, after)]
-        assert chapters[0] == chapters[1] and len(chapters[0]) == 2
-
-
-def spoken(path: Path) -> list[tuple[float, str]]:
-    with av.open(str(path)) as container:
-        stream = container.streams.subtitles[0]
-        lines = [(float(p.pts * p.time_base), p.decode()) for p in container.demux(stream) if p.size]
-        return [(when, made[0].ass.decode().split(",")[-1]) for when, made in lines if made]
-
-
-@pytest.mark.parametrize(
-    ("given", "extension", "made", "options"),
-    [
-        ("pcm_mulaw", "mp4", "aac", {}),
-        ("pcm_mulaw", "mkv", "flac", {}),
-        ("aac", "webm", "opus; .mkv holds it", {"codec": "libvpx-vp9"}),
-    ],
-)
-def test_audio_that_the_container_cannot_hold_is_encoded_anew_and_said(
-    nearest, tmp_path, given, extension, made, options
-):
-    source = write(tmp_path / "in.mov", film(), audio=given)
-    (note,) = upscale(nearest, source, tmp_path / f"out.{extension}", **options).notes
-    assert note.endswith(f"encoded anew as {made}") and "audio stream 1" in note
-    with av.open(str(tmp_path / f"out.{extension}")) as container:
-        frames = list(container.decode(audio=0))
-    assert sum(frame.samples for frame in frames) == pytest.approx(24000, abs=4096)
-    sound = np.concatenate([frame.to_ndarray().mean(0) for frame in frames])
-    loudest = np.abs(sound).max() * (2**15 if made.startswith(("aac", "opus")) else 1)
-    assert loudest == pytest.approx(8000, rel=0.3)
-    assert times(tmp_path / f"out.{extension}") == times(source)
-
-
-@pytest.mark.parametrize(
-    ("given", "extension", "converted"), [("subrip", "mp4", "mov_text"), ("mov_text", "mkv", "subrip")]
-)
-def test_subtitles_of_text_are_converted_and_said(nearest, tmp_path, given, extension, converted):
-    source = write(tmp_path / ("in.mkv" if extension == "mp4" else "in.mp4"), film(20), subtitles=given)
-    (note,) = upscale(nearest, source, tmp_path / f"out.{extension}").notes
-    assert f"converted to {converted}" in note
-    assert spoken(tmp_path / f"out.{extension}") == [(0.2, "one"), (0.6, "two")]
-    with av.open(str(tmp_path / f"out.{extension}")) as container:
-        assert container.streams.subtitles[0].language == "eng"
-
-
-def test_times_of_audio_that_are_not_in_order_are_mended(nearest, tmp_path):
-    source = write(tmp_path / "in.mkv", film(12), audio="aac")
-    with av.open(str(source)) as given, av.open(str(tmp_path / "twice.mkv"), "w") as made:
-        streams = [made.add_stream_from_template(stream, opaque=True) for stream in given.streams]
-        for i, packet in enumerate(packet for packet in given.demux() if packet.size):
-            packet.stream = streams[packet.stream.index]
-            if packet.stream.type == "audio" and i % 3 == 0:
-                packet.pts = packet.dts = max(packet.pts - 21, 0)
-            made.mux(packet)
-    upscale(nearest, tmp_path / "twice.mkv", tmp_path / "out.mp4")
-    before, after = packets(tmp_path / "twice.mkv", "audio"), packets(tmp_path / "out.mp4", "audio")
-    assert [content for _, content in after] == [content for _, content in before]
-    assert [when for when, _ in after] == pytest.approx([when for when, _ in before], abs=0.002)
-
-
-def test_what_cannot_be_held_is_left_out_and_said(nearest, tmp_path):
-    source = write(tmp_path / "in.mkv", film())
-    with av.open(str(source)) as given, av.open(str(tmp_path / "fonts.mkv"), "w") as made:
-        stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
-        made.add_attachment("font.ttf", "font/ttf", b"letters")
-        for packet in given.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                made.mux(packet)
-    assert upscale(nearest, tmp_path / "fonts.mkv", tmp_path / "out.mkv").notes == []
-    with av.open(str(tmp_path / "out.mkv")) as container:
-        assert container.streams.attachments[0].data == b"letters"
-    (note,) = upscale(nearest, tmp_path / "fonts.mkv", tmp_path / "out.mp4").notes
-    assert "left out: .mp4 can't hold it; .mkv holds it" in note
-
-
-@pytest.mark.parametrize("extension", ["mp4", "mkv", "mov"])
-def test_a_cover_is_kept_or_said_to_be_lost(nearest, tmp_path, extension):
-    Image.new("RGB", (16, 16), "red").save(tmp_path / "cover.png")
-    picture = (tmp_path / "cover.png").read_bytes()
-    source = write(tmp_path / "in.mp4", film(3))
-    with (
-        av.open(str(source)) as given,
-        av.open(str(tmp_path / "cover.png")) as cover,
-        av.open(str(tmp_path / "with.mp4"), "w") as made,
-    ):
-        streams = [made.add_stream_from_template(f.streams.video[0], opaque=True) for f in (given, cover)]
-        streams[1].disposition = av.stream.Disposition.attached_pic
-        for file, stream in zip((cover, given), streams[::-1], strict=True):
-            for packet in file.demux(video=0):
-                if packet.size:
-                    packet.stream = stream
-                    made.mux(packet)
-    notes = upscale(nearest, tmp_path / "with.mp4", tmp_path / f"out.{extension}").notes
-    if extension == "mov":
-        assert "left out: .mov can't hold it; .mkv holds it" in notes[0]
-        return
-    with av.open(str(tmp_path / f"out.{extension}")) as container:
-        assert bytes(next(container.demux(container.streams.video[1]))) == picture
-    assert notes == []
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])

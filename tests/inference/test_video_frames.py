@@ -15,7 +15,7 @@ from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import Summary, upscale_frames
 from sr_experiments.inference.video_source import VideoSource
-from tests.inference.test_video import QUIET, Nearest, film, times
+from tests.inference.films import QUIET, Nearest, film, times
 from tests.inference.test_video_resume import CUT, frvsr, shots, stop_at
 
 

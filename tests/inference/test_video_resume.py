@@ -22,7 +22,7 @@ from sr_experiments.inference import video_partial
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.video_colour import FromRGB, ToRGB
 from sr_experiments.inference.video_encoder import SegmentEncoder
-from tests.inference.test_video import film, packets, rgb, times, upscale, write
+from tests.inference.films import film, packets, rgb, times, upscale, write
 
 CUT = 12  # where the shot changes: a segment's first frame, when segments are 6 long
 

@@ -1,0 +1,114 @@
+"""Audio, subtitles, covers, chapters and metadata go with a video, or what can't is said."""
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.inference.films import film, packets, spoken, times, upscale, write
+
+
+@pytest.mark.parametrize(("extension", "subtitles"), [("mp4", "mov_text"), ("mkv", "subrip")])
+def test_audio_subtitles_chapters_and_metadata_are_kept_as_they_are(nearest, tmp_path, extension, subtitles):
+    source, target = tmp_path / f"in.{extension}", tmp_path / f"out.{extension}"
+    write(source, film(20), audio="aac", subtitles=subtitles, chapters=True, metadata={"title": "A film"})
+    assert upscale(nearest, source, target).notes == []
+    assert packets(target, "audio") == packets(source, "audio")
+    assert spoken(target) == spoken(source) == [(0.2, "one"), (0.6, "two")]
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        assert after.metadata["title"] == "A film"
+        assert after.streams.subtitles[0].language == "eng"
+        chapters = [[(c["start"], c["end"], c["metadata"]) for c in file.chapters()] for file in (before, after)]
+        assert chapters[0] == chapters[1] and len(chapters[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "extension", "made", "options"),
+    [
+        ("pcm_mulaw", "mp4", "aac", {}),
+        ("pcm_mulaw", "mkv", "flac", {}),
+        ("aac", "webm", "opus; .mkv holds it", {"codec": "libvpx-vp9"}),
+    ],
+)
+def test_audio_that_the_container_cannot_hold_is_encoded_anew_and_said(
+    nearest, tmp_path, given, extension, made, options
+):
+    source = write(tmp_path / "in.mov", film(), audio=given)
+    (note,) = upscale(nearest, source, tmp_path / f"out.{extension}", **options).notes
+    assert note.endswith(f"encoded anew as {made}") and "audio stream 1" in note
+    with av.open(str(tmp_path / f"out.{extension}")) as container:
+        frames = list(container.decode(audio=0))
+    assert sum(frame.samples for frame in frames) == pytest.approx(24000, abs=4096)
+    sound = np.concatenate([frame.to_ndarray().mean(0) for frame in frames])
+    loudest = np.abs(sound).max() * (2**15 if made.startswith(("aac", "opus")) else 1)
+    assert loudest == pytest.approx(8000, rel=0.3)
+    assert times(tmp_path / f"out.{extension}") == times(source)
+
+
+@pytest.mark.parametrize(
+    ("given", "extension", "converted"), [("subrip", "mp4", "mov_text"), ("mov_text", "mkv", "subrip")]
+)
+def test_subtitles_of_text_are_converted_and_said(nearest, tmp_path, given, extension, converted):
+    source = write(tmp_path / ("in.mkv" if extension == "mp4" else "in.mp4"), film(20), subtitles=given)
+    (note,) = upscale(nearest, source, tmp_path / f"out.{extension}").notes
+    assert f"converted to {converted}" in note
+    assert spoken(tmp_path / f"out.{extension}") == [(0.2, "one"), (0.6, "two")]
+    with av.open(str(tmp_path / f"out.{extension}")) as container:
+        assert container.streams.subtitles[0].language == "eng"
+
+
+def test_times_of_audio_that_are_not_in_order_are_mended(nearest, tmp_path):
+    source = write(tmp_path / "in.mkv", film(12), audio="aac")
+    with av.open(str(source)) as given, av.open(str(tmp_path / "twice.mkv"), "w") as made:
+        streams = [made.add_stream_from_template(stream, opaque=True) for stream in given.streams]
+        for i, packet in enumerate(packet for packet in given.demux() if packet.size):
+            packet.stream = streams[packet.stream.index]
+            if packet.stream.type == "audio" and i % 3 == 0:
+                packet.pts = packet.dts = max(packet.pts - 21, 0)
+            made.mux(packet)
+    upscale(nearest, tmp_path / "twice.mkv", tmp_path / "out.mp4")
+    before, after = packets(tmp_path / "twice.mkv", "audio"), packets(tmp_path / "out.mp4", "audio")
+    assert [content for _, content in after] == [content for _, content in before]
+    assert [when for when, _ in after] == pytest.approx([when for when, _ in before], abs=0.002)
+
+
+def test_what_cannot_be_held_is_left_out_and_said(nearest, tmp_path):
+    source = write(tmp_path / "in.mkv", film())
+    with av.open(str(source)) as given, av.open(str(tmp_path / "fonts.mkv"), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        made.add_attachment("font.ttf", "font/ttf", b"letters")
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+    assert upscale(nearest, tmp_path / "fonts.mkv", tmp_path / "out.mkv").notes == []
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams.attachments[0].data == b"letters"
+    (note,) = upscale(nearest, tmp_path / "fonts.mkv", tmp_path / "out.mp4").notes
+    assert "left out: .mp4 can't hold it; .mkv holds it" in note
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "mov"])
+def test_a_cover_is_kept_or_said_to_be_lost(nearest, tmp_path, extension):
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "cover.png")
+    picture = (tmp_path / "cover.png").read_bytes()
+    source = write(tmp_path / "in.mp4", film(3))
+    with (
+        av.open(str(source)) as given,
+        av.open(str(tmp_path / "cover.png")) as cover,
+        av.open(str(tmp_path / "with.mp4"), "w") as made,
+    ):
+        streams = [made.add_stream_from_template(f.streams.video[0], opaque=True) for f in (given, cover)]
+        streams[1].disposition = av.stream.Disposition.attached_pic
+        for file, stream in zip((cover, given), streams[::-1], strict=True):
+            for packet in file.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    made.mux(packet)
+    notes = upscale(nearest, tmp_path / "with.mp4", tmp_path / f"out.{extension}").notes
+    if extension == "mov":
+        assert "left out: .mov can't hold it; .mkv holds it" in notes[0]
+        return
+    with av.open(str(tmp_path / f"out.{extension}")) as container:
+        assert bytes(next(container.demux(container.streams.video[1]))) == picture
+    assert notes == []
