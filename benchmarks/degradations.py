@@ -104,7 +104,7 @@ def alternating(work: dict[str, Callable[[], Any]], repeats: int) -> dict[str, l
 def on_the_gpu(degradation: Any, repeats: int) -> float:
     """Milliseconds of a batch of 48 HR crops of 256x256."""
     hr = crops(48, 256).cuda()
-    generator = torch.Generator("cuda").manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     times = []
     for repeat in range(-3, repeats):
         torch.cuda.synchronize()

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 NAME = "Pretended GPU"
+WAITING = ("cpu", "item", "tolist", "nonzero", "__bool__", "__int__", "__float__")
 BETWEEN_DEVICES = ("copy_", "__set__", "_has_compatible_shallow_copy_type")
 TORCH_CUDA: dict[str, Callable] = {
     "is_available": lambda: True,
@@ -73,8 +74,8 @@ class Autocast(torch.autocast):
 
 
 @contextlib.contextmanager
-def pretended_gpu(monkeypatch: Any) -> Iterator[None]:
-    """There is one, for PyTorch and for Lightning."""
+def pretended_gpu(monkeypatch: Any) -> Iterator["_Mode"]:
+    """There is one, for PyTorch and for Lightning; gives what counts how often it had to be waited for."""
     for name, instead in TORCH_CUDA.items():
         monkeypatch.setattr(torch.cuda, name, instead)
     for module in (fabric_cuda, lightning_cuda):
@@ -89,8 +90,8 @@ def pretended_gpu(monkeypatch: Any) -> Iterator[None]:
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # a parameter's class is what says where it is
     try:
-        with _Mode():
-            yield
+        with _Mode() as mode:
+            yield mode
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)
 
@@ -98,12 +99,15 @@ def pretended_gpu(monkeypatch: Any) -> Iterator[None]:
 class _Mode(TorchFunctionMode):
     """Sees each call of PyTorch's, asks where its tensors are, and says where its results are."""
 
+    waits = 0
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name, first = getattr(func, "__name__", ""), args[0] if args else None
         if name == "pin_memory":
             return first
         if isinstance(first, OnGPU):
+            self.waits += name in WAITING
             if name == "__get__" and func.__self__.__name__ in ("device", "is_cuda", "is_cpu"):
                 return {"device": CUDA, "is_cuda": True, "is_cpu": False}[func.__self__.__name__]
             if name in ("numpy", "__array__"):

@@ -16,8 +16,8 @@ VIDEO_GAN = [*TINY_GAN, "loss/discriminator=tecogan"]
 
 @pytest.fixture
 def gpu(monkeypatch):
-    with pretended_gpu(monkeypatch):
-        yield
+    with pretended_gpu(monkeypatch) as mode:
+        yield mode
 
 
 @pytest.fixture
@@ -63,6 +63,16 @@ def test_a_gan_of_images(train_on_gpu):
 
 def test_a_gan_of_clips(train_on_gpu):
     train_on_gpu(*VIDEO_GAN, "loss/perceptual=none", "degradation=blur_down", video=True)
+
+
+def test_steps_do_not_wait_for_the_gpu(gpu, train_on_gpu):
+    waits = []
+    for steps in (20, 60):
+        before = gpu.waits
+        every = [f"trainer.{key}={steps}" for key in ("max_steps", "val_every", "checkpoint_every")]
+        train_on_gpu(*every, "trainer.log_every=20", "degradation=real_esrgan", "degradation.pool=4", name=f"{steps}")
+        waits.append(gpu.waits - before)
+    assert waits[1] - waits[0] < 10  # for numbers to log, not in each of the 40 steps
 
 
 def test_use(gpu, sr, weights, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
@@ -119,6 +120,12 @@ class SRDataModule(pl.LightningDataModule):
             )
             for name, images in self.val_sets.items()
         ]
+
+    def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
+        """Pixels go to the device; numbers stay: reading them there would wait for all that the device has to do."""
+        numbers = {key: batch[key] for key in ("skipped", "frame") if key in batch}
+        pixels = {key: value for key, value in batch.items() if key not in numbers}
+        return {**super().transfer_batch_to_device(pixels, device, dataloader_idx), **numbers}
 
     def _current_step(self) -> int:
         return self.trainer.lightning_module.step if self.trainer else 0  # type: ignore[return-value]

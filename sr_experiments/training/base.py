@@ -210,7 +210,7 @@ class SRModule(pl.LightningModule):
         if "lr" in batch:
             return self._as_images(batch["lr"]), hr, hr
         frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
-        rng = torch.Generator(self.device).manual_seed(torch.initial_seed())
+        rng = torch.Generator().manual_seed(torch.initial_seed())
         with torch.autocast(self.device.type, enabled=False):
             lr = self.degradation(hr, rng, frames)
             if self.pool is not None:

@@ -66,14 +66,13 @@ class Pipeline:
 
         Args:
             hr: (N, C, H, W) in [0, 1], H and W multiples of the scale; of clips, their frames one after the other.
-            generator: of all that is random, on any device.
+            generator: of all that is random, on the CPU: for one on the GPU its other work would be waited for.
             frames: of each clip, which share their parameters. N is a multiple of it.
 
         Returns:
             (N, C, H / scale, W / scale), 255ths in [0, 1].
         """
-        device = generator.device if generator is not None else "cpu"
-        seeds = torch.randint(2**62, (2,), generator=generator, device=device).tolist()
+        seeds = torch.randint(2**62, (2,), generator=generator).tolist()
         parameters = self.draw(len(hr) // frames, frames, torch.Generator().manual_seed(seeds[0]))
         return self.apply(hr, parameters, torch.Generator(hr.device).manual_seed(seeds[1]), frames)
 

@@ -34,7 +34,7 @@ class PairPool(nn.Module):
         Args:
             lr: (N, C, h, w), 255ths in [0, 1].
             hr: (N, C, H, W), likewise.
-            generator: chooses the pairs.
+            generator: chooses the pairs, on the CPU.
 
         Returns:
             As many pairs, on the same device.
@@ -54,8 +54,7 @@ class PairPool(nn.Module):
             return lr, hr
         if n > self._count:
             return lr, hr
-        device = generator.device if generator is not None else "cpu"
-        chosen = torch.randperm(self._count, generator=generator, device=device)[:n].to(self.lr.device)
+        chosen = torch.randperm(self._count, generator=generator)[:n].to(self.lr.device)
         given = self.lr[chosen].to(lr) / 255, self.hr[chosen].to(hr) / 255
         self.lr[chosen], self.hr[chosen] = levels
         return given
