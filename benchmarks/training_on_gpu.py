@@ -17,21 +17,17 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torchvision
-import yaml
-from degradations import CONFIG, crops
+from degradations import milliseconds, second_order
 from rich.console import Console
 from training import composed, fit
 
 from sr_experiments.backbones import weights_file
-from sr_experiments.data.degradations import DEGRADATIONS
-from sr_experiments.registry import build
 from sr_experiments.report.series import read_series
 from sr_experiments.training.assemble import assemble
 from sr_experiments.training.run import set_up_logging
@@ -77,7 +73,7 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     set_up_logging(Console(stderr=True))
     on_gpu = arguments.accelerator == "gpu"
-    common = [f"trainer.accelerator={arguments.accelerator}", "trainer.log_every=10", "optim/schedule=constant"]
+    common = [f"trainer.accelerator={arguments.accelerator}", f"trainer.log_every={WINDOW}", "optim/schedule=constant"]
     figures: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "torch": torch.__version__,
@@ -99,7 +95,7 @@ def main() -> None:
         batch, crop = (4, 64) if arguments.small else (48, 256)
         settings = ["model=rrdbnet", *(SMALL_RRDB if arguments.small else []), "trainer.precision=bf16-mixed", *common]
         figures["large"] = large_batch(settings, batch, crop, folder)
-        figures["degradation"] = degradation_milliseconds(batch, crop, "cuda" if on_gpu else "cpu")
+        figures["degradation"] = milliseconds(second_order(), batch, crop, "cuda" if on_gpu else "cpu", repeats=12)
         report_large(figures, f"batch {batch}, HR {crop}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -131,27 +127,13 @@ def trained(settings: list[str], steps: int, batch: int, crop: int, folder: Path
 def large_batch(settings: list[str], batch: int, crop: int, folder: Path) -> dict[str, Any]:
     """The same with and without checkpointed activations; None where it does not fit."""
     found: dict[str, Any] = {}
-    for checkpointed in (True, False):
-        options = [*settings, f"trainer.checkpoint_activations={str(checkpointed).lower()}"]
+    for kind, checkpointed in (("checkpointed", "true"), ("kept", "false")):
+        options = [*settings, f"trainer.checkpoint_activations={checkpointed}"]
         try:
-            found["checkpointed" if checkpointed else "kept"] = trained(
-                options, (WARM_UP + 2) * WINDOW, batch, crop, folder
-            )
+            found[kind] = trained(options, (WARM_UP + 2) * WINDOW, batch, crop, folder)
         except torch.OutOfMemoryError:
-            found["checkpointed" if checkpointed else "kept"] = None
+            found[kind] = None
     return found
-
-
-def degradation_milliseconds(batch: int, crop: int, device: str) -> float:
-    """Of a batch's second-order degradation, sharpening included."""
-    degradation = build("degradation", DEGRADATIONS, yaml.safe_load(CONFIG.read_text()), scale=4)
-    hr, generator = crops(batch, crop).to(device), torch.Generator().manual_seed(0)
-    times = []
-    for _ in range(15):
-        start = time.perf_counter()
-        degradation(hr, generator)[..., :1, :1].cpu()  # waits for the GPU
-        times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times[3:])
 
 
 def random_vgg(home: Path) -> None:
