@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.images import ImageFolder
-from sr_experiments.data.packing import pack
+from sr_experiments.data.packs.packing import pack
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
 from sr_experiments.data.training_crops import cut
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sr_experiments.report.series import Series, training_hours
+from sr_experiments.runs.series import Series, training_hours
 
 CROPS = {"butterfly": (120, 60), "bird": (60, 90), "baby": (180, 190)}  # left and top of what is shown
 SIDE = 96  # of the crops, HR pixels

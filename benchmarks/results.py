@@ -22,7 +22,7 @@ from result_figures import crops, curves, stage_curves, time_slices
 from trainings import ROOT, latest_folders
 
 from sr_experiments.files import replacing
-from sr_experiments.report.series import Series, read_series, training_hours
+from sr_experiments.runs.series import Series, read_series, training_hours
 
 DOCUMENT = ROOT / "docs/RESULTS.md"
 FIGURES = ROOT / "docs/results"

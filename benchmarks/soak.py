@@ -30,7 +30,7 @@ from scipy.stats import theilslopes
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
-from sr_experiments.report.series import last_moments
+from sr_experiments.runs.series import last_moments
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = 0.25  # share of the time

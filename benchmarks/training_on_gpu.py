@@ -27,8 +27,8 @@ from degradations import milliseconds, second_order
 from rich.console import Console
 from training import composed, fit
 
-from sr_experiments.backbones import weights_file
-from sr_experiments.report.series import read_series
+from sr_experiments.checkpoints.backbones import weights_file
+from sr_experiments.runs.series import read_series
 from sr_experiments.training.assemble import assemble
 from sr_experiments.training.run import set_up_logging
 

@@ -25,9 +25,9 @@ from scaling import noise_clip
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.video import upscale_video
-from sr_experiments.inference.video_encoder import SegmentEncoder, choose_encoding
-from sr_experiments.inference.video_source import VideoSource
+from sr_experiments.inference.video.upscale import upscale_video
+from sr_experiments.video.encode import SegmentEncoder, choose_encoding
+from sr_experiments.video.source import VideoSource
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "srresnet": ("srresnet", {}),

@@ -1,4 +1,4 @@
-"""What `hydra/sweeper=optuna` is; the work is in `sr_experiments.sweeps.optuna_sweeper`.
+"""What `hydra/sweeper=optuna` is; the work is in `sr_experiments.sweeps.optuna.sweeper`.
 
 The published plug-in, hydra-optuna-sweeper 1.3.0, needs an Optuna older than 3: this one drives the current Optuna
 behind the same command, with the same way to write what is searched.
@@ -34,6 +34,6 @@ class Optuna(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials; exit code 1 if none finished, 2 if there is something for the user to mend."""
-        from sr_experiments.sweeps.optuna_sweeper import run_sweep
+        from sr_experiments.sweeps.optuna.sweeper import run_sweep
 
         run_sweep(self.hydra_context, self.task_function, self.config, self.launcher, self.options, arguments)

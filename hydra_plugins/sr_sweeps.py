@@ -18,7 +18,7 @@ class Grid(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs, list them; exit code 1 if some failed, 2 before any if the settings hold a secret."""
-        from sr_experiments.sweeps.ending import Collecting, check_settings
+        from sr_experiments.sweeps.summary import Collecting, check_settings
 
         assert self.config is not None
         check_settings(self.config)

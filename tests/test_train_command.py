@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from sr_experiments.messages import show_messages
+from sr_experiments.logging_setup import log_to_console
 from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN
 
 
@@ -165,7 +165,7 @@ def test_signals_and_messages_are_left_as_they_were(train, capsys):
         train("trainer.max_steps=400", "optim/schedule=constant", "optim.learning_rate=1e30", name="diverging")
     assert [signal.getsignal(number) for number in signals] == before
     capsys.readouterr()
-    show_messages(Console(file=sys.stderr))  # as a command in the same process does
+    log_to_console(Console(file=sys.stderr))  # as a command in the same process does
     logging.getLogger("sr_experiments.any").info("once")
     assert capsys.readouterr().err.count("once") == 1
 

@@ -36,7 +36,7 @@ def pack(
     verify: Annotated[bool, typer.Option("--verify", help="Read a pack and compare with its checksums.")] = False,
 ) -> None:
     """Decode images and videos once, into a pack that training reads crops from without decoding."""
-    from sr_experiments.data.pack_command import make, verify_all
+    from sr_experiments.data.packs.command import make, verify_all
     from sr_experiments.errors import SRError
 
     if verify:

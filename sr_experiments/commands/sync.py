@@ -23,7 +23,7 @@ def sync(
     ] = None,
 ) -> None:
     """Upload to Weights & Biases what runs have logged offline; each once, and none that is still running."""
-    from sr_experiments.wandb_sync import list_offline, upload_all
+    from sr_experiments.tracking.sync import list_offline, upload_all
 
     places = runs or [Path("outputs")]
     if dry_run:

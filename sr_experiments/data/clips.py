@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.images import as_tensor
-from sr_experiments.data.scene_cuts import find_cuts, read_cuts
 from sr_experiments.data.training_crops import check_crop, cut, permutation
 from sr_experiments.errors import SRError
+from sr_experiments.video.scene_cuts import find_cuts, read_cuts
 
 
 class Clip(Protocol):

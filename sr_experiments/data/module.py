@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from sr_experiments.data import SOURCES
 from sr_experiments.data.batches import StepBatches, next_validation
-from sr_experiments.data.pack_cache import cache_folder
+from sr_experiments.data.packs.cache import cache_folder
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build

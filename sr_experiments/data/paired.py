@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from sr_experiments.data.image_files import UnreadableImage, natural_key
 from sr_experiments.data.images import as_tensor, picture_name
-from sr_experiments.data.pack_folders import FileFolder, is_folder, open_folder
+from sr_experiments.data.packs.folders import FileFolder, is_folder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.errors import SRError
 

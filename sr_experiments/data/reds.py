@@ -5,7 +5,7 @@ Clips 000, 011, 015 and 020 of the training set, "REDS4", are kept for validatio
 
 from pathlib import Path
 
-from sr_experiments.data.pack_folders import is_folder
+from sr_experiments.data.packs.folders import is_folder
 from sr_experiments.data.videos import VideoFolder, VideoValidation
 from sr_experiments.errors import SRError
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sr_experiments.data.image_files import UnreadableImage, image_sizes
-from sr_experiments.data.pack_cache import cache_folder
+from sr_experiments.data.packs.cache import cache_folder
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 

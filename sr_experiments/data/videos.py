@@ -14,12 +14,12 @@ import numpy as np
 from sr_experiments.data.clips import Clip, TrainingClips, ValidationClips
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import UnreadableImage, natural_key
-from sr_experiments.data.pack_folders import FileFolder, PackedVideo, is_folder, open_folder
+from sr_experiments.data.packs.folders import FileFolder, PackedVideo, is_folder, open_folder
 from sr_experiments.data.paired import scale_folder
 from sr_experiments.data.training_crops import check_crop, first_few
-from sr_experiments.data.video_files import EXTENSIONS as VIDEO_EXTENSIONS
-from sr_experiments.data.video_files import VideoFile
 from sr_experiments.errors import SRError
+from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
+from sr_experiments.video.decode import VideoFile
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sr_experiments.data.clips import TrainingClips, ValidationClips
 from sr_experiments.data.image_files import UnreadableImage
-from sr_experiments.data.pack_folders import FileFolder, open_folder
+from sr_experiments.data.packs.folders import FileFolder, open_folder
 from sr_experiments.data.training_crops import check_crop, first_few
 from sr_experiments.errors import SRError
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from sr_experiments.discriminators.normalisation import normalisation
-from sr_experiments.padding import continued
+from sr_experiments.generators.padding import continued
 
 SMALLEST = 64  # the last maps are then 2x2: enough for a normalisation, whatever the batch
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sr_experiments.checkpoints import load_generator
+from sr_experiments.checkpoints.reading import load_generator
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import Bicubic, Candidate, Finished, Network

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from sr_experiments.backbones import WeightsUnavailable
+from sr_experiments.checkpoints.backbones import WeightsUnavailable
 from sr_experiments.data.degradations import Degradation
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import to_tensor

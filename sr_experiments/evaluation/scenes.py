@@ -11,10 +11,10 @@ from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_s
 from sr_experiments.data.images import picture_name, whole_multiple
 from sr_experiments.data.paired import PairedValidation, pair_files, scale_folder
 from sr_experiments.data.training_crops import first_few
-from sr_experiments.data.video_files import EXTENSIONS as VIDEO_EXTENSIONS
-from sr_experiments.data.video_files import VideoFile
 from sr_experiments.data.videos import FrameFolder, VideoValidation
 from sr_experiments.errors import SRError
+from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
+from sr_experiments.video.decode import VideoFile
 
 Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
 

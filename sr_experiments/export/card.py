@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sr_experiments.checkpoints import load_generator
+from sr_experiments.checkpoints.reading import load_generator
 from sr_experiments.data.sample import sample_paths
 from sr_experiments.errors import SRError
 from sr_experiments.export.export import Exported, parameters

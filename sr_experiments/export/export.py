@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from sr_experiments.checkpoints import FORMAT, Checkpoint, load_generator
+from sr_experiments.checkpoints.reading import FORMAT, Checkpoint, load_generator
 from sr_experiments.errors import SRError
 from sr_experiments.export import programs, weights
 from sr_experiments.export.runnable import SIZES, Runnable, largest_difference

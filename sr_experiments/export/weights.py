@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sr_experiments.checkpoints import load_generator
+from sr_experiments.checkpoints.reading import load_generator
 from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.generators.spandrel_arch import SpandrelModel
 
@@ -58,6 +58,6 @@ def run_in_spandrel(path: Path) -> Run:
     """The network of a file of weights, as spandrel reads it; images padded to sizes that spandrel asks for."""
     from spandrel import ModelLoader
 
-    import sr_experiments.spandrel_plugin  # noqa: F401  (registers this project's networks)
+    import sr_experiments.export.spandrel_plugin  # noqa: F401  (registers this project's networks)
 
     return SpandrelModel(ModelLoader("cpu").load_from_file(path)).float().eval()

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from sr_experiments.errors import SRError
 from sr_experiments.generators.initialisation import see_contrasts
 from sr_experiments.generators.msrresnet import MSRResNet
+from sr_experiments.generators.padding import continued, whole_blocks, without_padding
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.srresnet import SRResNet
-from sr_experiments.padding import continued, whole_blocks, without_padding
 from sr_experiments.registry import build
 
 FRAME_MULTIPLE = 8  # the flow net halves the size three times

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators.initialisation import carry_image, kaiming_scaled, shrink_outputs, smooth_image
-from sr_experiments.padding import whole_blocks, without_padding
+from sr_experiments.generators.padding import whole_blocks, without_padding
 
 
 class RRDBNet(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.padding import continued, whole_blocks, without_padding
+from sr_experiments.generators.padding import continued, whole_blocks, without_padding
 
 # What the architectures' authors called the same things.
 SCALE_NAMES = ("scale", "upscale", "upscale_factor", "up_scale", "upscaling_factor")

@@ -18,17 +18,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sr_experiments.checkpoints import load_generator
+from sr_experiments.checkpoints.reading import load_generator
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, format_of, read_picture, upscale_picture, write_picture
+from sr_experiments.inference.inputs import VIDEOS, Work, find, missing, pair
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.video import Summary, upscale_frames, upscale_video
-from sr_experiments.inference.video_container import CONTAINERS
-from sr_experiments.inference.work import VIDEOS, Work, find, missing, pair
-from sr_experiments.messages import show_messages
+from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
+from sr_experiments.logging_setup import log_to_console
+from sr_experiments.video.container import CONTAINERS
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
         SRError: nothing could be done.
     """
     console = Console(stderr=True)
-    show_messages(console)
+    log_to_console(console)
     output = output.expanduser()
     sources = find(names)
     to_video = output.suffix.lower() in VIDEOS

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sr_experiments.backbones import pretrained_features
+from sr_experiments.checkpoints.backbones import pretrained_features
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.lpips import lpips_network
 

@@ -4,7 +4,7 @@ import lpips
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.backbones import pretrained_features
+from sr_experiments.checkpoints.backbones import pretrained_features
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.image_metric import ImageMetric
 
@@ -39,7 +39,7 @@ class LPIPS(ImageMetric):
 
 
 def lpips_network(net: str) -> nn.Module:
-    """The lpips package's network: its own linear heads on a trunk from `sr_experiments.backbones`.
+    """The lpips package's network: its own linear heads on a trunk from `sr_experiments.checkpoints.backbones`.
 
     Args:
         net: "alex", "vgg" or "squeeze".

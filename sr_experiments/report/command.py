@@ -10,9 +10,9 @@ from rich.console import Console
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.report.comparison import Comparison, as_dict, compare
-from sr_experiments.report.runs import find_runs, names_of, read_run
 from sr_experiments.report.studies import studies_of
 from sr_experiments.report.table import show, terminal
+from sr_experiments.runs.reading import find_runs, names_of, read_run
 
 
 def read_all(places: Sequence[Path]) -> Comparison:

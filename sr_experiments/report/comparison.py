@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sr_experiments.report.differences import MISSING, Knob, differing
-from sr_experiments.report.runs import Run
+from sr_experiments.runs.reading import Run
 
 OTHERS = ("bicubic", "compared")  # suffixes of values that are not the trained network's
 

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from sr_experiments.errors import SRError
-from sr_experiments.report.runs import find_runs, max_steps, names_of, read_config
-from sr_experiments.report.state import read_summary, state_of
 from sr_experiments.report.table import coloured, digits, readable_seconds, runs_table, terminal
+from sr_experiments.runs.reading import find_runs, max_steps, names_of, read_config
+from sr_experiments.runs.state import read_summary, state_of
 
 COLUMNS = ("run", "state", "step", "done", "left", "best", "at step", "time", "seen")
 NARROW = 120  # characters; below it, the columns that can best be spared are left out

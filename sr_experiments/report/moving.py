@@ -5,7 +5,7 @@ from typing import Any
 
 from sr_experiments.report.media import Media
 from sr_experiments.report.pictures import sample_folder
-from sr_experiments.report.runs import Run
+from sr_experiments.runs.reading import Run
 
 KINDS = {"_xt.png": ("slice", "image/png"), ".mp4": ("clip", "video/mp4")}
 

@@ -4,7 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from sr_experiments.report.runs import Run, max_steps
+from sr_experiments.runs.reading import Run, max_steps
 
 PLAIN = re.compile(r"[\w./:+\-]+")  # what Hydra takes as it is
 

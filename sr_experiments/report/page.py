@@ -16,8 +16,8 @@ from sr_experiments.report.media import ERROR_RANGE, Media
 from sr_experiments.report.moving import moving_pictures
 from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.pictures import picture_groups
-from sr_experiments.report.series import Series, thinned, training_hours
 from sr_experiments.report.studies import studies_of
+from sr_experiments.runs.series import Series, thinned, training_hours
 
 MOST_POINTS = 2000  # of a curve
 SCRIPTS = (

@@ -14,7 +14,7 @@ from PIL import Image
 from sr_experiments.data.image_files import open_image
 from sr_experiments.pictures import GAP, LABEL_HEIGHT
 from sr_experiments.report.media import Media, error_map
-from sr_experiments.report.runs import Run
+from sr_experiments.runs.reading import Run
 
 TILES = ("lr", "bicubic", "sr", "hr")
 STEP = re.compile(r"step_(\d+)")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sr_experiments.errors import SRError
-from sr_experiments.report.runs import Run
-from sr_experiments.sweeps.optuna_outcome import STATES, best_trials
-from sr_experiments.sweeps.optuna_study import JOURNAL, load_study, objectives_of
+from sr_experiments.runs.reading import Run
+from sr_experiments.sweeps.optuna.results import STATES, best_trials
+from sr_experiments.sweeps.optuna.study import JOURNAL, load_study, objectives_of
 
 if TYPE_CHECKING:
     import optuna

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 from torchmetrics import Metric
 
-from sr_experiments.backbones import WeightsUnavailable
-from sr_experiments.checkpoint_limits import Limited
-from sr_experiments.checkpoints import load_generator, load_weights, read
+from sr_experiments.checkpoints.backbones import WeightsUnavailable
+from sr_experiments.checkpoints.limits import Limited
+from sr_experiments.checkpoints.reading import load_generator, load_weights, read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.discriminators import DISCRIMINATORS
@@ -22,12 +22,12 @@ from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_L
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
-from sr_experiments.training.base import OptimConfig, SRModule
-from sr_experiments.training.frvsr import FRVSRModule
-from sr_experiments.training.gan import GANModule
+from sr_experiments.training.adversary import GANModule
+from sr_experiments.training.module import OptimConfig, SRModule
 from sr_experiments.training.pixel import PixelModule
 from sr_experiments.training.stages import make_stages
 from sr_experiments.training.validation import FlowMetrics, Validation
+from sr_experiments.training.video import FRVSRModule
 
 log = logging.getLogger(__name__)
 

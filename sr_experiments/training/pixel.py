@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sr_experiments.training.base import SRModule
+from sr_experiments.training.module import SRModule
 
 
 class PixelModule(SRModule):

@@ -9,7 +9,7 @@ import torch
 
 from sr_experiments.errors import NotFinite
 from sr_experiments.files import replacing
-from sr_experiments.training.base import SRModule
+from sr_experiments.training.module import SRModule
 from sr_experiments.training.scalars import not_finite
 
 log = logging.getLogger(__name__)

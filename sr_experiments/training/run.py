@@ -17,25 +17,25 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
+from sr_experiments.config.offline import offline
+from sr_experiments.config.resolve import is_sweep, plain_config, save_config, sweep_folder
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import NotFinite, SRError, one_line
 from sr_experiments.files import remove_temporaries, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
-from sr_experiments.messages import show_messages, write_messages
-from sr_experiments.offline import offline
-from sr_experiments.presence import present
-from sr_experiments.report.state import read_summary
+from sr_experiments.logging_setup import log_to_console, log_to_file
+from sr_experiments.runs.folder import SLURM_JOB, new_run_folder
+from sr_experiments.runs.lock import present
+from sr_experiments.runs.state import read_summary
+from sr_experiments.tracking.loggers import MetricsCSV
+from sr_experiments.tracking.wandb_run import define_best, wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import Checkpoints, Interrupted, Record, signals_given_back
 from sr_experiments.training.callbacks.checkpoints import link_checkpoint
 from sr_experiments.training.callbacks.pruning import state_at_the_end
-from sr_experiments.training.configuration import is_sweep, plain_config, save_config, sweep_folder
-from sr_experiments.training.loggers import MetricsCSV
-from sr_experiments.training.outcome import print_outcome
 from sr_experiments.training.rollback import agreed, roll_back
-from sr_experiments.training.run_folder import SLURM_JOB, new_run_folder
+from sr_experiments.training.summary import print_outcome
 from sr_experiments.training.trainer import make_loggers, make_trainer
-from sr_experiments.training.wandb_run import define_best, wandb_runs
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             folder = _new_folder(config)
             if _is_rank_zero():
                 alone.enter_context(present(folder))
-                write_messages(folder / "train.log")
+                log_to_file(folder / "train.log")
                 save_config(config, folder)
             log.info("training in %s", folder)
         else:
@@ -109,7 +109,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
                 return _finished_before(config, folder, step, best)
             assembly = _assembled({**config, "init_from": None})
             if _is_rank_zero():
-                write_messages(folder / "train.log")
+                log_to_file(folder / "train.log")
             log.info("resuming in %s", folder)
         loggers = make_loggers(config, folder, step) if _is_rank_zero() else []
         session = Session(assembly, *make_trainer(config, assembly, folder, loggers, console))
@@ -264,7 +264,7 @@ def as_user_error(error: Exception, folder: Path) -> SRError | None:
 
 def set_up_logging(console: Console) -> None:
     """Messages go to the terminal above the progress bar; other libraries only with warnings."""
-    show_messages(console, logging.INFO if _is_rank_zero() else logging.ERROR, times=True)
+    log_to_console(console, logging.INFO if _is_rank_zero() else logging.ERROR, times=True)
     for noisy in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Lightning's advice on the number of workers: the progress line shows the share of time spent waiting.

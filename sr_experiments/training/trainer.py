@@ -13,8 +13,12 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from rich.console import Console
 
+from sr_experiments.config.resolve import is_sweep
 from sr_experiments.errors import SRError
 from sr_experiments.inference.device import choose_precision
+from sr_experiments.runs.folder import git_state
+from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
+from sr_experiments.tracking.wandb_run import start_wandb, wandb_runs
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks import (
     Alerts,
@@ -28,10 +32,6 @@ from sr_experiments.training.callbacks import (
     Samples,
 )
 from sr_experiments.training.callbacks.pruning import pruning
-from sr_experiments.training.configuration import is_sweep
-from sr_experiments.training.loggers import MetricsCSV, tensorboard_logger
-from sr_experiments.training.run_folder import git_state
-from sr_experiments.training.wandb_run import start_wandb, wandb_runs
 
 log = logging.getLogger(__name__)
 

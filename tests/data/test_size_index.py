@@ -9,7 +9,7 @@ from PIL import Image
 
 from sr_experiments.data import image_files, size_index
 from sr_experiments.data.image_files import UnreadableImage
-from sr_experiments.data.pack_folders import open_folder
+from sr_experiments.data.packs.folders import open_folder
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sr_experiments.data.reds import REDS, REDS4, REDSValidation
 from sr_experiments.data.videos import FrameFolder, VideoFolder, VideoValidation
 from sr_experiments.data.vimeo90k import Vimeo90K, Vimeo90KValidation
 from sr_experiments.errors import SRError
-from tests.data.test_video_files import film, write
+from tests.video.test_decode import film, write
 
 ROOT = Path(__file__).resolve().parents[2]
 VID4 = ROOT.parent / "shared" / "data" / "Vid4"

@@ -11,13 +11,13 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
-from sr_experiments.checkpoints import load_generator, read
+from sr_experiments.checkpoints.reading import load_generator, read
 from sr_experiments.export import export as story
 from sr_experiments.export import programs
 from sr_experiments.export.export import export
 from sr_experiments.export.runnable import Runnable, largest_difference
 from sr_experiments.generators import GENERATORS, SpandrelGenerator
-from sr_experiments.padding import whole_blocks, without_padding
+from sr_experiments.generators.padding import whole_blocks, without_padding
 
 NETWORKS = [("srresnet", 2), ("msrresnet", 3), ("msrresnet", 4), ("rrdbnet", 2), ("rrdbnet", 4), ("frvsr", 4)]
 
@@ -50,7 +50,7 @@ def test_exports_load_in_spandrel_with_equal_output(weights, tmp_path, name, sca
     spandrel = pytest.importorskip("spandrel")
     import importlib
 
-    import sr_experiments.spandrel_plugin as plugin
+    import sr_experiments.export.spandrel_plugin as plugin
 
     importlib.reload(plugin)
     checkpoint = weights(name, scale, growth=32) if name == "rrdbnet" else weights(name, scale)

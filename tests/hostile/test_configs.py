@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from sr_experiments.config.resolve import plain_config
 from sr_experiments.errors import SRError
 from sr_experiments.training.assemble import assemble
-from sr_experiments.training.configuration import plain_config
 from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
 from tests.hostile.conftest import MEMORY, assert_refused
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sr_experiments.data.pack import INDEX
-from sr_experiments.data.video_files import VideoFile
+from sr_experiments.data.packs.pack import INDEX
 from sr_experiments.data.videos import VideoFolder, VideoValidation
 from sr_experiments.errors import SRError
-from sr_experiments.inference.video_source import VideoSource
+from sr_experiments.video.decode import VideoFile
+from sr_experiments.video.source import VideoSource
 from tests.hostile import videos as made
 from tests.hostile.conftest import assert_refused
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import sample_paths
-from sr_experiments.data.video_files import SCALER
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.video import Summary, upscale_video
-from sr_experiments.inference.video_source import VideoSource
+from sr_experiments.inference.video.upscale import Summary, upscale_video
+from sr_experiments.video.decode import SCALER
+from sr_experiments.video.source import VideoSource
 
 QUIET = Console(file=io.StringIO())
 STYLE = (

@@ -11,11 +11,10 @@ import torch
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
-from sr_experiments.inference import video_source
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.video_colour import ToRGB
-from sr_experiments.inference.video_network import WAITING
-from sr_experiments.inference.video_source import VideoSource
+from sr_experiments.inference.video.network import WAITING
+from sr_experiments.video.colour import ToRGB
+from sr_experiments.video.source import VideoSource
 from tests.inference.films import Nearest, film, packets, rgb, times, upscale, write
 
 
@@ -76,7 +75,7 @@ def test_rotation_and_aspect_are_kept(nearest, tmp_path):
 
 def test_where_no_display_matrix_can_be_written_frames_are_turned(nearest, tmp_path, monkeypatch):
     source = write(tmp_path / "in.mp4", film(4), rotation=90, aspect=Fraction(4, 3))
-    monkeypatch.setattr(video_source, "_matrices_can_be_written", lambda: False)
+    monkeypatch.setattr(source, "_matrices_can_be_written", lambda: False)
     upscale(nearest, source, tmp_path / "out.mp4")
     monkeypatch.undo()
     with av.open(str(tmp_path / "out.mp4")) as container:

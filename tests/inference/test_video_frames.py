@@ -10,11 +10,11 @@ from PIL import Image
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.errors import SRError
-from sr_experiments.inference import video_partial
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.video import Summary, upscale_frames
-from sr_experiments.inference.video_source import VideoSource
+from sr_experiments.inference.video import resume
+from sr_experiments.inference.video.upscale import Summary, upscale_frames
+from sr_experiments.video.source import VideoSource
 from tests.inference.films import QUIET, Nearest, film, times
 from tests.inference.test_video_resume import CUT, frvsr, shots, stop_at
 
@@ -60,7 +60,7 @@ def test_a_cut_begins_anew_unless_told_not_to(tmp_path):
 
 @pytest.mark.parametrize("frame", [3, 7, 12, 17])
 def test_a_resumed_folder_equals_an_uninterrupted_one(tmp_path, monkeypatch, frame):
-    monkeypatch.setattr(video_partial, "SEGMENT", 6)
+    monkeypatch.setattr(resume, "SEGMENT", 6)
     source = folder(tmp_path / "in", shots())
     upscale(frvsr(), source, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -107,7 +107,7 @@ def test_mistakes_are_one_line(tmp_path):
 
 
 def test_a_changed_frame_is_another_input(tmp_path, monkeypatch):
-    monkeypatch.setattr(video_partial, "SEGMENT", 2)
+    monkeypatch.setattr(resume, "SEGMENT", 2)
     source = folder(tmp_path / "in", film(6))
     with pytest.raises(KeyboardInterrupt):
         upscale(stop_at(frvsr(), 5, KeyboardInterrupt()), source, tmp_path / "out")

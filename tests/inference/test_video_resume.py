@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from sr_experiments.data.scene_cuts import is_cut
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
-from sr_experiments.inference import video_partial
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.video_colour import FromRGB, ToRGB
-from sr_experiments.inference.video_encoder import SegmentEncoder
+from sr_experiments.inference.video import resume
+from sr_experiments.video.colour import FromRGB, ToRGB
+from sr_experiments.video.encode import SegmentEncoder
+from sr_experiments.video.scene_cuts import is_cut
 from tests.inference.films import film, packets, rgb, times, upscale, write
 
 CUT = 12  # where the shot changes: a segment's first frame, when segments are 6 long
@@ -62,7 +62,7 @@ def shots() -> list[np.ndarray]:
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(video_partial, "SEGMENT", 6)
+    monkeypatch.setattr(resume, "SEGMENT", 6)
     stamps = list(np.cumsum([1, 2, 1, 1, 3] * 4))
     return write(
         tmp_path / "in.mkv", shots(), stamps=[int(s) * 40 for s in stamps], audio="aac", time_base=Fraction(1, 1000)
@@ -97,9 +97,9 @@ def test_only_what_is_missing_is_done_again(source, tmp_path, monkeypatch):
 
 
 def test_segments_do_not_show(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(video_partial, "SEGMENT", 250)
+    monkeypatch.setattr(resume, "SEGMENT", 250)
     upscale(frvsr(), source, tmp_path / "one.mkv", codec="ffv1", pix_fmt="bgr0")
-    monkeypatch.setattr(video_partial, "SEGMENT", 3)
+    monkeypatch.setattr(resume, "SEGMENT", 3)
     upscale(frvsr(), source, tmp_path / "many.mkv", codec="ffv1", pix_fmt="bgr0")
     for one, many in zip(rgb(tmp_path / "one.mkv"), rgb(tmp_path / "many.mkv"), strict=True):
         np.testing.assert_array_equal(one, many)
@@ -155,7 +155,7 @@ def test_resuming_with_something_else_is_named(source, tmp_path, change, message
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_a_damaged_video_stops_with_one_line_and_keeps_what_is_finished(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(video_partial, "SEGMENT", 6)
+    monkeypatch.setattr(resume, "SEGMENT", 6)
     source = write(tmp_path / f"in.{suffix}", film(40), options={"x264-params": "keyint=10:scenecut=0"})
     with av.open(str(source)) as container:
         spots = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
@@ -194,7 +194,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(source, tmp_path, monkeypatch
     with pytest.raises(SRError, match=r"no space left for .*: free some and continue"):
         upscale(frvsr(), source, target)
     monkeypatch.undo()
-    monkeypatch.setattr(video_partial, "SEGMENT", 6)
+    monkeypatch.setattr(resume, "SEGMENT", 6)
     upscale(frvsr(), source, target, resume=True)
     assert times(target) == times(source)
 
@@ -220,7 +220,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import tests.inference.test_video_resume as here
-here.video_partial.SEGMENT = 6
+here.resume.SEGMENT = 6
 engine = here.frvsr()
 work = engine.next_frame
 engine.next_frame = lambda frame: (time.sleep(0.1), work(frame))[1]

@@ -39,7 +39,7 @@ def study_of(folder: Path, count: int, objectives: int = 1) -> None:
     """A journal of Optuna as a sweep leaves it: `decides` makes psnr_y, `noise` the parameters; one trial is pruned."""
     import optuna
 
-    from sr_experiments.sweeps.optuna_study import NAME, storage_in
+    from sr_experiments.sweeps.optuna.study import NAME, storage_in
 
     directions = ["maximize", "minimize"][:objectives]
     study = optuna.create_study(storage=storage_in(folder), study_name=NAME, directions=directions)

@@ -20,8 +20,8 @@ from sr_experiments.report.evaluations import evaluation_section, read_evaluatio
 from sr_experiments.report.media import Media, error_map
 from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.pictures import cut, picture_groups
-from sr_experiments.report.runs import read_run
 from sr_experiments.report.table import show
+from sr_experiments.runs.reading import read_run
 from tests.report.made import config_of, picture
 
 Make = Callable[..., Path]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from sr_experiments.errors import SRError
-from sr_experiments.presence import FILE, present
-from sr_experiments.report.runs import find_runs, names_of, read_run
-from sr_experiments.report.series import Series, last_moments, read_series, thinned, training_hours
-from sr_experiments.report.state import QUIET, read_summary, state_of
+from sr_experiments.runs.lock import FILE, present
+from sr_experiments.runs.reading import find_runs, names_of, read_run
+from sr_experiments.runs.series import Series, last_moments, read_series, thinned, training_hours
+from sr_experiments.runs.state import QUIET, read_summary, state_of
 
 HEADER = "step,time,metric,value\r\n"
 Make = Callable[..., Path]
@@ -149,7 +149,7 @@ def test_running_json_tells_the_living_from_the_dead(run_folder: Make) -> None:
         assert _state(folder) == "running"
     assert not (folder / FILE).exists()
 
-    script = "import sys, os; from pathlib import Path; from sr_experiments.presence import present\n"
+    script = "import sys, os; from pathlib import Path; from sr_experiments.runs.lock import present\n"
     script += "with present(Path(sys.argv[1])): os._exit(9)"
     subprocess.run([sys.executable, "-c", script, str(folder)], check=False)
     (folder / "train.log").write_text("just now")

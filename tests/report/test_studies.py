@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sr_experiments.report.command import write_page
-from sr_experiments.report.runs import read_run
 from sr_experiments.report.studies import studies_of
+from sr_experiments.runs.reading import read_run
 from tests.conftest import Outcome
 from tests.report.made import config_of, study_of
 

@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from sr_experiments.errors import SRError
-from sr_experiments.sweeps.optuna_space import examples, search_space, written
+from sr_experiments.sweeps.optuna.space import examples, search_space, written
 
 distributions = pytest.importorskip("optuna.distributions")
 Float, Int, Choice = (getattr(distributions, f"{kind}Distribution") for kind in ("Float", "Int", "Categorical"))

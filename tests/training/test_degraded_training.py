@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sr_experiments.data.degradations.pipeline import Pipeline
-from sr_experiments.training.gan import GANModule
+from sr_experiments.training.adversary import GANModule
 from tests.conftest import TINY_GAN
 
 REAL = ["degradation=real_esrgan", "degradation.pool=4", "optim/schedule=constant", "data.crop=64"]

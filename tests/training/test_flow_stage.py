@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sr_experiments.checkpoints import load_weights, read
+from sr_experiments.checkpoints.reading import load_weights, read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import sample_paths

@@ -107,7 +107,7 @@ def test_each_stage_trains_what_it_says_and_leaves_its_checkpoint_and_metrics(tr
 
 
 def test_frozen_networks_are_in_eval_mode_and_get_no_gradients(train, monkeypatch):
-    from sr_experiments.training.frvsr import FRVSRModule
+    from sr_experiments.training.video import FRVSRModule
 
     seen = []
     update = FRVSRModule.update

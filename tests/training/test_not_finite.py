@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.training.base import SRModule
+from sr_experiments.training.module import SRModule
 from tests.conftest import TINY_GAN
 from tests.same_runs import assert_same, state
 from tests.test_train_command import metrics_of, summary_of

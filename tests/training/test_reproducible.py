@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.data.packing import pack
+from sr_experiments.data.packs.packing import pack
 from sr_experiments.data.sample import TRAINING, sample_paths
 from tests.conftest import TINY_GAN, TINY_MODEL
 from tests.same_runs import assert_same_run

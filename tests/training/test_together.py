@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 FOLDERS = """
 import sys
 from pathlib import Path
-from sr_experiments.training.run_folder import new_run_folder
+from sr_experiments.runs.folder import new_run_folder
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(50):
@@ -24,7 +24,7 @@ CLAIMS = """
 import sys, time
 from pathlib import Path
 from sr_experiments.errors import SRError
-from sr_experiments.presence import present
+from sr_experiments.runs.lock import present
 print("ready", flush=True)
 sys.stdin.readline()
 try:

@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.errors import NotFinite
-from sr_experiments.training.wandb_run import wandb_runs
+from sr_experiments.tracking.wandb_run import wandb_runs
 
 
 class Alerts(Callback):

@@ -15,8 +15,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.files import replacing
-from sr_experiments.training.base import SRModule
-from sr_experiments.training.run_folder import SLURM_JOB
+from sr_experiments.runs.folder import SLURM_JOB
+from sr_experiments.training.module import SRModule
 
 log = logging.getLogger(__name__)
 

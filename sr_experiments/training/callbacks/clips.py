@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sr_experiments.files import replacing
 from sr_experiments.pictures import as_picture, labelled
-from sr_experiments.training.base import SRModule
 from sr_experiments.training.callbacks.samples import sample_folder
+from sr_experiments.training.module import SRModule
 
 SLICE_HEIGHT = 4  # pixels for each moment of a time slice, at least
 SLICE_ROWS = 192  # height to fill with them

@@ -6,9 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from sr_experiments.training.base import SRModule
+from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.callbacks.record import Record
-from sr_experiments.training.wandb_run import wandb_runs
+from sr_experiments.training.module import SRModule
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from sr_experiments.training.base import SRModule
-from sr_experiments.training.wandb_run import wandb_runs
+from sr_experiments.tracking.wandb_run import wandb_runs
+from sr_experiments.training.module import SRModule
 
 BINS = 64
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from sr_experiments.errors import NotFinite
 from sr_experiments.files import replacing, write_json
 from sr_experiments.pictures import as_picture, labelled
-from sr_experiments.training.base import Pair, SRModule
+from sr_experiments.training.module import Pair, SRModule
 from sr_experiments.training.scalars import not_finite
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.callbacks import Callback
 
-from sr_experiments.sweeps.optuna_study import JOURNAL, load_study, objectives_of, trial_id
-from sr_experiments.training.base import SRModule
-from sr_experiments.training.configuration import is_sweep, sweep_folder
+from sr_experiments.config.resolve import is_sweep, sweep_folder
+from sr_experiments.sweeps.optuna.study import JOURNAL, load_study, objectives_of, trial_id
+from sr_experiments.training.module import SRModule
 
 if TYPE_CHECKING:
     import optuna

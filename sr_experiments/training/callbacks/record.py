@@ -10,8 +10,8 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from sr_experiments.files import write_json
-from sr_experiments.training.base import SRModule
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
+from sr_experiments.training.module import SRModule
 
 
 class Record(Callback):

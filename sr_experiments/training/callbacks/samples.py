@@ -17,8 +17,8 @@ from sr_experiments.files import replacing
 from sr_experiments.metrics import PSNR
 from sr_experiments.pictures import as_picture, labelled
 from sr_experiments.report.media import error_map
-from sr_experiments.training.base import SRModule
-from sr_experiments.training.wandb_run import wandb_runs
+from sr_experiments.tracking.wandb_run import wandb_runs
+from sr_experiments.training.module import SRModule
 
 CLIP_FRAME = 5  # of a clip, this frame is shown: recurrent networks have warmed up
 

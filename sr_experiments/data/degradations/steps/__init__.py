@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sr_experiments.data.degradations.steps.any_order import AnyOrder, build_groups
 from sr_experiments.data.degradations.steps.blur import Blur, Defocus, Motion, Sinc
 from sr_experiments.data.degradations.steps.compression import H264
 from sr_experiments.data.degradations.steps.jpeg import JPEG
 from sr_experiments.data.degradations.steps.noise import Noise
+from sr_experiments.data.degradations.steps.random_order import AnyOrder, build_groups
 from sr_experiments.data.degradations.steps.resize import Resize
 from sr_experiments.data.degradations.steps.step import Step
 from sr_experiments.errors import SRError

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, one_by_one
+from sr_experiments.data.degradations.steps import draw
+from sr_experiments.data.degradations.steps import per_image as one_by_one
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, one_by_one
+from sr_experiments.data.degradations.steps import draw
+from sr_experiments.data.degradations.steps import per_image as one_by_one
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 from sr_experiments.errors import SRError

@@ -1,0 +1,85 @@
+"""ImageNet-trained networks for perceptual losses and LPIPS: from torchvision's cache, or its download.
+
+A file that is already in the cache is taken as it is; a download is checked against the hash in its name
+before it gets that name, so half a download never counts.
+"""
+
+import socket
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights, VGG19_Weights
+
+from sr_experiments.config.offline import is_offline
+from sr_experiments.errors import SRError
+
+WEIGHTS = {
+    "vgg19": VGG19_Weights.IMAGENET1K_V1,
+    "vgg16": VGG16_Weights.IMAGENET1K_V1,
+    "alexnet": AlexNet_Weights.IMAGENET1K_V1,
+    "squeezenet1_1": SqueezeNet1_1_Weights.IMAGENET1K_V1,
+}
+PART = "features."  # of the names in a file; the classifier is left out
+DOWNLOAD_TIMEOUT = 10.0  # seconds without an answer
+
+
+class WeightsUnavailable(SRError):
+    """Pretrained weights are neither in the cache nor to be downloaded; the message says which file to put where."""
+
+
+def pretrained_features(name: str) -> nn.Sequential:
+    """The convolutional part of a torchvision network with its ImageNet weights, frozen, in eval mode.
+
+    Args:
+        name: "vgg19", "vgg16", "alexnet" or "squeezenet1_1".
+
+    Raises:
+        WeightsUnavailable: no weights.
+        SRError: the file is damaged, or another network's.
+    """
+    weights = {key[len(PART) :]: value for key, value in _state_dict(name).items() if key.startswith(PART)}
+    with torch.device("meta"):  # no memory for weights that the file's replace, and no random numbers drawn
+        features = getattr(torchvision.models, name)(weights=None).features
+    try:
+        features.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise SRError(f"{weights_file(name)} has not the weights of torchvision's {name}: remove it") from error
+    return features.eval().requires_grad_(False)
+
+
+def weights_file(name: str) -> Path:
+    """Where torchvision keeps the weights of `name`."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS[name].url.rsplit("/", 1)[-1]
+
+
+def _state_dict(name: str) -> dict[str, torch.Tensor]:
+    file = weights_file(name)
+    if not file.is_file():
+        _download(name, file)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise SRError(f"{file} is damaged ({type(error).__name__}): remove it or replace it") from error
+
+
+def _download(name: str, file: Path) -> None:
+    put = f"put {file.name} into {file.parent}"
+    if is_offline():
+        raise WeightsUnavailable(f"the {name} weights are not on this machine and offline=true or SR_OFFLINE=1: {put}")
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Writes to a temporary name and checks the hash before renaming.
+        torch.hub.download_url_to_file(WEIGHTS[name].url, str(file), _hash_in(file.name), progress=False)
+    except (OSError, RuntimeError) as error:
+        reason = str(getattr(error, "reason", error)).splitlines()[0]
+        raise WeightsUnavailable(f"no {name} weights: the download failed ({reason}); {put}") from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def _hash_in(file_name: str) -> str:
+    return Path(file_name).stem.rsplit("-", 1)[-1]

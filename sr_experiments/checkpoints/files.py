@@ -1,0 +1,87 @@
+"""Open checkpoint files as plain data: nothing in them is ever run."""
+
+import json
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from sr_experiments.checkpoints.limits import check_archive
+from sr_experiments.errors import SRError
+
+RECORD = "sr_experiments"  # key of the record in this project's checkpoints and exports
+COMPILED = (".onnx", ".pt2", ".ts", ".torchscript")  # have no weights under names
+
+
+def file_of(path: Path) -> Path:
+    """The file of a checkpoint, which is itself, or of a run folder, its best.
+
+    Raises:
+        SRError: there is none.
+    """
+    if path.is_dir():
+        for name in ("best.ckpt", "last.ckpt"):
+            if (path / "checkpoints" / name).is_file():
+                return path / "checkpoints" / name
+        raise SRError(f"{path} has no checkpoints/best.ckpt or last.ckpt: give a run folder or a checkpoint file")
+    if not path.is_file():
+        raise SRError(f"no checkpoint {path}: check the path")
+    return path
+
+
+def load_content(file: Path) -> Mapping[str, Any]:
+    """What a file holds, read as plain data.
+
+    Raises:
+        SRError: a compiled network, damaged, no checkpoint, or one that would run code when opened.
+    """
+    if file.suffix.lower() in COMPILED:
+        raise SRError(f"{file} is a compiled network: give the run folder, the .pth or the .safetensors it is from")
+    try:
+        if file.suffix == ".safetensors":
+            return _load_safetensors(file)
+        check_archive(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles in other protocols
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except SRError:
+        raise
+    except pickle.UnpicklingError as error:
+        blocked = re.search(r"(?:GLOBAL|Unsupported \w+:?) ([A-Za-z_][\w.]*)", str(error))
+        if blocked:
+            raise SRError(f"{file} refused: it asks to run {blocked[1]}; only plain weights are read") from error
+        if _starts_as_pickle(file):
+            raise SRError(f"{file} refused: it holds more than plain weights; only these are read") from error
+        raise SRError(f"{file} is not a checkpoint, or is damaged") from error
+    except Exception as error:  # a damaged file can fail anywhere in the unpickler
+        raise SRError(f"{file} is not a checkpoint, or is damaged ({_first_line(error)})") from error
+    if not isinstance(content, Mapping):
+        raise SRError(f"{file} holds no network weights: found a {type(content).__name__}")
+    return content
+
+
+def _load_safetensors(file: Path) -> dict[str, Any]:
+    """The tensors, and this project's record if the metadata has one."""
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata() or {}
+        content: dict[str, Any] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    if RECORD in metadata:
+        try:
+            content[RECORD] = json.loads(metadata[RECORD])
+        except ValueError:
+            content[RECORD] = None  # refused where it is looked at
+    return content
+
+
+def _starts_as_pickle(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(1) == b"\x80"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -1,0 +1,1 @@
+"""A run's configuration: composed by Hydra, resolved to plain data, checked."""

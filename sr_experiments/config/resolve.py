@@ -1,0 +1,146 @@
+"""From Hydra's composed config to the plain one a run is made from, and back to `config.yaml`."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sr_experiments.config.knobs import check_knobs
+from sr_experiments.config.secrets import refuse_secrets
+from sr_experiments.errors import SRError, one_line
+from sr_experiments.files import replacing
+from sr_experiments.runs.folder import requeued_run_folder
+from sr_experiments.runs.reading import read_config
+from sr_experiments.training.stages import stage_configs
+
+# Written into config.yaml so that it can be fed back as it is: no second output folder or log from Hydra.
+HYDRA = {
+    "defaults": [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}, "_self_"],
+    "hydra": {"run": {"dir": "."}, "output_subdir": None},
+}
+# Of a job whose folder already holds it.
+MAY_CHANGE = ("resume", "offline", "output_dir", "trainer", "logger", "callbacks", *HYDRA)
+
+
+def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
+    """The resolved configuration and, with `resume=`, the run folder to go on in.
+
+    A resumed run takes its own `config.yaml`; only what is on the command line changes. A job of a sweep whose folder
+    has a checkpoint (the sweep was started again) goes on in it, as does a job that Slurm has requeued.
+
+    Raises:
+        SRError: a value is missing or wrong, or the run to resume is not there, or is another one.
+    """
+    folder = None
+    if cfg.resume is not None:
+        folder = Path(str(cfg.resume))
+        if not (folder / "config.yaml").is_file():
+            raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
+        saved = OmegaConf.create(read_config(folder, "put back a whole one; that of a run like it will do"))
+        for key in HYDRA:
+            saved.pop(key, None)
+        for key in _overridden_keys():
+            OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+        cfg = saved
+    try:
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "a value"
+        if "missing" in str(error).lower():
+            raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
+        raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    refuse_secrets(config)
+    if HydraConfig.initialized():  # W&B records the command line
+        refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
+    try:
+        check_knobs(config)
+    except SRError as error:
+        raise error if folder is None else SRError(f"resume={folder}: {error}") from None
+    _check_devices(config["trainer"])
+    if "stages" in config:
+        _staged(config)
+    if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
+        raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
+    if folder is None:
+        begun = sweep_folder() if is_sweep() else requeued_run_folder(Path(config["output_dir"]), config["name"])
+        if begun and (begun / "checkpoints" / "last.ckpt").is_file():
+            folder = begun
+            _same_run(folder, config)
+    return config, folder
+
+
+def is_sweep() -> bool:
+    """Whether this is a job of `-m`."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def sweep_folder() -> Path:
+    """The folder of this job of a sweep, made by Hydra."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def save_config(config: dict[str, Any], folder: Path) -> None:
+    """Write `config.yaml`."""
+    place = one_line(shlex.quote(str(folder)))
+    header = (
+        "# The resolved configuration of this run. To repeat it:\n"
+        f"#   python train.py --config-dir {place} --config-name config\n"
+        "# To go on where it stopped, also after a crash:\n"
+        f"#   python train.py resume={place}\n"
+    )
+    with replacing(folder / "config.yaml") as temporary:
+        temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
+
+
+def _same_run(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse to go on in the folder of another run."""
+    before, now = _values(read_config(folder, "remove the folder, or give another hydra.sweep.dir")), _values(config)
+    for key in sorted({key for key, _ in before.items() ^ now.items()}):
+        if key.split(".")[0] not in MAY_CHANGE:
+            raise SRError(
+                f"{folder} holds another run, {key}={before.get(key)}, not {now.get(key)}: give another hydra.sweep.dir"
+            )
+
+
+def _values(config: Any, prefix: str = "") -> dict[str, str]:
+    """{dotted key: value as text} of a configuration."""
+    if not isinstance(config, dict):
+        return {prefix: str(config)}
+    return {k: v for key, inner in config.items() for k, v in _values(inner, f"{prefix}.{key}".lstrip(".")).items()}
+
+
+def _overridden_keys() -> list[str]:
+    """Config keys given on the command line, without `resume` and Hydra's own."""
+    keys = []
+    for override in HydraConfig.get().overrides.task:
+        key = override.lstrip("+~").split("=", 1)[0].split("@")[0].replace("/", ".")
+        if key not in ("resume", "experiment"):
+            keys.append(key)
+    return keys
+
+
+def _check_devices(trainer: dict[str, Any]) -> None:
+    """On a CPU, refuse more processes than it has cores: hundreds of them would bring the machine to a halt."""
+    devices = trainer["devices"]
+    on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
+    cores = os.cpu_count() or 1
+    if on_cpu and devices != "auto" and not (isinstance(devices, int) and 1 <= devices <= cores):
+        raise SRError(f"trainer.devices is {devices}: this machine has {cores} CPU cores; give how many processes")
+
+
+def _staged(config: dict[str, Any]) -> None:
+    """Check the stages, whose steps together are the run's."""
+    given, stages = _overridden_keys(), stage_configs(config)
+    if "trainer.max_steps" in given:
+        first = stages[0]["name"]
+        raise SRError(f"trainer.max_steps is the sum of the stages here: set stage.{first}.steps and the like instead")
+    for term in ("pixel", "perceptual", "adversarial"):
+        if f"loss.{term}.weight" in given:
+            raise SRError(f"loss.{term}.weight has no effect on stages: set stage.<name>.losses.{term} or gan_losses")
+    config["trainer"]["max_steps"] = sum(stage["steps"] for stage in stages)

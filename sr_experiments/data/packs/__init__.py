@@ -1,0 +1,1 @@
+"""Packs: all pixels of a folder decoded once into one memory-mapped file."""

@@ -1,0 +1,1 @@
+"""Upscale a video: decode, super-resolve and encode at the same time."""

@@ -1,0 +1,68 @@
+"""A short side-by-side of bicubic and SR, to look at before the whole video is done."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sr_experiments.errors import SRError
+from sr_experiments.files import replacing
+from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.options import Options
+from sr_experiments.pictures import labelled
+from sr_experiments.video.source import Source
+
+log = logging.getLogger(__name__)
+
+
+def preview_path(target: Path) -> Path:
+    """Where the preview of an output goes."""
+    return target.with_name(f"{target.stem}.preview.mp4")
+
+
+def write_preview(
+    upscaled: Callable[[int], Iterator[tuple[int, np.ndarray]]],
+    engine: Engine,
+    source: Source,
+    target: Path,
+    options: Options,
+) -> None:
+    """Write bicubic | SR of the first `options.preview` seconds as H.264, 8 bits, at a constant rate; say where.
+
+    Args:
+        upscaled: gives the first so many frames, enlarged.
+        engine: for its bicubic enlargement.
+        source: of the frames.
+        target: the output that it belongs to.
+        options: the user's.
+
+    Raises:
+        SRError: it exists.
+    """
+    import av
+
+    path = preview_path(target)
+    if path.exists() and options.resume:
+        return
+    if path.exists() and not options.overwrite:
+        raise SRError(f"{path} exists: give --overwrite to replace, or no --preview")
+    last = source.stamps[0] + options.preview / source.time_base
+    count = max(sum(stamp < last for stamp in source.stamps), 1)
+    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=source.rate.limit_denominator(30000), options={"crf": "16"})
+        for (_, small), (_, large) in zip(source.frames(0, count), upscaled(count), strict=True):
+            pictures = {"bicubic": _picture(engine.bicubic(small)), "sr": _picture(large)}
+            sheet = np.asarray(labelled(pictures))
+            height, width = (side // 2 * 2 for side in sheet.shape[:2])
+            if not stream.codec_context.is_open:
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(sheet[:height, :width]))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    log.info("preview of %d frames: %s", count, path)
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))

@@ -1,0 +1,139 @@
+"""What a study has found: a line for each trial, a table at the end, and a file for other programs."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sr_experiments.files import write_json
+from sr_experiments.sweeps.optuna.objective import Objective
+from sr_experiments.sweeps.summary import command_line, hydra_path
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+FILE = "optuna.json"
+STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "interrupted"}
+SHOWN = 5  # best trials
+
+
+def print_trial(console: Console, study: "optuna.Study", number: int, objectives: Sequence[Objective]) -> None:
+    """What a trial reached, and the best so far."""
+    trials = study.get_trials(deepcopy=False)
+    trial = trials[number]
+    text = f"trial {number} {STATES[trial.state.name]}"
+    if trial.values:
+        text += "  " + "  ".join(f"{o.name} {v:.5g}" for o, v in zip(objectives, trial.values, strict=True))
+    elif "error" in trial.user_attrs:
+        text += f": {trial.user_attrs['error']}"
+    best = best_trials(study)
+    if len(objectives) == 1 and best and best[0].values:
+        text += f"  (best {best[0].values[0]:.5g}, trial {best[0].number})"
+    console.print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
+
+
+def best_trials(study: "optuna.Study") -> "list[FrozenTrial]":
+    """Finished trials, the best first; with several objectives those that none is better than in all."""
+    if len(study.directions) > 1:
+        return sorted(study.best_trials, key=lambda trial: trial.values)
+    done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+    sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
+    return sorted(done, key=lambda trial: sign * trial.values[0])
+
+
+def print_outcome(
+    console: Console,
+    study: "optuna.Study",
+    folder: Path,
+    objectives: Sequence[Objective],
+    arguments: Sequence[str],
+    stopped: bool,
+) -> None:
+    """The best trials, how many ended how, and what to type next.
+
+    Args:
+        console: to print on.
+        study: with its trials.
+        folder: of the sweep.
+        objectives: of the study.
+        arguments: of the command line, with which it goes on.
+        stopped: whether the sweep was, before its end.
+    """
+    trials = study.get_trials(deepcopy=False)
+    best = best_trials(study)
+    if best:
+        front = len(objectives) > 1
+        console.print(_table(best if front else best[:SHOWN], objectives))
+        if front:
+            console.print("none of the trials is better than one of these in every objective: the Pareto front")
+    failed: dict[str, list[str]] = {}
+    for trial in [t for t in trials if t.state.name == "FAIL"]:
+        failed.setdefault(trial.user_attrs.get("error", ""), []).append(str(trial.number))
+    for error, numbers in failed.items():
+        which = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+        console.print(f"{which} failed: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    counts = Counter(STATES[trial.state.name] for trial in trials)
+    said = ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state])
+    lines = [("trials", said or "none"), ("sweep", str(folder))]
+    again = ["-m", *arguments, f"hydra.sweep.dir={hydra_path(folder)}"]
+    if stopped or counts["interrupted"]:
+        lines.append(("what is left", command_line(again)))
+    else:
+        more = [one for one in again if not one.startswith("hydra.sweeper.n_trials=")]
+        lines.append(("more trials", command_line([*more, f"hydra.sweeper.n_trials={2 * len(trials)}"])))
+    if best:
+        lines.append(("compare", f"sr compare {shlex.quote(str(folder))} -o report.html"))
+    for label, text in lines:
+        console.print(f"  {label:<13}{text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def write_study_json(
+    study: "optuna.Study",
+    folder: Path,
+    objectives: Sequence[Objective],
+    options: dict[str, Any],
+    arguments: Sequence[str],
+) -> None:
+    """Write `optuna.json`: what was searched, every trial, which are the best."""
+    trials = [
+        {
+            "number": trial.number,
+            "state": STATES[trial.state.name],
+            "values": trial.values,
+            "params": trial.params,
+            **{key: trial.user_attrs[key] for key in ("folder", "error") if key in trial.user_attrs},
+            "reported": {str(step): value for step, value in trial.intermediate_values.items()},
+        }
+        for trial in study.get_trials(deepcopy=False)
+    ]
+    best = best_trials(study)
+    content = {
+        "objectives": [{"name": o.name, "direction": o.direction} for o in objectives],
+        "options": options,
+        "arguments": list(arguments),
+        "space": study.user_attrs["space"],
+        "best": [trial.number for trial in (best if len(objectives) > 1 else best[:1])],
+        "trials": trials,
+    }
+    write_json(folder / FILE, content)
+
+
+def _table(trials: "Sequence[FrozenTrial]", objectives: Sequence[Objective]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    params = list(dict.fromkeys(key for trial in trials for key in trial.params))
+    table.add_column("trial", justify="right")
+    for column in [o.name for o in objectives] + params:
+        table.add_column(escape(column), justify="right", overflow="fold")
+    table.add_column("folder", overflow="fold")
+    for trial in trials:
+        values = [f"{value:.5g}" if value < 1e5 else f"{value:,.0f}" for value in trial.values]
+        given = [f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in map(trial.params.get, params)]
+        table.add_row(str(trial.number), *values, *given, escape(str(trial.user_attrs.get("folder", ""))))
+    return table

@@ -1,0 +1,274 @@
+"""`hydra/sweeper=optuna`: ask Optuna for values, have the launcher run them, tell Optuna what they reached.
+
+The study is in the sweep folder. Started again with the same `hydra.sweep.dir` it goes on: trials that ended are kept,
+those that were interrupted are run again, in their folders.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from sr_experiments.config.secrets import refuse_secrets
+from sr_experiments.errors import SRError
+from sr_experiments.files import writing_failed
+from sr_experiments.runs.lock import is_present, present
+from sr_experiments.runs.state import read_summary
+from sr_experiments.sweeps.jobs import Job, Jobs, error_of
+from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
+from sr_experiments.sweeps.optuna.options import Options, read_options
+from sr_experiments.sweeps.optuna.results import print_outcome, print_trial, write_study_json
+from sr_experiments.sweeps.optuna.space import examples, search_space, written
+from sr_experiments.sweeps.optuna.study import make_sampler, need_optuna, open_study, trial_id
+
+if TYPE_CHECKING:
+    import optuna
+
+MAY_CHANGE = ("logger", "callbacks")  # settings of trials that don't change what they reach
+
+
+def run_sweep(
+    context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+    launcher: Launcher,
+    options: dict[str, Any],
+    arguments: Sequence[str],
+) -> None:
+    """Run a study, or what is left of it, and list what was found.
+
+    Args:
+        context: Hydra's.
+        task_function: what a job calls.
+        config: of the sweep.
+        launcher: runs the jobs.
+        options: of the sweeper.
+        arguments: of the command line, without Hydra's own.
+
+    Raises:
+        SystemExit: with 1 if no trial finished, 2 if there is something for the user to mend.
+    """
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+    try:
+        need_optuna()
+        refuse_secrets(OmegaConf.to_container(config, resolve=False))
+        OptunaSweep(context, task_function, config, launcher, read_options(options), arguments, console).run()
+    except SRError as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+class OptunaSweep:
+    """A study and the jobs that are its trials: a trial's number is its job's.
+
+    Args:
+        context: Hydra's.
+        task_function: what a job calls.
+        config: of the sweep.
+        launcher: runs the jobs.
+        options: of the sweeper.
+        arguments: of the command line.
+        console: to show results on.
+
+    Raises:
+        SRError: nothing to search, or values that no run can have.
+    """
+
+    def __init__(
+        self,
+        context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+        launcher: Launcher,
+        options: Options,
+        arguments: Sequence[str],
+        console: Console,
+    ) -> None:
+        self.context, self.task_function, self.config, self.launcher = context, task_function, config, launcher
+        self.options, self.arguments, self.console = options, arguments, console
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.interrupted: set[int] = set()
+        given = [*(f"{key}={value}" for key, value in (options.params or {}).items()), *arguments]
+        parser = OverridesParser.create(config_loader=context.config_loader)
+        try:
+            self.space, self.fixed = search_space(parser.parse_overrides(given))
+        except HydraException as error:
+            raise SRError(" ".join(str(error).split())) from error
+        composed = [self._job(overrides, 0).config for overrides in examples(self.space)]
+        one = {key: value for key, value in composed[0].items() if key != "hydra"}
+        first: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(one), resolve=True)  # type: ignore[assignment]
+        self.objectives = resolve_objectives(options.objective, first)
+        validated = [objective.name for objective in self.objectives if objective.validated]
+        if validated and not any(override.startswith("trainer.monitor=") for override in self.fixed):
+            self.fixed.append(f"trainer.monitor={validated[0]}")
+        if options.pruner != "none" and (len(self.objectives) > 1 or not validated):
+            raise SRError(f"hydra.sweeper.pruner={options.pruner} needs one objective, a metric of validation")
+        self.pruner = {
+            "name": options.pruner,
+            "startup_trials": options.pruner_startup_trials,
+            "warmup_steps": options.pruner_warmup_steps,
+            "first_step": first["trainer"]["val_every"],
+            "max_steps": _steps(first),
+        }
+
+    def run(self) -> None:
+        """Run the trials and list them; errors as of `run_sweep`."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
+        if is_present(self.folder):
+            raise SRError(f"{self.folder} is being searched by another process: wait for it, or end it (Ctrl-C there)")
+        if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
+            self.console.print("one trial at a time: hydra.sweeper.n_jobs=4 gives the launcher four", style="yellow")
+        stopped: BaseException | None = None
+        with present(self.folder):
+            self.study = self._open()
+            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            try:
+                while batch := self._next():
+                    self._run(batch)
+                    self._write()
+            except (KeyboardInterrupt, SystemExit) as stop:
+                stopped = stop
+            self._write()
+        print_outcome(self.console, self.study, self.folder, self.objectives, self._command(), bool(stopped))
+        if stopped is not None:
+            raise stopped
+        if not any(trial.state.name == "COMPLETE" for trial in self.study.get_trials(deepcopy=False)):
+            sys.exit(1)
+
+    def _open(self) -> "optuna.Study":
+        """The study; errors as of `open_study`."""
+        settings = [o for o in self.fixed if o.lstrip("+~").split("=")[0].split(".")[0] not in MAY_CHANGE]
+        told = {
+            "objectives": [asdict(objective) for objective in self.objectives],
+            "value": self.options.value,
+            "space": {key: str(distribution) for key, distribution in self.space.items()},
+            "settings": sorted(settings),
+            "pruner": self.pruner,
+        }
+        return open_study(self.folder, [objective.direction for objective in self.objectives], told)
+
+    # -- trials ------------------------------------------------------------------------------------------
+
+    def _next(self) -> list[int]:
+        """Numbers of the next trials, without gaps; first those that were interrupted the last time."""
+        trials = self.study.get_trials(deepcopy=False)
+        open_ones = [t.number for t in trials if not t.state.is_finished() and t.number not in self.interrupted]
+        if open_ones:
+            in_a_row = takewhile(lambda pair: pair[1] == open_ones[0] + pair[0], enumerate(open_ones))
+            return [number for _, number in in_a_row][: self.options.n_jobs]
+        return [self._ask() for _ in range(min(self.options.n_jobs, self.options.n_trials - len(trials)))]
+
+    def _ask(self) -> int:
+        o, number = self.options, len(self.study.get_trials(deepcopy=False))
+        self.study.sampler = make_sampler(o.sampler, o.startup_trials, o.seed, number)
+        return self.study.ask(self.space).number
+
+    def _run(self, numbers: Sequence[int]) -> None:
+        """Launch trials and tell Optuna how they ended."""
+        jobs: dict[int, Job] = {}
+        for number in numbers:
+            params = self.study.get_trials(deepcopy=False)[number].params
+            if params.keys() != self.space.keys():  # killed while it was being proposed
+                self._tell_failed(number, "it was never begun")
+                continue
+            try:
+                job = self._job([written(key, value) for key, value in params.items()], number)
+            except SRError as error:  # these values don't go together
+                self._tell_failed(number, str(error))
+                continue
+            self._note(number, "folder", str(job.folder.relative_to(self.folder)))
+            if read_summary(job.folder).get("state") == "pruned":  # in the very last moment before the sweep ended
+                self._tell(number, job, None)
+            else:
+                jobs[number] = job
+        while jobs:
+            first = min(jobs)
+            together = [jobs.pop(number) for number in range(first, max(jobs) + 1) if number in jobs]
+            row = [job for i, job in enumerate(together) if job.number == first + i]
+            jobs |= {job.number: job for job in together[len(row) :]}
+            results = self.launcher.launch([[*job.overrides] for job in row], initial_job_idx=first)
+            for job, done in zip(row, results, strict=True):
+                self._tell(job.number, job, done)
+
+    def _tell(self, number: int, job: Job, done: JobReturn | None) -> None:
+        import optuna
+
+        summary = read_summary(job.folder)
+        state = summary.get("state")
+        if done is not None and done.status != JobStatus.COMPLETED:
+            if state == "interrupted":
+                self.interrupted.add(number)
+            else:
+                self._tell_failed(number, error_of(done) or "its job did not end")
+            return
+        if state == "pruned":
+            self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
+        else:
+            values = [self._value(objective, job, summary) for objective in self.objectives]
+            if not all(map(math.isfinite, values)):
+                return self._tell_failed(number, f"it reached {', '.join(map(str, values))}")
+            self.study.tell(number, values)
+        print_trial(self.console, self.study, number, self.objectives)
+
+    def _value(self, objective: Objective, job: Job, summary: dict[str, Any]) -> float:
+        value = objective.value(summary, self.options.value)
+        if value is None:
+            left_out = [f"{what}: {why}" for what, why in (summary.get("left_out") or {}).items()]
+            raise SRError(f"{job.folder} did not measure {objective.name}: {'; '.join(left_out) or 'choose another'}")
+        return value
+
+    def _tell_failed(self, number: int, error: str) -> None:
+        import optuna
+
+        self._note(number, "error", error)
+        self.study.tell(number, state=optuna.trial.TrialState.FAIL)
+        print_trial(self.console, self.study, number, self.objectives)
+
+    def _note(self, number: int, key: str, value: str) -> None:
+        self.study._storage.set_trial_user_attr(trial_id(self.study, number), key, value)
+
+    def _job(self, values: Sequence[str], number: int) -> Job:
+        """The job of a trial, as the launcher will make it.
+
+        Raises:
+            SRError: it can't be composed.
+        """
+        try:
+            overrides = [[*self.fixed, *values]]
+            return Jobs(self.context, self.task_function, self.config, overrides, number).jobs[0]
+        except (HydraException, OmegaConfBaseException) as error:
+            raise SRError(" ".join(str(error).split())) from error
+
+    def _write(self) -> None:
+        write_study_json(self.study, self.folder, self.objectives, asdict(self.options), self._command())
+
+    def _command(self) -> list[str]:
+        """Arguments of the command line, without the sweep folder."""
+        of_hydra = [str(override) for override in self.config.hydra.overrides.hydra]
+        left_out = ("hydra.mode=", "hydra.sweep.dir=")
+        return [*(override for override in of_hydra if not override.startswith(left_out)), *self.arguments]
+
+
+def _steps(config: dict[str, Any]) -> int:
+    """Training steps of a run."""
+    if "stages" in config:
+        from sr_experiments.training.stages import stage_configs
+
+        return sum(stage["steps"] for stage in stage_configs(config))
+    return int(config["trainer"]["max_steps"])

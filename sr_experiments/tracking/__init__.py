@@ -1,0 +1,1 @@
+"""Where metrics and checkpoints of a run are logged: metrics.csv, TensorBoard, Weights & Biases."""

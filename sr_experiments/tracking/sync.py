@@ -1,0 +1,203 @@
+"""Upload offline W&B runs with W&B's own `wandb sync`, and say what became of each."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+from sr_experiments.errors import SRError
+from sr_experiments.report.table import runs_table, terminal
+from sr_experiments.runs.reading import find_runs, names_of
+from sr_experiments.runs.state import read_summary, state_of
+
+SESSION = "offline-run-*"  # a folder of W&B's for each session of a run: it is new after every resume
+URL = re.compile(r"https?://\S+/runs/\S+")
+LOGIN = re.compile(r"wandb login|no api key|not authenticated", re.IGNORECASE)
+ERROR = re.compile(r"(?:wandb: )?(?:ERROR|Error:|panic:)\s*(.+)")
+NOT_FOR_SYNC = ("WANDB_MODE", "WANDB_SILENT", "WANDB_RUN_ID", "WANDB_RESUME")
+
+
+@dataclass(frozen=True)
+class OfflineRun:
+    """What a run has logged offline.
+
+    Attributes:
+        folder: of the run.
+        name: that tells it from the others.
+        to_upload: folders of the sessions that are not in W&B yet, oldest first.
+        uploaded: how many are.
+        running: whether it is still being written.
+    """
+
+    folder: Path
+    name: str
+    to_upload: list[Path]
+    uploaded: int
+    running: bool
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        if self.running and self.to_upload:
+            return "running"
+        return "to upload" if self.to_upload else "uploaded"
+
+    @property
+    def megabytes(self) -> float:
+        """Of what is to be uploaded, with checkpoints and pictures."""
+        files = (file for session in self.to_upload for file in session.rglob("*") if file.is_file())
+        return sum(file.stat().st_size for file in files) / 1e6
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """How an upload ended.
+
+    Attributes:
+        url: of the W&B run, empty if W&B did not say.
+        error: why it failed, empty if it did not.
+    """
+
+    url: str = ""
+    error: str = ""
+
+
+def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
+    """The runs that have logged to W&B offline.
+
+    Args:
+        places: run folders, folders of runs, or single sessions, `<run folder>/wandb/offline-run-...`.
+
+    Raises:
+        SRError: a place is not there, or has no run in it.
+    """
+    sessions: dict[Path, set[Path]] = {}
+    for place in (path.expanduser() for path in places):
+        if place.match(SESSION) and place.is_dir():
+            sessions.setdefault(place.resolve().parent.parent, set()).add(place.resolve())
+            continue
+        for folder in find_runs([place]):
+            found = {path.resolve() for path in (folder / "wandb").glob(SESSION) if any(path.glob("*.wandb"))}
+            if found:
+                sessions.setdefault(folder.resolve(), set()).update(found)
+    return [
+        OfflineRun(
+            folder,
+            name,
+            sorted(session for session in sessions[folder] if not _is_uploaded(session)),
+            sum(map(_is_uploaded, sessions[folder])),
+            state_of(folder, read_summary(folder)).state == "running",
+        )
+        for folder, name in zip(sessions, names_of(list(sessions)), strict=True)
+    ]
+
+
+def list_offline(places: Sequence[Path]) -> None:
+    """Print them and where they stand; errors as of `find_offline`."""
+    found = find_offline(places)
+    rows = [
+        [run.name, run.state, str(len(run.to_upload)), f"{run.megabytes:.1f}" if run.to_upload else "-"]
+        for run in found
+    ]
+    terminal().print(runs_table(rows, ("run", "state", "sessions", "MB")) if rows else "no offline W&B runs")
+
+
+def upload_all(places: Sequence[Path], project: str | None = None, entity: str | None = None) -> None:
+    """Upload what is not in W&B yet, a line for each run.
+
+    Args:
+        places: as of `find_offline`.
+        project: W&B project, None for that of the run.
+        entity: W&B user or team, None for that of the run.
+
+    Raises:
+        SRError: as of `find_offline`; not logged in; or some runs could not be uploaded.
+    """
+    console = terminal()
+    found = find_offline(places)
+    waiting = [run for run in found if run.state == "to upload"]
+    for run in found:
+        if run.state == "running":
+            console.print(f"{run.name}  still running: sync it when it has ended", style="yellow", markup=False)
+    if not waiting:
+        there = sum(run.state == "uploaded" for run in found)
+        console.print(f"nothing to upload{f': {there} in W&B already' if there else ''}", highlight=False)
+        return
+    columns = (
+        TextColumn("uploading"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False),
+    )
+    failed = 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=len(waiting), text="")
+        for run in waiting:
+            progress.update(bar, text=run.name)
+
+            def tell(said: str, name: str = run.name) -> None:
+                progress.update(bar, text=f"{name}  {said}")
+
+            done = upload(run, project, entity, tell)
+            failed += bool(done.error)
+            line = f"{run.name}  {f'failed: {done.error}' if done.error else done.url or 'uploaded'}"
+            console.print(line, style="red" if done.error else "", markup=False, highlight=False, soft_wrap=True)
+            progress.advance(bar)
+    if failed:
+        raise SRError(f"{failed} of {len(waiting)} runs were not uploaded: nothing is lost, sync them again")
+
+
+def upload(run: OfflineRun, project: str | None, entity: str | None, tell: Callable[[str], None]) -> Uploaded:
+    """Upload the sessions of a run, in their order.
+
+    Args:
+        run: which one.
+        project: W&B project, None for that of the run.
+        entity: W&B user or team, None for that of the run.
+        tell: is called with what W&B says meanwhile.
+
+    Raises:
+        SRError: not logged in.
+    """
+    options = [*(("--project", project) if project else ()), *(("--entity", entity) if entity else ())]
+    environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_SYNC}
+    if not Path("wandb").exists():  # else W&B makes that folder here, for its logs
+        environment["WANDB_DIR"] = str(run.folder)
+    said = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "wandb", "sync", *options, *map(str, run.to_upload)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                said.append(line.strip())
+                tell(said[-1].rsplit("] ", 1)[-1].removeprefix("wandb: "))
+        except BaseException:
+            process.terminate()
+            raise
+    if all(map(_is_uploaded, run.to_upload)):
+        urls = [url[0] for line in said if (url := URL.search(line))]
+        return Uploaded(url=urls[-1] if urls else "")
+    errors = [match[1] for line in said if (match := ERROR.match(line)) and "error logs at" not in line]
+    if any(LOGIN.search(error) for error in errors) or (not errors and any(LOGIN.search(line) for line in said)):
+        raise SRError("not logged in to Weights & Biases: type wandb login once, or set WANDB_API_KEY, and sync again")
+    last = said[-1] if said else f"wandb sync ended with exit code {process.returncode}"
+    return Uploaded(error=(errors or [last])[0])
+
+
+def _is_uploaded(session: Path) -> bool:
+    """W&B leaves a file beside a session's that is all there."""
+    return any(session.glob("*.wandb.synced"))

@@ -1,0 +1,299 @@
+"""The Weights & Biases run of a run folder: what it is called, what it is told, how it goes on after a stop.
+
+Its steps are ours. docs/WANDB.md lists the keys.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+from sr_experiments.config.offline import is_offline
+from sr_experiments.config.resolve import is_sweep
+from sr_experiments.errors import SRError
+from sr_experiments.files import replacing
+from sr_experiments.runs.folder import git_remote, git_state
+from sr_experiments.runs.series import Series, read_series
+from sr_experiments.tracking.artifacts import log_checkpoints, sources_of, use_sources, wandb_run_id
+
+log = logging.getLogger(__name__)
+
+TABLE = "samples_table"
+TABLES = ("last", "every", "none")
+LONGEST_TAG = 64  # characters, W&B's limit; titles of alerts must be shorter
+LOGGED = "logged_step"  # in the wandb folder: last step of the sessions before
+
+
+class WandbRun(WandbLogger):
+    """Log to a W&B run under our own steps, each step once.
+
+    Args:
+        run: W&B's.
+        folder: the run folder.
+        first_step: steps before it are in W&B already, and are left out when they are trained again.
+        tables: which image tables are uploaded: "last", "every" or "none".
+        watch: "gradients" to log histograms of them, or None.
+        sources: checkpoints that the run was initialised from.
+    """
+
+    def __init__(
+        self, run: Any, folder: Path, first_step: int, tables: str, watch: str | None, sources: list[dict[str, Any]]
+    ) -> None:
+        super().__init__(experiment=run, save_dir=str(folder))
+        self.folder = folder
+        self.first_step = first_step
+        self.tables = tables
+        self.watched = watch
+        self.sources = sources
+        self._logged = False
+        self._rows: list[dict[str, Any]] = []
+        self._alerted: set[str] = set()
+        self._best_of: dict[str, str] = {}  # metric key to "max" or "min"
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log values, pictures or histograms of a step; what has the same step becomes one row."""
+        if step is None or step >= self.first_step:
+            self.experiment.log(dict(metrics), step=step)
+            self._logged = True
+
+    def define_best(self, key: str, higher_is_better: bool) -> None:
+        """Keep the best and the last value of a metric in W&B's summary, as `<key>.max` or `.min` and `<key>.last`."""
+        self._best_of[key] = "max" if higher_is_better else "min"
+        self.experiment.define_metric(key, summary=f"{self._best_of[key]},last")
+
+    def take_rows(self, rows: list[dict[str, Any]]) -> None:
+        """The image table of a validation: columns by name, among them step, pictures as PIL images."""
+        self._rows = rows if rows[0]["step"] >= self.first_step else []
+        if self.tables == "every":
+            self._log_rows()
+
+    def alert(self, kind: str, text: str) -> None:
+        """Send an alert by mail or Slack, as the user set W&B up; once for each kind, and never at the run's cost."""
+        if kind in self._alerted:
+            return
+        self._alerted.add(kind)
+        with _not_fatal("alert"):
+            self.experiment.alert(title=f"{kind}: {self.experiment.name}"[: LONGEST_TAG - 1], text=text, level="WARN")
+
+    def finish(self, state: str, best_step: int | None, best_values: Mapping[str, float]) -> str | None:
+        """Log the last image table, the best values and the checkpoints, and close the W&B run.
+
+        Args:
+            state: how it ended, as in summary.json; W&B lists a failed or interrupted run as failed.
+            best_step: of best.ckpt, None if there is none.
+            best_values: its metrics.
+
+        Returns:
+            The command that uploads an offline run, None for an online one.
+        """
+        run, series = self.experiment, read_series(self.folder / "metrics.csv")
+        with _not_fatal("image table"):
+            self._log_rows()
+        with _not_fatal("summary"):
+            if self._logged:
+                run.log({}, commit=True)  # the last row, which would otherwise change the summary once more
+            run.summary.update({"state": state, **self._summary(series)})
+            if best_step is not None:
+                run.summary.update({"best/step": best_step, **{f"best/{k[4:]}": v for k, v in best_values.items()}})
+        with _not_fatal("checkpoints"):
+            log_checkpoints(run, self.folder, series, best_step, self.sources)
+        with _not_fatal("end of the run"):  # on a full disk it can't even close its own log
+            run.finish(exit_code=int(state in ("failed", "interrupted")))
+        if run.settings.mode != "offline":
+            return None
+        return f"{'uv run ' if 'UV' in os.environ else ''}sr sync {shlex.quote(str(self.folder))}"
+
+    def _summary(self, series: Mapping[str, Series]) -> dict[str, Any]:
+        """Best and last value of each metric over all the run's sessions; an offline session knows only its own."""
+        summary = {}
+        for key, best in self._best_of.items():
+            values = [value for value in series[key].values if math.isfinite(value)] if key in series else []
+            if values:
+                summary[key] = {best: max(values) if best == "max" else min(values), "last": values[-1]}
+        return summary
+
+    def _log_rows(self) -> None:
+        import wandb
+        from PIL.Image import Image
+
+        if self._rows:
+            columns: list[str | int] = list(dict.fromkeys(column for row in self._rows for column in row))
+            cells = [[row.get(str(column)) for column in columns] for row in self._rows]
+            data = [[wandb.Image(cell) if isinstance(cell, Image) else cell for cell in row] for row in cells]
+            with _staged_in(Path(self.experiment.dir).parent, self.experiment.settings.mode):
+                self.experiment.log({TABLE: wandb.Table(columns=columns, data=data)}, commit=False)
+        self._rows = []
+
+
+def wandb_runs(loggers: Iterable[Logger]) -> list[WandbRun]:
+    """Those that are W&B's: one or none."""
+    return [logger for logger in loggers if isinstance(logger, WandbRun)]
+
+
+def start_wandb(
+    folder: Path,
+    config: Mapping[str, Any],
+    logged: int,
+    project: str,
+    entity: str | None = None,
+    group: str | None = None,
+    tags: Sequence[str] | None = None,
+    tables: str | None = "last",
+    watch: str | None = None,
+) -> WandbRun:
+    """A W&B run in the run folder, the one that is there already if there is one: online if logged in, else offline.
+
+    Args:
+        folder: the run folder; its place below outputs names the W&B run.
+        config: the resolved configuration.
+        logged: last step that was logged before, 0 in a new run.
+        project: W&B project.
+        entity: W&B user or team, None for the default.
+        group: W&B group, None for the sweep's name.
+        tags: further tags, besides the choices of the configuration.
+        tables: which image tables are uploaded: "last", "every" or "none".
+        watch: "gradients" to log histograms of them, or None.
+
+    Raises:
+        SRError: an unknown option, or W&B can't start even offline.
+    """
+    import wandb
+
+    tables, watch = tables or "none", None if watch == "none" else watch
+    if tables not in TABLES:
+        raise SRError(f"logger.tables={tables} is not known: choose one of {', '.join(TABLES)}")
+    if watch not in (None, "gradients"):
+        raise SRError(f"logger.watch={watch} is not known: give gradients, or none")
+    run_id, sweep = wandb_run_id(folder), sweep_name(folder)
+    sources = sources_of(config["init_from"])
+    settings: dict[str, Any] = {
+        "project": project,
+        "entity": entity,
+        "group": group or os.environ.get("WANDB_RUN_GROUP") or sweep,
+        "name": f"{folder.parent.name}/{folder.name}",
+        "dir": str(folder.absolute()),  # W&B's process may have been started in another folder
+        "config": {**config, **({"initialised_from": sources} if sources else {})},
+        "tags": tags_of(config, tags or ()),
+        "id": run_id,
+        "resume": "allow" if run_id else None,
+        "job_type": "sweep" if sweep or "WANDB_SWEEP_ID" in os.environ else "train",
+        # W&B itself would take the address with a token in it.
+        "settings": wandb.Settings(
+            init_timeout=60,
+            silent=True,
+            save_code=False,
+            git_remote_url=git_remote(Path.cwd()),
+            git_commit=git_state(Path.cwd()).get("commit"),
+        ),
+        "mode": _mode(),
+        "reinit": "finish_previous",  # of a sweep's job before, in this process
+    }
+    try:
+        run = wandb.init(**settings)
+    except (wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
+        if settings["mode"] != "online":
+            raise SRError(f"Weights & Biases could not start ({error}): use logger=none") from error
+        log.warning("Weights & Biases can't be reached (%s): logging offline", str(error).splitlines()[0])
+        run = wandb.init(**{**settings, "mode": "offline"})
+    first_step = 0
+    if run_id is not None:
+        first_step = run.step if run.settings.mode == "online" else _last_offline_step(folder, logged) + 1
+    else:
+        use_sources(run, sources)
+    return WandbRun(run, folder, first_step, tables, watch, sources)
+
+
+def define_best(logger: Logger, module: Any) -> None:
+    """Have W&B keep the best value of every validation metric in the run's summary."""
+    for run in wandb_runs([logger]):
+        for name in module.validation.names:
+            for metric in module.validation.conventions():
+                key = f"val/{name}/{metric}"
+                run.define_best(key, module.validation.higher_is_better(key))
+
+
+def sweep_name(folder: Path) -> str | None:
+    """Name of the sweep that a run folder belongs to; None if it is of no sweep."""
+    if is_sweep():
+        return Path(HydraConfig.get().sweep.dir).name
+    return folder.absolute().parent.name if (folder.parent / "multirun.yaml").is_file() else None
+
+
+def tags_of(config: Mapping[str, Any], further: Sequence[str]) -> list[str]:
+    """The choices that a configuration is made of, and further tags; each once, as long as W&B allows."""
+    model, loss, data = config["model"], config["loss"], config["data"]
+    adversarial = loss.get("adversarial", {}).get("name") if loss["name"] == "gan" else None
+    choices = [
+        model["name"],
+        model.get("arch"),
+        model.get("srnet", {}).get("name"),
+        loss["name"],
+        adversarial,
+        data["train"].get("name"),
+        config["degradation"]["name"],
+        f"x{config['scale']}",
+        *(f"stage:{stage}" for stage in config.get("stages", ())),
+        *further,
+    ]
+    return sorted({str(choice).strip()[:LONGEST_TAG] for choice in choices if choice is not None} - {""})
+
+
+@contextlib.contextmanager
+def _not_fatal(what: str) -> Iterator[None]:
+    """The run is on disk: whatever W&B or the network has against a part of it must not make it a failed one."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("W&B did not take the %s (%s: %s)", what, type(error).__name__, error)
+
+
+@contextlib.contextmanager
+def _staged_in(session: Path, mode: str) -> Iterator[None]:
+    """What W&B copies for a later upload goes into the offline session's folder, not into the user's home."""
+    if mode != "offline":
+        yield
+        return
+    before = os.environ.get("WANDB_DATA_DIR")
+    os.environ["WANDB_DATA_DIR"] = str(session)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["WANDB_DATA_DIR"]
+        else:
+            os.environ["WANDB_DATA_DIR"] = before
+
+
+def _last_offline_step(folder: Path, logged: int) -> int:
+    """Last step of the sessions before; kept in a file, for a run that is killed twice before it gets further."""
+    path = folder / "wandb" / LOGGED
+    last = max(int(path.read_text()) if path.is_file() else 0, logged)
+    with replacing(path) as temporary:
+        temporary.write_text(str(last))
+    return last
+
+
+def _mode() -> str:
+    asked = os.environ.get("WANDB_MODE")
+    if is_offline() and asked != "disabled":
+        return "offline"
+    if asked in ("offline", "disabled"):
+        return asked
+    return "online" if _logged_in() else "offline"
+
+
+def _logged_in() -> bool:
+    import wandb
+
+    try:
+        return bool(wandb.login(prompt=False))
+    except Exception as error:  # wandb raises many kinds; being logged out must not stop a run
+        log.warning("Weights & Biases login is not usable (%s): logging offline", error)
+        return False

@@ -1,0 +1,301 @@
+"""What every way of training shares: batches, steps, optimiser updates, EMA, validation."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+
+from sr_experiments.checkpoints.reading import FORMAT, describe_mismatch
+from sr_experiments.data.degradations.pool import PairPool
+from sr_experiments.errors import SRError
+from sr_experiments.registry import build
+from sr_experiments.training.ema import ema_copy, ema_update
+from sr_experiments.training.optimizers import make_optimizer
+from sr_experiments.training.scalars import Scalars
+from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
+from sr_experiments.training.validation import Validation
+
+Pair = tuple[Tensor, Tensor, Tensor]  # LR, HR and target
+KEPT_PAIRS = 10  # at most
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """The `optim` group: one optimiser per network, all stepped by the same schedule."""
+
+    name: str = "adam"
+    learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    clip_norm: float | None = None
+    accumulate: int = 1
+    ema_decay: float | None = 0.999
+
+
+class SRModule(pl.LightningModule):
+    """Base of the training modules: a subclass says what one batch does, in `train_batch`.
+
+    One step is one training batch, counted in `self.step`; Lightning's own counters are not used. All that
+    is random within a step is drawn after seeding with (seed, step, rank), so a checkpoint needs no
+    random state. Validation uses the EMA weights where there are any.
+
+    Args:
+        generator: network from LR (N, C, H, W) to SR (N, C, scale * H, scale * W), values in [0, 1].
+        generator_config: its registry name and keyword arguments, plain data, kept in checkpoints.
+        degradation: makes LR from HR; see `sr_experiments.data.degradations`.
+        validation: measures the generator; its sets in the order of their dataloaders.
+        optim: optimiser, schedule, clipping, accumulation and EMA.
+        max_steps: length of the run in batches.
+        seed: of the run.
+        channels_last: use the channels-last memory layout.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        generator_config: Mapping[str, Any],
+        degradation: Any,
+        validation: Validation,
+        optim: OptimConfig,
+        max_steps: int,
+        seed: int = 0,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator = generator
+        self.generator_config = dict(generator_config)
+        self.ema = ema_copy(generator) if optim.ema_decay is not None else None
+        self.degradation = degradation
+        self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
+        # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
+        self._ddp_params_and_buffers_to_ignore = ["pool.lr", "pool.hr", "pool.filled"]
+        self.optim = optim
+        self.max_steps = max_steps
+        self.seed = seed
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.step = 0
+        self.stage_ends: dict[int, str] = {}  # number and name of each stage, by the step it ends at
+        self.idle_since = 0.0  # time.perf_counter() when the last batch was done with
+        self.validation = validation
+        self.scalars = Scalars()
+        self.pairs: dict[int, Pair] = {}  # of the steps since the last look, where they can't be made again
+        self.rollbacks: list[dict[str, Any]] = []  # see `training.rollback`
+        self.schedule: Schedule = with_warmup(
+            build("schedule", SCHEDULES, optim.schedule, total_steps=max_steps), optim.warmup_steps
+        )
+
+    # -- what a subclass fills in ------------------------------------------------------------------------
+
+    def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Learn from one batch, (N, C, H, W) each; return what is to be logged as detached scalars.
+
+        Pixel and perceptual losses compare SR with the target, which is HR unless the degradation sharpens it.
+        """
+        raise NotImplementedError
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are trained, by name, in the order of their optimisers."""
+        return {"generator": self.generator}
+
+    def learning_rate(self, network: str, step: int) -> float:
+        """Learning rate of a network at a step; 0 where it rests."""
+        o = self.optim
+        rate = o.discriminator_learning_rate if network == "discriminator" else o.learning_rate
+        return rate * self.schedule(step)
+
+    def current_rate(self, network: str, step: int) -> float:
+        """The learning rate that a network is trained with: lowered each time that the run had to go back."""
+        factor = math.prod(rollback["factor"] for rollback in self.rollbacks)
+        return factor * self.learning_rate(network, step)
+
+    def eligible_as_best(self) -> bool:
+        """Whether a validation at this step may become the best checkpoint."""
+        return True
+
+    def stage(self) -> str:
+        """Number and name of the stage that ends with or contains the last step, where there are stages."""
+        return next((stage for end, stage in self.stage_ends.items() if self.step <= end), "")
+
+    def makes_sr(self, step: int) -> bool:
+        """Whether SR is made at a step, so that it can be measured."""
+        return True
+
+    def stage_start(self, step: int) -> int:
+        """First step of the stage that a step belongs to; the average of the weights begins anew there."""
+        return 0
+
+    # -- optimisation ------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Bring all networks into the wanted memory layout."""
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One optimiser per trained network."""
+        o = self.optim
+        return [
+            make_optimizer(network, o.name, self.learning_rate(name, 0), o.betas, o.weight_decay)
+            for name, network in self.networks().items()
+        ]
+
+    @property
+    def at_update(self) -> bool:
+        """Whether no gradients are being accumulated, so that a checkpoint loses nothing."""
+        return self.step % self.optim.accumulate == 0 or self.step >= self.max_steps
+
+    def update(self, loss: Tensor, *names: str) -> dict[str, Tensor]:
+        """Backward `loss` and, at the end of an accumulation window, step the optimisers of these networks.
+
+        Returns:
+            Their gradient norms before clipping, where the optimisers stepped.
+        """
+        self.manual_backward(loss / self.optim.accumulate)
+        last_of_window = (self.step + 1) % self.optim.accumulate == 0 or self.step + 1 >= self.max_steps
+        if not last_of_window:
+            return {}
+        norms = {}
+        optimizers = self.optimizers()
+        for i, (name, network) in enumerate(self.networks().items()):
+            if name not in names:
+                continue
+            optimizer = optimizers[i] if isinstance(optimizers, list) else optimizers
+            for group in optimizer.param_groups:
+                group["lr"] = self.current_rate(name, self.step)
+            norm = _clipped_norm(network, self.optim.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            norms[f"grad_norm/{name}"] = norm.detach()
+        return norms
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Prepare the pair, learn from it, count the step."""
+        pair = self.pair_of(batch, self.step)
+        if self.pool is not None:
+            self.pairs[self.step] = pair
+        scalars = self.train_batch(*pair)
+        if self.ema is not None and (self.step + 1) % self.optim.accumulate == 0:
+            assert self.optim.ema_decay is not None
+            updates = (self.step - self.stage_start(self.step)) // self.optim.accumulate
+            ema_update(self.ema, self.generator, self.optim.ema_decay, updates)
+        self.step += 1
+        self.scalars.add(self.step, scalars)
+        if len(self.pairs) >= KEPT_PAIRS:
+            self.check_finite()
+
+    def pair_of(self, batch: dict[str, Tensor], step: int) -> Pair:
+        """LR, HR and target of the batch of a step, on the device; seeds all that is random in that step."""
+        self._seed((self.seed * 1_000_003 + step) * 1009 + self.global_rank)
+        return self._pair(batch)
+
+    def _seed(self, seed: int) -> None:
+        """What `torch.manual_seed` does, for the devices in use: for all others it takes a millisecond."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            getattr(torch, self.device.type).manual_seed(seed)
+
+    @torch.no_grad()
+    def _pair(self, batch: dict[str, Tensor]) -> Pair:
+        """LR, HR and target of a batch, (N, C, H, W); of clips all frames, (N * T, C, H, W)."""
+        hr = self._as_images(batch["hr"])
+        if "lr" in batch:
+            return self._as_images(batch["lr"]), hr, hr
+        frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
+        rng = torch.Generator().manual_seed(torch.initial_seed())
+        with torch.autocast(self.device.type, enabled=False):
+            lr = self.degradation(hr, rng, frames)
+            if self.pool is not None:
+                lr, hr = self.pool(lr, hr, rng)
+            target = self.degradation.target(hr)
+        laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
+        return tuple(laid_out)  # type: ignore[return-value]
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the run after `max_steps` batches; all callbacks are done with this one."""
+        if self.step >= self.max_steps:
+            self.trainer.should_stop = True
+        self.idle_since = time.perf_counter()
+
+    def on_train_epoch_start(self) -> None:
+        """From now on, waiting is waiting for data."""
+        self.idle_since = time.perf_counter()
+
+    def _as_images(self, pixels: Tensor) -> Tensor:
+        frames = pixels.flatten(0, 1) if pixels.ndim == 5 else pixels
+        return (frames.float() / 255).contiguous(memory_format=self.memory_format)
+
+    def check_finite(self) -> None:
+        """Look at the scalars since the last look; raises NotFinite, see `Scalars.look`."""
+        self.scalars.look(self.trainer.world_size)
+        self.pairs.clear()
+
+    def drain_scalars(self) -> dict[str, float]:
+        """Mean of every scalar over the steps since the last call, and the learning rates."""
+        self.check_finite()
+        rates = {f"learning_rate/{name}": self.current_rate(name, self.step - 1) for name in self.networks()}
+        return self.scalars.means() | rates
+
+    # -- validation --------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin anew, with weights that came from finite losses."""
+        self.check_finite()
+        self.validation.start(self.ema or self.generator, self.device, self.makes_sr(self.step - 1))
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Super-resolve one validation image, or the next frame of a clip, and update its set's metrics."""
+        hr = self._as_images(batch["hr"])
+        frame = int(batch.get("frame", 0))
+        lr = self._as_images(batch["lr"]) if "lr" in batch else self.degradation.validation(hr, frame)
+        lr = lr.contiguous(memory_format=self.memory_format)
+        return self.validation.step(self.validation.names[dataloader_idx], lr, hr, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute `val/<set>/<metric>`, and the same of bicubic."""
+        values = self.validation.finish()
+        # For callbacks that monitor a metric; the loggers get it from the Record callback, with our step.
+        self.log_dict(values, logger=False, rank_zero_only=True)
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add our own record; drop Lightning's loop counters, which ours replace."""
+        checkpoint.pop("loops", None)
+        checkpoint["sr_experiments"] = {
+            "format": FORMAT,
+            "generator": self.generator_config,
+            "step": self.step,
+            "rollbacks": self.rollbacks,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the step back from the record.
+
+        Raises:
+            SRError: the checkpoint is of another network.
+        """
+        record = checkpoint["sr_experiments"]
+        if record["generator"] != self.generator_config:
+            raise SRError(
+                "cannot resume: "
+                + describe_mismatch(record["generator"], self.generator_config)
+                + "; to start a new run from its weights use init_from="
+            )
+        self.step = record["step"]
+        self.rollbacks = list(record.get("rollbacks", ()))
+
+
+def _clipped_norm(network: nn.Module, largest: float | None) -> Tensor:
+    """The norm of the gradients, which are then scaled to the largest one allowed."""
+    if largest:
+        return clip_grad_norm_(network.parameters(), largest)
+    return get_total_norm([p.grad for p in network.parameters() if p.grad is not None])

@@ -1,0 +1,1 @@
+"""Video files: decode, encode, convert colours, mux, find scene cuts."""

@@ -1,0 +1,165 @@
+"""What frames come from: a video file or a folder of images."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sr_experiments.data.image_files import list_images, read_image
+from sr_experiments.errors import SRError
+from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB
+from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
+
+_HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
+
+
+class VideoSource:
+    """The frames of a video file's first video stream, exactly and in order.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        first: the first frame, as PyAV's VideoFrame.
+        size: (width, height).
+        stamps: when each frame is shown, in `time_base`s.
+        time_base: in seconds.
+        rate: frames a second, on average.
+        aspect: of a pixel, or None.
+        matrix: the display matrix, 9 integers of FFmpeg's; None if frames are upright, or turned here because
+            PyAV is too old (17.0) to write such a matrix.
+        notes: what the user has to know about it.
+
+    Raises:
+        UnreadableVideo: it is missing, damaged, or without video.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._index = Index(path)
+        with open_container(path) as container:
+            stream = container.streams.video[0]
+            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.time_base = Fraction(stream.time_base)
+            aspect = stream.sample_aspect_ratio
+        self.aspect = Fraction(aspect) if aspect and aspect != 1 else None
+        self.stamps: Sequence[int] = self._index.stamps.tolist()
+        if self._index.counted is not None:  # its time stamps can't be relied on
+            self.time_base = 1 / self.rate
+        decoder = Decoder(path, self._index)
+        self.first = decoder.frame(0)
+        decoder.close()
+        self.size = (self.first.width, self.first.height)
+        self.matrix = _display_matrix(self.first)
+        self.notes = _notes(self.first)
+        if self._index.lost:
+            self.notes.append(f"{self._index.lost} frames of {path} could not be read: no keyframe comes before them")
+        self._turns = 0
+        if self.matrix is not None and not _matrices_can_be_written():
+            self.matrix, self._turns = None, round(self.first.rotation / 90) % 4
+            if self._turns % 2:
+                self.size = self.size[::-1]
+                self.aspect = 1 / self.aspect if self.aspect else None
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers and pixels (H, W, 3) of frames, uint8 or uint16, in RGB.
+
+        Raises:
+            UnreadableVideo: one is damaged, or of another size than the first.
+        """
+        decoder, to_rgb = Decoder(self.path, self._index, threads=0), ToRGB()
+        try:
+            for number in range(start, len(self) if end is None else end):
+                frame = decoder.frame(number)
+                if (frame.width, frame.height) != (self.first.width, self.first.height):
+                    raise UnreadableVideo(
+                        f"can't read frame {number} of {self.path}: it is {frame.width}x{frame.height}, "
+                        f"the first one {self.first.width}x{self.first.height}; split the file there"
+                    )
+                pixels = to_rgb(frame)
+                yield number, np.rot90(pixels, self._turns) if self._turns else pixels
+        finally:
+            decoder.close()
+
+
+class FolderSource:
+    """The images of a folder as frames, in natural order, 8 bits a channel.
+
+    Args:
+        folder: it.
+        rate: frames a second; only a video needs to know.
+
+    Raises:
+        SRError: no such folder, or no image in it.
+    """
+
+    def __init__(self, folder: Path, rate: Fraction = Fraction(25)) -> None:
+        from av import VideoFrame
+
+        self.path = folder
+        self.images = [path for path in list_images(folder) if path.parent == folder]
+        if not self.images:
+            raise SRError(f"no images in {folder}: give the folder that holds the frames")
+        self.rate = rate
+        self.time_base = 1 / rate
+        self.stamps: Sequence[int] = range(len(self.images))
+        self.aspect: Fraction | None = None
+        self.matrix: Sequence[int] | None = None
+        self.notes: list[str] = []
+        height, width = read_image(self.images[0]).shape[:2]
+        self.size = (width, height)
+        # As which a video is best encoded: what every player can show.
+        self.first: Any = VideoFrame(width, height, "yuv420p")
+        self.first.colorspace = self.first.color_primaries = self.first.color_trc = BT709
+        self.first.color_range = LIMITED_RANGE
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers and pixels (H, W, 3) of frames, uint8.
+
+        Raises:
+            SRError: one is damaged, or of another size than the first.
+        """
+        for number in range(start, len(self) if end is None else end):
+            pixels = read_image(self.images[number])
+            height, width = pixels.shape[:2]
+            if (width, height) != self.size:
+                raise SRError(
+                    f"frame {self.images[number]} is {width}x{height}, the first one {self.size[0]}x{self.size[1]}: "
+                    "all have to be of one size"
+                )
+            yield number, pixels
+
+
+Source = VideoSource | FolderSource
+
+
+def _display_matrix(frame: Any) -> list[int] | None:
+    for i in range(len(frame.side_data)):
+        data = frame.side_data[i]
+        if data.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(bytes(data), np.int32)[:9].tolist()
+    return None
+
+
+def _notes(frame: Any) -> list[str]:
+    notes = []
+    if frame.interlaced_frame:
+        notes.append("the video is interlaced, and upscaled as if it weren't: better deinterlaced before")
+    kinds = {frame.side_data[i].type.name for i in range(len(frame.side_data))}
+    if hdr := sorted(kinds & _HDR):
+        notes.append(f"HDR metadata left out ({', '.join(hdr).lower()}): colours and their tags are kept")
+    return notes
+
+
+def _matrices_can_be_written() -> bool:
+    from av.video.stream import VideoStream
+
+    return hasattr(VideoStream, "set_display_matrix")
