@@ -178,7 +178,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A torch home with random VGG19 and AlexNet weights under torchvision's names."""
     import torchvision
 
-    from sr_experiments.checkpoints.reading import backbones
+    from sr_experiments.checkpoints import backbones
 
     home = tmp_path_factory.mktemp("torch_home")
     (home / "hub/checkpoints").mkdir(parents=True)

@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import nn
 
-from sr_experiments.checkpoints.reading import backbones
+from sr_experiments.checkpoints import backbones
 from sr_experiments.errors import SRError
 from sr_experiments.losses.perceptual import LPIPSLoss, VGGLoss, vgg19_layers
 from sr_experiments.metrics import LPIPS

@@ -13,7 +13,7 @@ import torchvision
 from scipy import ndimage
 from skimage import data
 
-from sr_experiments.checkpoints.reading import backbones
+from sr_experiments.checkpoints import backbones
 from sr_experiments.errors import SRError
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import build
