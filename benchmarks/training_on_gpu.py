@@ -44,8 +44,9 @@ ESRGAN = [
     "loss/pixel=l1",
     "loss/perceptual=vgg19",
     "loss/adversarial=relativistic",
-    "loss.perceptual.required=true",
-    "loss.warmup_steps=0",
+    "loss.terms.perceptual.required=true",
+    "loss.terms.perceptual.start=0",
+    "loss.terms.adversarial.start=0",
 ]
 FRVSR = ["model=frvsr", "stages=[joint]", "stage.joint.clip_length=10"]
 TRAININGS: dict[str, tuple[list[str], list[str], int]] = {  # settings, those of --small, batch

@@ -51,7 +51,7 @@ TRAININGS: dict[str, list[str]] = {
         *IMAGES,
         "init_from={msrresnet}",
         "loss/perceptual=none",
-        "loss.pixel.weight=3",
+        "loss.terms.pixel.weight=3",
         "loss.discriminator.features=32",
         "optim.learning_rate=1e-4",
         "optim.discriminator_learning_rate=5e-5",

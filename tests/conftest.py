@@ -48,7 +48,18 @@ TINY_VIDEO_RUN = [
     "++data.val.sample_video.frames=6",
     "++data.val.sample_video.size=64",
 ]
-TINY_GAN = ["loss=gan", "loss.discriminator.features=4", "loss.warmup_steps=1", "loss.ramp_steps=1"]
+
+
+def gan_schedule(start: int, ramp: int) -> list[str]:
+    """Steps before the GAN's terms act, and over which the adversarial weight then rises."""
+    return [
+        f"loss.terms.perceptual.start={start}",
+        f"loss.terms.adversarial.start={start}",
+        f"loss.terms.adversarial.ramp={ramp}",
+    ]
+
+
+TINY_GAN = ["loss=gan", "loss.discriminator.features=4", *gan_schedule(1, 1)]
 TINY_RUN = [
     "logger=none",
     "data.crop=32",

@@ -57,7 +57,11 @@ def test_the_pretended_gpu_refuses_what_a_real_one_would(gpu):
 
 def test_a_gan_of_images(train_on_gpu):
     train_on_gpu(
-        *TINY_GAN, "degradation=real_esrgan", "degradation.pool=4", "loss/perceptual=lpips", "loss.perceptual.net=alex"
+        *TINY_GAN,
+        "degradation=real_esrgan",
+        "degradation.pool=4",
+        "loss/perceptual=lpips",
+        "loss.terms.perceptual.net=alex",
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from sr_experiments.logging_setup import log_to_console
-from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN
+from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule
 
 
 def metrics_of(folder):
@@ -72,7 +72,7 @@ def test_run_folder_holds_config_pictures_and_record(train):
 
 
 def test_gan_run_logs_its_health(train):
-    folder = train(*TINY_GAN, "loss.warmup_steps=2", "trainer.max_steps=6")
+    folder = train(*TINY_GAN, *gan_schedule(2, 1), "trainer.max_steps=6")
     values = metrics_of(folder)
     for key in ("gan/d_real", "gan/d_fake", "gan/margin", "loss/adversarial", "loss_weighted/adversarial"):
         assert set(values[key]) == {3, 4, 5, 6}, key  # not before the warm-up is over
@@ -186,12 +186,12 @@ def test_nan_loss_names_the_term_and_the_step_and_keeps_the_checkpoint(train, ca
 
 
 def test_out_of_memory_says_which_knob(train, capsys, monkeypatch):
-    from sr_experiments.training.pixel import PixelModule
+    from sr_experiments.training.module import SRModule
 
     def hungry(module, lr, hr, target):
         return {"x": torch.empty(1 << 44)}
 
-    monkeypatch.setattr(PixelModule, "train_batch", hungry)
+    monkeypatch.setattr(SRModule, "train_batch", hungry)
     with pytest.raises(SystemExit):
         train()
     assert "data.batch_size" in capsys.readouterr().err

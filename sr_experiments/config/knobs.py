@@ -112,19 +112,20 @@ KNOBS: dict[str, Knob] = {
     "data.val": GROUP,
     "data.val.*": GROUP,
     "loss": GROUP,
-    "loss.name": Knob("word", words=("pixel", "gan")),
-    "loss.pixel.weight": Knob("number", 0, words=("auto",)),
-    "loss.*.weight": WEIGHT,
-    "loss.*.required": FLAG,
-    "metrics.*.required": FLAG,
-    "loss.pixel": GROUP,
-    "loss.perceptual": GROUP,
-    "loss.adversarial": GROUP,
-    "loss.perceptual.layers.*": Knob("number", 0, null=True),
+    "loss.name": TEXT,
+    "loss.terms": GROUP,
+    "loss.terms.*": GROUP,
+    "loss.terms.*.weight": Knob("number", 0, words=("auto",)),
+    "loss.terms.*.start": COUNT_OR_0,
+    "loss.terms.*.ramp": COUNT_OR_0,
+    "loss.terms.*.ramp_shape": Knob("word", words=("linear", "cosine")),
+    "loss.terms.*.every": COUNT,
+    "loss.terms.*.required": FLAG,
+    "loss.terms.*.layers.*": Knob("number", 0, null=True),
     "loss.discriminator": GROUP,
-    "loss.warmup_steps": COUNT_OR_0,
-    "loss.ramp_steps": COUNT_OR_0,
-    "loss.ramp_shape": TEXT,
+    "loss.discriminator.every": COUNT,
+    "loss.discriminator.update_margin": Knob("number", null=True),
+    "metrics.*.required": FLAG,
     "optim": GROUP,
     "optim.name": TEXT,
     "optim.schedule": GROUP,
@@ -202,10 +203,8 @@ BOUNDS: dict[str, Knob] = {
     "pool": Knob("whole", 0, 100_000),
     "turn": Knob("number", -360, 360),
 }
-OF_GAN = ("loss.perceptual", "loss.adversarial", "loss.adversarial.weight", "loss.discriminator", "loss.warmup_steps",
-          "loss.ramp_steps", "loss.ramp_shape", "callbacks.gan_health")  # fmt: skip
 OPTIONAL = ("resume", "stage", "data.cache", "data.val", "data.num_workers", "trainer.rollback*",
-            "callbacks.gan_health*", *OF_GAN)  # fmt: skip
+            "callbacks.gan_health*", "loss.discriminator*")  # fmt: skip
 LOGGERS = {"wandb": ("project", "entity", "group", "tags", "tables", "watch")}  # which settings each has
 
 
@@ -250,9 +249,9 @@ def _walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _needed(given: Mapping[str, Any]) -> list[str]:
     """The keys that a configuration must have."""
     keys = [key for key in KNOBS if "*" not in key and not any(fnmatchcase(key, pattern) for pattern in OPTIONAL)]
-    keys += ["loss.pixel.weight", "logger.name"]
+    keys += ["logger.name"]
     keys += [f"{key}.name" for key in given if key.count(".") == 1 and key.startswith("metrics.")]
-    return keys + [key for key in OF_GAN if given.get("loss.name") == "gan"]
+    return keys
 
 
 def _knob(key: str) -> Knob | None:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.config.knobs import check_knobs
 from sr_experiments.config.secrets import refuse_secrets
+from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError, one_line
 from sr_experiments.files import replacing
 from sr_experiments.runs.folder import requeued_run_folder
@@ -55,6 +56,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         if "missing" in str(error).lower():
             raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
         raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    config = upgraded(config)
     refuse_secrets(config)
     if HydraConfig.initialized():  # W&B records the command line
         refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
@@ -140,7 +142,7 @@ def _staged(config: dict[str, Any]) -> None:
     if "trainer.max_steps" in given:
         first = stages[0]["name"]
         raise SRError(f"trainer.max_steps is the sum of the stages here: set stage.{first}.steps and the like instead")
-    for term in ("pixel", "perceptual", "adversarial"):
-        if f"loss.{term}.weight" in given:
-            raise SRError(f"loss.{term}.weight has no effect on stages: set stage.<name>.losses.{term} or gan_losses")
+    for term in {term for stage in stages for key in ("losses", "gan_losses") for term in stage.get(key, {})}:
+        if f"loss.terms.{term}.weight" in given:
+            raise SRError(f"loss.terms.{term}.weight has no effect on stages: set the weights in stage.<name>.losses")
     config["trainer"]["max_steps"] = sum(stage["steps"] for stage in stages)

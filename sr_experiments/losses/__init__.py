@@ -1,6 +1,7 @@
 """Losses. To add one: one file with its nn.Module, and its name here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -12,15 +13,27 @@ from sr_experiments.losses.adversarial import (
     VanillaLoss,
     WassersteinLoss,
 )
+from sr_experiments.losses.fft import FFTLoss
 from sr_experiments.losses.perceptual import LPIPSLoss, VGGLoss
-from sr_experiments.losses.pixel import CharbonnierLoss, L1Loss, MSELoss
+from sr_experiments.losses.pixel import PIXEL_LOSSES
+from sr_experiments.losses.temporal import PingPongLoss, WarpLoss
 
-PIXEL_LOSSES: dict[str, Callable[..., nn.Module]] = {"mse": MSELoss, "l1": L1Loss, "charbonnier": CharbonnierLoss}
-PERCEPTUAL_LOSSES: dict[str, Callable[..., nn.Module]] = {"vgg19": VGGLoss, "lpips": LPIPSLoss}
-ADVERSARIAL_LOSSES: dict[str, Callable[..., AdversarialLoss]] = {
+LOSSES: dict[str, Callable[..., nn.Module]] = {
+    **PIXEL_LOSSES,
+    "vgg19": VGGLoss,
+    "lpips": LPIPSLoss,
+    "fft": FFTLoss,
+    "warp": WarpLoss,
+    "ping_pong": PingPongLoss,
     "vanilla": VanillaLoss,
     "relativistic": RelativisticLoss,
     "lsgan": LeastSquaresLoss,
     "hinge": HingeLoss,
     "wgan_gp": WassersteinLoss,
 }
+
+
+def is_adversarial(term: Mapping[str, Any]) -> bool:
+    """Whether the settings of a term, `{"name": ..., ...}`, are those of an adversarial loss."""
+    loss = LOSSES.get(str(term.get("name")))
+    return isinstance(loss, type) and issubclass(loss, AdversarialLoss)

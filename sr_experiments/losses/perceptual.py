@@ -31,15 +31,16 @@ def vgg19_layers() -> dict[str, int]:
     return layers
 
 
-class _Frozen(nn.Module):
-    """Moves with its parent, but has no state to save, and stays in eval mode."""
+class PerceptualLoss(nn.Module):
+    """Base of losses on a pretrained network: it moves with its parent, stays in eval mode, and saves no state."""
 
     def __init__(self) -> None:
         super().__init__()
         self._register_state_dict_hook(_drop_state)
         self._register_load_state_dict_pre_hook(self._supply_state)
 
-    def train(self, mode: bool = True) -> "_Frozen":
+    def train(self, mode: bool = True) -> "PerceptualLoss":
+        """Stay in eval mode, whatever is asked for."""
         return super().train(False)
 
     def _supply_state(self, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -52,7 +53,7 @@ def _drop_state(module: nn.Module, state_dict: dict[str, Any], prefix: str, _: A
         del state_dict[name]
 
 
-class VGGLoss(_Frozen):
+class VGGLoss(PerceptualLoss):
     """Weighted distance between VGG19 features of SR and HR (Ledig et al. 2017; before ReLU as in ESRGAN).
 
     Computed in the precision of the surroundings (bf16 under autocast), compared in float32.
@@ -106,7 +107,7 @@ class VGGLoss(_Frozen):
         return captured
 
 
-class LPIPSLoss(_Frozen):
+class LPIPSLoss(PerceptualLoss):
     """LPIPS v0.1 as a loss (Zhang et al. 2018, arXiv 1801.03924).
 
     Args:

@@ -1,5 +1,7 @@
 """Losses on pixels: means over all values of a batch."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -34,3 +36,6 @@ class CharbonnierLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, C, H, W) twice to a scalar."""
         return torch.sqrt((sr - hr).square() + self.eps**2).mean()
+
+
+PIXEL_LOSSES: dict[str, Callable[..., nn.Module]] = {"mse": MSELoss, "l1": L1Loss, "charbonnier": CharbonnierLoss}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
 from sr_experiments.runs.series import Series, read_series
 from sr_experiments.runs.state import State, read_summary, state_of
@@ -111,7 +112,7 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, Any]:
-    """The resolved configuration.
+    """The resolved configuration, in today's layout.
 
     Raises:
         SRError: it can't be read; ends with the advice.
@@ -128,7 +129,7 @@ def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, A
         raise SRError(f"cannot read {path} ({reason}): {advice}") from error
     if not isinstance(config, dict):
         raise SRError(f"{path} is no configuration of a run: {advice}")
-    return {str(key): value for key, value in config.items()}
+    return upgraded({str(key): value for key, value in config.items()})
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

@@ -229,13 +229,12 @@ def sweep_name(folder: Path) -> str | None:
 def tags_of(config: Mapping[str, Any], further: Sequence[str]) -> list[str]:
     """The choices that a configuration is made of, and further tags; each once, as long as W&B allows."""
     model, loss, data = config["model"], config["loss"], config["data"]
-    adversarial = loss.get("adversarial", {}).get("name") if loss["name"] == "gan" else None
     choices = [
         model["name"],
         model.get("arch"),
         model.get("srnet", {}).get("name"),
         loss["name"],
-        adversarial,
+        loss["terms"].get("adversarial", {}).get("name"),
         data["train"].get("name"),
         config["degradation"]["name"],
         f"x{config['scale']}",

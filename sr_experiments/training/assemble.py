@@ -13,28 +13,22 @@ from sr_experiments.checkpoints.limits import Limited
 from sr_experiments.checkpoints.reading import load_generator, load_weights, read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.module import SRDataModule
-from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
-from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_LOSSES
+from sr_experiments.losses.adversarial import AdversarialLoss
+from sr_experiments.losses.objective import Objective, build_objective
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
-from sr_experiments.training.adversary import GANModule
+from sr_experiments.training.adversary import Adversary, build_adversary
 from sr_experiments.training.module import OptimConfig, SRModule
-from sr_experiments.training.pixel import PixelModule
-from sr_experiments.training.stages import make_stages
+from sr_experiments.training.stages import make_stages, stage_terms
 from sr_experiments.training.validation import FlowMetrics, Validation
-from sr_experiments.training.video import FRVSRModule
+from sr_experiments.training.video import VideoModule
 
 log = logging.getLogger(__name__)
-
-# Weights of a GAN's pixel loss. A perceptual loss holds the picture (ESRGAN); without one the pixel loss must, a
-# thousand times the adversarial loss as in SRGAN-MSE (Ledig et al. 2017).
-BESIDE_PERCEPTUAL = 0.01
-WITHOUT_PERCEPTUAL = 5.0
 
 Config = Mapping[str, Any]
 
@@ -118,23 +112,15 @@ def _assemble(config: Config) -> Assembly:
         "seed": config["seed"],
         "channels_last": trainer["channels_last"],
     }
-    loss = config["loss"]
+    objective = build_objective(stage_terms(config) if stages else config["loss"]["terms"], left_out)
+    with in_memory:
+        adversary = _adversary(config, objective, judged_channels=config["channels"] * (9 if stages else 1))
     module: SRModule
     if stages:
-        module = FRVSRModule(stages=stages, **_terms(loss, 9 * config["channels"], left_out, in_memory), **base)
-    elif loss["name"] == "gan":
-        terms = _terms(loss, config["channels"], left_out, in_memory)
-        module = GANModule(
-            pixel_weight=_pixel_weight(loss["pixel"]["weight"], terms["perceptual"]),
-            perceptual_weight=loss["perceptual"].get("weight", 0.0),
-            adversarial_weight=loss["adversarial"]["weight"],
-            **terms,
-            **base,
-        )
+        module = VideoModule(stages=stages, objective=objective, adversary=adversary, **base)
     else:
-        if loss["pixel"]["weight"] == "auto":
-            raise SRError("loss.pixel.weight=auto weighs it against the other losses of loss=gan: give a number")
-        module = PixelModule(pixel_weight=loss["pixel"]["weight"], **_terms(loss, 0, left_out, in_memory), **base)
+        objective.check_always_acts(objective.terms)
+        module = SRModule(objective=objective, adversary=adversary, **base)
     if trainer["checkpoint_activations"]:
         checkpoint_activations(module.generator)
     if trainer["compile"]:
@@ -179,6 +165,30 @@ def _initialise(generator: nn.Module, source: str | Config) -> str:
     return "; ".join(reports)
 
 
+def _adversary(config: Config, objective: Objective, judged_channels: int) -> Adversary | None:
+    """The discriminator of a GAN; None for other runs."""
+    settings = config["loss"].get("discriminator")
+    if not objective.adversarial:
+        if settings is not None:
+            raise SRError(
+                "loss.discriminator is not used, for no term of loss.terms is adversarial: "
+                "add +loss/adversarial=vanilla, or take it out with ~loss.discriminator"
+            )
+        return None
+    if settings is None:
+        name = objective.adversarial
+        raise SRError(f"loss.terms.{name} needs a discriminator: add +loss/discriminator=vgg, or use loss=gan")
+    if config["optim"]["accumulate"] > 1 and (
+        settings.get("every", 1) > 1 or settings.get("update_margin") is not None
+    ):
+        raise SRError(
+            "loss.discriminator.every and update_margin don't go with optim.accumulate: set every=1, update_margin=null"
+        )
+    loss = objective.terms[objective.adversarial].loss
+    assert isinstance(loss, AdversarialLoss)
+    return build_adversary(loss, settings, judged_channels)
+
+
 def _flow_metrics(data: SRDataModule) -> FlowMetrics:
     return FlowMetrics(data.val_names, [n for n, s in data.val_sets.items() if getattr(s, "true_flow", False)])
 
@@ -212,7 +222,7 @@ def _metrics(config: Config, scale: int, clips: bool, left_out: dict[str, str]) 
 
 def _with_weights(kind: str, config: Config, left_out: dict[str, str], registry: Mapping, **fixed: Any) -> Any:
     """Build what needs pretrained weights, or leave it out, unless it is required."""
-    arguments = {k: v for k, v in config.items() if k not in ("weight", "required")}
+    arguments = {k: v for k, v in config.items() if k != "required"}
     try:
         return build(kind, registry, arguments, **fixed)
     except WeightsUnavailable as error:
@@ -221,37 +231,3 @@ def _with_weights(kind: str, config: Config, left_out: dict[str, str], registry:
         left_out[kind] = str(error)
         log.warning("%s is LEFT OUT: %s", kind, error)
         return None
-
-
-def _pixel_weight(given: float | str, perceptual: nn.Module | None) -> float:
-    """Of a GAN: as given, or what suits the perceptual loss there is."""
-    if given != "auto":
-        return float(given)
-    weight = BESIDE_PERCEPTUAL if perceptual is not None else WITHOUT_PERCEPTUAL
-    log.info("loss.pixel.weight=auto is %g with%s a perceptual loss", weight, "out" if perceptual is None else "")
-    return weight
-
-
-def _without_weight(config: Config) -> dict[str, Any]:
-    return {k: v for k, v in config.items() if k != "weight"}
-
-
-def _terms(loss: Config, judged_channels: int, left_out: dict[str, str], in_memory: Limited) -> dict[str, Any]:
-    """The losses of a training module by argument name, without their weights, and in a GAN the discriminator."""
-    pixel = build("pixel loss", PIXEL_LOSSES, _without_weight(loss["pixel"]))
-    if loss["name"] == "pixel":
-        return {"pixel": pixel}
-    perceptual = None
-    if loss["perceptual"].get("name") != "none":
-        perceptual = _with_weights("perceptual loss", loss["perceptual"], left_out, PERCEPTUAL_LOSSES)
-    with in_memory:
-        discriminator = build("discriminator", DISCRIMINATORS, loss["discriminator"], channels=judged_channels)
-    return {
-        "pixel": pixel,
-        "perceptual": perceptual,
-        "adversarial": build("adversarial loss", ADVERSARIAL_LOSSES, _without_weight(loss["adversarial"])),
-        "discriminator": discriminator,
-        "warmup_steps": loss["warmup_steps"],
-        "ramp_steps": loss["ramp_steps"],
-        "ramp_shape": loss["ramp_shape"],
-    }

@@ -1,8 +1,8 @@
-"""What every way of training shares: batches, steps, optimiser updates, EMA, validation."""
+"""Training of one batch after another: losses, optimiser updates, discriminator, EMA, validation, checkpoints."""
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,9 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from sr_experiments.checkpoints.reading import FORMAT, describe_mismatch
 from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.errors import SRError
+from sr_experiments.losses.objective import IMAGES, Objective, Outputs
 from sr_experiments.registry import build
+from sr_experiments.training.adversary import Adversary
 from sr_experiments.training.ema import ema_copy, ema_update
 from sr_experiments.training.optimizers import make_optimizer
 from sr_experiments.training.scalars import Scalars
@@ -42,7 +44,7 @@ class OptimConfig:
 
 
 class SRModule(pl.LightningModule):
-    """Base of the training modules: a subclass says what one batch does, in `train_batch`.
+    """Train a generator on the terms of an objective, with a discriminator where one of them is adversarial.
 
     One step is one training batch, counted in `self.step`; Lightning's own counters are not used. All that
     is random within a step is drawn after seeding with (seed, step, rank), so a checkpoint needs no
@@ -51,18 +53,27 @@ class SRModule(pl.LightningModule):
     Args:
         generator: network from LR (N, C, H, W) to SR (N, C, scale * H, scale * W), values in [0, 1].
         generator_config: its registry name and keyword arguments, plain data, kept in checkpoints.
+        objective: what the generator minimises.
+        adversary: discriminator of the adversarial term; None if there is none.
         degradation: makes LR from HR; see `sr_experiments.data.degradations`.
         validation: measures the generator; its sets in the order of their dataloaders.
         optim: optimiser, schedule, clipping, accumulation and EMA.
         max_steps: length of the run in batches.
         seed: of the run.
         channels_last: use the channels-last memory layout.
+
+    Raises:
+        SRError: a term compares what this training does not produce, or no term acts at every step.
     """
+
+    losses_compare: tuple[str, ...] = IMAGES  # the tensors that losses may compare here
 
     def __init__(
         self,
         generator: nn.Module,
         generator_config: Mapping[str, Any],
+        objective: Objective,
+        adversary: Adversary | None,
         degradation: Any,
         validation: Validation,
         optim: OptimConfig,
@@ -75,6 +86,10 @@ class SRModule(pl.LightningModule):
         self.generator = generator
         self.generator_config = dict(generator_config)
         self.ema = ema_copy(generator) if optim.ema_decay is not None else None
+        self.objective = objective
+        self.adversary = adversary
+        self.discriminator = None if adversary is None else adversary.discriminator
+        objective.check_inputs(self.losses_compare, type(generator).__name__)
         self.degradation = degradation
         self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
         # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
@@ -94,18 +109,74 @@ class SRModule(pl.LightningModule):
             build("schedule", SCHEDULES, optim.schedule, total_steps=max_steps), optim.warmup_steps
         )
 
-    # -- what a subclass fills in ------------------------------------------------------------------------
+    # -- one batch ---------------------------------------------------------------------------------------
 
     def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Learn from one batch, (N, C, H, W) each; return what is to be logged as detached scalars.
+        """Update the generator and, where it is due, the discriminator.
 
-        Pixel and perceptual losses compare SR with the target, which is HR unless the degradation sharpens it.
+        Args:
+            lr: (N, C, H, W) in [0, 1].
+            hr: (N, C, scale * H, scale * W).
+            target: what SR is to look like: HR, or HR sharpened by the degradation. Real images of the discriminator
+                are HR itself.
+
+        Returns:
+            What is to be logged, as detached scalars.
         """
-        raise NotImplementedError
+        step, weights, objective = self.step - self.stage_start(self.step), self.weights(), self.objective
+        outputs = self.super_resolve(lr, hr, target)
+        values = {name: objective.evaluate(name, outputs) for name in objective.due(step, weights)}
+        adversary = self.adversary if objective.adversarial_acts(step, weights) else None
+        if adversary is not None:
+            judged = self.judged(outputs)
+            if objective.adversarial_due(step):
+                values[objective.adversarial] = adversary.generator_loss(*judged)
+        total, scalars = objective.weighted_sum(values, weights, step)
+        scalars |= self.update(total, *self.trained())
+        if adversary is not None and step % adversary.every == 0:
+            scalars |= self.train_discriminator(adversary, *judged)
+        return scalars
+
+    def train_discriminator(self, adversary: Adversary, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """Update the discriminator, unless it is ahead by more than its margin; return what is to be logged."""
+        loss, scalars = adversary.discriminator_loss(fake.detach(), real)
+        margin, learns = self.update_margin(adversary), True
+        if margin is not None:
+            ahead = torch.as_tensor(self.all_gather(scalars["gan/log_margin"])).mean()  # all processes decide alike
+            learns = bool(ahead < margin)
+        if learns:
+            scalars |= self.update(loss, "discriminator")
+        return scalars | {"gan/d_updates": torch.tensor(float(learns), device=loss.device)}
+
+    # What another way of training, such as that of clips in stages, overrides:
+
+    def super_resolve(self, lr: Tensor, hr: Tensor, target: Tensor) -> Outputs:
+        """Run the generator on a batch."""
+        return Outputs(lr, hr, target, self.generator(lr))
+
+    def judged(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """What the discriminator is shown: generated images, with gradients, and real ones."""
+        return outputs.sr, outputs.hr
+
+    def weights(self) -> Mapping[str, float]:
+        """Full weights of the terms that act in this step's stage, by name, in the order of their sum."""
+        return self.objective.weights
+
+    def update_margin(self, adversary: Adversary) -> float | None:
+        """Margin from which on the discriminator rests at this step; None: it never rests."""
+        return adversary.update_margin
+
+    def trained(self) -> Iterable[str]:
+        """Names of the generator's networks that are trained at this step."""
+        return ("generator",)
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks that are trained, by name, in the order of their optimisers."""
-        return {"generator": self.generator}
+        return {"generator": self.generator, **self.discriminators()}
+
+    def discriminators(self) -> dict[str, nn.Module]:
+        """The discriminator by its name, where there is one."""
+        return {} if self.discriminator is None else {"discriminator": self.discriminator}
 
     def learning_rate(self, network: str, step: int) -> float:
         """Learning rate of a network at a step; 0 where it rests."""
@@ -119,8 +190,8 @@ class SRModule(pl.LightningModule):
         return factor * self.learning_rate(network, step)
 
     def eligible_as_best(self) -> bool:
-        """Whether a validation at this step may become the best checkpoint."""
-        return True
+        """Whether a validation at this step may become the best checkpoint: all terms have their full weight."""
+        return self.step > max(term.full_step for term in self.objective.terms.values())
 
     def stage(self) -> str:
         """Number and name of the stage that ends with or contains the last step, where there are stages."""

@@ -1,4 +1,4 @@
-"""Learning-rate schedules and loss ramps: pure functions of the step.
+"""Learning-rate schedules: pure functions of the step.
 
 A schedule has no state, so a resumed run needs nothing but its step counter to continue exactly.
 """
@@ -57,28 +57,3 @@ def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
     if warmup_steps <= 0:
         return schedule
     return lambda step: schedule(step) * min(1.0, (step + 1) / warmup_steps)
-
-
-def _linear(t: float) -> float:
-    return t
-
-
-def _cosine(t: float) -> float:
-    return 0.5 * (1 - math.cos(math.pi * t))
-
-
-RAMPS: dict[str, Callable[[float], float]] = {"linear": _linear, "cosine": _cosine}
-
-
-def ramp(shape: str, start: int, length: int) -> Schedule:
-    """0 before step `start`, 1 after `start + length` steps, and in between a "linear" or "cosine" rise."""
-    if shape not in RAMPS:
-        raise SRError(f"unknown ramp {shape!r}: choose one of {', '.join(sorted(RAMPS))}")
-    curve = RAMPS[shape]
-
-    def factor(step: int) -> float:
-        if step < start:
-            return 0.0
-        return 1.0 if step >= start + length else curve((step - start + 1) / (length + 1))
-
-    return factor

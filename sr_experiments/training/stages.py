@@ -1,16 +1,20 @@
 """Stages of a run as data: what trains, on which losses, for how long. What holds at a step follows from the step."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sr_experiments.errors import SRError
+from sr_experiments.losses import LOSSES, is_adversarial
+from sr_experiments.losses.objective import inputs_of
 from sr_experiments.registry import build
 from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
 
-LOSSES = ("pixel", "warp")
-GAN_LOSSES = ("perceptual", "ping_pong", "adversarial")
 NETWORKS = ("fnet", "srnet")
+UNTRAINED = "pixel"  # the term that every run has by default, so that a run of the flow net alone may leave it unused
+
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,12 @@ class Stage:
         start: step it begins at.
         steps: its length.
         trains: the networks that train, with their share of `optim.learning_rate`; all others are frozen.
-        losses: weights of the terms: pixel, warp, and in a GAN run perceptual, ping_pong, adversarial.
+        losses: weights of the terms that act, by name; None for the term's own.
+        makes_sr: whether SR frames are made; not where the flow net alone is trained, by the warp loss.
         clip_length: frames of a training clip.
         batch_size: clips a batch, per device.
         schedule: factor of the learning rate at a step of the stage, counted from its start.
+        has_margin: whether the stage has an `update_margin` of its own.
         update_margin: the discriminator learns only while mean log D(real) - mean log D(fake) is below it;
             None: always.
     """
@@ -34,10 +40,12 @@ class Stage:
     start: int
     steps: int
     trains: Mapping[str, float]
-    losses: Mapping[str, float]
+    losses: Mapping[str, float | None]
+    makes_sr: bool
     clip_length: int
     batch_size: int
     schedule: Schedule
+    has_margin: bool = False
     update_margin: float | None = None
 
 
@@ -71,8 +79,8 @@ class Stages:
         return [s.start + s.steps for s in self.stages]
 
 
-def stage_configs(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The chosen stages of a configuration in their order, each with its name and checked.
+def stage_configs(config: Settings) -> list[dict[str, Any]]:
+    """Read the chosen stages of a configuration in their order, each with its name and checked.
 
     Raises:
         SRError: an unknown stage, or a wrong value in one.
@@ -91,14 +99,41 @@ def stage_configs(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return chosen
 
 
-def make_stages(config: Mapping[str, Any]) -> Stages:
-    """Stages from a configuration with `stages`, `stage`, `optim` and `loss`.
+def stage_terms(config: Settings) -> dict[str, Settings]:
+    """Collect the terms of a staged run: those of `loss.terms`, and losses that stages name without further settings.
 
     Raises:
-        SRError: see `stage_configs`.
+        SRError: a stage names neither; or no chosen stage uses a term.
     """
-    stages, start = [], 0
-    gan = config["loss"]["name"] == "gan"
+    terms = dict(config["loss"]["terms"])
+    used = set()
+    for stage in stage_configs(config):
+        for key, name in _named(stage, terms):
+            if name not in terms:
+                implied = [loss for loss in LOSSES if not is_adversarial({"name": loss})]
+                if name not in implied:
+                    known = sorted({*terms, *implied})
+                    near = difflib.get_close_matches(name, known, 1)
+                    hint = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known)}"
+                    raise SRError(f"stage.{stage['name']}.{key} has no {name!r}: {hint}")
+                terms[name] = {"name": name}
+        used |= set(_weights(stage, config, terms))
+    unused = [name for name in terms if name not in used and terms[name].get("name") != "none" and name != UNTRAINED]
+    if unused:
+        raise SRError(
+            f"loss.terms.{unused[0]} is used by none of stages=[{','.join(config['stages'])}]: "
+            f"name it in stage.<name>.losses, or take it out with ~loss.terms.{unused[0]}"
+        )
+    return terms
+
+
+def make_stages(config: Settings) -> Stages:
+    """Make the stages of a configuration with `stages`, `stage`, `optim` and `loss`.
+
+    Raises:
+        SRError: see `stage_configs` and `stage_terms`.
+    """
+    stages, start, terms = [], 0, stage_terms(config)
     for stage in stage_configs(config):
         schedule = build("schedule", SCHEDULES, stage["schedule"], total_steps=stage["steps"])
         stages.append(
@@ -107,10 +142,12 @@ def make_stages(config: Mapping[str, Any]) -> Stages:
                 start=start,
                 steps=stage["steps"],
                 trains=stage["trains"],
-                losses={**stage["losses"], **(stage.get("gan_losses", {}) if gan else {})},
+                losses=_weights(stage, config, terms),
+                makes_sr=_makes_sr(stage, terms),
                 clip_length=stage["clip_length"],
                 batch_size=stage["batch_size"],
                 schedule=with_warmup(schedule, config["optim"]["warmup_steps"]),
+                has_margin="update_margin" in stage,
                 update_margin=stage.get("update_margin"),
             )
         )
@@ -118,43 +155,65 @@ def make_stages(config: Mapping[str, Any]) -> Stages:
     return Stages(stages)
 
 
-def _check(where: str, stage: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def _named(stage: Settings, terms: Mapping[str, Settings]) -> list[tuple[str, str]]:
+    """The terms that a stage names, each with the key it stands under; `gan_losses` count in a GAN alone."""
+    keys = ["losses", *(["gan_losses"] if any(map(is_adversarial, terms.values())) else [])]
+    return [(key, name) for key in keys for name in stage.get(key, {})]
+
+
+def _weights(stage: Settings, config: Settings, terms: Mapping[str, Settings]) -> dict[str, float | None]:
+    """Weights of the terms that act in a stage; terms that no chosen stage names act in all that make SR."""
+    weights: dict[str, float | None] = {
+        name: stage[key][name] for key, name in _named(stage, terms) if terms[name].get("name") != "none"
+    }
+    if _makes_sr(stage, terms):
+        elsewhere = {name for other in config["stages"] for _, name in _named(config["stage"][other], terms)}
+        for name, settings in terms.items():
+            if name not in elsewhere and settings.get("name") != "none":
+                weights[name] = None
+    return weights
+
+
+def _makes_sr(stage: Settings, terms: Mapping[str, Settings]) -> bool:
+    return "srnet" in stage["trains"] or any(_sees_sr(terms[name]) for _, name in _named(stage, terms))
+
+
+def _sees_sr(term: Settings) -> bool:
+    """Whether a term compares SR, so that it teaches the SR net."""
+    loss = LOSSES.get(str(term.get("name")))
+    return loss is not None and (is_adversarial(term) or not {"sr", "sr_clip"}.isdisjoint(inputs_of(loss)))
+
+
+def _check(where: str, stage: Settings, config: Settings) -> None:
     keys = ("steps", "trains", "losses", "batch_size", "clip_length", "schedule")
     for key in keys:
         if key not in stage:
             raise SRError(f"{where}.{key} is not set: a stage has {', '.join(keys)}")
-    for key in ("steps", "batch_size", "clip_length"):
-        if not isinstance(stage[key], int) or stage[key] < 1:
-            raise SRError(f"{where}.{key} is {stage[key]!r}: give a whole number of at least 1")
     accumulate = config["optim"]["accumulate"]
     if stage["steps"] % accumulate:
         raise SRError(f"{where}.steps={stage['steps']} must be a multiple of optim.accumulate={accumulate}")
-    trains, losses, gan_losses = stage["trains"], stage["losses"], stage.get("gan_losses", {})
-    for key, values, known in (
-        ("trains", trains, NETWORKS),
-        ("losses", losses, LOSSES),
-        ("gan_losses", gan_losses, GAN_LOSSES),
-    ):
-        for name, value in values.items():
-            if name not in known:
-                raise SRError(f"{where}.{key} has no {name!r}: choose of {', '.join(known)}")
-            if not isinstance(value, int | float) or not value > 0:
-                raise SRError(f"{where}.{key}.{name} is {value!r}: give a number above 0, or leave it out")
+    trains, losses = stage["trains"], stage["losses"]
+    for name in trains:
+        if name not in NETWORKS:
+            raise SRError(f"{where}.trains has no {name!r}: choose of {', '.join(NETWORKS)}")
     if not trains:
         raise SRError(f"{where}.trains is empty: name what trains, {' or '.join(NETWORKS)}")
     if not losses:
-        raise SRError(f"{where}.losses is empty: name {' or '.join(LOSSES)}")
-    if "fnet" in trains and stage["clip_length"] < 2:
-        raise SRError(f"{where}.clip_length is {stage['clip_length']}: the flow net needs clips of at least 2 frames")
-    if "srnet" in trains and "pixel" not in losses:
-        raise SRError(f"{where} trains srnet but has no pixel loss: add {where}.losses.pixel")
-    if "warp" in losses and stage["clip_length"] < 2:
-        raise SRError(f"{where}.clip_length is {stage['clip_length']}: the warp loss needs clips of at least 2 frames")
-    if config["loss"]["name"] != "gan" or "adversarial" not in gan_losses:
-        return
-    if accumulate > 1 and stage.get("update_margin") is not None:
-        raise SRError(
-            f"{where}.update_margin doesn't go with optim.accumulate={accumulate}: set it to null, or don't accumulate"
-        )
-    if stage["clip_length"] < 3:
-        raise SRError(f"{where}.clip_length is {stage['clip_length']}: the discriminator needs clips of 3 frames")
+        raise SRError(f"{where}.losses is empty: name terms of loss.terms, with their weights")
+    terms = {**{name: {"name": name} for name in losses}, **config["loss"]["terms"]}
+    if "srnet" in trains and not any(_sees_sr(terms[name]) for name in losses):
+        raise SRError(f"{where} trains srnet, but none of its losses compares SR: add {where}.losses.pixel")
+    _check_length(where, stage, 2, "the flow net needs", "fnet" in trains or "warp" in losses)
+    gan = any(map(is_adversarial, terms.values()))
+    if gan and any(is_adversarial(terms.get(name, {})) for name in (*losses, *stage.get("gan_losses", {}))):
+        _check_length(where, stage, 3, "the discriminator needs", True)
+        if accumulate > 1 and stage.get("update_margin") is not None:
+            raise SRError(
+                f"{where}.update_margin doesn't go with optim.accumulate={accumulate}: "
+                "set it to null, or don't accumulate"
+            )
+
+
+def _check_length(where: str, stage: Settings, least: int, who: str, needed: bool) -> None:
+    if needed and stage["clip_length"] < least:
+        raise SRError(f"{where}.clip_length is {stage['clip_length']}: {who} clips of at least {least} frames")

@@ -50,12 +50,12 @@ def print_outcome(
             last = config["stages"][-1]
             key, steps = f"++stage.{last}.steps", config["stage"][last]["steps"]
         lines.append(("train longer", f"{command} resume={where} {key}={2 * steps}"))
-        if config["loss"]["name"] == "pixel" and staged:
+        if assembly.module.adversary is None and staged:
             srnet = config["model"]["srnet"]
             model = "model=frvsr_rrdb" if srnet["name"] == "rrdbnet" else "model=frvsr"
             model += "".join(f" model.srnet.{key}={value}" for key, value in srnet.items())
             lines.append(("sharpen", f"{command} {model} loss=gan 'stages=[joint]' init_from={where}"))
-        elif config["loss"]["name"] == "pixel":
+        elif assembly.module.adversary is None:
             name = config["model"]["name"]
             arch = f" arch={config['model']['arch']}" if name == "spandrel" else ""
             lines.append(("sharpen", f"{command} model={name}{arch} loss=gan init_from={where}"))

@@ -65,7 +65,7 @@ def make_trainer(
         callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
     if config["callbacks"]["clips"]["count"] and assembly.data.clips:
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
-    if config["loss"]["name"] == "gan":
+    if assembly.module.adversary is not None:
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
     callbacks.append(Inspection(folder, assembly.data))  # before Alerts, which say where the batch is
     for run in wandb_runs(loggers):
@@ -106,7 +106,7 @@ def make_trainer(
 def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
     first, metrics = assembly.module.validation.names[0], assembly.module.validation.conventions()
     if choice == "auto":
-        wanted = "lpips_alex" if config["loss"]["name"] == "gan" else "psnr_y"
+        wanted = "psnr_y" if assembly.module.adversary is None else "lpips_alex"
         if not assembly.module.makes_sr(assembly.module.max_steps - 1):
             wanted = "warp_psnr"
         choice = next((m for m in (wanted, "psnr_y") if m in metrics), next(iter(metrics)))

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
+from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN, gan_schedule
 from tests.crash.victims import KILLS, MOMENTS, SEED, SHORT, Victim
 from tests.same_runs import assert_same_run
 
@@ -15,7 +15,7 @@ OFTEN = ["trainer.val_every=40", "trainer.checkpoint_every=3", "data.num_workers
 IMAGES = [*TINY_MODEL["srresnet"], *TINY_RUN, f"trainer.max_steps={STEPS}", *OFTEN]
 KINDS = {
     "pixel": [*IMAGES, "optim.clip_norm=1.0"],
-    "gan": [*IMAGES, *TINY_GAN, "loss.warmup_steps=20", "loss.ramp_steps=40", "optim.accumulate=2"],
+    "gan": [*IMAGES, *TINY_GAN, *gan_schedule(20, 40), "optim.accumulate=2"],
     "frvsr": [
         *TINY_VIDEO,
         *TINY_VIDEO_RUN,

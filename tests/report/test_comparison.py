@@ -46,7 +46,7 @@ def test_what_comes_with_a_choice_is_no_knob_of_its_own() -> None:
     pixel = {"name": "pixel", "pixel": {"weight": 1.0}}
     weaker = {**gan, "adversarial": {"name": "vanilla", "weight": 0.001}}
     configs = [{"seed": 0, "loss": pixel}, {"seed": 1, "loss": gan}, {"seed": 2, "loss": gan}]
-    assert [k.key for k in differing(configs)] == ["loss.name", "seed", "loss.pixel.weight"]
+    assert [k.key for k in differing(configs)] == ["loss.name", "seed", "loss.terms.pixel.weight"]
     assert differing(configs)[0].also == ["loss.adversarial", "loss.discriminator"]
     configs[2]["loss"] = weaker  # now that it differs, it is one
     assert [k.label for k in differing(configs)] == ["loss", "seed", "weight", "adversarial"]

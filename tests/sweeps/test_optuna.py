@@ -46,7 +46,8 @@ def states_of(folder):
 
 
 def test_a_study_finds_the_best_trial_and_goes_on(sweep, sr, tmp_path):
-    searched = (OPTUNA, RATES, "model.features=range(4,13,4)", "loss.pixel.name=l1,mse", "optim/schedule=constant")
+    losses = "loss.terms.pixel.name=l1,mse"
+    searched = (OPTUNA, RATES, "model.features=range(4,13,4)", losses, "optim/schedule=constant")
     folder = tmp_path / "sweep"
     first = sweep(*searched, "hydra.sweeper.n_trials=2", "hydra.sweeper.startup_trials=2")
     assert first.code == 0, first.err
@@ -61,7 +62,7 @@ def test_a_study_finds_the_best_trial_and_goes_on(sweep, sr, tmp_path):
         config, summary = yaml.safe_load((job / "config.yaml").read_text()), read(job / "summary.json")
         assert trial["params"]["optim.learning_rate"] == config["optim"]["learning_rate"]
         assert trial["params"]["model.features"] == config["model"]["features"]
-        assert trial["params"]["loss.pixel.name"] == config["loss"]["pixel"]["name"]
+        assert trial["params"]["loss.terms.pixel.name"] == config["loss"]["terms"]["pixel"]["name"]
         assert trial["values"] == [summary["best"]["metrics"]["val/sample/psnr_y"]]
         assert summary["best"]["monitor"] == "val/sample/psnr_y"
         assert 1e-5 <= config["optim"]["learning_rate"] <= 1e-2 and config["model"]["features"] in (4, 8, 12)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sr_experiments.data.degradations.pipeline import Pipeline
-from sr_experiments.training.adversary import GANModule
-from tests.conftest import TINY_GAN
+from sr_experiments.training.module import SRModule
+from tests.conftest import TINY_GAN, gan_schedule
 
 REAL = ["degradation=real_esrgan", "degradation.pool=4", "optim/schedule=constant", "data.crop=64"]
 
@@ -26,7 +26,7 @@ def test_a_run_with_the_pair_pool_resumes_to_the_bit(train):
 
 def test_losses_see_the_sharpened_target_and_the_discriminator_sees_hr(train, monkeypatch):
     seen = []
-    original = GANModule.train_batch
+    original = SRModule.train_batch
 
     def train_batch(self, lr, hr, target):
         judged, compared = [], []
@@ -40,9 +40,9 @@ def test_losses_see_the_sharpened_target_and_the_discriminator_sees_hr(train, mo
         seen.append((hr, target, judged, compared))
         return scalars
 
-    monkeypatch.setattr(GANModule, "train_batch", train_batch)
+    monkeypatch.setattr(SRModule, "train_batch", train_batch)
     gan = [option for option in TINY_GAN if "warmup" not in option]
-    train(*REAL, *gan, "loss.warmup_steps=0", "loss.ramp_steps=0", "trainer.max_steps=2")
+    train(*REAL, *gan, *gan_schedule(0, 0), "trainer.max_steps=2")
     for hr, target, judged, compared in seen:
         assert not torch.equal(hr, target)
         assert all(torch.equal(images, target) for images in compared)

@@ -107,10 +107,10 @@ def test_each_stage_trains_what_it_says_and_leaves_its_checkpoint_and_metrics(tr
 
 
 def test_frozen_networks_are_in_eval_mode_and_get_no_gradients(train, monkeypatch):
-    from sr_experiments.training.video import FRVSRModule
+    from sr_experiments.training.video import VideoModule
 
     seen = []
-    update = FRVSRModule.update
+    update = VideoModule.update
 
     def watched(module, loss, *names):
         result = update(module, loss, *names)
@@ -122,7 +122,7 @@ def test_frozen_networks_are_in_eval_mode_and_get_no_gradients(train, monkeypatc
             seen.append((module.step, name, frozen))
         return result
 
-    monkeypatch.setattr(FRVSRModule, "update", watched)
+    monkeypatch.setattr(VideoModule, "update", watched)
     train("trainer.val_every=1", video=True)  # validation between any two steps
     frozen = {(step, name) for step, name, is_frozen in seen if is_frozen}
     assert frozen == {(0, "srnet"), (1, "srnet"), (2, "fnet"), (3, "fnet")}
@@ -228,7 +228,7 @@ def test_longer_last_stage_after_the_end(train):
         (["+stage.sr.trains.gnet=1.0"], "stage.sr.trains has no 'gnet': choose of fnet, srnet"),
         (["+stage.sr.losses.pixle=1.0"], "stage.sr.losses has no 'pixle'"),
         (["trainer.max_steps=5"], "trainer.max_steps is the sum of the stages"),
-        (["loss.pixel.weight=2"], "loss.pixel.weight has no effect on stages"),
+        (["loss.terms.pixel.weight=2"], "loss.terms.pixel.weight has no effect on stages"),
         (["data=sample", "data.crop=32"], "model=frvsr learns from clips"),
         (["scale=3", "data.crop=33"], "frvsr can't do scale=3"),
         (["val.compare_with=nowhere.pth"], "no checkpoint nowhere.pth"),

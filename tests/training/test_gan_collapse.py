@@ -6,6 +6,7 @@ import pytest
 import wandb
 
 from sr_experiments.generators import MSRResNet
+from tests.conftest import gan_schedule
 from tests.test_train_command import metrics_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -14,8 +15,7 @@ GAN = [
     "loss=gan",
     "loss/perceptual=none",
     "loss.discriminator.features=8",
-    "loss.warmup_steps=10",
-    "loss.ramp_steps=10",
+    *gan_schedule(10, 10),
     "callbacks.gan_health.patience=60",
     "optim/schedule=constant",
     "trainer.max_steps=300",
@@ -41,7 +41,7 @@ def warnings(caplog):
 def test_a_healthy_game_is_left_in_peace(train, caplog, alerts):
     # Real and fake of so small a network are easily told apart: a discriminator at the generator's rate does win. At
     # this one it orders .56 to .90 of the pairs in any 100 steps with seeds 0 to 3; at 2e-5 some learn nothing at all.
-    fair = ["loss.pixel.weight=1", "optim.discriminator_learning_rate=5e-5", "callbacks.gan_health.patience=100"]
+    fair = ["loss.terms.pixel.weight=1", "optim.discriminator_learning_rate=5e-5", "callbacks.gan_health.patience=100"]
     folder = train(*GAN, *fair)
     accuracy = metrics_of(folder)["gan/d_accuracy"]
     assert len(accuracy) >= 28 and not warnings(caplog) and not alerts, accuracy

@@ -11,7 +11,8 @@ from torch import nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
-from sr_experiments.losses import PERCEPTUAL_LOSSES
+from sr_experiments.losses import LOSSES
+from sr_experiments.losses.perceptual import PerceptualLoss
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.callbacks.gan_health import GANHealth
 from sr_experiments.training.ema import ema_copy, ema_update
@@ -46,12 +47,22 @@ def test_accumulated_halves_equal_the_whole_batch(train):
         torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-6)
 
 
+class FakePerceptualLoss(PerceptualLoss):
+    """No pretrained weights needed."""
+
+    def __init__(self, layers=None, criterion="l1"):
+        super().__init__()
+
+    def forward(self, sr, hr):
+        return (sr - hr).abs().mean()
+
+
 @pytest.mark.parametrize(
     ("overrides", "weight"),
-    [(["loss/perceptual=none"], 5.0), (["loss/perceptual=vgg19"], 0.01), (["loss.pixel.weight=0.5"], 0.5)],
+    [(["loss/perceptual=none"], 5.0), (["loss/perceptual=vgg19"], 0.01), (["loss.terms.pixel.weight=0.5"], 0.5)],
 )
 def test_without_a_perceptual_loss_the_pixel_loss_holds_the_picture(train, monkeypatch, overrides, weight):
-    monkeypatch.setitem(PERCEPTUAL_LOSSES, "vgg19", lambda **arguments: nn.L1Loss())
+    monkeypatch.setitem(LOSSES, "vgg19", FakePerceptualLoss)
     values = metrics_of(train(*TINY_GAN, *overrides, "trainer.max_steps=2", "trainer.log_every=1"))
     ratio = values["loss_weighted/pixel"][2] / values["loss/pixel"][2]
     assert ratio == pytest.approx(weight, rel=1e-3)

@@ -12,8 +12,8 @@ import pytest
 
 from sr_experiments.training.callbacks import checkpoints
 from sr_experiments.training.callbacks.checkpoints import link_checkpoint
-from sr_experiments.training.pixel import PixelModule
-from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN
+from sr_experiments.training.module import SRModule
+from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule
 from tests.same_runs import assert_same, assert_same_run, logged_step, state
 
 STEPS = 150
@@ -26,7 +26,7 @@ RUN = [
     "data.num_workers=2",
     "optim.clip_norm=1.0",
 ]
-GAN = [*TINY_GAN, "loss.warmup_steps=10", "loss.ramp_steps=40", "loss/adversarial=wgan_gp"]
+GAN = [*TINY_GAN, *gan_schedule(10, 40), "loss/adversarial=wgan_gp"]
 
 
 def interrupt(root: Path, overrides: list[str], after: int, signum: int) -> tuple[Path, int, str]:
@@ -110,14 +110,14 @@ SHORT = ["trainer.max_steps=8", "trainer.val_every=2", "trainer.checkpoint_every
 
 def test_a_stop_at_a_validation_waits_for_it(train, monkeypatch):
     whole = train(*SHORT, name="whole")
-    original = PixelModule.train_batch
+    original = SRModule.train_batch
 
     def interrupted(self, lr, hr, target):
         if self.step == 3:
             signal.raise_signal(signal.SIGINT)
         return original(self, lr, hr, target)
 
-    monkeypatch.setattr(PixelModule, "train_batch", interrupted)
+    monkeypatch.setattr(SRModule, "train_batch", interrupted)
     with pytest.raises(SystemExit) as stop:
         train(*SHORT, name="stopped")
     assert stop.value.code == 128 + signal.SIGINT

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sr_experiments.training.pixel import PixelModule
+from sr_experiments.training.module import SRModule
 from tests.test_train_command import metrics_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -47,9 +47,9 @@ def test_the_sample_run_reaches_what_it_reached_before(train, seed):
 
 @pytest.mark.parametrize("broken", ["one pixel off", "another image"])
 def test_with_a_broken_loss_it_does_not(train, monkeypatch, broken):
-    original, shift = PixelModule.train_batch, {"one pixel off": (1, -1), "another image": (1, 0)}[broken]
+    original, shift = SRModule.train_batch, {"one pixel off": (1, -1), "another image": (1, 0)}[broken]
     monkeypatch.setattr(
-        PixelModule, "train_batch", lambda self, lr, hr, target: original(self, lr, hr, target.roll(*shift))
+        SRModule, "train_batch", lambda self, lr, hr, target: original(self, lr, hr, target.roll(*shift))
     )
     folder = train(*RUN)
     assert not within(folder), gains(folder)
@@ -61,13 +61,13 @@ def test_with_a_rate_that_is_far_too_low_it_does_not(train):
 
 
 def test_with_the_wrong_sign_it_explodes(train, capsys, monkeypatch):
-    original = PixelModule.train_batch
+    original = SRModule.train_batch
 
     def wrong(self, lr, hr, target):
-        self.pixel_weight = -1.0
+        self.objective.weights["pixel"] = -1.0
         return original(self, lr, hr, target)
 
-    monkeypatch.setattr(PixelModule, "train_batch", wrong)
+    monkeypatch.setattr(SRModule, "train_batch", wrong)
     with pytest.raises(SystemExit):
         train(*RUN)
     assert "became" in capsys.readouterr().err

@@ -1,9 +1,9 @@
-"""Schedules and ramps against the definitions in the papers and in PyTorch."""
+"""Schedules against the definitions in the papers and in PyTorch."""
 
 import pytest
 import torch
 
-from sr_experiments.training.schedules import constant, cosine_restart, multistep, ramp, with_warmup
+from sr_experiments.training.schedules import constant, cosine_restart, multistep, with_warmup
 
 
 def test_multistep_halves_at_milestones_as_pytorch_does():
@@ -29,14 +29,3 @@ def test_cosine_restart_matches_pytorch():
 def test_warmup_rises_to_the_schedule():
     ours = with_warmup(constant(10), 4)
     assert [ours(s) for s in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-
-
-@pytest.mark.parametrize("shape", ["linear", "cosine"])
-def test_ramp_is_zero_then_rises_then_one(shape):
-    ours = ramp(shape, start=10, length=20)
-    values = [ours(s) for s in range(50)]
-    assert set(values[:10]) == {0.0}
-    assert set(values[30:]) == {1.0}
-    assert all(0 < v < 1 for v in values[10:30])
-    assert values == sorted(values)
-    assert ramp(shape, 0, 0)(0) == 1.0

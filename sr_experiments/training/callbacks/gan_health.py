@@ -63,9 +63,9 @@ class GANHealth(Callback):
 
     def _warn(self, trainer: pl.Trainer, state: str, mean: float) -> None:
         advice = {
-            "won": "lower optim.discriminator_learning_rate, or set loss.adversarial.label_smoothing=0.1",
-            "lost": "raise optim.discriminator_learning_rate, or lower loss.adversarial.weight; if its loss is large, "
-            "the rate is far too high",
+            "won": "lower optim.discriminator_learning_rate, or set loss.terms.adversarial.label_smoothing=0.1",
+            "lost": "raise optim.discriminator_learning_rate, or lower loss.terms.adversarial.weight; if its loss is "
+            "large, the rate is far too high",
         }[state]
         message = (
             f"the discriminator has {state} for {self.patience} steps (it orders {mean:.0%} of real-fake pairs "

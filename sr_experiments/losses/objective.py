@@ -1,0 +1,235 @@
+"""The objective: the named, weighted loss terms that a generator minimises, whatever the network."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sr_experiments.checkpoints.backbones import WeightsUnavailable
+from sr_experiments.errors import SRError
+from sr_experiments.losses import LOSSES, is_adversarial
+from sr_experiments.losses.adversarial import AdversarialLoss
+from sr_experiments.losses.perceptual import PerceptualLoss
+from sr_experiments.registry import build
+
+log = logging.getLogger(__name__)
+
+# `weight: auto` in a GAN. A perceptual term holds the picture (ESRGAN); without one the pixel term must, with a
+# thousand times the weight of the adversarial one, as in SRGAN-MSE (Ledig et al. 2017).
+AUTO_WEIGHT_BESIDE_PERCEPTUAL = 0.01
+AUTO_WEIGHT_ALONE = 5.0
+
+OWN_SETTINGS = ("weight", "start", "ramp", "ramp_shape", "every", "required")  # of a term; all others are the loss's
+
+RAMPS: dict[str, Callable[[float], float]] = {
+    "linear": lambda t: t,
+    "cosine": lambda t: 0.5 * (1 - math.cos(math.pi * t)),
+}
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of an objective, with when and how much it counts.
+
+    Attributes:
+        loss: compares the tensors that its `inputs` name; an adversarial loss is evaluated by the `Adversary`.
+        weight: at its full height.
+        start: first step at which the term acts, counted from the start of the stage where there are stages.
+        ramp: steps over which the weight then rises from 0.
+        ramp_shape: "linear" or "cosine".
+        every: computed at each so many-th step.
+    """
+
+    loss: nn.Module
+    weight: float = 1.0
+    start: int = 0
+    ramp: int = 0
+    ramp_shape: str = "linear"
+    every: int = 1
+
+    @property
+    def full_step(self) -> int:
+        """First step at which the term has its full weight."""
+        return self.start + self.ramp
+
+    def share(self, step: int) -> float:
+        """Share of the weight that a step has, from 0 (before `start`) to 1."""
+        if step < self.start:
+            return 0.0
+        return 1.0 if step >= self.full_step else RAMPS[self.ramp_shape]((step - self.start + 1) / (self.ramp + 1))
+
+    def due(self, step: int) -> bool:
+        """Whether the term is computed at a step."""
+        return self.share(step) > 0 and step % self.every == 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What losses may compare, by name: images in [0, 1], (N, C, H, W), or whole clips of them, (N, T, C, H, W).
+
+    Attributes:
+        lr: network input.
+        hr: ground truth.
+        target: what SR is to look like: HR, or HR sharpened by the degradation.
+        sr: network output, with gradients.
+        flow: LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1, where the network estimates it.
+    """
+
+    lr: Tensor
+    hr: Tensor
+    target: Tensor
+    sr: Tensor
+    flow: Tensor | None = None
+
+    def __getitem__(self, name: str) -> Tensor:
+        """`sr_clip` is the clips, `sr` their frames as a batch of images; likewise of the others."""
+        tensor = getattr(self, name.removesuffix("_clip"))
+        return tensor.flatten(0, 1) if tensor.ndim == 5 and name in IMAGES else tensor
+
+
+IMAGES = ("lr", "hr", "target", "sr")
+CLIPS = ("lr_clip", "hr_clip", "target_clip", "sr_clip", "flow")
+
+
+def inputs_of(loss: object) -> tuple[str, ...]:
+    """Names of the tensors that a loss (or its class) takes; without an attribute `inputs`, SR and its target."""
+    return getattr(loss, "inputs", ("sr", "target"))
+
+
+class Objective(nn.Module):
+    """Weighted sum of named terms.
+
+    Args:
+        terms: by name, in the order in which they are added up. At most one of them is adversarial.
+
+    Attributes:
+        weights: full weight of each term.
+        adversarial: name of the adversarial term, empty if there is none; the `Adversary` evaluates it.
+    """
+
+    def __init__(self, terms: Mapping[str, Term]) -> None:
+        super().__init__()
+        self.terms = dict(terms)
+        self.weights = {name: term.weight for name, term in terms.items()}
+        self.losses = nn.ModuleList(term.loss for term in terms.values())  # to move to the device with the networks
+        self.adversarial = next((n for n, t in terms.items() if isinstance(t.loss, AdversarialLoss)), "")
+
+    def due(self, step: int, names: Iterable[str]) -> list[str]:
+        """The terms of `names` that `evaluate` computes at a step."""
+        return [name for name in names if name != self.adversarial and self.terms[name].due(step)]
+
+    def adversarial_acts(self, step: int, names: Iterable[str]) -> bool:
+        """Whether the adversarial term is one of `names` and has begun: from then on the discriminator learns."""
+        return self.adversarial in names and self.terms[self.adversarial].share(step) > 0
+
+    def adversarial_due(self, step: int) -> bool:
+        """Whether the generator's adversarial loss is computed at a step."""
+        return self.terms[self.adversarial].due(step)
+
+    def check_inputs(self, available: Iterable[str], network: str) -> None:
+        """Refuse terms that compare tensors which a training does not produce.
+
+        Raises:
+            SRError: there is one.
+        """
+        for name, term in self.terms.items():
+            missing = () if name == self.adversarial else set(inputs_of(term.loss)) - set(available)
+            if missing:
+                raise SRError(
+                    f"loss.terms.{name} compares {' and '.join(sorted(missing))}, which training {network} does not "
+                    "produce: it needs a recurrent network, such as model=frvsr"
+                )
+
+    def check_always_acts(self, names: Iterable[str], where: str = "loss.terms") -> None:
+        """Refuse terms of which none acts at some step, for then there is nothing to train on.
+
+        Raises:
+            SRError: none of `names` acts at every step.
+        """
+        if not any(self.terms[name].start == 0 and self.terms[name].every == 1 for name in names):
+            raise SRError(f"{where}: some steps have no term to train on; give one of them start=0 and every=1")
+
+    def evaluate(self, name: str, outputs: Outputs) -> Tensor:
+        """Value of one term, unweighted; not of an adversarial one."""
+        loss = self.terms[name].loss
+        return loss(*(outputs[key] for key in inputs_of(loss)))
+
+    def weighted_sum(
+        self, values: Mapping[str, Tensor], weights: Mapping[str, float], step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add up the values of terms.
+
+        Args:
+            values: of the terms, unweighted.
+            weights: full weight of each.
+            step: decides how much of its weight each has.
+
+        Returns:
+            The sum, and what is logged of it: `loss/<term>`, `loss_weighted/<term>` and `loss/generator`.
+        """
+        weighted = {}
+        for name, value in values.items():
+            weighted[name] = weights[name] * value
+            if (share := self.terms[name].share(step)) < 1:
+                weighted[name] = share * weighted[name]
+        total = torch.stack([value.float() for value in weighted.values()]).sum()
+        scalars = {f"loss/{name}": value.detach() for name, value in values.items()}
+        scalars |= {f"loss_weighted/{name}": value.detach() for name, value in weighted.items()}
+        return total, scalars | {"loss/generator": total.detach()}
+
+
+def build_objective(terms: Mapping[str, Mapping[str, Any]], left_out: dict[str, str]) -> Objective:
+    """Build the terms of `loss.terms`.
+
+    Args:
+        terms: settings of each term by its name.
+        left_out: gets the terms whose pretrained weights can't be had, with the reason.
+
+    Raises:
+        SRError: an unknown loss or a wrong setting; a required term can't be built; two adversarial terms; no term.
+    """
+    terms = {name: settings for name, settings in terms.items() if settings.get("name") != "none"}
+    adversarial = [name for name, settings in terms.items() if is_adversarial(settings)]
+    if len(adversarial) > 1:
+        raise SRError(f"loss.terms has {len(adversarial)} adversarial terms, {' and '.join(adversarial)}: keep one")
+    losses = {name: _build_loss(name, settings, left_out) for name, settings in terms.items()}
+    built = {}
+    for name, loss in losses.items():
+        if loss is not None:
+            own = {k: v for k, v in terms[name].items() if k in OWN_SETTINGS and k not in ("weight", "required")}
+            weight = _weight(f"loss.terms.{name}.weight", terms[name].get("weight", 1.0), losses.values())
+            built[name] = Term(loss, weight, **own)
+    if not built:
+        raise SRError("loss.terms is empty: give at least one term, for example loss/pixel=l1")
+    return Objective(built)
+
+
+def _build_loss(name: str, settings: Mapping[str, Any], left_out: dict[str, str]) -> nn.Module | None:
+    """The loss of a term; None, with a warning, if its weights can't be had and it isn't required."""
+    arguments = {key: value for key, value in settings.items() if key not in OWN_SETTINGS}
+    kind = f"{name} loss"
+    try:
+        return build(kind, LOSSES, arguments)
+    except WeightsUnavailable as error:
+        if settings.get("required", False):
+            raise SRError(f"{kind} is required: {error}") from error
+        left_out[kind] = str(error)
+        log.warning("%s is LEFT OUT: %s", kind, error)
+        return None
+
+
+def _weight(key: str, weight: float | str, losses: Iterable[nn.Module | None]) -> float:
+    """The weight of a term, `auto` resolved by what else is in the objective."""
+    if weight != "auto":
+        return float(weight)
+    kinds = [type(loss) for loss in losses]
+    if not any(issubclass(kind, AdversarialLoss) for kind in kinds):
+        raise SRError(f"{key}=auto weighs the term against the others of a GAN: give a number")
+    perceptual = any(issubclass(kind, PerceptualLoss) for kind in kinds)
+    weight = AUTO_WEIGHT_BESIDE_PERCEPTUAL if perceptual else AUTO_WEIGHT_ALONE
+    log.info("%s=auto is %g with%s a perceptual loss", key, weight, "" if perceptual else "out")
+    return weight

@@ -1,0 +1,59 @@
+"""Losses on clips: the flow must predict the next LR frame, a clip must look the same in both directions of time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from sr_experiments.generators.frvsr import warp
+from sr_experiments.losses.pixel import PIXEL_LOSSES
+from sr_experiments.registry import build
+
+
+class WarpLoss(nn.Module):
+    """Distance of each LR frame to the frame before it, warped by the estimated flow (Sajjadi et al. 2018, eq. 4).
+
+    Args:
+        criterion: the pixel loss that measures the distance, as `{"name": "charbonnier", "eps": 1e-6}`.
+
+    Raises:
+        SRError: unknown criterion.
+    """
+
+    inputs = ("lr_clip", "flow")
+
+    def __init__(self, criterion: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.criterion = build("pixel loss", PIXEL_LOSSES, criterion or {"name": "charbonnier"})
+
+    def forward(self, lr_clip: Tensor, flow: Tensor) -> Tensor:
+        """LR frames (N, T, C, H, W) and the flow (N, T - 1, 2, H, W) of frames 1 to T - 1, to a scalar."""
+        previous, current = lr_clip[:, :-1].flatten(0, 1), lr_clip[:, 1:].flatten(0, 1)
+        return self.criterion(warp(previous, flow.flatten(0, 1)), current)
+
+
+class PingPongLoss(nn.Module):
+    """Distance between the SR frames of the way to a clip's end and those of the way back.
+
+    Details that a recurrent network invents and lets drift differ between the two (Chu et al. 2020, arXiv 1811.09393,
+    section 3.2).
+
+    Args:
+        criterion: the pixel loss that measures the distance, as `{"name": "charbonnier", "eps": 1e-6}`.
+
+    Raises:
+        SRError: unknown criterion.
+    """
+
+    inputs = ("sr_clip",)
+    palindrome = True  # clips are run to their end and back, T to 2 * T - 1 frames
+
+    def __init__(self, criterion: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.criterion = build("pixel loss", PIXEL_LOSSES, criterion or {"name": "charbonnier"})
+
+    def forward(self, sr_clip: Tensor) -> Tensor:
+        """SR frames (N, 2 * T - 1, C, H, W), there and back, to a scalar."""
+        length = sr_clip.shape[1] // 2 + 1
+        there, back = sr_clip[:, : length - 1], sr_clip[:, length:].flip(1)
+        return self.criterion(there.flatten(0, 1), back.flatten(0, 1))
