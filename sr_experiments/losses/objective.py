@@ -192,7 +192,10 @@ def build_objective(terms: Mapping[str, Mapping[str, Any]], left_out: dict[str, 
     Raises:
         SRError: an unknown loss or a wrong setting; a required term can't be built; two adversarial terms; no term.
     """
-    terms = {name: settings for name, settings in terms.items() if settings.get("name") != "none"}
+    for name, settings in terms.items():
+        if "name" not in settings:
+            raise SRError(f"loss.terms.{name}.name is not set: name a loss, or remove the term with ~loss.terms.{name}")
+    terms = {name: settings for name, settings in terms.items() if settings["name"] != "none"}
     adversarial = [name for name, settings in terms.items() if is_adversarial(settings)]
     if len(adversarial) > 1:
         raise SRError(f"loss.terms has {len(adversarial)} adversarial terms, {' and '.join(adversarial)}: keep one")

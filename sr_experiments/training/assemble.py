@@ -172,7 +172,7 @@ def _adversary(config: Config, objective: Objective, judged_channels: int) -> Ad
         if settings is not None:
             raise SRError(
                 "loss.discriminator is not used, for no term of loss.terms is adversarial: "
-                "add +loss/adversarial=vanilla, or take it out with ~loss.discriminator"
+                "add +loss/adversarial=vanilla, or remove it with ~loss.discriminator"
             )
         return None
     if settings is None:

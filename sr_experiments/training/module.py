@@ -66,7 +66,7 @@ class SRModule(pl.LightningModule):
         SRError: a term compares what this training does not produce, or no term acts at every step.
     """
 
-    losses_compare: tuple[str, ...] = IMAGES  # the tensors that losses may compare here
+    loss_inputs: tuple[str, ...] = IMAGES  # what the terms of the objective may compare
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class SRModule(pl.LightningModule):
         self.objective = objective
         self.adversary = adversary
         self.discriminator = None if adversary is None else adversary.discriminator
-        objective.check_inputs(self.losses_compare, type(generator).__name__)
+        objective.check_inputs(self.loss_inputs, type(generator).__name__)
         self.degradation = degradation
         self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
         # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
@@ -123,18 +123,18 @@ class SRModule(pl.LightningModule):
         Returns:
             What is to be logged, as detached scalars.
         """
-        step, weights, objective = self.step - self.stage_start(self.step), self.weights(), self.objective
+        step, weights, objective = self.step - self.stage_start(self.step), self.term_weights(), self.objective
         outputs = self.super_resolve(lr, hr, target)
         values = {name: objective.evaluate(name, outputs) for name in objective.due(step, weights)}
         adversary = self.adversary if objective.adversarial_acts(step, weights) else None
         if adversary is not None:
-            judged = self.judged(outputs)
+            pair = self.discriminator_inputs(outputs)
             if objective.adversarial_due(step):
-                values[objective.adversarial] = adversary.generator_loss(*judged)
+                values[objective.adversarial] = adversary.generator_loss(*pair)
         total, scalars = objective.weighted_sum(values, weights, step)
-        scalars |= self.update(total, *self.trained())
+        scalars |= self.update(total, *self.trained_networks())
         if adversary is not None and step % adversary.every == 0:
-            scalars |= self.train_discriminator(adversary, *judged)
+            scalars |= self.train_discriminator(adversary, *pair)
         return scalars
 
     def train_discriminator(self, adversary: Adversary, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
@@ -154,11 +154,11 @@ class SRModule(pl.LightningModule):
         """Run the generator on a batch."""
         return Outputs(lr, hr, target, self.generator(lr))
 
-    def judged(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+    def discriminator_inputs(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """What the discriminator is shown: generated images, with gradients, and real ones."""
         return outputs.sr, outputs.hr
 
-    def weights(self) -> Mapping[str, float]:
+    def term_weights(self) -> Mapping[str, float]:
         """Full weights of the terms that act in this step's stage, by name, in the order of their sum."""
         return self.objective.weights
 
@@ -166,7 +166,7 @@ class SRModule(pl.LightningModule):
         """Margin from which on the discriminator rests at this step; None: it never rests."""
         return adversary.update_margin
 
-    def trained(self) -> Iterable[str]:
+    def trained_networks(self) -> Iterable[str]:
         """Names of the generator's networks that are trained at this step."""
         return ("generator",)
 

@@ -122,7 +122,7 @@ def stage_terms(config: Settings) -> dict[str, Settings]:
     if unused:
         raise SRError(
             f"loss.terms.{unused[0]} is used by none of stages=[{','.join(config['stages'])}]: "
-            f"name it in stage.<name>.losses, or take it out with ~loss.terms.{unused[0]}"
+            f"name it in stage.<name>.losses, or remove it with ~loss.terms.{unused[0]}"
         )
     return terms
 

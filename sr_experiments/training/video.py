@@ -28,7 +28,7 @@ class VideoModule(SRModule):
         **base: arguments of `SRModule`.
     """
 
-    losses_compare = (*IMAGES, *CLIPS)
+    loss_inputs = (*IMAGES, *CLIPS)
     generator: FRVSR
 
     def __init__(self, stages: Stages, **base: Any) -> None:
@@ -44,11 +44,11 @@ class VideoModule(SRModule):
         """Flow net, SR net and, in a GAN run, discriminator."""
         return {"fnet": self.generator.fnet, "srnet": self.generator.srnet, **self.discriminators()}
 
-    def trained(self) -> Iterable[str]:
+    def trained_networks(self) -> Iterable[str]:
         """The networks that the stage trains."""
         return self.stages.at(self.step).trains
 
-    def weights(self) -> Mapping[str, float]:
+    def term_weights(self) -> Mapping[str, float]:
         """Weights of the stage's terms; those that could not be built are left out."""
         return self._weights(self.stages.at(self.step))
 
@@ -96,7 +96,7 @@ class VideoModule(SRModule):
 
     def super_resolve(self, lr: Tensor, hr: Tensor, target: Tensor) -> Outputs:
         """Run the generator, or in a stage without SR its flow net alone, on clips (N, T, C, H, W)."""
-        if any(getattr(self.objective.terms[name].loss, "palindrome", False) for name in self.weights()):
+        if any(getattr(self.objective.terms[name].loss, "palindrome", False) for name in self.term_weights()):
             lr, hr, target = (torch.cat((clip, clip[:, :-1].flip(1)), 1) for clip in (lr, hr, target))
         if self.makes_sr(self.step):
             sr, flow = self.generator(lr)
@@ -104,7 +104,7 @@ class VideoModule(SRModule):
             sr, flow = hr, self.generator.clip_flow(lr)
         return Outputs(lr, hr, target, sr, flow)
 
-    def judged(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+    def discriminator_inputs(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Three frames at a time of the SR clip, with gradients, and of the HR clip: (N * T // 3, 9 * C, H, W)."""
         lr, hr, sr = (
             clip[:, : clip.shape[1] // 3 * 3].reshape(-1, 3, *clip.shape[2:])

@@ -167,7 +167,7 @@ def test_an_adversarial_term_makes_any_run_a_gan(train):
     [
         (["+loss/discriminator=vgg"], "loss.discriminator is not used"),
         (["+loss/adversarial=hinge"], "loss.terms.adversarial needs a discriminator"),
-        ([*TINY_GAN, "~loss/adversarial"], "loss.terms.adversarial"),
+        ([*TINY_GAN, "~loss/adversarial"], "loss.terms.adversarial.name is not set"),
         (["+loss.terms.warp={name: warp}"], "loss.terms.warp compares flow and lr_clip, which training MSRResNet"),
         (["loss/pixel=l1", "loss.terms.pixel.weight=auto"], "loss.terms.pixel.weight=auto"),
         (["+loss.terms.pixel.start=2"], "some steps have no term to train on"),
