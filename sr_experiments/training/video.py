@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr_experiments.config.run_kind import makes_sr
 from sr_experiments.generators.frvsr import warp
 from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.training.adversary import discriminator_loss, generator_term
@@ -85,7 +86,7 @@ class FRVSRModule(SRModule):
     def makes_sr(self, step: int) -> bool:
         """Not in a stage that trains the flow net alone, by the warp loss."""
         stage = self.stages.at(step)
-        return "srnet" in stage.trains or "pixel" in stage.losses
+        return makes_sr(stage.trains, stage.losses)
 
     def eligible_as_best(self) -> bool:
         """Only in the last stage and, in a GAN, once the adversarial loss has its full weight."""
