@@ -26,6 +26,9 @@ class MetricSuite(Mapping[str, SRMetric]):
         crop_border: pixels cut from each side.
         clips: whether the data is clips rather than images.
         channels: 3, or 1 where the data is grey.
+
+    Raises:
+        SRError: an entry of the configuration is no mapping.
     """
 
     def __init__(self, config: Mapping[str, Mapping[str, Any]], crop_border: int, clips: bool, channels: int) -> None:
@@ -33,6 +36,9 @@ class MetricSuite(Mapping[str, SRMetric]):
         self.channels = channels
         self.left_out: dict[str, str] = {}
         self._built: dict[str, SRMetric] = {}
+        for key, arguments in config.items():
+            if not isinstance(arguments, Mapping):
+                raise SRError(f"metrics.{key} is {arguments!r}: give its name and its arguments")
         self._config = {key: arguments for key, arguments in config.items() if clips or not _is_temporal(arguments)}
 
     def __getitem__(self, key: str) -> SRMetric:
@@ -72,10 +78,9 @@ class MetricSuite(Mapping[str, SRMetric]):
         return metric
 
 
-def _is_temporal(arguments: Any) -> bool:
-    # An unknown name, or no mapping at all, is kept: `build` will say what is wrong with it.
-    name = arguments.get("name") if isinstance(arguments, Mapping) else None
-    return isinstance(name, str) and name in METRICS and METRICS[name].temporal
+def _is_temporal(arguments: Mapping[str, Any]) -> bool:
+    name = arguments.get("name")
+    return isinstance(name, str) and name in METRICS and METRICS[name].temporal  # of an unknown one `build` will speak
 
 
 def descriptions(metrics: Mapping[str, SRMetric]) -> dict[str, dict[str, Any]]:
