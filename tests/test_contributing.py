@@ -43,34 +43,22 @@ class MineLoss(nn.Module):
 METRIC = '''
 """Mean absolute error."""
 
-import torch
-from torchmetrics import Metric
+from sr_experiments.metrics.image_metric import ImageMetric
 
 
-class MineMetric(Metric):
+class MineMetric(ImageMetric):
     """Mean absolute error in 255ths."""
 
     higher_is_better = False
-    full_state_update = False
+    digits = 3
 
     def __init__(self, crop_border: int = 0) -> None:
-        super().__init__()
-        self.convention = "mean absolute error, 8-bit units, whole image"
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+        super().__init__(crop_border)
+        self.convention = f"mean absolute error, 8-bit units, crop {crop_border}, mean over images"
 
     def per_image(self, sr, hr):
-        """(N, C, H, W) twice to (N,)."""
-        return 255 * (sr - hr).abs().flatten(1).mean(1)
-
-    def update(self, sr, hr):
-        """Take a batch in."""
-        self.total += self.per_image(sr, hr).double().sum()
-        self.count += sr.shape[0]
-
-    def compute(self):
-        """The mean over images."""
-        return self.total / self.count
+        """Measure each image: (N, C, H, W) twice to (N,)."""
+        return 255 * (self.prepare(sr) - self.prepare(hr)).abs().flatten(1).mean(1)
 '''
 DATASET = '''
 """Random checkerboards."""

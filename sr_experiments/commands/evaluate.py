@@ -42,6 +42,10 @@ def evaluate(
             help="What --hr holds; by default clips if it is made of folders or videos, or a network asks for them.",
         ),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="A further metric: the name of a file in conf/metrics; also several."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images or clips, from the first.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Only so many frames of each clip.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
@@ -68,6 +72,7 @@ def evaluate(
         scale=scale,
         crop=crop,
         clips=clips,
+        metrics=metric or (),
         limit=limit,
         frames=frames,
         device=device,

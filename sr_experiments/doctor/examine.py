@@ -25,6 +25,7 @@ from sr_experiments.doctor.rehearsal import left_out, rehearse
 from sr_experiments.errors import SRError, composition_error
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.run import set_up_logging
+from sr_experiments.training.trainer import monitored
 
 
 def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) -> list[Finding]:
@@ -42,6 +43,7 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
             config, _ = plain_config(cfg)
         with offline(config["offline"]):
             assembly = assemble(config)
+            monitored(config["trainer"]["monitor"], config, assembly)
     except SRError as error:
         return [Finding("configuration", "fail", str(error), "as it says")]
     train_set = assembly.data.train_set

@@ -1,4 +1,4 @@
-"""Measure super-resolution networks, and pictures that others made, side by side with one ruler."""
+"""Measure super-resolution networks, and finished pictures, side by side by one protocol."""
 
 from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.evaluation.measure import measure

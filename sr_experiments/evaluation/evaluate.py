@@ -1,4 +1,4 @@
-"""From folders and checkpoints to a report."""
+"""Load checkpoints, pair pictures, measure them, and make the report."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,10 @@ from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import Bicubic, Candidate, Finished, Network
 from sr_experiments.evaluation.cost import SIDE, macs_per_pixel, parameters
 from sr_experiments.evaluation.measure import Progress, measure
+from sr_experiments.evaluation.metrics_config import metrics_config
 from sr_experiments.evaluation.papers import CONVENTION, NAME
+from sr_experiments.evaluation.protocol import Protocol
 from sr_experiments.evaluation.results import Report, Result, differences
-from sr_experiments.evaluation.ruler import Ruler
 from sr_experiments.evaluation.scenes import (
     clip_scenes,
     finished_clips,
@@ -26,21 +27,23 @@ from sr_experiments.evaluation.scenes import (
     infer_scale,
 )
 from sr_experiments.inference.engine import Engine, choose_device
+from sr_experiments.metrics.suite import descriptions
 
 
 @dataclass
 class Request:
-    """What to measure on what.
+    """What to measure, and on which data.
 
     Attributes:
         hr: folder of the true images or clips, or a video.
         checkpoints: of networks, as for `checkpoints.read`.
         sr: folders of finished images or clips, or videos.
         lr: folder of LR, or a video; None to make it from HR.
-        degradation: one of DEGRADATIONS: how LR is made, or of `lr`, how it was; "auto" for what the networks say.
+        degradation: one of DEGRADATIONS: how LR is made, or how `lr` was made; "auto" for what the networks expect.
         scale: upsampling factor, where neither a network nor `lr` says it.
         crop: pixels cut from each side, the scale if None.
-        clips: whether `hr` holds clips; None to find out.
+        clips: whether `hr` holds clips; None to look.
+        metrics: further metrics: names of files in conf/metrics.
         limit: use only so many images or clips, from the first.
         frames: use only so many frames of each clip, from the first.
         device: "auto", or torch's name of one.
@@ -57,6 +60,7 @@ class Request:
     scale: int | None = None
     crop: int | None = None
     clips: bool | None = None
+    metrics: Sequence[str] = ()
     limit: int | None = None
     frames: int | None = None
     device: str = "auto"
@@ -76,11 +80,11 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     """Measure networks and finished pictures beside bicubic.
 
     Args:
-        request: what on what.
+        request: what to measure, and on which data.
         progress: called with the frames done, all frames and the name of the image or clip.
 
     Raises:
-        SRError: anything that isn't there or doesn't fit together, named.
+        SRError: something isn't there or doesn't fit together.
     """
     if not request.checkpoints and not request.sr:
         raise SRError("nothing to measure: give --checkpoint or --sr")
@@ -119,30 +123,36 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         candidates.append(Finished(name, str(sr), readers))
 
     device = choose_device(request.device)
-    ruler = Ruler(crop, degradation, clips, channels, device if device.type == "cuda" else torch.device("cpu"))
+    # Metrics compute in float64, which not every accelerator has.
+    metrics_device = device if device.type == "cuda" else torch.device("cpu")
+    config = metrics_config(scale, request.metrics)
+    protocol = Protocol(config, crop, degradation, clips, channels, metrics_device)
     with_papers = kind == "bicubic" and not clips
-    results = measure(scenes, candidates, ruler, scale, with_papers, request.save, progress)
+    results = measure(scenes, candidates, protocol, scale, with_papers, request.save, progress)
     for result in results:
         result.parameters, result.macs = costs.get(result.name, (None, None))
     bicubic, ours = results[0], [result for result in results if result.name not in ("bicubic", NAME)]
-    metrics = [key for key in ruler.conventions if any(key in result.mean for result in results)]
+    metrics = {key: m for key, m in protocol.metrics.items() if any(key in result.mean for result in results)}
+    described = descriptions(metrics)
     return Report(
         results,
-        differences(ours, ours[0] if len(ours) > 1 else bicubic, metrics),
+        differences(ours, ours[0] if len(ours) > 1 else bicubic, list(metrics)),
         scale,
         crop,
         "clip" if clips else "image",
         kind,
         {"hr": str(hr), "lr": str(lr) if lr else f"made from HR by {kind}"},
-        _conventions(ruler, results, metrics, clips, scale),
-        {key: ruler.higher_is_better[key] for key in metrics},
-        ruler.left_out,
+        _conventions(described["conventions"], results, clips, scale),
+        described["higher_is_better"],
+        described["digits"],
+        described["units"],
+        protocol.left_out,
         _notes(networks, degradation.phase),
     )
 
 
 def unique_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
-    """A name for each path: a run folder's or a file's, with folders before it where that isn't unique."""
+    """Name each path by its run folder or file, with the folders above where that isn't unique."""
     given = [_significant(path) for path in paths]
     names: list[str] = []
     for i, path in enumerate(given):
@@ -159,7 +169,7 @@ def unique_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
 
 
 def _significant(path: Path) -> tuple[str, ...]:
-    """The parts of a path that tell one run from another, the most telling last.
+    """Return the parts of a path that tell runs apart, the most significant last.
 
     A run's name is that of the folder above its time stamp; run/checkpoints/best.ckpt is best of run.
     """
@@ -217,8 +227,8 @@ def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
     return "blur_down" if "corner" in phases else "bicubic"
 
 
-def _conventions(ruler: Ruler, results: list[Result], metrics: list[str], clips: bool, scale: int) -> dict[str, str]:
-    conventions = {key: ruler.conventions[key] for key in metrics}
+def _conventions(of_metrics: dict[str, str], results: list[Result], clips: bool, scale: int) -> dict[str, str]:
+    conventions = dict(of_metrics)
     if any(result.name == NAME for result in results):
         conventions[NAME] = CONVENTION
     if clips:

@@ -8,8 +8,8 @@ import numpy as np
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation import papers
 from sr_experiments.evaluation.candidates import Candidate, Network, to_pixels, to_tensor
+from sr_experiments.evaluation.protocol import Protocol, SceneMeasurement
 from sr_experiments.evaluation.results import Result
-from sr_experiments.evaluation.ruler import Ruler
 from sr_experiments.evaluation.scenes import Scene
 
 Progress = Callable[[int, int, str], None]
@@ -18,7 +18,7 @@ Progress = Callable[[int, int, str], None]
 def measure(
     scenes: Sequence[Scene],
     candidates: Sequence[Candidate],
-    ruler: Ruler,
+    protocol: Protocol,
     scale: int,
     with_papers: bool = False,
     save: Path | None = None,
@@ -28,10 +28,10 @@ def measure(
 
     Args:
         scenes: images or clips.
-        candidates: who makes the pictures; each becomes a result.
-        ruler: the metrics.
+        candidates: make the pictures; each becomes a result.
+        protocol: the metrics.
         scale: upsampling factor.
-        with_papers: add bicubic as papers report it, see `papers`, after the first result, if LR is bicubic.
+        with_papers: add bicubic as papers report it, after the first result, if LR is bicubic; see `papers`.
         save: folder that gets the pictures, as `<candidate>/<scene>.png` or `<candidate>/<clip>/<frame>.png`.
         progress: called with the frames done, all frames and the scene's name.
 
@@ -39,42 +39,42 @@ def measure(
         SRError: unreadable data, or nothing can be measured.
     """
     results = [Result(candidate.name, candidate.source) for candidate in candidates]
-    published = Result(papers.NAME, papers.CONVENTION, own_ruler=True)
+    published = Result(papers.NAME, papers.CONVENTION, own_protocol=True)
     total, done = sum(scene.frames for scene in scenes), 0
     for scene in scenes:
-        readings = [ruler.begin(scene.name) for _ in candidates]
+        measurements = [SceneMeasurement(protocol, scene.name) for _ in candidates]
         for candidate in candidates:
             candidate.start(scene)
         for number in range(scene.frames):
             hr = scene.hr(number)
-            lr = scene.lr(number) if scene.lr else to_pixels(ruler.degradation.validation(to_tensor(hr)))
-            for candidate, reading in zip(candidates, readings, strict=True):
+            lr = scene.lr(number) if scene.lr else to_pixels(protocol.degradation.validation(to_tensor(hr)))
+            for candidate, measurement in zip(candidates, measurements, strict=True):
                 sr = candidate.frame(lr, number)
                 if sr.shape != hr.shape:
                     raise SRError(
                         f"{candidate.name} gives {sr.shape[1]}x{sr.shape[0]} of {scene.name}, HR has "
                         f"{hr.shape[1]}x{hr.shape[0]}: measure like with like"
                     )
-                reading.frame(sr, hr, lr)
+                measurement.add(sr, hr, lr)
                 if save is not None:
                     _save(save, candidate.name, scene, number, sr)
             if with_papers and not papers.is_bicubic(hr, lr, scale):
                 with_papers = False
-                ruler.left_out[papers.NAME] = f"LR of {scene.name} isn't exactly MATLAB's bicubic of HR"
+                protocol.left_out[papers.NAME] = f"LR of {scene.name} isn't exactly MATLAB's bicubic of HR"
             if with_papers:
                 try:
-                    published.per_image[scene.name] = papers.papers_bicubic(hr, scale, ruler.crop)
+                    published.per_image[scene.name] = papers.papers_bicubic(hr, scale, protocol.crop)
                 except SRError as error:
-                    ruler.left_out[f"{papers.NAME} of {scene.name}"] = str(error)
+                    protocol.left_out[f"{papers.NAME} of {scene.name}"] = str(error)
             done += 1
             if progress is not None:
                 progress(done, total, scene.name)
-        for result, reading in zip(results, readings, strict=True):
-            result.per_image[scene.name] = reading.values()
+        for result, measurement in zip(results, measurements, strict=True):
+            result.per_image[scene.name] = measurement.values()
     for result, candidate in zip(results, candidates, strict=True):
         _finish(result, candidate)
     if not any(result.mean for result in results):
-        raise SRError(f"nothing could be measured: {next(iter(ruler.left_out.values()), 'no metrics')}")
+        raise SRError(f"nothing could be measured: {next(iter(protocol.left_out.values()), 'no metrics')}")
     if with_papers and published.per_image:
         published.take_means()
         results.insert(1, published)

@@ -1,4 +1,4 @@
-"""What a measurement gives: plain values, for tables, files and model cards."""
+"""The results of a measurement as plain values, for tables, files and model cards."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,19 @@ CONFIDENCE = 0.95
 
 @dataclass
 class Result:
-    """What was measured of one column of the table: a network, bicubic, or a folder of finished pictures.
+    """The values of one column of the table: of a network, bicubic, or a folder of finished pictures.
 
     Attributes:
         name: of the column.
         source: what it is, in words.
         per_image: by image (or clip), then by metric.
         mean: over the images (or clips), by metric; infinite where a PSNR is.
-        parameters: of the network; None of what is none, as for the rest.
+        parameters: of the network; None where there is no network, as for the rest.
         macs: multiplications with addition for one LR pixel.
         seconds_per_image: of an image or frame, in the network alone; rough.
         device: on which it ran.
         precision: of its convolutions.
-        own_ruler: whether it was measured in another way than the rest, so that it is never the best.
+        own_protocol: whether it was measured by another protocol than the rest, so that it is never the best.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Result:
     seconds_per_image: float | None = None
     device: str | None = None
     precision: str | None = None
-    own_ruler: bool = False
+    own_protocol: bool = False
 
     def take_means(self) -> None:
         """Set `mean` from `per_image`."""
@@ -52,7 +52,7 @@ class Difference:
         against: likewise.
         metric: of the values.
         mean: of the differences.
-        low: lower end of the 95 % confidence interval of the mean; None of fewer than two images.
+        low: lower end of the 95 % confidence interval of the mean; None for fewer than two images.
         high: upper end.
         images: how many were compared: those where both values are finite.
     """
@@ -68,18 +68,20 @@ class Difference:
 
 @dataclass
 class Report:
-    """All columns, and what is needed to read them.
+    """All columns, and what a reader needs to understand them.
 
     Attributes:
         results: bicubic first, then in the order given.
         differences: between pairs of results, image by image.
         scale: upsampling factor.
         crop: pixels cut from each side before measuring.
-        unit: what a value is of: "image" or "clip".
+        unit: what is measured: "image" or "clip".
         degradation: how LR was made.
         data: the folders.
         conventions: what each metric measures, and how the columns were made, by name.
         higher_is_better: by metric.
+        digits: decimals that mean something, by metric.
+        units: "dB", "px" or "", by metric.
         left_out: what could not be measured, and why.
         notes: what else the reader should know.
     """
@@ -93,12 +95,14 @@ class Report:
     data: dict[str, str]
     conventions: dict[str, str]
     higher_is_better: dict[str, bool]
+    digits: dict[str, int] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def best(self, metric: str, image: str | None = None) -> set[str]:
-        """Names of the results with the best value of an image, or of the mean."""
-        own = [result for result in self.results if not result.own_ruler]
+        """Return the names of the results with the best value of an image, or with the best mean."""
+        own = [result for result in self.results if not result.own_protocol]
         found = {r.name: (r.mean if image is None else r.per_image.get(image, {})).get(metric) for r in own}
         values = {name: value for name, value in found.items() if value is not None and not math.isnan(value)}
         if len(values) < 2:
@@ -128,7 +132,7 @@ def difference(result: Result, against: Result, metric: str) -> Difference | Non
 
 
 def differences(results: Sequence[Result], against: Result, metrics: Sequence[str]) -> list[Difference]:
-    """`difference` of each result to one of them, for each metric."""
+    """Return the `difference` of each result to one of them, for each metric."""
     found = [difference(result, against, metric) for result in results if result is not against for metric in metrics]
     return [one for one in found if one is not None]
 

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from sr_experiments.evaluation.results import Report, Result
 
-MOST_IMAGES = 25  # more than these are summed up by their means
+MOST_IMAGES = 25  # of more than these only the means are shown
 
 
 def show(report: Report, console: Console) -> None:
-    """Print values, differences, costs, conventions, and what is left out."""
+    """Print values, differences, costs, conventions, and what was not measured."""
     console.print(values_table(report))
     images = len(report.results[0].per_image)
     if images > MOST_IMAGES:
@@ -29,14 +29,15 @@ def show(report: Report, console: Console) -> None:
 
 
 def values_table(report: Report) -> Table:
-    """Every image's values and the means, metric by metric; the best are bold."""
+    """Make the table of every image's values and the means, metric by metric; the best are bold."""
     table = _table(report.unit, "metric", *(result.name for result in report.results), left=2)
     images = list(report.results[0].per_image)
     rows: list[str | None] = [*(images if len(images) <= MOST_IMAGES else []), None]
     for image in rows:
         for position, metric in enumerate(report.higher_is_better):
             best = report.best(metric, image)
-            cells = [_bold(_value(result, image, metric), result.name in best) for result in report.results]
+            digits = report.digits[metric]
+            cells = [_bold(_value(result, image, metric, digits), result.name in best) for result in report.results]
             name = "mean" if image is None else image
             table.add_row(_escaped(name) if position == 0 else "", metric, *cells)
         table.add_section()
@@ -44,22 +45,22 @@ def values_table(report: Report) -> Table:
 
 
 def differences_table(report: Report) -> Table:
-    """Mean differences with their confidence intervals, model by model."""
+    """Make the table of mean differences with their confidence intervals, model by model."""
     table = _table("difference", "metric", "mean", "95 % interval", f"{report.unit}s", left=2)
-    before = ""
+    above = ""  # the pair is named once, in the first of its rows
     for d in report.differences:
-        what = f"{d.model} - {d.against}"
-        digits = _digits(d.metric)
+        pair = f"{d.model} - {d.against}"
+        digits = report.digits[d.metric]
         interval = "-" if d.low is None else f"{d.low:+.{digits}f} ... {d.high:+.{digits}f}"
         table.add_row(
-            _escaped(what) if what != before else "", d.metric, f"{d.mean:+.{digits}f}", interval, str(d.images)
+            _escaped(pair) if pair != above else "", d.metric, f"{d.mean:+.{digits}f}", interval, str(d.images)
         )
-        before = what
+        above = pair
     return table
 
 
 def cost_table(report: Report) -> Table:
-    """Parameters, operations and speed of the networks."""
+    """Make the table of parameters, operations and speed of the networks."""
     table = _table("network", "parameters", "MACs/LR pixel", "s/image (rough)", "images/s", "on", left=1)
     for result in report.results:
         if result.parameters is None:
@@ -88,15 +89,11 @@ def _lines(console: Console, lines: dict[str, str], style: str) -> None:
         console.print(f"  {key:<18}{text}", style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def _value(result: Result, image: str | None, metric: str) -> str:
+def _value(result: Result, image: str | None, metric: str, digits: int) -> str:
     value = (result.mean if image is None else result.per_image.get(image, {})).get(metric)
     if value is None:
         return "-"
-    return f"{value:.{_digits(metric)}f}" if math.isfinite(value) else str(value)
-
-
-def _digits(metric: str) -> int:
-    return 2 if metric.startswith("psnr") else 4
+    return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
 
 
 def _bold(text: str, best: bool) -> str:

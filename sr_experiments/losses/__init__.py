@@ -37,3 +37,8 @@ def is_adversarial(term: Mapping[str, Any]) -> bool:
     """Whether the settings of a term, `{"name": ..., ...}`, are those of an adversarial loss."""
     loss = LOSSES.get(str(term.get("name")))
     return isinstance(loss, type) and issubclass(loss, AdversarialLoss)
+
+
+def inputs_of(loss: object) -> tuple[str, ...]:
+    """Names of the tensors that a loss (or its class) takes; without an attribute `inputs`, SR and its target."""
+    return getattr(loss, "inputs", ("sr", "target"))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sr_experiments.checkpoints.backbones import WeightsUnavailable
 from sr_experiments.errors import SRError
-from sr_experiments.losses import LOSSES, is_adversarial
+from sr_experiments.losses import LOSSES, inputs_of, is_adversarial
 from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.perceptual import PerceptualLoss
 from sr_experiments.registry import build
@@ -93,11 +93,6 @@ class Outputs:
 
 IMAGES = ("lr", "hr", "target", "sr")
 CLIPS = ("lr_clip", "hr_clip", "target_clip", "sr_clip", "flow")
-
-
-def inputs_of(loss: object) -> tuple[str, ...]:
-    """Names of the tensors that a loss (or its class) takes; without an attribute `inputs`, SR and its target."""
-    return getattr(loss, "inputs", ("sr", "target"))
 
 
 class Objective(nn.Module):

@@ -1,4 +1,4 @@
-"""Fine detail: does a picture have as much of what LR could not carry as the truth has?"""
+"""Fine detail: whether SR has as much energy above LR's Nyquist frequency as HR has."""
 
 import torch
 from torch import Tensor
@@ -6,15 +6,15 @@ from torch import Tensor
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.image_metric import ImageMetric, luma
 
-LEAST = 1e-6  # energy a pixel, in squared levels: of a flat picture, so that the ratio stays finite
+FLOOR = 1e-6  # energy a pixel, in squared levels, added so that the ratio of flat pictures stays finite
 
 
 class FineDetail(ImageMetric):
     """|10 log10(E(SR) / E(HR))| per image, in dB: E is the energy of luma above LR's Nyquist frequency.
 
-    0 is as much fine detail as HR has; blur gives the missing energy (half the amplitude is 6 dB), noise what is too
-    much. It says nothing of whether the detail is right: read it beside PSNR and LPIPS. The picture is weighted with
-    a Hann window, so that its borders don't count as detail.
+    0 means as much fine detail as HR has. Blur lowers the energy (half the amplitude is 6 dB), noise raises it. It does
+    not say whether the detail is right: read it beside PSNR and LPIPS. The picture is weighted with a Hann window, so
+    that its borders don't count as detail.
 
     Args:
         scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles a pixel of HR.
@@ -25,6 +25,8 @@ class FineDetail(ImageMetric):
     """
 
     higher_is_better = False
+    digits = 2
+    unit = "dB"
 
     def __init__(self, scale: int = 4, crop_border: int = 0) -> None:
         super().__init__(crop_border)
@@ -37,16 +39,16 @@ class FineDetail(ImageMetric):
         )
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] twice to (N,) in dB."""
+        """Measure each image: (N, C, H, W) in [0, 1] twice to (N,) in dB."""
         return (10 * torch.log10(self._energy(sr) / self._energy(hr))).abs()
 
     def _energy(self, image: Tensor) -> Tensor:
         y = luma(self.prepare(image))[:, 0]  # (N, H, W)
         height, width = y.shape[-2:]
-        kind, device = y.dtype, y.device
-        down, along = (torch.hann_window(side, dtype=kind, device=device) for side in (height, width))
-        window = down[:, None] * along
+        dtype, device = y.dtype, y.device
+        rows, columns = (torch.hann_window(side, dtype=dtype, device=device) for side in (height, width))
+        window = rows[:, None] * columns  # (H, W)
         power = torch.fft.fft2(window * (y - y.mean((-2, -1), keepdim=True))).abs().square()
-        rows, columns = (torch.fft.fftfreq(side, dtype=kind, device=device) for side in (height, width))
-        above = torch.hypot(rows[:, None], columns) > 0.5 / self.scale  # (H, W)
-        return (power * above).mean((-2, -1)) / (height * width) + LEAST
+        rows, columns = (torch.fft.fftfreq(side, dtype=dtype, device=device) for side in (height, width))
+        above = torch.hypot(rows[:, None], columns) > 0.5 / self.scale  # (H, W) of bool, cycles a pixel
+        return (power * above).mean((-2, -1)) / (height * width) + FLOOR

@@ -2,64 +2,56 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from sr_experiments.errors import SRError
+from sr_experiments.metrics.metric import SRMetric
 
 
-class ImageMetric(Metric):
-    """Mean over images of a value per image, right under DDP: sum and count are summed over processes.
-
-    A subclass gives `per_image`.
+class ImageMetric(SRMetric):
+    """Mean over images of a value per image. A subclass gives `per_image`.
 
     Args:
         crop_border: pixels cut from each side before measuring; the field's habit is `scale`.
     """
 
-    full_state_update = False
-    higher_is_better = True
-    convention: str
-    total: Tensor
-    count: Tensor
-
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__()
         self.crop_border = crop_border
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] twice to (N,)."""
+        """Measure each image: (N, C, H, W) in [0, 1] twice to (N,)."""
         raise NotImplementedError
 
     def update(self, sr: Tensor, hr: Tensor) -> None:
-        """Take a batch in: (N, C, H, W) in [0, 1], C of 3 or 1."""
+        """Add a batch: (N, C, H, W) in [0, 1], C of 3 or 1."""
         values = self.per_image(sr, hr)
         self.total += values.double().sum()
         self.count += len(values)
-
-    def compute(self) -> Tensor:
-        """The mean over all images."""
-        return self.total / self.count
 
     def prepare(self, image: Tensor) -> Tensor:
         """Clamp, round to 255ths, cut the border: float64 in [0, 1].
 
         Raises:
-            SRError: nothing is left within the border.
+            SRError: less than `least_size` is left within the border.
         """
+        # The pictures that people look at and papers measure are files of 8 bits.
         image = image.double().clamp(0, 1).mul(255).round().div(255)
-        b = self.crop_border
-        if min(image.shape[-2:]) <= 2 * b:
-            raise SRError(f"an image of {image.shape[-1]}x{image.shape[-2]} is too small to cut {b} pixels a side")
-        return image[..., b : image.shape[-2] - b, b : image.shape[-1] - b]
+        (height, width), b, least = image.shape[-2:], self.crop_border, self.least_size
+        if min(height, width) <= 2 * b:
+            raise SRError(f"an image of {width}x{height} is too small to cut {b} pixels a side")
+        if min(height, width) < least + 2 * b:
+            raise SRError(
+                f"{type(self).__name__} needs {least}x{least} pixels within the border: "
+                f"an image of {width}x{height}, of which {b} are cut from each side, has fewer"
+            )
+        return image[..., b : height - b, b : width - b]
 
 
 CHANNELS = ("y", "rgb")
 
 
 def check_channels(channels: str) -> str:
-    """`channels` if it is one of CHANNELS.
+    """Return `channels` if it is one of CHANNELS.
 
     Raises:
         SRError: otherwise.
@@ -70,9 +62,10 @@ def check_channels(channels: str) -> str:
 
 
 def luma(image: Tensor) -> Tensor:
-    """BT.601 luma with the range 16-235, MATLAB's `rgb2ycbcr`: (N, 3, H, W) in [0, 1] to (N, 1, H, W) in [16, 235].
+    """Return BT.601 luma with the range 16-235, MATLAB's `rgb2ycbcr`.
 
-    A grey image (N, 1, H, W) is the RGB image with three equal channels.
+    (N, 3, H, W) in [0, 1] to (N, 1, H, W) in [16, 235]. A grey image (N, 1, H, W) is the RGB image with three equal
+    channels.
     """
     weights = torch.tensor([65.481, 128.553, 24.966], dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
     return 16 + (image.expand(-1, 3, -1, -1) * weights).sum(1, keepdim=True)

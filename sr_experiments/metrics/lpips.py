@@ -1,4 +1,4 @@
-"""LPIPS v0.1 (Zhang et al. 2018, arXiv 1801.03924), only ever with trained weights."""
+"""LPIPS v0.1 (Zhang et al. 2018, arXiv 1801.03924), never with untrained weights."""
 
 import lpips
 import torch
@@ -9,6 +9,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.metrics.image_metric import ImageMetric
 
 TRUNKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+LEAST_SIZES = {"alex": 31, "vgg": 16, "squeeze": 17}  # below it, a layer of the trunk has nothing left to output
 
 
 class LPIPS(ImageMetric):
@@ -20,7 +21,7 @@ class LPIPS(ImageMetric):
 
     Raises:
         SRError: unknown trunk.
-        WeightsUnavailable: no trained weights of the trunk: then there is no such number.
+        WeightsUnavailable: no trained weights of the trunk.
     """
 
     higher_is_better = False
@@ -28,18 +29,19 @@ class LPIPS(ImageMetric):
     def __init__(self, net: str = "alex", crop_border: int = 0) -> None:
         super().__init__(crop_border)
         self.network = lpips_network(net)
+        self.least_size = LEAST_SIZES[net]
         self.convention = f"LPIPS v0.1, {net} trunk, RGB, crop {crop_border}, 8-bit, mean over images"
 
     @torch.no_grad()
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, 3 or 1, H, W) in [0, 1] twice to (N,)."""
+        """Measure each image: (N, 3 or 1, H, W) in [0, 1] twice to (N,)."""
         sr, hr = (self.prepare(x).float().expand(-1, 3, -1, -1) * 2 - 1 for x in (sr, hr))
         with torch.autocast(sr.device.type, enabled=False):
             return self.network(sr, hr).flatten()
 
 
 def lpips_network(net: str) -> nn.Module:
-    """The lpips package's network: its own linear heads on a trunk from `sr_experiments.checkpoints.backbones`.
+    """Return the lpips package's network: its linear heads on a trunk from `sr_experiments.checkpoints.backbones`.
 
     Args:
         net: "alex", "vgg" or "squeeze".

@@ -14,14 +14,19 @@ class PSNR(ImageMetric):
         crop_border: pixels cut from each side.
     """
 
+    higher_is_better = True
+    digits = 2
+    unit = "dB"
+
     def __init__(self, channels: str = "y", crop_border: int = 0) -> None:
         super().__init__(crop_border)
         self.channels = check_channels(channels)
+        self.needs_rgb = channels == "rgb"
         on = "Y (BT.601, 16-235)" if channels == "y" else "RGB"
         self.convention = f"PSNR in dB, {on}, crop {crop_border}, 8-bit, mean over images"
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] twice to (N,) in dB."""
+        """Measure each image: (N, C, H, W) in [0, 1] twice to (N,) in dB."""
         sr, hr = self.prepare(sr), self.prepare(hr)
         difference = luma(sr) - luma(hr) if self.channels == "y" else 255 * (sr - hr)
         return 10 * torch.log10(255**2 / difference.square().flatten(1).mean(1))

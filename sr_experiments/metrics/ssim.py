@@ -3,7 +3,6 @@
 from kornia.metrics import ssim
 from torch import Tensor
 
-from sr_experiments.errors import SRError
 from sr_experiments.metrics.image_metric import ImageMetric, check_channels, luma
 
 WINDOW = 11
@@ -17,21 +16,23 @@ class SSIM(ImageMetric):
         crop_border: pixels cut from each side.
     """
 
+    higher_is_better = True
+    least_size = WINDOW
+
     def __init__(self, channels: str = "y", crop_border: int = 0) -> None:
         super().__init__(crop_border)
         self.channels = check_channels(channels)
+        self.needs_rgb = channels == "rgb"
         on = "Y (BT.601, 16-235)" if channels == "y" else "RGB mean"
         self.convention = f"SSIM, {on}, Gaussian 11 / 1.5, crop {crop_border}, 8-bit, mean over images"
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] twice to (N,) in [-1, 1].
+        """Measure each image: (N, C, H, W) in [0, 1] twice to (N,) in [-1, 1].
 
         Raises:
             SRError: the image, without its border, is smaller than the window.
         """
         sr, hr = self.prepare(sr), self.prepare(hr)
-        if min(sr.shape[-2:]) < WINDOW:
-            raise SRError(f"SSIM needs {WINDOW}x{WINDOW} pixels within the border: an image has fewer")
         if self.channels == "y":
             sr, hr = luma(sr) / 255, luma(hr) / 255
         return ssim(sr, hr, WINDOW, max_val=1.0, padding="valid").flatten(1).mean(1)

@@ -4,48 +4,44 @@ from collections import deque
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from sr_experiments.errors import SRError
+from sr_experiments.metrics.metric import SRMetric
 
 
-class TemporalMetric(Metric):
+class TemporalMetric(SRMetric):
     """Mean over all counted pairs of consecutive frames of all clips.
 
-    Right under DDP where all frames of a clip come to one process: sum and count are summed over processes.
-    Call `start_clip()` before the first frame of each clip, then `update(sr, hr)` once a frame. Only what the next
-    frame needs is kept, so a clip may be of any length.
+    Under DDP all frames of a clip must come to one process. Call `start_clip()` before the first frame of each clip,
+    then `update(sr, hr)` once a frame. Only what the next frame needs is kept, so a clip may be of any length.
 
     A subclass gives `frame` and `pair`.
+
+    Attributes:
+        skipped: frames left out at either end of a clip.
+        proviso: what else a clip needs; ends the message of a clip without a value.
 
     Args:
         crop_border: pixels cut from each side, where the metric's definition has no cropping of its own.
     """
 
     temporal = True
-    full_state_update = False
     higher_is_better = False
-    skipped = 0  # frames left out at either end of a clip
-    proviso = ""  # what else a clip needs, ends a sentence
-    convention: str
-    total: Tensor
-    count: Tensor
+    skipped: int = 0
+    proviso: str = ""
 
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__()
         self.crop_border = crop_border
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
         self.start_clip()
 
     def frame(self, sr: Tensor, hr: Tensor) -> Any:
-        """What the pairs need of one frame: (C, H, W) in [0, 1] twice to anything."""
+        """Return what the pairs need of one frame: (C, H, W) in [0, 1] twice to anything."""
         raise NotImplementedError
 
     def pair(self, previous: Any, current: Any) -> float | Tensor | None:
-        """The value of two consecutive frames, or None where there is nothing to measure."""
+        """Return the value of two consecutive frames, or None where there is nothing to measure."""
         raise NotImplementedError
 
     def start_clip(self) -> None:
@@ -55,7 +51,7 @@ class TemporalMetric(Metric):
         self._pending: deque[float | Tensor | None] = deque()
 
     def update(self, sr: Tensor, hr: Tensor) -> None:
-        """Take the next frame of the clip in: (1, C, H, W) in [0, 1], C of 3 or 1."""
+        """Add the next frame of the clip: (1, C, H, W) in [0, 1], C of 3 or 1."""
         self._frames_seen += 1
         if self._frames_seen <= self.skipped:
             return
@@ -72,7 +68,7 @@ class TemporalMetric(Metric):
         self._previous = current
 
     def compute(self) -> Tensor:
-        """The mean over all counted pairs.
+        """Return the mean over all counted pairs.
 
         Raises:
             SRError: there is none.
@@ -80,22 +76,22 @@ class TemporalMetric(Metric):
         if self.count == 0:
             need = f"clips need at least {2 + 2 * self.skipped} frames{self.proviso}"
             raise SRError(f"{type(self).__name__} found no pair of frames to measure: {need}")
-        return self.total / self.count
+        return super().compute()
 
     def reset(self) -> None:
-        """Back to no clip at all."""
+        """Forget all clips."""
         super().reset()
         self.start_clip()
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
-    """The 8-bit image of a file: (C, H, W) in [0, 1] to (H, W, C)."""
+    """Round to the 8 bits of a file: (C, H, W) in [0, 1] to (H, W, C)."""
     levels = image.float().clamp(0, 1).mul(255).round().byte()
     return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
 
 
 def to_grey(image: Tensor) -> np.ndarray:
-    """OpenCV's 8-bit grey: (3 or 1, H, W) in [0, 1] to (H, W)."""
+    """Convert to OpenCV's 8-bit grey: (3 or 1, H, W) in [0, 1] to (H, W)."""
     import cv2
 
     levels = to_uint8(image)
@@ -103,7 +99,7 @@ def to_grey(image: Tensor) -> np.ndarray:
 
 
 def crop_8x8(height: int, width: int) -> tuple[slice, slice]:
-    """The rows and columns that TecoGAN measures: the largest multiples of 32 that leave 16 pixels, centred.
+    """Return the rows and columns that TecoGAN measures: the largest multiples of 32 that leave 16 pixels, centred.
 
     Raises:
         SRError: nothing would be left.

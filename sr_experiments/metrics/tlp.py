@@ -1,4 +1,4 @@
-"""tLP (Chu et al. 2020, TecoGAN, arXiv 1811.09393): does the picture change as much as the truth does?"""
+"""tLP (Chu et al. 2020, TecoGAN, arXiv 1811.09393): whether SR changes from frame to frame as much as HR."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from sr_experiments.metrics.temporal import TemporalMetric, crop_8x8
 
 
 class TLP(TemporalMetric):
-    """tLP100: 100 |LPIPS(hr[t-1], hr[t]) - LPIPS(sr[t-1], sr[t])|, as TecoGAN's `metrics.py` has it.
+    """tLP100: 100 |LPIPS(hr[t-1], hr[t]) - LPIPS(sr[t-1], sr[t])|, as in TecoGAN's `metrics.py`.
 
-    The first and the last two frames of a clip are left out, so it takes 6.
+    The first and the last two frames of a clip are left out, so a clip needs 6.
 
     Args:
         net: trunk of LPIPS: "alex", the published one, "vgg" or "squeeze".
@@ -18,7 +18,7 @@ class TLP(TemporalMetric):
 
     Raises:
         SRError: unknown trunk.
-        WeightsUnavailable: no trained weights of the trunk: then there is no such number.
+        WeightsUnavailable: no trained weights of the trunk.
     """
 
     skipped = 2
@@ -32,14 +32,14 @@ class TLP(TemporalMetric):
         )
 
     def frame(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Both frames as LPIPS takes them, cropped: (2, 3, H, W) in [-1, 1]."""
+        """Return both frames as LPIPS takes them, cropped: (2, 3, H, W) in [-1, 1]."""
         rows, columns = crop_8x8(*hr.shape[-2:])
         both = torch.stack([x[:, rows, columns].float().expand(3, -1, -1) for x in (sr, hr)])
         return both.clamp(0, 1).mul(255).round() / 127.5 - 1
 
     @torch.no_grad()
     def pair(self, previous: Tensor, current: Tensor) -> Tensor:
-        """The difference of both changes, a scalar on the frames' device."""
+        """Return the difference of both changes, a scalar on the frames' device."""
         with torch.autocast(current.device.type, enabled=False):
             sr_change, hr_change = self.network(previous, current).flatten()
         return 100 * (hr_change - sr_change).abs()

@@ -1,4 +1,4 @@
-"""tOF (Chu et al. 2020, TecoGAN, arXiv 1811.09393): does the picture move as the truth does?"""
+"""tOF (Chu et al. 2020, TecoGAN, arXiv 1811.09393): whether SR moves as HR does."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,15 +9,16 @@ from sr_experiments.metrics.temporal import TemporalMetric, crop_8x8, to_grey
 
 
 class TOF(TemporalMetric):
-    """Mean Euclidean distance between the optical flows of SR and HR, in pixels, as TecoGAN's `metrics.py` has it.
+    """Mean Euclidean distance between the optical flows of SR and HR, in pixels, as in TecoGAN's `metrics.py`.
 
     Farneback's flow from each frame to the next, on grey 8-bit frames; the first and the last two frames of a clip
-    are left out, so it takes 6.
+    are left out, so a clip needs 6.
 
     Args:
         crop_border: unused, the definition has its own crop: flows of whole frames, cropped to multiples of 32.
     """
 
+    unit = "px"
     skipped = 2
 
     def __init__(self, crop_border: int = 0) -> None:
@@ -28,12 +29,12 @@ class TOF(TemporalMetric):
         )
 
     def frame(self, sr: Tensor, hr: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Both frames in grey, (H, W)."""
+        """Return both frames in grey, (H, W)."""
         crop_8x8(*hr.shape[-2:])  # refuses small frames before OpenCV sees them
         return to_grey(sr), to_grey(hr)
 
     def pair(self, previous: tuple[np.ndarray, np.ndarray], current: tuple[np.ndarray, np.ndarray]) -> float:
-        """The distance of the flows from one frame to the next."""
+        """Return the distance between the flows from one frame to the next."""
         with ThreadPoolExecutor(2) as threads:  # OpenCV's Farneback uses one core
             sr_flow, hr_flow = threads.map(farneback, previous, current)
         inside = crop_8x8(*hr_flow.shape[:2])
@@ -41,7 +42,7 @@ class TOF(TemporalMetric):
 
 
 def farneback(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """Flow from one grey 8-bit frame (H, W) to the next, with TecoGAN's settings: (H, W, 2) in pixels."""
+    """Estimate the flow from one grey 8-bit frame (H, W) to the next as TecoGAN does: (H, W, 2) in pixels."""
     import cv2
 
     return cv2.calcOpticalFlowFarneback(

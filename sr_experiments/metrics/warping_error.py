@@ -8,7 +8,7 @@ from torch import Tensor
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.temporal import TemporalMetric, to_grey, to_uint8
 
-SMALLEST = 8  # pixels a side that OpenCV's DIS flow takes
+SMALLEST = 8  # pixels a side; OpenCV's DIS flow refuses smaller frames
 
 
 class _Frame(NamedTuple):
@@ -17,11 +17,11 @@ class _Frame(NamedTuple):
 
 
 class WarpingError(TemporalMetric):
-    """1000 times the MSE between an SR frame and the one before, moved there by the motion of the HR frames.
+    """1000 times the MSE between an SR frame and the one before, warped to it by the flow of the HR frames.
 
-    What can't be followed is left out: pixels from outside the frame, occluded ones and motion boundaries. Every pair
-    of frames of a clip counts, unless nothing of it can be followed. Unlike Lai et al., who take FlowNet2's, the flow
-    is OpenCV's DIS, preset medium, so values compare with others of the same name only.
+    Pixels that can't be followed are left out: those from outside the frame, occluded ones and motion boundaries.
+    Every pair of frames of a clip counts, unless no pixel of it can be followed. The flow is OpenCV's DIS, preset
+    medium, where Lai et al. have FlowNet2's, so values compare with others of this metric only.
 
     Args:
         crop_border: pixels cut from each side before averaging; flow and warping see whole frames.
@@ -37,7 +37,7 @@ class WarpingError(TemporalMetric):
         )
 
     def frame(self, sr: Tensor, hr: Tensor) -> _Frame:
-        """SR in colour, HR in grey.
+        """Return SR in colour, HR in grey.
 
         Raises:
             SRError: the frame is too small for the flow, or nothing is left within the border.
@@ -49,7 +49,7 @@ class WarpingError(TemporalMetric):
         return _Frame(to_uint8(sr).astype(np.float32) / 255, to_grey(hr))
 
     def pair(self, previous: _Frame, current: _Frame) -> float | None:
-        """1000 times the mean squared difference over what can be followed, or None."""
+        """Return 1000 times the mean squared difference over the pixels that can be followed, or None."""
         import cv2
 
         estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -72,7 +72,7 @@ def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def sampled_at(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The coordinates x and y, (H, W) each, where `flow` (H, W, 2) points."""
+    """Return the coordinates x and y, (H, W) each, where `flow` (H, W, 2) points."""
     height, width = flow.shape[:2]
     return flow[..., 0] + np.arange(width, dtype=np.float32), flow[..., 1] + np.arange(height, dtype=np.float32)[
         :, None
@@ -80,13 +80,13 @@ def sampled_at(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inside(flow: np.ndarray) -> np.ndarray:
-    """Where `flow` (H, W, 2) points into the frame: (H, W) of bool."""
+    """Mark where `flow` (H, W, 2) points into the frame: (H, W) of bool."""
     x, y = sampled_at(flow)
     return (x >= 0) & (x <= flow.shape[1] - 1) & (y >= 0) & (y <= flow.shape[0] - 1)
 
 
 def occluded(flow: np.ndarray, returning: np.ndarray) -> np.ndarray:
-    """Where there and back again doesn't end where it began (Ruder et al. 2016, arXiv 1604.08610).
+    """Mark where following the flow there and back misses the start (Ruder et al. 2016, arXiv 1604.08610).
 
     Args:
         flow: (H, W, 2) from this frame to the other.
@@ -100,7 +100,7 @@ def occluded(flow: np.ndarray, returning: np.ndarray) -> np.ndarray:
 
 
 def motion_boundary(flow: np.ndarray) -> np.ndarray:
-    """Where `flow` (H, W, 2) changes abruptly (Ruder et al. 2016), by forward differences: (H, W) of bool."""
+    """Mark where `flow` (H, W, 2) changes abruptly (Ruder et al. 2016), by forward differences: (H, W) of bool."""
     gradient = np.zeros(flow.shape[:2], np.float32)
     gradient[:, :-1] += np.square(np.diff(flow, axis=1)).sum(-1)
     gradient[:-1] += np.square(np.diff(flow, axis=0)).sum(-1)

@@ -1,13 +1,14 @@
 """What runs are and what they reached, side by side: the one table behind the page, the terminal and JSON."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sr_experiments.report.differences import MISSING, Knob, differing
 from sr_experiments.runs.reading import Run
 
+MOST_DIGITS = 9  # of a value that is shown; a summary that says more is damaged
 OTHERS = ("bicubic", "compared")  # suffixes of values that are not the trained network's
 
 
@@ -43,6 +44,7 @@ class Comparison:
         metrics: keys `<set>/<metric>`, of all runs.
         measured: of each run, by metric.
         higher_is_better: by metric.
+        digits: decimals that mean something, by metric.
         notes: what to know before comparing the values.
     """
 
@@ -51,6 +53,7 @@ class Comparison:
     metrics: list[str]
     measured: list[dict[str, Measured]]
     higher_is_better: dict[str, bool]
+    digits: dict[str, int]
     notes: list[str]
 
     def best(self, metric: str) -> set[int]:
@@ -73,21 +76,32 @@ def compare(runs: Sequence[Run]) -> Comparison:
         metrics,
         measured,
         {metric: higher_is_better(metric, runs) for metric in metrics},
+        {metric: digits(metric, [run.summary for run in runs]) for metric in metrics},
         _notes(runs, metrics, measured),
     )
 
 
 def higher_is_better(metric: str, runs: Sequence[Run] = ()) -> bool:
-    """Whether a metric, `psnr_y` or `<set>/psnr_y`, grows as pictures get better.
+    """Return whether a metric, `psnr_y` or `<set>/psnr_y`, grows as pictures get better, by the summaries of its runs.
 
-    summary.json says it of the metrics of its run; of others PSNR and SSIM do.
+    What no summary knows, such as losses, is better the lower it is, but for PSNR and SSIM of the first runs.
     """
+    said = _said("higher_is_better", metric, [run.summary for run in runs])
+    return said if isinstance(said, bool) else "psnr" in metric or "ssim" in metric
+
+
+def digits(metric: str, summaries: Sequence[Mapping[str, Any]]) -> int:
+    """Return the decimals of a metric, `psnr_y` or `<set>/psnr_y`; runs that say nothing of it are older than that."""
+    said = _said("digits", metric, summaries)
+    known = isinstance(said, int) and 0 <= said <= MOST_DIGITS
+    return int(said) if known else 2 if "psnr" in metric else 4
+
+
+def _said(field: str, metric: str, summaries: Sequence[Mapping[str, Any]]) -> Any:
+    """Return what the first summary that knows a metric says of it, or None."""
     name = metric.rsplit("/", 1)[-1]
-    for run in runs:
-        said = run.summary.get("higher_is_better")
-        if isinstance(said, dict) and isinstance(said.get(name), bool):
-            return bool(said[name])
-    return "psnr" in name or "ssim" in name
+    fields = (summary.get(field) for summary in summaries)
+    return next((said[name] for said in fields if isinstance(said, dict) and name in said), None)
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.results import Difference, Report, Result, difference
+from sr_experiments.report.comparison import digits
 
 
 def read_evaluation(path: Path) -> Report:
@@ -20,7 +21,8 @@ def read_evaluation(path: Path) -> Report:
     try:
         content = json.loads(path.expanduser().read_text(encoding="utf-8"))
         results = [_made(Result, {**one, "mean": _numbers(one["mean"])}) for one in content["results"]]
-        for result in results:
+        for result, one in zip(results, content["results"], strict=True):
+            result.own_protocol = bool(one.get("own_protocol", one.get("own_ruler")))  # its name until 0.1
             result.per_image = {str(image): _numbers(of) for image, of in result.per_image.items()}
         differences = [_made(Difference, one) for one in content["differences"]]
         report: Report = _made(Report, {**content, "results": results, "differences": differences})
@@ -41,6 +43,7 @@ def evaluation_section(path: Path) -> dict[str, Any]:
         "data": report.data,
         "conventions": {metric: report.conventions.get(metric, "") for metric in metrics},
         "higher": report.higher_is_better,
+        "digits": {metric: digits(metric, [vars(report)]) for metric in metrics},
         "results": [{"name": result.name, "mean": _finite(result.mean)} for result in report.results],
         "images": list(report.results[0].per_image) if report.results else [],
         "values": {metric: [_of(result, metric) for result in report.results] for metric in metrics},

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from sr_experiments.errors import SRError
-from sr_experiments.report.table import coloured, digits, readable_seconds, runs_table, terminal
+from sr_experiments.report.comparison import digits
+from sr_experiments.report.table import coloured, readable_seconds, runs_table, terminal
 from sr_experiments.runs.reading import find_runs, max_steps, names_of, read_config
 from sr_experiments.runs.state import read_summary, state_of
 
@@ -34,6 +35,7 @@ class Listed:
         seconds_left: while it runs.
         metric: that decides the best.
         best: its value.
+        digits: decimals of the value.
         best_step: where it was reached.
         seconds: spent so far, by the last summary.
         active: unix time of the last sign of life.
@@ -48,6 +50,7 @@ class Listed:
     seconds_left: float | None = None
     metric: str | None = None
     best: float | None = None
+    digits: int = 4
     best_step: int | None = None
     seconds: float | None = None
     active: float = 0.0
@@ -124,6 +127,7 @@ def _listed(folder: Path, name: str) -> Listed:
         left,
         str(monitor).removeprefix("val/") if monitor else None,
         float(value) if isinstance(value, int | float) else None,
+        digits(str(monitor), [summary]),
         best.get("step") if isinstance(best.get("step"), int) else None,
         float(seconds) if isinstance(seconds, int | float) else None,
         state.active,
@@ -149,7 +153,7 @@ def _cells(one: Listed, now: float) -> dict[str, str]:
         "step": f"{one.step}/{one.max_steps or '?'}",
         "done": f"{100 * one.step / one.max_steps:.0f} %" if one.max_steps else "-",
         "left": readable_seconds(one.seconds_left),
-        "best": "-" if one.best is None else escape(f"{metric} {one.best:.{digits(metric)}f}"),
+        "best": "-" if one.best is None else escape(f"{metric} {one.best:.{one.digits}f}"),
         "at step": "-" if one.best_step is None else str(one.best_step),
         "time": readable_seconds(one.seconds),
         "seen": f"{readable_seconds(max(now - one.active, 0))} ago",

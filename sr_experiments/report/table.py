@@ -51,11 +51,6 @@ def coloured(state: str) -> str:
     return f"[{COLOURS[state]}]{state}[/]" if state in COLOURS else escape(state)
 
 
-def digits(metric: str) -> int:
-    """Decimals that mean something."""
-    return 2 if "psnr" in metric else 4
-
-
 def readable_seconds(seconds: float | None) -> str:
     """A time span in its two largest units."""
     if seconds is None:
@@ -81,7 +76,7 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
     one_set = len({metric.rsplit("/", 1)[0] for metric in comparison.metrics}) == 1
     for metric in comparison.metrics:
         best = comparison.best(metric)
-        cells = [_value(of.get(metric), metric) for of in comparison.measured]
+        cells = [_value(of.get(metric), comparison.digits[metric]) for of in comparison.measured]
         label = metric.rsplit("/", 1)[-1] if one_set else metric
         rows.append((escape(label), [f"[bold]{cell}[/]" if i in best else cell for i, cell in enumerate(cells)]))
     parameters = [run.summary.get("parameters") for run in runs]
@@ -94,12 +89,11 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _value(measured: Measured | None, metric: str) -> str:
+def _value(measured: Measured | None, digits: int) -> str:
     if measured is None or measured.shown is None:
         return "-"
-    places = digits(metric)
-    gain = "" if measured.bicubic is None else f" ({measured.shown - measured.bicubic:+.{places}f})"
-    return f"{measured.shown:.{places}f}{gain}"
+    gain = "" if measured.bicubic is None else f" ({measured.shown - measured.bicubic:+.{digits}f})"
+    return f"{measured.shown:.{digits}f}{gain}"
 
 
 def _cut(value: str) -> str:

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
-from torchmetrics import Metric
 
-from sr_experiments.checkpoints.backbones import WeightsUnavailable
 from sr_experiments.checkpoints.limits import Limited
 from sr_experiments.checkpoints.reading import load_generator, load_weights, read
 from sr_experiments.data.degradations import DEGRADATIONS
@@ -19,7 +17,8 @@ from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
 from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.objective import Objective, build_objective
-from sr_experiments.metrics import METRICS
+from sr_experiments.metrics.metric import SRMetric
+from sr_experiments.metrics.suite import MetricSuite
 from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.adversary import Adversary, build_adversary
@@ -100,7 +99,7 @@ def _assemble(config: Config) -> Assembly:
         "generator_config": generator_config,
         "degradation": degradation,
         "validation": Validation(
-            _metrics(config["metrics"], scale, data.clips, left_out),
+            _metrics(config, data.clips, left_out),
             data.val_names,
             scale,
             phase=degradation.phase,
@@ -206,28 +205,13 @@ def _compared(path: str | None, scale: int, channels: int) -> nn.Module | None:
     return network.requires_grad_(False)
 
 
-def _metrics(config: Config, scale: int, clips: bool, left_out: dict[str, str]) -> dict[str, Metric]:
-    """The metrics of the configuration; of images, not those that compare frames with each other."""
-    metrics: dict[str, Metric] = {}
-    for key, arguments in config.items():
-        if not clips and getattr(METRICS.get(str(arguments.get("name"))), "temporal", False):
-            continue
-        metric = _with_weights(f"metric {key}", arguments, left_out, METRICS, crop_border=scale)
-        if metric is not None:
-            metrics[key] = metric
+def _metrics(config: Config, clips: bool, left_out: dict[str, str]) -> dict[str, SRMetric]:
+    """Build the metrics of the configuration; say which are left out."""
+    suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
+    metrics = dict(suite)
+    for key, why in suite.left_out.items():
+        left_out[f"metric {key}"] = why
+        log.warning("metric %s is LEFT OUT: %s", key, why)
     if not metrics:
         raise SRError("no metric is left to validate with: add one to metrics, for example psnr_y")
     return metrics
-
-
-def _with_weights(kind: str, config: Config, left_out: dict[str, str], registry: Mapping, **fixed: Any) -> Any:
-    """Build what needs pretrained weights, or leave it out, unless it is required."""
-    arguments = {k: v for k, v in config.items() if k != "required"}
-    try:
-        return build(kind, registry, arguments, **fixed)
-    except WeightsUnavailable as error:
-        if config.get("required", False):
-            raise SRError(f"{kind} is required: {error}") from error
-        left_out[kind] = str(error)
-        log.warning("%s is LEFT OUT: %s", kind, error)
-        return None

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sr_experiments.config.run_kind import compares_sr, is_gan, makes_sr, terms_of_stage
 from sr_experiments.errors import SRError
 from sr_experiments.losses import LOSSES, is_adversarial
-from sr_experiments.losses.objective import inputs_of
 from sr_experiments.registry import build
 from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
 
@@ -108,7 +108,7 @@ def stage_terms(config: Settings) -> dict[str, Settings]:
     terms = dict(config["loss"]["terms"])
     used = set()
     for stage in stage_configs(config):
-        for key, name in _named(stage, terms):
+        for key, name in terms_of_stage(stage, terms):
             if name not in terms:
                 implied = [loss for loss in LOSSES if not is_adversarial({"name": loss})]
                 if name not in implied:
@@ -143,7 +143,7 @@ def make_stages(config: Settings) -> Stages:
                 steps=stage["steps"],
                 trains=stage["trains"],
                 losses=_weights(stage, config, terms),
-                makes_sr=_makes_sr(stage, terms),
+                makes_sr=makes_sr(stage, terms),
                 clip_length=stage["clip_length"],
                 batch_size=stage["batch_size"],
                 schedule=with_warmup(schedule, config["optim"]["warmup_steps"]),
@@ -155,33 +155,17 @@ def make_stages(config: Settings) -> Stages:
     return Stages(stages)
 
 
-def _named(stage: Settings, terms: Mapping[str, Settings]) -> list[tuple[str, str]]:
-    """The terms that a stage names, each with the key it stands under; `gan_losses` count in a GAN alone."""
-    keys = ["losses", *(["gan_losses"] if any(map(is_adversarial, terms.values())) else [])]
-    return [(key, name) for key in keys for name in stage.get(key, {})]
-
-
 def _weights(stage: Settings, config: Settings, terms: Mapping[str, Settings]) -> dict[str, float | None]:
     """Weights of the terms that act in a stage; terms that no chosen stage names act in all that make SR."""
     weights: dict[str, float | None] = {
-        name: stage[key][name] for key, name in _named(stage, terms) if terms[name].get("name") != "none"
+        name: stage[key][name] for key, name in terms_of_stage(stage, terms) if terms[name].get("name") != "none"
     }
-    if _makes_sr(stage, terms):
-        elsewhere = {name for other in config["stages"] for _, name in _named(config["stage"][other], terms)}
+    if makes_sr(stage, terms):
+        elsewhere = {name for other in config["stages"] for _, name in terms_of_stage(config["stage"][other], terms)}
         for name, settings in terms.items():
             if name not in elsewhere and settings.get("name") != "none":
                 weights[name] = None
     return weights
-
-
-def _makes_sr(stage: Settings, terms: Mapping[str, Settings]) -> bool:
-    return "srnet" in stage["trains"] or any(_sees_sr(terms[name]) for _, name in _named(stage, terms))
-
-
-def _sees_sr(term: Settings) -> bool:
-    """Whether a term compares SR, so that it teaches the SR net."""
-    loss = LOSSES.get(str(term.get("name")))
-    return loss is not None and (is_adversarial(term) or not {"sr", "sr_clip"}.isdisjoint(inputs_of(loss)))
 
 
 def _check(where: str, stage: Settings, config: Settings) -> None:
@@ -201,11 +185,10 @@ def _check(where: str, stage: Settings, config: Settings) -> None:
     if not losses:
         raise SRError(f"{where}.losses is empty: name terms of loss.terms, with their weights")
     terms = {**{name: {"name": name} for name in losses}, **config["loss"]["terms"]}
-    if "srnet" in trains and not any(_sees_sr(terms[name]) for name in losses):
+    if "srnet" in trains and not any(compares_sr(terms[name]) for name in losses):
         raise SRError(f"{where} trains srnet, but none of its losses compares SR: add {where}.losses.pixel")
     _check_length(where, stage, 2, "the flow net needs", "fnet" in trains or "warp" in losses)
-    gan = any(map(is_adversarial, terms.values()))
-    if gan and any(is_adversarial(terms.get(name, {})) for name in (*losses, *stage.get("gan_losses", {}))):
+    if is_gan(config) and any(is_adversarial(terms.get(name, {})) for name in (*losses, *stage.get("gan_losses", {}))):
         _check_length(where, stage, 3, "the discriminator needs", True)
         if accumulate > 1 and stage.get("update_margin") is not None:
             raise SRError(

@@ -1,4 +1,4 @@
-"""The last lines of a run: metrics beside bicubic's, where everything is, what to type next."""
+"""The last lines of a run: its metrics beside bicubic's, its folder, the next commands."""
 
 import os
 import shlex
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks import Checkpoints
+from sr_experiments.training.validation import Validation
 
 
 def print_outcome(
@@ -22,10 +23,10 @@ def print_outcome(
     checkpoints: Checkpoints,
     wandb_sync: str | None,
 ) -> None:
-    """Print them to `console`.
+    """Print the last lines of a run.
 
     Args:
-        console: where to.
+        console: to print to.
         state: finished, pruned, interrupted or failed.
         folder: the run folder.
         config: the resolved configuration.
@@ -33,9 +34,10 @@ def print_outcome(
         checkpoints: knows what was saved.
         wandb_sync: command that uploads an offline W&B run, if there is one.
     """
-    if assembly.module.validation.values:
-        console.print(_metrics_table(assembly, checkpoints))
-        for metric, convention in assembly.module.validation.conventions().items():
+    validation = assembly.module.validation
+    if validation.values:
+        console.print(_metrics_table(validation, checkpoints))
+        for metric, convention in validation.conventions().items():
             console.print(f"  {metric:<14}{convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
@@ -68,28 +70,24 @@ def print_outcome(
         console.print(f"  {label:<13}{text}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _metrics_table(assembly: Assembly, checkpoints: Checkpoints) -> Table:
-    module = assembly.module
-    conventions = module.validation.conventions()
-    values = module.validation.values
-    compared = ["compared"] if module.validation.compared is not None else []
+def _metrics_table(validation: Validation, checkpoints: Checkpoints) -> Table:
+    values = validation.values
+    others = ["bicubic", *(["compared"] if validation.compared is not None else [])]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("set", "metric", "bicubic", *compared, "sr", "gain", f"best @{checkpoints.best_step}"):
+    for column in ("set", "metric", *others, "sr", "gain", f"best @{checkpoints.best_step}"):
         table.add_column(column, justify="left" if column in ("set", "metric") else "right", no_wrap=True)
-    for name in module.validation.names:
-        for metric in [m for m in conventions if f"val/{name}/{m}" in values]:
-            key = f"val/{name}/{metric}"
-            ours, bicubic = values[key], values.get(f"{key}_bicubic")
-            gain = None if bicubic is None else ours - bicubic
-            digits = 2 if "psnr" in metric else 4
-            best = checkpoints.best_values.get(key)
-            others = [values.get(f"{key}_{other}") for other in ("bicubic", *compared)]
-            plain = ["-" if v is None else f"{v:.{digits}f}" for v in (*others, ours)]
-            table.add_row(
-                name,
-                metric,
-                *plain,
-                "-" if gain is None else f"{gain:+.{digits}f}",
-                "-" if best is None else f"{best:.{digits}f}",
-            )
+    for name in validation.names:
+        for metric, measured in validation.metrics.items():
+            key, digits = f"val/{name}/{metric}", measured.digits
+            if key not in values:
+                continue
+            bicubic = values.get(f"{key}_bicubic")
+            shown = [values.get(f"{key}_{other}") for other in others]
+            gain = "-" if bicubic is None else f"{values[key] - bicubic:+.{digits}f}"
+            cells = [_number(value, digits) for value in (*shown, values[key])]
+            table.add_row(name, metric, *cells, gain, _number(checkpoints.best_values.get(key), digits))
     return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

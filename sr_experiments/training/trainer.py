@@ -14,8 +14,10 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from rich.console import Console
 
 from sr_experiments.config.resolve import is_sweep
+from sr_experiments.config.run_kind import is_gan
 from sr_experiments.errors import SRError
 from sr_experiments.inference.device import choose_precision
+from sr_experiments.metrics.monitor import resolve_monitor
 from sr_experiments.runs.folder import git_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb, wandb_runs
@@ -51,7 +53,7 @@ def make_trainer(
         folder / "checkpoints",
         t["checkpoint_every"],
         validates=lambda step: assembly.data.next_validation(step - 1) == step,
-        monitor=_monitor(t["monitor"], config, assembly),
+        monitor=monitored(t["monitor"], config, assembly),
     )
     record = Record(
         t["log_every"],
@@ -65,13 +67,13 @@ def make_trainer(
         callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
     if config["callbacks"]["clips"]["count"] and assembly.data.clips:
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
-    if assembly.module.adversary is not None:
+    if is_gan(config):
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
     callbacks.append(Inspection(folder, assembly.data))  # before Alerts, which say where the batch is
     for run in wandb_runs(loggers):
         callbacks += [Alerts(), *([Gradients(t["log_every"])] if run.watched else [])]
     callbacks.append(checkpoints)
-    callbacks += pruning(lambda choice: _monitor(choice, config, assembly))
+    callbacks += pruning(lambda choice: monitored(choice, config, assembly))
     try:
         trainer = pl.Trainer(
             accelerator=t["accelerator"],
@@ -103,18 +105,15 @@ def make_trainer(
     return trainer, record
 
 
-def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
-    first, metrics = assembly.module.validation.names[0], assembly.module.validation.conventions()
-    if choice == "auto":
-        wanted = "psnr_y" if assembly.module.adversary is None else "lpips_alex"
-        if not assembly.module.makes_sr(assembly.module.max_steps - 1):
-            wanted = "warp_psnr"
-        choice = next((m for m in (wanted, "psnr_y") if m in metrics), next(iter(metrics)))
-    key = choice if choice.startswith("val/") else f"val/{choice}" if "/" in choice else f"val/{first}/{choice}"
-    known = [f"val/{name}/{metric}" for name in assembly.module.validation.names for metric in metrics]
-    if key not in known:
-        raise SRError(f"trainer.monitor={choice} is not measured: choose one of {', '.join(known)}")
-    return key
+def monitored(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
+    """Return the key `val/<set>/<metric>` that `trainer.monitor`, or the objective of a sweep, names.
+
+    Raises:
+        SRError: it is not measured.
+    """
+    validation = assembly.module.validation
+    left_out = {what.removeprefix("metric "): why for what, why in assembly.left_out.items()}
+    return resolve_monitor(choice, config, validation.metrics, validation.names, left_out).key
 
 
 def _strategy(strategy: str, networks: int) -> str:

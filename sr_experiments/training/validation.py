@@ -1,22 +1,23 @@
-"""Measure a generator on validation sets, beside bicubic and, if wished, beside another network."""
+"""Measure a generator on validation sets, beside bicubic and, if there is one, beside another network."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.generators.frvsr import State, warp
-from sr_experiments.metrics.flow import FlowEndPointError
-from sr_experiments.metrics.psnr import PSNR
+from sr_experiments.metrics.flow import FLOW_METRICS
+from sr_experiments.metrics.image_metric import ImageMetric
+from sr_experiments.metrics.metric import SRMetric
+from sr_experiments.metrics.temporal import TemporalMetric
 
 Upscale = Callable[[Tensor], Tensor]
 
 
 class Stream:
-    """A network that is fed the frames of a clip in order, or images: recurrent ones keep their state.
+    """A network that gets the frames of a clip in order, or images; a recurrent one keeps its state.
 
     Args:
         network: with `step(lr, state) -> (sr, state)`, or `forward(lr) -> sr`.
@@ -27,11 +28,11 @@ class Stream:
         self.state: Any = None
 
     def restart(self) -> None:
-        """Forget the frame before."""
+        """Forget the state: the next frame is the first of a clip."""
         self.state = None
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """LR (1, C, H, W) to SR in [0, 1]."""
+        """Super-resolve LR (1, C, H, W); SR is in [0, 1]."""
         if hasattr(self.network, "step"):
             sr, self.state = self.network.step(lr, self.state)  # type: ignore[operator]
         else:
@@ -39,46 +40,41 @@ class Stream:
         return sr.float().clamp(0, 1)
 
     def flow_only(self, lr: Tensor) -> None:
-        """Go on to the next frame without super-resolving it."""
+        """Advance to the next frame without super-resolving it."""
         flow = None if self.state is None else self.network.flow(lr, self.state.lr)  # type: ignore[operator]
         self.state = State(lr, lr, flow)
 
 
 class FlowMetrics:
-    """How good the flow of a frame-recurrent network is.
+    """Measure the flow of a frame-recurrent network; see `FLOW_METRICS`.
 
-    Values are `val/<set>/warp_psnr`, of the LR frame before, warped by the flow, against the LR frame, and where
-    the true flow is known `val/<set>/flow_epe`.
+    Values are `val/<set>/warp_psnr`, and on sets that know the true flow `val/<set>/flow_epe`.
 
     Args:
-        names: of the sets.
-        true_names: those with true flow.
+        names: of the validation sets.
+        true_names: of those that know the true flow.
     """
 
     def __init__(self, names: Sequence[str], true_names: Sequence[str]) -> None:
-        psnr = {name: PSNR(channels="rgb", crop_border=2) for name in names}
-        for metric in psnr.values():
-            metric.convention = "of the LR frame before, warped by the flow: " + metric.convention
-        self.metrics: dict[str, dict[str, PSNR | FlowEndPointError]] = {"warp_psnr": dict(psnr)}
-        if true_names:
-            self.metrics["flow_epe"] = {name: FlowEndPointError() for name in true_names}
+        sets = {key: true_names if kind.needs_true_flow else names for key, kind in FLOW_METRICS.items()}
+        self.metrics = {key: {name: FLOW_METRICS[key]() for name in of} for key, of in sets.items() if of}
 
     def start(self, device: Any) -> None:
-        """Begin a validation."""
+        """Reset the metrics, on the device of the validation."""
         for metrics in self.metrics.values():
             for metric in metrics.values():
                 metric.to(device).reset()
 
     def step(self, name: str, before: Tensor, state: State, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Take a frame in: the LR frame before it, and the state after it; returns what there is to see."""
+        """Add a frame, given the LR frame before it and the state after it; return the pictures of its flow."""
         assert state.flow is not None
         warped = warp(before, state.flow)
         self.metrics["warp_psnr"][name].update(warped, state.lr)
-        seen = {"before": before, "warped": warped, "flow": state.flow}
+        pictures = {"before": before, "warped": warped, "flow": state.flow}
         if name in self.metrics.get("flow_epe", {}):
-            seen["true_flow"] = batch["flow"].to(state.flow)
-            self.metrics["flow_epe"][name].update(state.flow, seen["true_flow"])
-        return seen
+            pictures["true_flow"] = batch["flow"].to(state.flow)
+            self.metrics["flow_epe"][name].update(state.flow, pictures["true_flow"])
+        return pictures
 
     def finish(self) -> dict[str, float]:
         """Compute the values."""
@@ -86,14 +82,18 @@ class FlowMetrics:
 
 
 class Validation:
-    """Metrics of every set for the trained network and what it is compared with.
+    """Metrics on every validation set, of the trained network, of bicubic and of a network to compare with.
 
     Values are named `val/<set>/<metric>`, and `..._bicubic` and `..._compared` for the other two. These
     don't change, so they are measured once.
 
+    Attributes:
+        metrics: one of each by key, for their descriptions; those of the flow, too.
+        values: of the last validation, by `val/<set>/<metric>`.
+
     Args:
-        metrics: by name. Those with `temporal` set are given frames in order, and told of each clip's start.
-        names: of the sets.
+        metrics: by key; each set gets copies.
+        names: of the validation sets.
         scale: upsampling factor.
         phase: of the LR pixels, see `Degradation`.
         compared: a further network, frozen; or None.
@@ -102,7 +102,7 @@ class Validation:
 
     def __init__(
         self,
-        metrics: Mapping[str, Metric],
+        metrics: Mapping[str, SRMetric],
         names: list[str],
         scale: int,
         phase: str = "centred",
@@ -119,12 +119,14 @@ class Validation:
             for of in ("sr", *others)
         }
         self.flow = flow
+        of_flow = flow.metrics if flow is not None else {}
+        self.metrics: dict[str, SRMetric] = dict(metrics) | {key: next(iter(m.values())) for key, m in of_flow.items()}
         self._with_sr = True
-        self._fixed: dict[str, float] = {}  # values of the others, once measured
+        self._fixed: dict[str, float] = {}  # values of bicubic and the compared network, once measured
         self._streams: dict[str, Stream] = {}
 
     def start(self, network: nn.Module, device: Any, with_sr: bool = True) -> None:
-        """Begin a validation of `network`: metrics on the device, empty; without SR, of its flow alone."""
+        """Reset the metrics, on `device`, to validate `network`; without `with_sr` only its flow is measured."""
         self._with_sr = with_sr
         self._streams = {"sr": Stream(network)}
         if self.compared is not None:
@@ -137,7 +139,7 @@ class Validation:
             self.flow.start(device)
 
     def step(self, name: str, lr: Tensor, hr: Tensor, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Super-resolve one image, or the next frame of a clip, of set `name`, and take it into the metrics."""
+        """Super-resolve one image, or the next frame of a clip, of set `name`, and add it to the metrics."""
         first = "frame" in batch and int(batch["frame"]) == 0
         if first:
             for stream in self._streams.values():
@@ -161,13 +163,13 @@ class Validation:
         for of, result in results.items():
             if of == "sr" or not self._fixed:
                 for metric in self._metrics[of][name].values():
-                    if first and getattr(metric, "temporal", False):
-                        metric.start_clip()  # type: ignore[operator]
+                    if first and isinstance(metric, TemporalMetric):
+                        metric.start_clip()
                     metric.update(result, hr)
         return results
 
     def finish(self) -> dict[str, float]:
-        """Compute the values, with those that don't change."""
+        """Compute the values, and repeat those that don't change."""
         values = {} if self.flow is None else self.flow.finish()
         if self._with_sr:
             values |= self._computed("sr", "")
@@ -179,22 +181,17 @@ class Validation:
         return values
 
     def per_image(self, sr: Tensor, hr: Tensor) -> dict[str, float]:
-        """The metrics of one image, (1, C, H, W) in [0, 1] twice; without those that compare frames."""
+        """Measure one image, (1, C, H, W) in [0, 1] twice, without the metrics that compare frames."""
         metrics = next(iter(self._metrics["sr"].values()))
-        return {key: float(m.per_image(sr, hr)) for key, m in metrics.items() if hasattr(m, "per_image")}  # type: ignore[operator]
+        return {key: float(m.per_image(sr, hr)) for key, m in metrics.items() if isinstance(m, ImageMetric)}
 
     def conventions(self) -> dict[str, str]:
-        """What each metric measures, for the record."""
-        return {key: m.convention for key, m in self._one_of_each().items()}  # type: ignore[misc]
+        """Return what each metric measures, by its key."""
+        return {key: metric.convention for key, metric in self.metrics.items()}
 
-    def higher_is_better(self, metric: str) -> bool:
-        """Whether the metric of key `val/<set>/<metric>` grows as pictures get better."""
-        return bool(self._one_of_each()[metric.split("/")[2]].higher_is_better)
-
-    def _one_of_each(self) -> dict[str, Metric]:
-        metrics = dict(next(iter(self._metrics["sr"].values())))
-        of_flow = self.flow.metrics if self.flow is not None else {}
-        return metrics | {key: next(iter(of.values())) for key, of in of_flow.items()}
+    def higher_is_better(self, key: str) -> bool:
+        """Return whether the value `val/<set>/<metric>` grows as pictures get better."""
+        return self.metrics[key.split("/")[2]].higher_is_better
 
     def _computed(self, of: str, suffix: str) -> dict[str, float]:
         return {

@@ -19,8 +19,9 @@ from sr_experiments.evaluation.candidates import Bicubic, to_pixels, to_tensor
 from sr_experiments.evaluation.cost import macs_per_pixel, parameters
 from sr_experiments.evaluation.evaluate import unique_names
 from sr_experiments.evaluation.measure import measure
+from sr_experiments.evaluation.metrics_config import metrics_config
+from sr_experiments.evaluation.protocol import Protocol
 from sr_experiments.evaluation.results import difference
-from sr_experiments.evaluation.ruler import Ruler
 from sr_experiments.evaluation.scenes import image_scenes
 from sr_experiments.evaluation.table import values_table
 from sr_experiments.generators import GENERATORS
@@ -182,8 +183,8 @@ def test_bicubic_of_set5_is_the_published_one():
     if not SET5.is_dir():
         pytest.skip(f"Set5 is not at {SET5}")
     scenes = image_scenes(SET5 / "HR", SET5 / "LRx4", 4, 3, None)
-    ruler = Ruler(4, DEGRADATIONS["bicubic"](scale=4), False, 3, torch.device("cpu"))
-    bicubic, published = measure(scenes, [Bicubic(4, "centred")], ruler, 4, with_papers=True)
+    protocol = Protocol(metrics_config(4), 4, DEGRADATIONS["bicubic"](scale=4), False, 3, torch.device("cpu"))
+    bicubic, published = measure(scenes, [Bicubic(4, "centred")], protocol, 4, with_papers=True)
     assert round(published.mean["psnr_y"], 2) == 28.42
     assert round(published.mean["ssim_y"], 3) == 0.810 and round(published.mean["ssim_y"], 4) == 0.8104
     assert bicubic.mean["psnr_y"] == pytest.approx(28.43, abs=0.005)  # as RGB, the networks' way
@@ -294,8 +295,8 @@ def test_frames_are_read_once_and_in_order_however_many_there_are():
     frame = clip_frames(1)[0]
     scene = Scene("clip", 5, (64, 66), lambda n: (read.append(n), frame)[1], None, SET5)
     watched, done = Watched(), []
-    ruler = Ruler(2, DEGRADATIONS["bicubic"](scale=2), False, 3, torch.device("cpu"))
-    measure([scene], [watched], ruler, 2, progress=lambda *at: done.append(at))
+    protocol = Protocol(metrics_config(2), 2, DEGRADATIONS["bicubic"](scale=2), False, 3, torch.device("cpu"))
+    measure([scene], [watched], protocol, 2, progress=lambda *at: done.append(at))
     assert read == watched.seen == list(range(5)) and done[-1] == (5, 5, "clip")
 
 
@@ -323,9 +324,10 @@ def test_the_best_are_bold_whichever_way_is_better():
         made.take_means()
         return made
 
-    results = [result("one", 30.0, 2.0), result("papers", 99.0, 0.0, own_ruler=True), result("two", 31.0, 3.0)]
+    results = [result("one", 30.0, 2.0), result("papers", 99.0, 0.0, own_protocol=True), result("two", 31.0, 3.0)]
     better = {"psnr_y": True, "colour_shift": False}
-    report = Report(results, [], 2, 2, "image", "bicubic", {}, {}, better)
+    digits = {"psnr_y": 2, "colour_shift": 4}
+    report = Report(results, [], 2, 2, "image", "bicubic", {}, {}, better, digits)
     assert report.best("psnr_y") == {"two"} and report.best("colour_shift") == {"one"}
     console = Console(force_terminal=True, width=100, color_system="standard")
     with console.capture() as shown:

@@ -101,6 +101,19 @@ def test_a_run_knows_the_direction_of_its_metrics(run_folder: Make) -> None:
     assert not higher_is_better("s/sharpness")
 
 
+@pytest.mark.parametrize("damaged", [{}, {"digits": {"psnr_y": -1, "lpips_alex": "2", "tof": 10**9}}, {"digits": [2]}])
+def test_a_run_knows_the_digits_of_its_metrics_and_an_older_one_has_the_usual(run_folder: Make, damaged: dict) -> None:
+    metrics = {"val/s/psnr_y": [30.12345], "val/s/lpips_alex": [0.12345], "val/s/tof": [0.2]}
+    newer = read_run(run_folder("new", metrics=metrics, summary={"digits": {"psnr_y": 1, "lpips_alex": 3}}), "new")
+    older = read_run(run_folder("old", metrics=metrics, summary=damaged), "old")
+
+    assert compare([newer]).digits == {"s/psnr_y": 1, "s/lpips_alex": 3, "s/tof": 4}
+    assert compare([older]).digits == {"s/psnr_y": 2, "s/lpips_alex": 4, "s/tof": 4}
+    stream = io.StringIO()
+    show(compare([newer]), Console(file=stream, width=200))
+    assert "30.1 " in stream.getvalue() and "0.123 " in stream.getvalue()
+
+
 def test_other_validation_images_are_noticed(run_folder: Make) -> None:
     folders = [
         run_folder(name, metrics={"val/s/psnr_y": [30.0], "val/s/psnr_y_bicubic": [bicubic]})

@@ -59,7 +59,6 @@ function showOnly(runs) {
   for (const listener of listeners) listener();
 }
 
-const decimals = (metric) => (metric.includes("psnr") ? 2 : 4);
 const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
 function readable(seconds) {
   if (seconds == null) return "–";

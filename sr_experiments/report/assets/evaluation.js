@@ -10,7 +10,7 @@ function evaluationSection(evaluation, number) {
 
   function draw() {
     const [x, y] = [evaluation.values[metric][one], evaluation.values[metric][other]];
-    const digits = decimals(metric);
+    const digits = evaluation.digits[metric];
     const rows = evaluation.images.filter((image) => x[image] != null && y[image] != null).map((image) => [image, x[image] - y[image]]).sort((p, q) => p[1] - q[1]);
     const found = evaluation.differences[metric].find((d) => (d.of === one && d.against === other) || (d.of === other && d.against === one));
     const [mean, low, high] = !found ? [] : found.of === one ? [found.mean, found.low, found.high] : [-found.mean, found.high == null ? null : -found.high, found.low == null ? null : -found.low];

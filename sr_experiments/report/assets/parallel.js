@@ -55,7 +55,7 @@ function parallelSection() {
       }).join("");
       const line = svg("path", { d, stroke: colourFor(data.higher[metric] ? share : 1 - share), class: inside ? "" : "out", "data-run": r });
       const say = () => {
-        caption.textContent = `${data.runs[r].name}: ${knobs.map((k) => `${k.label} ${k.texts[r]}`).join(", ")}, ${metric} ${reached[r].toFixed(decimals(metric))}`;
+        caption.textContent = `${data.runs[r].name}: ${knobs.map((k) => `${k.label} ${k.texts[r]}`).join(", ")}, ${metric} ${reached[r].toFixed(data.digits[metric])}`;
       };
       line.addEventListener("pointerenter", say);
       line.addEventListener("click", say);

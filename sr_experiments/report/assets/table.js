@@ -61,7 +61,7 @@ function tableSection() {
     }
     const value = column.number(r);
     if (value == null) return el("td", {}, "–");
-    const digits = decimals(column.metric);
+    const digits = data.digits[column.metric];
     const { bicubic, compared } = data.runs[r].measured[column.metric];
     const lines = [el("span", { class: "value" }, value.toFixed(digits))];
     const titles = [];
@@ -77,7 +77,7 @@ function tableSection() {
   function bicubicCell(column, runs) {
     const values = column.metric ? runs.map((r) => data.runs[r].measured[column.metric]?.bicubic).filter((v) => v != null) : [];
     if (!values.length) return el("td");
-    const ends = [...new Set([Math.min(...values), Math.max(...values)].map((v) => v.toFixed(decimals(column.metric))))];
+    const ends = [...new Set([Math.min(...values), Math.max(...values)].map((v) => v.toFixed(data.digits[column.metric])))];
     return el("td", {}, ends.join(" … "));
   }
 

@@ -1,21 +1,21 @@
-"""What a study is to find: which value of a run, and whether more of it is better."""
+"""What a study optimises: one value of a run, or two, each with its direction."""
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sr_experiments.errors import SRError
 
-OF_FLOW = {"warp_psnr": True, "flow_epe": False}  # what validation measures of the flow of FRVSR
 PARAMETERS = "parameters"
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A value that is to grow or shrink.
+    """A value that is to grow or to shrink.
 
     Attributes:
-        name: of a validation metric, `psnr_y` (of the first set) or `<set>/psnr_y`; or "parameters", of the network.
+        name: a validation metric, `psnr_y` (on the first set) or `<set>/psnr_y`; or "parameters", of the network.
         higher: whether more is better.
     """
 
@@ -24,7 +24,7 @@ class Objective:
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """As Optuna says it."""
+        """The direction in Optuna's words."""
         return "maximize" if self.higher else "minimize"
 
     @property
@@ -33,10 +33,10 @@ class Objective:
         return self.name != PARAMETERS
 
     def value(self, summary: dict[str, Any], which: str) -> float | None:
-        """From a run's summary.json; None if it isn't there.
+        """Return the value in a run's summary.json; None if it isn't there.
 
         Args:
-            summary: what is in the file.
+            summary: the content of the file.
             which: "best", of the best checkpoint, or "final", of the last validation.
         """
         if not self.validated:
@@ -47,11 +47,11 @@ class Objective:
         return float(found) if isinstance(found, int | float) else None
 
 
-def resolve_objectives(choice: str | Sequence[str], config: dict[str, Any]) -> list[Objective]:
-    """The objectives of `hydra.sweeper.objective`.
+def resolve_objectives(choice: str | Sequence[str], config: Mapping[str, Any]) -> list[Objective]:
+    """Return the objectives that `hydra.sweeper.objective` names.
 
     Args:
-        choice: one, or two. "auto" is what decides the best checkpoint of such a run.
+        choice: one, or two. "auto" is the metric that decides the best checkpoint of such a run.
         config: of one of the runs, resolved.
 
     Raises:
@@ -62,43 +62,32 @@ def resolve_objectives(choice: str | Sequence[str], config: dict[str, Any]) -> l
         raise SRError(
             f"hydra.sweeper.objective={choice}: give one metric, such as psnr_y, or two as [psnr_y,parameters]"
         )
-    if names == ["auto"]:
-        names = [_monitored(config)]
-    names = [str(name).removeprefix("val/") for name in names]
-    if len(set(names)) < len(names):
+    objectives = [_resolve(str(name), config) for name in names]
+    if len({objective.name for objective in objectives}) < len(objectives):
         raise SRError(f"hydra.sweeper.objective={choice}: the same objective twice")
-    return [Objective(name, _higher_is_better(name, config)) for name in names]
+    return objectives
 
 
-def _monitored(config: dict[str, Any]) -> str:
-    if config["trainer"]["monitor"] != "auto":
-        return str(config["trainer"]["monitor"])
-    if config["loss"]["name"] == "gan" and "lpips_alex" in config["metrics"] and _has_alexnet():
-        return "lpips_alex"
-    return "psnr_y" if "psnr_y" in config["metrics"] else next(iter(config["metrics"]))
-
-
-def _has_alexnet() -> bool:
-    from sr_experiments.checkpoints.backbones import WeightsUnavailable, pretrained_features
-
-    try:
-        pretrained_features("alexnet")
-    except WeightsUnavailable:
-        return False
-    return True
-
-
-def _higher_is_better(name: str, config: dict[str, Any]) -> bool:
+def _resolve(name: str, config: Mapping[str, Any]) -> Objective:
     if name == PARAMETERS:
-        return False
-    metric = name.rsplit("/", 1)[-1]
-    if metric in config["metrics"]:
-        from sr_experiments.metrics import METRICS
+        return Objective(name, higher=False)
+    # Torch, for a sweep that has a metric to decide.
+    from sr_experiments.data import SOURCES
+    from sr_experiments.metrics.flow import FLOW_METRICS
+    from sr_experiments.metrics.monitor import resolve_monitor
+    from sr_experiments.metrics.suite import MetricSuite
 
-        kind = METRICS.get(config["metrics"][metric].get("name"))
-        if isinstance(higher := getattr(kind, "higher_is_better", None), bool):
-            return higher
-    if metric in OF_FLOW:
-        return OF_FLOW[metric]
-    known = [*config["metrics"], PARAMETERS, *(OF_FLOW if "stages" in config else ())]
-    raise SRError(f"hydra.sweeper.objective={name} is not measured: choose one of {', '.join(known)}")
+    data, setting = config["data"], "hydra.sweeper.objective"
+    kind = SOURCES.get(str(data["train"].get("name")))
+    clips = kind is not None and getattr(kind.train, "clips", False)
+    sample = "sample_video" if clips else "sample"  # what SRDataModule validates on if nothing else is given
+    sets = data.get("val") or {sample: {"name": sample}}
+    of_sets = [SOURCES[of["name"]].validation for of in sets.values() if of.get("name") in SOURCES]
+    true_flow = any(getattr(of, "true_flow", False) for of in of_sets)
+    suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
+    of_flow = FLOW_METRICS.items() if "stages" in config else ()
+    flow = {key: metric() for key, metric in of_flow if true_flow or not metric.needs_true_flow}
+    if name == "auto":
+        name, setting = str(config["trainer"]["monitor"]), "trainer.monitor"
+    found = resolve_monitor(name, config, ChainMap(flow, suite), list(sets), suite.left_out, setting)  # type: ignore[arg-type]
+    return Objective(found.metric if name == "auto" else name.removeprefix("val/"), found.higher_is_better)

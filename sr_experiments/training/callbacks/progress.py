@@ -12,6 +12,7 @@ from rich.table import Column
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.record import Record
 from sr_experiments.training.module import SRModule
+from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class ProgressLine(ProgressBar):
         if self.bar is not None:
             self.bar.update(self.task, text=self.text())
         for name in pl_module.validation.names:
-            log.info("step %d  %s", pl_module.step, describe(pl_module.validation.values, name))
+            log.info("step %d  %s", pl_module.step, describe(pl_module.validation, name))
 
     def text(self) -> str:
         """Losses, speed, waiting and best metric as one line."""
@@ -107,13 +108,13 @@ class ProgressLine(ProgressBar):
             self.bar = None
 
 
-def describe(values: dict[str, float], name: str) -> str:
-    """`set5  psnr_y 30.12 (bicubic 28.42)  ...`."""
-    parts = [name]
+def describe(validation: Validation, name: str) -> str:
+    """Return the values of a set as one line: `set5  psnr_y 30.12 (bicubic 28.42)  ...`."""
+    values, parts = validation.values, [name]
     for key, value in values.items():
         _, of, metric = key.split("/")
         if of == name and not metric.endswith(("_bicubic", "_compared")):
-            digits = 2 if "psnr" in metric else 4
+            digits = validation.metrics[metric].digits
             others = [
                 f"{other} {values[f'{key}_{other}']:.{digits}f}"
                 for other in ("bicubic", "compared")

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from sr_experiments.files import write_json
+from sr_experiments.metrics.suite import descriptions
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.module import SRModule
 
@@ -117,7 +118,7 @@ class Record(Callback):
     @rank_zero_only
     def write_summary(self, pl_module: SRModule, state: str, error: str = "") -> None:
         """Bring summary.json up to date; `state` is running, finished, pruned, interrupted or failed."""
-        best, conventions = self.checkpoints, pl_module.validation.conventions()
+        best = self.checkpoints
         summary = {
             "state": state,
             **({"error": error} if error else {}),
@@ -128,8 +129,7 @@ class Record(Callback):
             "best": {"monitor": best.monitor, "step": best.best_step, "metrics": best.best_values},
             **({"stages": self.stages} if self.stages else {}),
             **({"rollbacks": pl_module.rollbacks} if pl_module.rollbacks else {}),
-            "conventions": conventions,
-            "higher_is_better": {m: pl_module.validation.higher_is_better(f"val/set/{m}") for m in conventions},
+            **descriptions(pl_module.validation.metrics),
             "last_logged": {k: v for k, v in self.latest.items() if not k.startswith("val/")},
             "skipped_images": self.skipped,
             **self.facts,

@@ -1,0 +1,31 @@
+"""Which metrics `sr evaluate` measures: those of conf/metrics/default.yaml, and further files of conf/metrics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from sr_experiments.config.conf_folder import conf_folder
+from sr_experiments.errors import SRError
+
+
+def metrics_config(scale: int, further: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the configuration of the metrics, by key.
+
+    Args:
+        scale: upsampling factor, which metrics may refer to as `${scale}`.
+        further: names of files in conf/metrics, besides those of the default list.
+
+    Raises:
+        SRError: there is no such file.
+    """
+    folder = conf_folder()
+    known = sorted(path.stem for path in (folder / "metrics").glob("*.yaml") if path.stem != "default")
+    for name in further:
+        if name not in known:
+            raise SRError(f"unknown --metric {name}: choose one of {', '.join(known)}")
+    overrides = [f"+scale={scale}", "+metrics=default", *(f"+metrics@metrics.{name}={name}" for name in further)]
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        config = compose(None, overrides)
+    return OmegaConf.to_container(config, resolve=True)["metrics"]  # type: ignore[index, call-overload, return-value]

@@ -1,0 +1,41 @@
+"""The base of all metrics: a mean, with its direction, digits, unit and convention."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class SRMetric(Metric):
+    """Mean of values, right under DDP: sum and count are summed over processes.
+
+    A subclass says here what tables, sweeps and records need to know of it, so that it stands nowhere else.
+
+    Attributes:
+        higher_is_better: whether the value grows as pictures get better.
+        digits: decimals that mean something.
+        unit: "dB", "px" or, of a plain number, "".
+        temporal: whether consecutive frames are compared, so that images alone have no value.
+        needs_rgb: whether grey images have no value.
+        least_size: pixels a side that must be left within the border.
+        convention: what exactly is measured; set by the constructor, as it depends on the arguments.
+    """
+
+    full_state_update = False
+    higher_is_better: bool
+    digits: int = 4
+    unit: str = ""
+    temporal: bool = False
+    needs_rgb: bool = False
+    least_size: int = 1
+    convention: str
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def compute(self) -> Tensor:
+        """Return the mean of all values."""
+        return self.total / self.count

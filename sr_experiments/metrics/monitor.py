@@ -1,0 +1,68 @@
+"""Which metric decides: the best checkpoint of a run, and what a sweep searches for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sr_experiments.config.run_kind import ends_with_sr, is_gan
+from sr_experiments.errors import SRError
+from sr_experiments.metrics.metric import SRMetric
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """A metric on a validation set.
+
+    Attributes:
+        set_name: of the validation set.
+        metric: its key.
+        higher_is_better: its direction.
+    """
+
+    set_name: str
+    metric: str
+    higher_is_better: bool
+
+    @property
+    def key(self) -> str:
+        """Its key in metrics.csv."""
+        return f"val/{self.set_name}/{self.metric}"
+
+
+def resolve_monitor(
+    choice: str,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, SRMetric],
+    sets: Sequence[str],
+    left_out: Mapping[str, str],
+    setting: str = "trainer.monitor",
+) -> Monitored:
+    """Return the metric that a setting names.
+
+    Args:
+        choice: `psnr_y` (on the first validation set), `<set>/psnr_y`, `val/<set>/psnr_y`, or "auto": LPIPS for a GAN,
+            whose pictures PSNR punishes; PSNR of the warped frames for a run that trains the flow net alone; else PSNR.
+        config: of the run.
+        metrics: by key, what is measured. A `MetricSuite` builds only those that are asked for.
+        sets: names of the validation sets.
+        left_out: metrics that were asked for and are not measured, with the reason.
+        setting: for the message.
+
+    Raises:
+        SRError: it is not measured.
+    """
+    if choice == "auto":
+        wanted = "lpips_alex" if is_gan(config) else "psnr_y"
+        if not ends_with_sr(config):
+            wanted = "warp_psnr"
+        metric = wanted if wanted in metrics else "psnr_y" if "psnr_y" in metrics else next(iter(metrics), "psnr_y")
+        place = sets[0]
+    else:
+        place, _, metric = choice.removeprefix("val/").rpartition("/")
+        place = place or sets[0]
+    if metric in metrics and place in sets:
+        return Monitored(place, metric, metrics[metric].higher_is_better)
+    if metric in left_out:
+        raise SRError(f"{setting}={choice} is not measured: {left_out[metric]}")
+    known = ", ".join(metrics)
+    raise SRError(f"{setting}={choice} is not measured: choose one of {known}; or <set>/<metric>, of {', '.join(sets)}")
