@@ -9,13 +9,16 @@ from torch import nn
 from torchmetrics import Metric
 
 from sr_experiments.checkpoints.backbones import WeightsUnavailable
+from sr_experiments.checkpoints.initialise import load_weights
 from sr_experiments.checkpoints.limits import Limited
-from sr_experiments.checkpoints.reading import load_generator, load_weights, read
+from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.reading import read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
+from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
 from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_LOSSES
@@ -167,7 +170,7 @@ def _in_memory() -> Limited:
     return Limited(free // (2 * COPIES * FLOAT), 10**7, message)
 
 
-def _initialise(generator: nn.Module, source: str | Config) -> str:
+def _initialise(generator: Generator, source: str | Config) -> str:
     """From one checkpoint, or, of a frame-recurrent network, from one for each of its parts."""
     parts = source if isinstance(source, Mapping) else {None: source}
     reports = []
