@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.checkpoints.reading import load_generator
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import VALIDATION, sample_paths
 from sr_experiments.export.programs import write_onnx

@@ -13,14 +13,14 @@ GENERATOR = '''
 
 from torch import nn
 
+from sr_experiments.generators.generator import Generator
 
-class Mine(nn.Module):
+
+class Mine(Generator):
     """A convolution to scale^2 sub-pixels."""
 
     def __init__(self, scale: int = 4, channels: int = 3) -> None:
-        super().__init__()
-        self.scale = scale
-        self.channels = channels
+        super().__init__(scale, channels)
         self.net = nn.Sequential(nn.Conv2d(channels, channels * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, lr):

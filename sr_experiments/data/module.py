@@ -128,7 +128,8 @@ class SRDataModule(pl.LightningDataModule):
         return {**super().transfer_batch_to_device(pixels, device, dataloader_idx), **numbers}
 
     def _current_step(self) -> int:
-        return self.trainer.lightning_module.step if self.trainer else 0  # type: ignore[return-value]
+        module: Any = self.trainer.lightning_module if self.trainer else None  # counts its own steps
+        return module.step if module else 0
 
     def _workers(self) -> int:
         devices = self.trainer.num_devices if self.trainer else 1

@@ -6,7 +6,7 @@ from sr_experiments.errors import SRError
 
 
 def normalisation(name: str, features: int) -> list[nn.Module]:
-    """The layers of one normalisation: "batch", "instance" or "none".
+    """Return the layers of a normalisation by name: "batch", "instance" or "none".
 
     Raises:
         SRError: unknown name.

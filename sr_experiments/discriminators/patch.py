@@ -11,7 +11,7 @@ class PatchDiscriminator(nn.Module):
     Args:
         channels: of the image.
         features: channels after the first convolution; at most eight times as many later.
-        layers: convolutions of stride 2; 3 give patches of 70x70.
+        layers: number of convolutions of stride 2; 3 give patches of 70x70.
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
 

@@ -6,12 +6,12 @@ from sr_experiments.discriminators.normalisation import normalisation
 
 
 class TecoGANDiscriminator(nn.Module):
-    """A convolution, four that halve the size, and a linear layer to one logit.
+    """A convolution, four convolutions of stride 2, and a linear layer to one logit.
 
-    As TecoGAN-PyTorch's, which is tied to crops of 128: others are pooled to the 8x8 that these give.
+    TecoGAN-PyTorch's, which is tied to crops of 128, with adaptive pooling to the 8x8 that such crops give.
 
     Args:
-        channels: of what is judged; of three frames in TecoGAN's arrangement, nine times a frame's.
+        channels: of the input; nine times a frame's for TecoGAN's arrangement of three frames.
         features: channels after the first convolution; four times as many at the end.
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
@@ -19,17 +19,17 @@ class TecoGANDiscriminator(nn.Module):
     def __init__(self, channels: int = 3, features: int = 64, norm: str = "batch") -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), nn.LeakyReLU(0.2)]
-        inside = features
-        for outside in (features, features, 2 * features, 4 * features):
+        width = features
+        for wider in (features, features, 2 * features, 4 * features):
             layers += [
-                nn.Conv2d(inside, outside, 4, stride=2, padding=1, bias=norm == "none"),
-                *normalisation(norm, outside),
+                nn.Conv2d(width, wider, 4, stride=2, padding=1, bias=norm == "none"),
+                *normalisation(norm, wider),
                 nn.LeakyReLU(0.2),
             ]
-            inside = outside
+            width = wider
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(8))
-        self.classifier = nn.Linear(inside * 64, 1)
+        self.classifier = nn.Linear(width * 64, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, channels, H, W) to logits (N, 1)."""
-        return self.classifier(self.features(image).flatten(1))
+        return self.classifier(self.features(image).flatten(1))  # from (N, 4 * features, 8, 8)

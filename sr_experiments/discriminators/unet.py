@@ -1,4 +1,4 @@
-"""Real-ESRGAN's discriminator (Wang et al. 2021, arXiv 2107.10833): a U-Net with spectral norm, a logit a pixel."""
+"""Real-ESRGAN's discriminator (Wang et al. 2021, arXiv 2107.10833): a U-Net with a logit per pixel."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -6,10 +6,11 @@ from torch.nn.utils import spectral_norm
 
 
 class UNetDiscriminator(nn.Module):
-    """Three levels down, three up, with skip connections; layers and names of BasicSR's UNetDiscriminatorSN.
+    """Three levels down and three up, with skip connections; layers and names are BasicSR's UNetDiscriminatorSN's.
 
     Attributes:
-        compiles: False: each forward pass changes spectral norm's vectors, and two of them come before a backward one.
+        compiles: False: each forward pass changes the vectors of spectral norm in place, which a compiled backward
+            pass after two forward passes can't handle.
 
     Args:
         channels: of the image.
@@ -36,11 +37,11 @@ class UNetDiscriminator(nn.Module):
         """(N, C, H, W) in [0, 1], any size, to logits (N, 1, H, W)."""
         x0 = F.leaky_relu(self.conv0(image), 0.2)  # (N, f, H, W)
         x1 = F.leaky_relu(self.conv1(x0), 0.2)  # (N, 2f, H/2, W/2)
-        x2 = F.leaky_relu(self.conv2(x1), 0.2)
+        x2 = F.leaky_relu(self.conv2(x1), 0.2)  # (N, 4f, H/4, W/4)
         x3 = F.leaky_relu(self.conv3(x2), 0.2)  # (N, 8f, H/8, W/8)
-        x4 = F.leaky_relu(self.conv4(_enlarge(x3, x2)), 0.2) + x2
-        x5 = F.leaky_relu(self.conv5(_enlarge(x4, x1)), 0.2) + x1
-        x6 = F.leaky_relu(self.conv6(_enlarge(x5, x0)), 0.2) + x0
+        x4 = F.leaky_relu(self.conv4(_enlarge(x3, x2)), 0.2) + x2  # (N, 4f, H/4, W/4)
+        x5 = F.leaky_relu(self.conv5(_enlarge(x4, x1)), 0.2) + x1  # (N, 2f, H/2, W/2)
+        x6 = F.leaky_relu(self.conv6(_enlarge(x5, x0)), 0.2) + x0  # (N, f, H, W)
         x = F.leaky_relu(self.conv7(x6), 0.2)
         return self.conv9(F.leaky_relu(self.conv8(x), 0.2))
 

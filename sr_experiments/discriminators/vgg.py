@@ -3,16 +3,16 @@
 from torch import Tensor, nn
 
 from sr_experiments.discriminators.normalisation import normalisation
-from sr_experiments.generators.padding import continued
+from sr_experiments.generators.padding import replicate_pad
 
-SMALLEST = 64  # the last maps are then 2x2: enough for a normalisation, whatever the batch
+SMALLEST = 64  # the last feature maps are then 2x2: enough to normalise over, even for a batch of one
 
 
 class VGGDiscriminator(nn.Module):
     """Pairs of convolutions that halve the size five times, pooled to 4x4, then two linear layers to one logit.
 
-    As BasicSR's VGGStyleDiscriminator, but with adaptive pooling before the linear layers, so that it is not
-    tied to crops of 128; crops below 64 are continued to 64 by their edge pixels.
+    BasicSR's VGGStyleDiscriminator with adaptive pooling before the linear layers, so that it is not tied to crops
+    of 128. Crops below 64 are padded to 64 by their edge pixels.
 
     Args:
         channels: of the image.
@@ -38,10 +38,11 @@ class VGGDiscriminator(nn.Module):
         height, width = image.shape[-2:]
         if min(height, width) < SMALLEST:
             right, bottom = max(0, SMALLEST - width), max(0, SMALLEST - height)
-            image = continued(image, 0, right, 0, bottom)
+            image = replicate_pad(image, 0, right, 0, bottom)
         return self.classifier(self.features(image).flatten(1))
 
     @staticmethod
-    def _block(inside: int, outside: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
-        convolution = nn.Conv2d(inside, outside, kernel, stride, padding=1, bias=norm == "none")
-        return [convolution, *normalisation(norm, outside), nn.LeakyReLU(0.2)]
+    def _block(in_channels: int, out_channels: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
+        # The normalisation has a bias of its own.
+        convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1, bias=norm == "none")
+        return [convolution, *normalisation(norm, out_channels), nn.LeakyReLU(0.2)]

@@ -1,10 +1,11 @@
 """What a network costs, whatever it runs on."""
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.recurrent import RecurrentGenerator
 
 SIDE = 64  # LR pixels of the image that operations are counted on
 
@@ -15,20 +16,19 @@ def parameters(network: nn.Module) -> int:
 
 
 @torch.inference_mode()
-def macs_per_pixel(network: nn.Module) -> float:
+def macs_per_pixel(network: Generator) -> float:
     """Multiplications with addition for one LR pixel, in convolutions and products of matrices.
 
     Counted on one LR image of 64x64; of a recurrent network, on a frame that has one before it.
 
     Args:
-        network: with `channels` and `forward(lr) -> sr`, or `step(lr, state) -> (sr, state)`, on the CPU.
+        network: on the CPU.
     """
-    lr = torch.full((1, int(network.channels), SIDE, SIDE), 0.5)  # type: ignore[arg-type]
-    state = _run(network, lr, None)[1] if hasattr(network, "step") else None
+    lr = torch.full((1, network.channels, SIDE, SIDE), 0.5)
+    state = network.step(lr, None)[1] if isinstance(network, RecurrentGenerator) else None
     with FlopCounterMode(display=False) as counter:
-        _run(network, lr, state)
+        if isinstance(network, RecurrentGenerator):
+            network.step(lr, state)
+        else:
+            network(lr)
     return counter.get_total_flops() / 2 / SIDE**2
-
-
-def _run(network: nn.Module, lr: Tensor, state: Any) -> tuple[Tensor, Any]:
-    return network.step(lr, state) if hasattr(network, "step") else (network(lr), None)  # type: ignore[operator]

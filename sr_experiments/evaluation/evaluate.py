@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from sr_experiments.checkpoints.reading import load_generator
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import Bicubic, Candidate, Finished, Network
@@ -26,6 +25,8 @@ from sr_experiments.evaluation.scenes import (
     image_scenes,
     infer_scale,
 )
+from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.engine import Engine, choose_device
 from sr_experiments.metrics.suite import descriptions
 
@@ -72,7 +73,7 @@ class Request:
 @dataclass
 class _Loaded:
     name: str
-    generator: nn.Module
+    generator: Generator
     source: str
 
 
@@ -98,7 +99,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     kind = _degradation(request, networks)
     degradation = DEGRADATIONS[kind](scale=scale)
     crop = scale if request.crop is None else request.crop
-    channels = 1 if networks and all(int(n.generator.channels) == 1 for n in networks) else 3  # type: ignore[arg-type]
+    channels = 1 if networks and all(n.generator.channels == 1 for n in networks) else 3
 
     if clips:
         try:
@@ -189,7 +190,7 @@ def _load(request: Request) -> list[_Loaded]:
     for name, path in zip(unique_names(request.checkpoints), request.checkpoints, strict=True):
         generator, checkpoint = load_generator(path)
         loaded.append(_Loaded(name, generator, checkpoint.source))
-    scales = {network.name: int(network.generator.scale) for network in loaded}  # type: ignore[arg-type]
+    scales = {network.name: network.generator.scale for network in loaded}
     if len(set(scales.values())) > 1:
         found = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
         raise SRError(f"the checkpoints are of different scales ({found}): each needs its own LR, measure them apart")
@@ -197,7 +198,7 @@ def _load(request: Request) -> list[_Loaded]:
 
 
 def _clips(request: Request, networks: Sequence[_Loaded], hr: Path) -> bool:
-    recurrent = [network.name for network in networks if hasattr(network.generator, "step")]
+    recurrent = [network.name for network in networks if isinstance(network.generator, RecurrentGenerator)]
     if recurrent and request.clips is False:
         raise SRError(f"{recurrent[0]} takes the frames of a clip in order: measure it without --images")
     return bool(recurrent) or (holds_clips(hr) if request.clips is None else request.clips)
@@ -205,7 +206,7 @@ def _clips(request: Request, networks: Sequence[_Loaded], hr: Path) -> bool:
 
 def _scale(request: Request, networks: Sequence[_Loaded], hr: Path, lr: Path | None, clips: bool) -> int:
     if networks:
-        scale = int(networks[0].generator.scale)  # type: ignore[arg-type]
+        scale = networks[0].generator.scale
         if request.scale not in (None, scale):
             raise SRError(f"{networks[0].name} enlarges {scale} times, not --scale {request.scale}: leave it out")
         return scale
@@ -221,7 +222,8 @@ def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
         if request.degradation not in DEGRADATIONS:
             raise SRError(f"unknown --degradation {request.degradation}: choose one of {', '.join(DEGRADATIONS)}")
         return request.degradation
-    phases = {str(network.generator.phase) for network in networks if hasattr(network.generator, "phase")}
+    # Image networks don't say what LR they were trained on.
+    phases = {network.generator.phase for network in networks if isinstance(network.generator, RecurrentGenerator)}
     if len(phases) > 1:
         raise SRError("the networks are for LR of different kinds: choose with --degradation bicubic or blur_down")
     return "blur_down" if "corner" in phases else "bicubic"

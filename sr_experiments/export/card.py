@@ -1,4 +1,4 @@
-"""Model cards: what a network is, how it was trained and what it was measured at, beside the exported file.
+"""Model cards beside an exported file: the network, its training, and its measured quality.
 
 `<name>.json` has the fields of OpenModelDB's models, `<name>.md` is for people, `<name>.png` shows bicubic and SR.
 """
@@ -16,22 +16,23 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sr_experiments.checkpoints.reading import load_generator
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.sample import sample_paths
 from sr_experiments.errors import SRError
-from sr_experiments.export.export import Exported, parameters
+from sr_experiments.export.export import Exported
 from sr_experiments.files import replacing, write_json
+from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
 from sr_experiments.pictures import labelled
 
-SIDE = 96  # LR pixels of the picture
+SIDE = 96  # LR pixels of the example picture
 TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stages", "scale", "channels", "seed")
 LABELS = {"srresnet": "SRResNet", "msrresnet": "MSRResNet", "rrdbnet": "ESRGAN", "frvsr": "FRVSR"}
 
 
 @dataclass(frozen=True)
 class Words:
-    """What only the author can say."""
+    """What the author tells of a network."""
 
     name: str
     author: str = ""
@@ -40,10 +41,10 @@ class Words:
 
 
 def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
-    """Refuse, before the export is made, what no card can be made of.
+    """Check, before the export, that the files of a card can be written.
 
     Raises:
-        SRError: a file of the card exists, or one of the run's that it takes from is damaged.
+        SRError: a file of the card exists, or a file of the run that it is made from is damaged.
     """
     _training_files(checkpoint)
     for place in _places(file.expanduser()):
@@ -52,16 +53,16 @@ def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
 
 
 def write_card(exported: Exported, checkpoint: Path, words: Words) -> list[Path]:
-    """Write the three files of a card; returns their paths.
+    """Write the three files of a card; return their paths.
 
     Args:
-        exported: the file that the card is of.
-        checkpoint: what it was made from; a run folder, or a checkpoint in one, says how it was trained.
+        exported: the exported file.
+        checkpoint: that it was made from; in a run folder, how the network was trained is read from there.
         words: the author's.
     """
     generator, _ = load_generator(checkpoint)
     config, summary = _training_files(checkpoint)
-    facts = {**_facts(exported, words, parameters(generator), generator), **_training(config, summary)}
+    facts = {**_facts(exported, words, generator), **_training(config, summary)}
     markdown, listing, picture = _places(exported.file)
     with replacing(picture) as temporary:
         _before_and_after(Engine(generator, "cpu", "fp32")).save(temporary, "PNG")
@@ -84,7 +85,7 @@ def _run_folder(checkpoint: Path) -> Path | None:
 
 
 def _training_files(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and the summary of the run that a checkpoint is of."""
+    """Read the configuration and the summary of the run that a checkpoint belongs to; empty without a run."""
     run = _run_folder(checkpoint.expanduser())
     if run is None:
         return {}, {}
@@ -92,29 +93,29 @@ def _training_files(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _read(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
-    """What a run folder's file says; nothing if there is none."""
+    """Read a file of a run folder; empty if there is none."""
     if not file.is_file():
         return {}
     try:
         content = parse(file.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:
-        raise SRError(f"{file} is damaged: repair it, or move it away for a card without what it says") from error
+        raise SRError(f"{file} is damaged: repair it, or move it away for a card without it") from error
     return content if isinstance(content, dict) else {}
 
 
 def _names_only(value: Any) -> Any:
-    """A configuration in which paths are only names: a card tells nothing of the machine."""
+    """Replace paths by the last part of their names: a card tells nothing of the machine."""
     if isinstance(value, dict):
         return {key: _names_only(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_names_only(inner) for inner in value]
     if isinstance(value, str) and re.match(r"(/|~|\.\.?/|\\\\|[A-Za-z]:[\\/])", value):
-        return PureWindowsPath(value).name or value  # knows both kinds of slashes
+        return PureWindowsPath(value).name or value  # splits at both kinds of slashes
     return value
 
 
 def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
-    """How it was trained and what it was measured at, under OpenModelDB's names where it has them."""
+    """Return training and metrics, under OpenModelDB's names where it has them."""
     data, best = config.get("data") or {}, summary.get("best") or {}
     train = data.get("train") or {}
     facts = {
@@ -134,8 +135,8 @@ def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _facts(exported: Exported, words: Words, count: int, generator: Any) -> dict[str, Any]:
-    """The fields of an OpenModelDB model."""
+def _facts(exported: Exported, words: Words, generator: Generator) -> dict[str, Any]:
+    """Return the fields of an OpenModelDB model."""
     config = exported.generator or {}
     sizes = {**config, **config.get("srnet", {})}
     name = str(config.get("arch") or config.get("name") or getattr(generator, "arch", "unknown"))
@@ -148,10 +149,10 @@ def _facts(exported: Exported, words: Words, count: int, generator: Any) -> dict
         "date": date.today().isoformat(),
         "architecture": LABELS.get(name, name),
         "size": [f"{sizes[key]}{short}" for key, short in (("features", "nf"), ("blocks", "nb")) if key in sizes],
-        "scale": int(generator.scale),
-        "inputChannels": int(generator.channels),
-        "outputChannels": int(generator.channels),
-        "parameters": count,
+        "scale": generator.scale,
+        "inputChannels": generator.channels,
+        "outputChannels": generator.channels,
+        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "resources": [
             {
                 "platform": "onnx" if exported.kind == "onnx" else "pytorch",
@@ -206,7 +207,7 @@ def _markdown(
 
 
 def _measured(summary: dict[str, Any]) -> list[str]:
-    """Metrics of the best checkpoint beside bicubic's, with their conventions, and what is missing."""
+    """Write the metrics of the best checkpoint and of bicubic, their conventions, and what could not be measured."""
     best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
     own = {key: value for key, value in best.items() if not key.endswith(("_bicubic", "_compared"))}
     if not own:
@@ -224,7 +225,7 @@ def _measured(summary: dict[str, Any]) -> list[str]:
 
 
 def _before_and_after(engine: Engine) -> Image.Image:
-    """The middle of a photograph that no sample run trains on, bicubic beside SR."""
+    """Draw the middle of a photograph that no sample run trains on, bicubic beside SR."""
     with Image.open(sample_paths(("chelsea.png",))[0]) as file:
         photograph = file.convert("RGB" if engine.channels == 3 else "L")
     width, height = photograph.size

@@ -1,4 +1,4 @@
-"""`sr export`: write a network in another format, compare, seal, rename."""
+"""`sr export`: write a network in another format, compare its output, add metadata, rename the file."""
 
 import importlib.util
 import json
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from sr_experiments.checkpoints.reading import FORMAT, Checkpoint, load_generator
+from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.reading import FORMAT, Checkpoint
 from sr_experiments.errors import SRError
 from sr_experiments.export import programs, weights
 from sr_experiments.export.runnable import SIZES, Runnable, largest_difference
 from sr_experiments.files import writing_failed
+from sr_experiments.generators.rrdbnet import RRDBNet
 
 EXTENSIONS = {
     ".safetensors": "safetensors",
@@ -26,20 +26,20 @@ EXTENSIONS = {
     ".ts": "torchscript",
     ".torchscript": "torchscript",
 }
-TOLERANCE = {False: 1e-4, True: 2e-2}  # of values in [0, 1], by fp16: a fortieth of a level of 255, and five levels
+TOLERANCE = {False: 1e-4, True: 2e-2}  # largest difference of values in [0, 1], in fp32 and in fp16
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """A written file.
 
     Attributes:
         file: its path.
-        kind: its format.
+        kind: its format, one of the values of EXTENSIONS.
         half: whether its weights are fp16.
         differences: largest absolute difference to the original, values in [0, 1], by runtime.
         generator: registry name and arguments, where known.
-        source: the checkpoint in words.
+        source: the checkpoint that it was made from, for messages.
     """
 
     file: Path
@@ -61,23 +61,23 @@ def export(
     """Write the network of a checkpoint as `file`.
 
     Args:
-        checkpoint: as for `checkpoints.read`.
-        file: where to.
+        checkpoint: as for `checkpoints.reading.read`.
+        file: to be written.
         kind: one of EXTENSIONS' values; None to go by the file's extension.
         half: weights in fp16.
-        overwrite: replace what is there.
-        name: of the network, for the file's metadata; by default the file's.
+        overwrite: replace an existing file.
+        name: of the network, for the file's metadata; by default the name of the file.
 
     Raises:
-        SRError: unknown format, or one that the file's extension contradicts, a network that can't be had in it,
-            or one that comes out different: then there is no file.
+        SRError: unknown format, a format that contradicts the file's extension, a network that can't be exported, or
+            one whose output differs after it: then no file is written.
     """
     file = file.expanduser()
-    usual = EXTENSIONS.get(file.suffix.lower())
-    kind = kind or usual or ""
+    implied = EXTENSIONS.get(file.suffix.lower())
+    kind = kind or implied or ""
     if kind not in EXTENSIONS.values():
         raise SRError(f"{file}: choose an extension of {' '.join(EXTENSIONS)}, or --format")
-    if usual != kind and (usual or kind == "safetensors"):  # such a file could not be read again
+    if implied != kind and (implied or kind == "safetensors"):  # such a file could not be read again
         fitting = " or ".join(extension for extension, of in EXTENSIONS.items() if of == kind)
         raise SRError(f"{file} has not the extension of --format {kind}: name it {file.stem}{fitting}")
     if file.is_dir():
@@ -86,7 +86,7 @@ def export(
         raise SRError(f"{file} exists: give --overwrite to replace")
     generator, found = load_generator(checkpoint)
     network = Runnable(generator.requires_grad_(False))
-    with _beside(file) as temporary:
+    with _temporary_beside(file) as temporary:
         try:
             differences = _write(temporary, kind, network, found, half)
         except SRError:
@@ -105,7 +105,7 @@ def export(
                     f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
                     f"more than {TOLERANCE[half]:g}"
                 )
-        _seal(temporary, kind, {"name": name or file.stem, **_facts(found, network, kind, half, differences)})
+        _add_metadata(temporary, kind, {"name": name or file.stem, **_facts(found, network, kind, half, differences)})
     return Exported(file, kind, half, differences, found.generator, found.source)
 
 
@@ -114,12 +114,13 @@ def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bo
         write = weights.write_safetensors if kind == "safetensors" else weights.write_pth
         best, raw = _flat(network.generator.state_dict(), half), None if found.raw is None else _flat(found.raw, half)
         write(path, best, raw)
-        _seal(path, kind, _facts(found, network, kind, half, {}))  # says what network it is
+        _add_metadata(path, kind, _facts(found, network, kind, half, {}))  # says what network it is
         differences = {"sr_experiments": largest_difference(network, weights.run_weights(path))}
         if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
-            folds = getattr(network.generator, "fold", 1) > 1  # spandrel pads to more than the network needs
-            sizes = [size for size in SIZES if size[1] % 4 == size[2] % 4 == 0] if folds else SIZES
-            runtime = "spandrel (multiples of 4)" if folds else "spandrel"
+            # With a pixel-unshuffle, spandrel pads RRDBNet to multiples of 4 and has other borders for other sizes.
+            unshuffles = isinstance(network.generator, RRDBNet) and network.generator.fold > 1
+            sizes = [size for size in SIZES if size[1] % 4 == size[2] % 4 == 0] if unshuffles else SIZES
+            runtime = "spandrel (multiples of 4)" if unshuffles else "spandrel"
             differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), sizes)
         return differences
     if kind == "onnx":
@@ -133,27 +134,27 @@ def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bo
 
 
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
-    """Whether spandrel, with the plug-in, reads the weights; its RRDBNet always has a growth of 32."""
+    """Tell whether spandrel, with the plug-in, reads the weights; its RRDBNet always has a growth of 32."""
     return generator.get("name") in (None, "spandrel", "msrresnet", "srresnet") or (
         generator.get("name") == "rrdbnet" and generator.get("growth", 32) == 32
     )
 
 
-def _seal(path: Path, kind: str, facts: weights.Facts) -> None:
-    seal = {
-        "safetensors": weights.seal_safetensors,
-        "pth": weights.seal_pth,
-        "onnx": programs.seal_onnx,
-        "exported_program": programs.seal_exported_program,
-        "torchscript": programs.seal_torchscript,
+def _add_metadata(path: Path, kind: str, facts: weights.Facts) -> None:
+    add = {
+        "safetensors": weights.add_metadata_to_safetensors,
+        "pth": weights.add_metadata_to_pth,
+        "onnx": programs.add_metadata_to_onnx,
+        "exported_program": programs.add_metadata_to_exported_program,
+        "torchscript": programs.add_metadata_to_torchscript,
     }
-    seal[kind](path, facts)
+    add[kind](path, facts)
 
 
 def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:
-    """Names as other programs have them, in the wanted precision."""
-    own = all(name.startswith("net.") for name in state)  # what spandrel made
-    flat = {name.removeprefix("net.") if own else name: tensor.clone() for name, tensor in state.items()}
+    """Return the weights under other programs' names, in fp16 if `half`."""
+    by_spandrel = all(name.startswith("net.") for name in state)
+    flat = {name.removeprefix("net.") if by_spandrel else name: tensor.clone() for name, tensor in state.items()}
     return {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in flat.items()}
 
 
@@ -171,14 +172,18 @@ def _facts(
         else "grey, float in [0, 1], (N, 1, H, W)",
         "precision": "fp16" if half else "fp32",
         "inputs": ", ".join(network.inputs),
-        **({"sizes": f"at least {network.least} x {network.least}"} if kind == "exported_program" else {}),
+        **(
+            {"sizes": f"at least {network.smallest_size} x {network.smallest_size}"}
+            if kind == "exported_program"
+            else {}
+        ),
         "compared": json.dumps({"largest_difference": differences, "sizes": SIZES}),
     }
 
 
 @contextmanager
-def _beside(file: Path) -> Iterator[Path]:
-    """A path of the same name in a temporary folder beside it; moved over `file` in the end, or gone."""
+def _temporary_beside(file: Path) -> Iterator[Path]:
+    """Yield a path of the same name in a temporary folder beside `file`; moved to `file` if nothing raises."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -192,8 +197,3 @@ def _beside(file: Path) -> Iterator[Path]:
             temporary.replace(file)
     except OSError as error:
         raise writing_failed(file, error) or error from error
-
-
-def parameters(generator: nn.Module) -> int:
-    """How many a network has."""
-    return sum(parameter.numel() for parameter in generator.parameters())

@@ -16,16 +16,16 @@ from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
 
 FACTS_FILE = "sr_experiments.json"
-WRITERS_OWN = ("version", ".data/serialization_id")  # of each archive
+WRITERS_OWN = ("version", ".data/serialization_id")  # torch writes these itself
 
 
 def write_onnx(path: Path, network: Runnable, half: bool) -> None:
-    """ONNX in the opset that torch recommends; with `half`, weights and arithmetic in fp16.
+    """Write ONNX in the opset that torch recommends; with `half`, weights and arithmetic in fp16.
 
     Inputs and outputs are float32 in [0, 1], RGB, (N, C, H, W), in either case.
 
     Raises:
-        SRError: the packages for it are missing.
+        SRError: the ONNX packages are missing.
     """
     try:
         import onnx
@@ -51,13 +51,13 @@ def write_onnx(path: Path, network: Runnable, half: bool) -> None:
             halved = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
             halved.topological_sort()
             model = halved.model
-    _forget_origins(model)
+    _remove_source_code(model)
     onnx.checker.check_model(model)
     onnx.save_model(model, path)
 
 
-def _forget_origins(model: Any) -> None:
-    """Leave out what torch notes of each node: lines of source code, with the paths they have on this machine."""
+def _remove_source_code(model: Any) -> None:
+    """Remove what torch records for each node: source code, with its paths on this machine."""
     graph = model.graph
     values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
     for part in (graph, *graph.node, *values, *model.functions, *(n for f in model.functions for n in f.node)):
@@ -65,7 +65,7 @@ def _forget_origins(model: Any) -> None:
         part.ClearField("doc_string")
 
 
-def seal_onnx(path: Path, facts: Facts) -> None:
+def add_metadata_to_onnx(path: Path, facts: Facts) -> None:
     """Add the facts to the model's metadata."""
     import onnx
 
@@ -75,7 +75,7 @@ def seal_onnx(path: Path, facts: Facts) -> None:
 
 
 def run_onnx(path: Path) -> Run:
-    """The model in ONNX Runtime, on the CPU."""
+    """Load the model in ONNX Runtime, on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -88,8 +88,8 @@ def run_onnx(path: Path) -> Run:
 
 
 def write_exported_program(path: Path, network: Runnable, half: bool) -> None:
-    """torch.export's program, for images of at least `network.least` pixels a side."""
-    _refuse(half)
+    """Write torch.export's program, for images of at least `network.smallest_size` pixels a side."""
+    _check_full_precision(half)
     with _quietly():
         program = torch.export.export(network, network.example(), dynamic_shapes=network.dynamic_shapes())
         for part in program.graph_module.modules():
@@ -98,40 +98,40 @@ def write_exported_program(path: Path, network: Runnable, half: bool) -> None:
         torch.export.save(program, path)
 
 
-def seal_exported_program(path: Path, facts: Facts) -> None:
+def add_metadata_to_exported_program(path: Path, facts: Facts) -> None:
     """Add the facts as its extra file `sr_experiments.json`."""
     _rewrite(path, {f"extra/{FACTS_FILE}": json.dumps(dict(facts)).encode()})
 
 
 def run_exported_program(path: Path) -> Run:
-    """The program, loaded by torch."""
+    """Load the program in torch."""
     with _quietly():
         return torch.export.load(path).module()
 
 
 def write_torchscript(path: Path, network: Runnable, half: bool) -> None:
-    """A traced network, for programs that load TorchScript; torch itself advises torch.export now.
+    """Write a traced network, for programs that load TorchScript; torch itself now recommends torch.export.
 
-    Tracing can make constants of sizes that are computed on the way; the comparison on several sizes refuses such.
+    Tracing can turn computed sizes into constants; the comparison on several sizes shows this.
     """
-    _refuse(half)
+    _check_full_precision(half)
     with _quietly():
         torch.jit.save(torch.jit.trace(network, network.example(), check_trace=False), str(path))
 
 
-def seal_torchscript(path: Path, facts: Facts) -> None:
-    """Add the facts as its extra file `sr_experiments.json`; leave out source code, with the paths of this machine."""
+def add_metadata_to_torchscript(path: Path, facts: Facts) -> None:
+    """Add the facts as its extra file `sr_experiments.json`; remove source code, with its paths on this machine."""
     _rewrite(path, {f"extra/{FACTS_FILE}": json.dumps(dict(facts)).encode()}, without=".debug_pkl")
 
 
 def run_torchscript(path: Path) -> Run:
-    """The network, loaded by torch."""
+    """Load the network in torch."""
     with _quietly():
         return torch.jit.load(str(path), map_location="cpu")
 
 
 def _rewrite(path: Path, more: Mapping[str, bytes], without: str | None = None) -> None:
-    """Add files to torch's archive, and leave out those whose names end in `without`; the others stay as they are."""
+    """Add files to torch's archive and remove those whose names end in `without`."""
     reader = torch._C.PyTorchFileReader(str(path))
     names = [name for name in reader.get_all_records() if without is None or not name.endswith(without)]
     content = {name: reader.get_record(name) for name in names if name not in WRITERS_OWN}
@@ -141,14 +141,14 @@ def _rewrite(path: Path, more: Mapping[str, bytes], without: str | None = None) 
     writer.write_end_of_file()
 
 
-def _refuse(half: bool) -> None:
+def _check_full_precision(half: bool) -> None:
     if half:
         raise SRError("--fp16 is for weights and ONNX: cast a program where it is run")
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what torch's exporters tell on the way; what fails still raises."""
+    """Suppress the messages of torch's exporters; errors are still raised."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "torch")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

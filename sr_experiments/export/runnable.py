@@ -1,55 +1,57 @@
-"""What is exported: a network as a function of tensors, and inputs of several sizes to compare it on."""
+"""The exported form of a network: a function of tensors, and inputs of several sizes to compare it on."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.generators.frvsr import FRAME_MULTIPLE
+from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.recurrent import RecurrentGenerator, State
 
-Run = Callable[..., Tensor]  # the inputs of a Runnable to SR
+Run = Callable[..., Tensor]  # from the inputs of a Runnable to SR
 
-# (batch, height, width) of LR: small, odd, of another shape, and two at once.
+# (batch, height, width) of LR: even, odd, portrait, and a batch of two.
 SIZES = ((1, 24, 32), (1, 17, 23), (1, 40, 21), (2, 16, 24))
-EXAMPLE = (2, 24, 32)  # what tracing sees; a batch of 1 would be taken for a constant
+EXAMPLE = (2, 24, 32)  # the size that is traced; a batch of 1 would be taken for a constant
 
 
 class Runnable(nn.Module):
     """A generator whose inputs and output are all tensors.
 
-    A recurrent generator is exported as its step: `(lr, lr_previous, sr_previous)` to `sr`. For the next frame, `lr`
-    and `sr` are given back as the previous ones; at the start and after a cut both are zeros. That is exact: a
-    frame of zeros, warped by whatever flow, is what the network is given before its first frame.
+    A recurrent generator is exported as its step: `(lr, lr_previous, sr_previous)` to `sr`. In the next call, `lr` and
+    `sr` are the previous ones; in the first call and after a scene cut the previous frames are zeros. The results
+    are those of the generator, whose first frame has zeros for the warped previous frame.
 
     Attributes:
-        inputs: their names.
+        inputs: names of the inputs.
         scale: upsampling factor.
         channels: of an image.
-        least: smallest height and width that a program of torch.export takes; networks that work in blocks of LR
-            pixels and pad to them need more than one block.
+        smallest_size: smallest height and width that a program of torch.export takes. It specialises sizes up to one
+            block of a network that pads to multiples, so these must be excluded.
     """
 
-    def __init__(self, generator: nn.Module) -> None:
+    def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator.eval()
-        self.recurrent = hasattr(generator, "step")
+        self.recurrent = isinstance(generator, RecurrentGenerator)
         self.inputs = ("lr", "lr_previous", "sr_previous") if self.recurrent else ("lr",)
-        self.scale = int(generator.scale)  # type: ignore[arg-type]
-        self.channels = int(generator.channels)  # type: ignore[arg-type]
-        self.least = max(2, _least(generator))
-        _merge_once(generator)
+        self.scale = generator.scale
+        self.channels = generator.channels
+        more_than_a_block = generator.size_multiple + 1 if generator.size_multiple > 1 else 1
+        self.smallest_size = max(2, more_than_a_block, generator.smallest_size)
+        generator.prepare_for_export()
 
     def forward(self, lr: Tensor, lr_previous: Tensor | None = None, sr_previous: Tensor | None = None) -> Tensor:
         """LR (N, C, H, W) in [0, 1], and the previous frames, to SR (N, C, scale * H, scale * W)."""
-        if not self.recurrent:
+        if not isinstance(self.generator, RecurrentGenerator):
             return self.generator(lr)
         assert lr_previous is not None and sr_previous is not None
-        flow = self.generator.flow(lr, lr_previous)  # type: ignore[operator]
-        return self.generator.next_from(lr, sr_previous, flow)  # type: ignore[operator]
+        return self.generator.next_frame(lr, sr_previous, self.generator.flow(lr, lr_previous))
 
     def example(self, size: tuple[int, int, int] = EXAMPLE, seed: int = 0) -> tuple[Tensor, ...]:
-        """Inputs of one call."""
+        """Make random inputs of one call."""
         batch, height, width = size
         random = torch.Generator().manual_seed(seed)
         lr = torch.rand(batch, self.channels, height, width, generator=random)
@@ -59,57 +61,42 @@ class Runnable(nn.Module):
         return lr, torch.rand(lr.shape, generator=random), sr
 
     def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
-        """Which sizes may differ from call to call, for torch.export."""
+        """Return the dimensions that may differ from call to call, for torch.export."""
         batch = torch.export.Dim("batch", min=1, max=2**14)
-        height, width = (torch.export.Dim(name, min=self.least, max=2**14) for name in ("height", "width"))
+        height, width = (torch.export.Dim(name, min=self.smallest_size, max=2**14) for name in ("height", "width"))
         shapes: dict[str, dict[int, Any]] = {name: {0: batch, 2: height, 3: width} for name in self.inputs}
         if self.recurrent:
             shapes["sr_previous"] = {0: batch, 2: self.scale * height, 3: self.scale * width}
         return shapes
 
 
-def _least(generator: nn.Module) -> int:
-    if hasattr(generator, "step"):
-        return FRAME_MULTIPLE + 1
-    needs = getattr(generator, "_needs", None)  # of what spandrel knows
-    block = needs.multiple_of if needs else int(getattr(generator, "fold", 1))
-    return max(block + 1 if block > 1 else 1, needs.minimum if needs else 1)
-
-
-def _merge_once(generator: nn.Module) -> None:
-    """SPAN and its kin merge parallel convolutions anew at every call, which no exporter can follow: merge them now."""
-    for module in generator.modules():
-        if hasattr(module, "update_params") and hasattr(module, "eval_conv"):
-            module.update_params()  # type: ignore[operator]
-            module.update_params = lambda: None  # type: ignore[assignment]
-
-
 @torch.inference_mode()
 def largest_difference(original: Runnable, exported: Run, sizes: Sequence[tuple[int, int, int]] = SIZES) -> float:
-    """The largest absolute difference of the outputs, values in [0, 1], over several sizes.
+    """Return the largest absolute difference of the outputs, values in [0, 1], over several sizes.
 
-    Of a recurrent generator, clips of three frames are compared with the generator's own steps, each going on
-    from its own output.
+    For a recurrent generator, clips of three frames are compared, in which each of the two continues from its own
+    output.
     """
     worst = 0.0
     for seed, size in enumerate(sizes):
         lr = original.example(size, seed)[0]
-        if not original.recurrent:
+        generator = original.generator
+        if not isinstance(generator, RecurrentGenerator):
             worst = max(worst, _difference(original(lr), exported(lr)))
             continue
-        state = None
-        before = torch.zeros_like(lr)
+        state: State | None = None
+        previous = torch.zeros_like(lr)
         sr = lr.new_zeros(*lr.shape[:2], original.scale * lr.shape[2], original.scale * lr.shape[3])
         for shift in range(3):
             frame = lr.roll((shift, 2 * shift), (2, 3))
-            expected, state = original.generator.step(frame, state)  # type: ignore[operator]
-            sr = exported(frame, before, sr)
-            worst, before = max(worst, _difference(expected, sr)), frame
+            expected, state = generator.step(frame, state)
+            sr = exported(frame, previous, sr)
+            worst, previous = max(worst, _difference(expected, sr)), frame
     return worst
 
 
 def _difference(expected: Tensor, found: Tensor) -> float:
     if expected.shape != found.shape:
         return float("inf")
-    worst = (expected.float() - found.float()).abs().max().item()
-    return worst if worst == worst else float("inf")
+    largest = (expected.float() - found.float()).abs().max().item()
+    return float("inf") if math.isnan(largest) else largest

@@ -3,8 +3,8 @@
     import sr_experiments.export.spandrel_plugin
     model = spandrel.ModelLoader().load_from_file("msrresnet_x4.safetensors")
 
-After the import, spandrel and what builds on it read these networks, from this project's exports as from BasicSR's
-files. Importing it again changes nothing.
+After the import, spandrel and programs that use it read these networks, from exports of this project and from files
+of BasicSR. Importing it twice is harmless.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class _OwnArchitecture(Architecture[Any]):
         self.network = network
 
     def load(self, state_dict: StateDict) -> ImageModelDescriptor[Any]:
-        """Build the network that the state dict is of; the caller fills in the weights."""
+        """Build the network that the state dict belongs to; the caller loads the weights."""
         arguments = {key: value for key, value in (detect(state_dict) or {}).items() if key != "name"}
         model = self.network(**arguments)
         return ImageModelDescriptor(

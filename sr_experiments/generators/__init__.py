@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-from torch import nn
-
 from sr_experiments.generators.frvsr import FRVSR
+from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
 from sr_experiments.generators.srresnet import SRResNet
 
-GENERATORS: dict[str, Callable[..., nn.Module]] = {
+GENERATORS: dict[str, Callable[..., Generator]] = {
     "srresnet": SRResNet,
     "msrresnet": MSRResNet,
     "rrdbnet": RRDBNet,

@@ -2,8 +2,8 @@
 
 Conventions, here and everywhere in the project:
 
-- Flow is (N, 2, H, W) in pixels, channel 0 to the right (dx) and channel 1 down (dy). The flow of a frame says,
-  for each of its pixels, where to sample the previous frame: `frame[y, x] = previous[y + dy, x + dx]`. Content
+- Flow is backward flow in pixels, (N, 2, H, W), channel 0 to the right (dx) and channel 1 down (dy). For each pixel
+  of a frame it is the offset to sample the previous frame at: `frame[y, x] = previous[y + dy, x + dx]`. Content
   that moves right by 3 pixels from one frame to the next has a flow of dx = -3.
 - `warp` samples bilinearly, with coordinates clamped to the image (border padding), pixel centres at whole
   numbers (`align_corners=True` after normalisation).
@@ -13,52 +13,42 @@ Conventions, here and everywhere in the project:
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.initialisation import see_contrasts
+from sr_experiments.generators.generator import Generator, TwoPartGenerator
+from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 from sr_experiments.generators.msrresnet import MSRResNet
-from sr_experiments.generators.padding import continued, whole_blocks, without_padding
+from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
+from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.srresnet import SRResNet
 from sr_experiments.registry import build
 
-FRAME_MULTIPLE = 8  # the flow net halves the size three times
+FNET_MULTIPLE = 8  # the flow net halves the size three times
 MAX_VELOCITY = 24.0  # LR pixels a frame
 
 
-class State(NamedTuple):
-    """What a frame leaves to the next: LR (N, C, H, W), SR (N, C, scale * H, scale * W), flow (N, 2, H, W) or None."""
+class FRVSR(RecurrentGenerator):
+    """Flow net, warping, space-to-depth and SR net (figure 2).
 
-    lr: Tensor
-    sr: Tensor
-    flow: Tensor | None = None
-
-
-class Clip(NamedTuple):
-    """SR (N, T, C, scale * H, scale * W), and LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1."""
-
-    sr: Tensor
-    flow: Tensor
-
-
-class FRVSR(nn.Module):
-    """The SR net sees the LR frame beside the previous SR frame, warped by the flow net's flow, space-to-depth.
+    The flow net estimates the flow between two LR frames. The previous SR frame is warped by it, rearranged to LR
+    size by space-to-depth, and concatenated with the LR frame: the input of the SR net.
 
     Args:
         scale: 2 or 4.
         channels: of a frame.
         srnet: `name` of the SR net, one of `SR_NETS`, and its arguments.
         phase: where LR pixels lie on the HR grid, see `Degradation`: "centred" for bicubic LR, "corner" for
-            blur_down. Frames and flow are then enlarged as TecoGAN-PyTorch's FRNet does for its BI and BD
+            blur_down. Frames and flow are enlarged accordingly, as by TecoGAN-PyTorch's FRNet for its BI and BD
             data: bilinear, or bicubic (a = -0.75) from the corner.
 
     Raises:
-        SRError: another scale or phase, an unknown SR net, or arguments it doesn't take.
+        SRError: another scale or phase, an unknown SR net, or wrong arguments for it.
     """
 
     def __init__(
@@ -68,14 +58,12 @@ class FRVSR(nn.Module):
         srnet: Mapping[str, Any] | None = None,
         phase: str = "centred",
     ) -> None:
-        super().__init__()
+        super().__init__(scale, channels, phase)
         if scale not in (2, 4):
             raise SRError(f"frvsr can't do scale={scale}: choose 2 or 4")
         if phase not in UPSAMPLING:
             raise SRError(f"frvsr has no phase {phase!r}: choose one of {', '.join(UPSAMPLING)}")
-        self.scale = scale
-        self.channels = channels
-        self.phase = phase
+        self.size_multiple = FNET_MULTIPLE
         self.fnet = FNet(channels)
         extra: dict[str, Any] = {"scale": scale, "channels": channels, "extra_channels": channels * scale**2}
         srnet = srnet or {"name": "resnet"}
@@ -83,71 +71,37 @@ class FRVSR(nn.Module):
             extra["phase"] = phase
         self.srnet = build("SR net", SR_NETS, srnet, **extra)
 
-    def forward(self, clip: Tensor) -> Clip:
-        """Super-resolve clips from their first frames on; for training.
-
-        Args:
-            clip: LR (N, T, C, H, W) in [0, 1], any H and W.
-        """
-        flow = self.clip_flow(clip)
-        frames = [self._first(clip[:, 0])]
-        for t in range(1, clip.shape[1]):
-            frames.append(self.next_from(clip[:, t], frames[-1], flow[:, t - 1]))
-        return Clip(torch.stack(frames, 1), flow)
-
-    def step(self, lr: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Super-resolve the next frame of a stream.
-
-        Args:
-            lr: (N, C, H, W) in [0, 1].
-            state: of the frame before; None at the start and after a scene cut.
-
-        Returns:
-            The SR frame (N, C, scale * H, scale * W), and the state for the next call.
-        """
-        if state is None:
-            sr = self._first(lr)
-            return sr, State(lr, sr)
-        flow = self.flow(lr, state.lr)
-        sr = self.next_from(lr, state.sr, flow)
-        return sr, State(lr, sr, flow)
-
     def flow(self, lr: Tensor, lr_previous: Tensor) -> Tensor:
-        """LR flow (N, 2, H, W) of frames `lr` to the ones before them, both (N, C, H, W) of any size.
+        """Estimate LR flow (N, 2, H, W) from frames `lr` to the previous ones, both (N, C, H, W) of any size.
 
-        Frames are continued by their edge pixels to multiples of 8, the flow is cropped.
+        Frames are padded by their edge pixels to multiples of 8, and the flow is cropped.
         """
         height, width = lr.shape[-2:]
-        pair = whole_blocks(torch.cat((lr, lr_previous), 1), FRAME_MULTIPLE)
-        return without_padding(self.fnet(pair), height, width)
+        pair = pad_to_multiple(torch.cat((lr, lr_previous), 1), FNET_MULTIPLE)  # (N, 2 * C, H, W), padded
+        return crop(self.fnet(pair), height, width)
 
-    def clip_flow(self, clip: Tensor) -> Tensor:
-        """LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1 of clips (N, T, C, H, W)."""
-        length = clip.shape[1]
-        if length == 1:
-            return clip[:, 1:, :2]  # of no frame
-        return self.flow(clip[:, 1:].flatten(0, 1), clip[:, :-1].flatten(0, 1)).unflatten(0, (-1, length - 1))
-
-    def enlarge(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, scale * H, scale * W), without a network."""
-        return UPSAMPLING[self.phase](image, self.scale)
-
-    def _first(self, lr: Tensor) -> Tensor:
+    def first_frame(self, lr: Tensor) -> Tensor:
+        """Super-resolve (N, C, H, W) with zeros for the previous frame."""
         n, channels, height, width = lr.shape
         return self.srnet(torch.cat((lr, lr.new_zeros(n, channels * self.scale**2, height, width)), 1))
 
-    def next_from(self, lr: Tensor, sr_previous: Tensor, flow: Tensor) -> Tensor:
-        """SR of a frame from the SR before it and the LR flow between them."""
-        warped = warp(sr_previous, self.scale * self.enlarge(flow))
-        return self.srnet(torch.cat((lr, space_to_depth(warped, self.scale)), 1))
+    def next_frame(self, lr: Tensor, sr_previous: Tensor, flow: Tensor) -> Tensor:
+        """Super-resolve (N, C, H, W), given the previous SR frame and the LR flow to it."""
+        hr_flow = self.scale * self.enlarge(flow)  # (N, 2, scale * H, scale * W), in HR pixels
+        previous = space_to_depth(warp(sr_previous, hr_flow), self.scale)  # (N, scale^2 * C, H, W)
+        return self.srnet(torch.cat((lr, previous), 1))
+
+    def enlarge(self, image: Tensor) -> Tensor:
+        """Interpolate (N, C, H, W) to (N, C, scale * H, scale * W) in the network's phase."""
+        return UPSAMPLING[self.phase](image, self.scale)
 
 
 class FNet(nn.Module):
-    """Flow of the current frame to the previous one, up to 24 pixels; 1,745,506 parameters for RGB.
+    """Flow net: an encoder-decoder (figure 3) for up to 24 pixels of motion; 1,745,506 parameters for RGB.
 
-    With torch's usual initialisation the net stays at zero flow for thousands of steps: its first features are
-    of the frames' brightness, not of what changes. So the first kernels have no mean; half of them begin as the
-    same on both frames, the others as their difference: derivatives in space and in time, as in Lucas & Kanade.
+    With torch's default initialisation the net stays at zero flow for thousands of steps: its first features depend
+    on brightness rather than on change. So the first kernels are initialised with zero mean. Half of them are equal
+    for both frames, the others of opposite sign: derivatives in space and in time, as in Lucas & Kanade.
 
     Args:
         channels: of a frame.
@@ -168,38 +122,36 @@ class FNet(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, channels: int) -> None:
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, a=0.2)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        see_contrasts(self.encoder1[0])  # type: ignore[arg-type]
-        first: Tensor = self.encoder1[0].weight  # type: ignore[assignment]
-        last: Tensor = self.flow[2].weight  # type: ignore[assignment]
+        kaiming_scaled_(self, negative_slope=0.2)
+        first = self.encoder1.get_parameter("0.weight")  # (32, 2 * C, 3, 3)
+        zero_mean_(first)
         sign = torch.where(torch.arange(len(first)) % 2 == 0, 1.0, -1.0).view(-1, 1, 1, 1)
         first[:, channels:] = sign * first[:, :channels]
-        last.mul_(0.3)  # 24 * tanh is steep
+        self.flow.get_parameter("2.weight").mul_(0.3)  # 24 * tanh is steep
 
     def forward(self, pair: Tensor) -> Tensor:
         """Current and previous frame (N, 2 * C, H, W), H and W multiples of 8, to flow (N, 2, H, W)."""
         x = self.encoder3(self.encoder2(self.encoder1(pair)))  # (N, 128, H / 8, W / 8)
         for decoder in (self.decoder1, self.decoder2, self.decoder3):
             x = F.interpolate(decoder(x), scale_factor=2, mode="bilinear", align_corners=False)
+        # (N, 64, H, W)
         return MAX_VELOCITY * torch.tanh(self.flow(x))
 
 
-class SRNet(nn.Module):
+class SRNet(TwoPartGenerator):
     """FRVSR's own SR net: residual blocks without batch norm, then transposed convolutions (figure 3).
 
     With 10 blocks and 64 features, and FNet, this is FRVSR 10-64: 2,589,093 parameters.
 
-    It begins as little more than the enlarged frame. As in `FNet` the first kernels begin without a mean.
+    The residual branches and the last layer are initialised small, so that the output begins close to the enlarged
+    frame; as in `FNet` the first kernels have zero mean.
 
     Args:
         scale: 2 or 4.
         channels: of a frame.
-        extra_channels: of the warped previous frame, space-to-depth.
-        features: channels inside.
-        blocks: residual blocks.
+        extra_channels: of the warped previous frame, after space-to-depth.
+        features: channels of the hidden layers.
+        blocks: number of residual blocks.
         phase: see `FRVSR`.
     """
 
@@ -212,10 +164,7 @@ class SRNet(nn.Module):
         blocks: int = 10,
         phase: str = "centred",
     ) -> None:
-        super().__init__()
-        self.scale = scale
-        self.channels = channels
-        self.phase = phase
+        super().__init__(scale, channels, phase)
         self.conv_in = nn.Sequential(
             nn.Conv2d(channels + extra_channels, features, 3, padding=1), nn.ReLU(inplace=True)
         )
@@ -228,35 +177,25 @@ class SRNet(nn.Module):
             ]
         self.conv_up = nn.Sequential(*upsampling)
         self.conv_out = nn.Conv2d(features, channels, 3, padding=1)
-        self._initialise()
+        kaiming_scaled_(self)
+        with torch.no_grad():
+            zero_mean_(self.conv_in.get_parameter("0.weight"))
+            for block in self.resblocks.children():
+                block.get_parameter("conv.2.weight").mul_(0.1)
+            self.conv_out.weight.mul_(0.1)
 
-    @torch.no_grad()
-    def _initialise(self) -> None:
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        see_contrasts(self.conv_in[0])  # type: ignore[arg-type]
-        for block in self.resblocks:
-            block.conv[2].weight.mul_(0.1)  # type: ignore[union-attr, index, operator]
-        self.conv_out.weight.mul_(0.1)
+    def extract_features(self, lr: Tensor) -> Tensor:
+        """First part: LR and warped previous frame (N, C + extra_channels, H, W) to (N, features, H, W)."""
+        return self.resblocks(self.conv_in(lr))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """LR frame and warped previous one (N, C + extra_channels, H, W) to SR (N, C, scale * H, scale * W)."""
-        return self.reconstruct(self.extract_features(x), x)
-
-    def extract_features(self, x: Tensor) -> Tensor:
-        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H, W)."""
-        return self.resblocks(self.conv_in(x))
-
-    def reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
-        """The part that enlarges: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
-        residual = self.conv_out(self.conv_up(features))
-        return UPSAMPLING[self.phase](x[:, : self.channels], self.scale) + residual
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        """Second part: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
+        residual = self.conv_out(self.conv_up(features))  # (N, C, scale * H, scale * W)
+        return UPSAMPLING[self.phase](lr[:, : self.channels], self.scale) + residual
 
 
 class ResidualBlock(nn.Module):
-    """conv-ReLU-conv and the identity."""
+    """conv-ReLU-conv and a skip connection."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -267,12 +206,12 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) to the same."""
+        """(N, features, H, W) to the same shape."""
         return x + self.conv(x)
 
 
-# Networks for one image take the warped previous frame as further channels behind the LR ones.
-SR_NETS: dict[str, Callable[..., nn.Module]] = {
+# Image networks take the warped previous frame as extra channels behind those of the LR frame.
+SR_NETS: dict[str, Callable[..., Generator]] = {
     "resnet": SRNet,
     "srresnet": SRResNet,
     "msrresnet": MSRResNet,
@@ -281,17 +220,19 @@ SR_NETS: dict[str, Callable[..., nn.Module]] = {
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """`result[y, x] = image[y + flow[1], x + flow[0]]`, bilinear, coordinates clamped to the image.
+    """Sample an image at displaced pixels, `result[y, x] = image[y + flow[1], x + flow[0]]`, bilinearly.
+
+    Coordinates are clamped to the image.
 
     Args:
         image: (N, C, H, W).
         flow: (N, 2, H, W) in pixels of the image, (dx, dy).
 
     Returns:
-        (N, C, H, W); gradients reach both. While training, NaN where the flow is not finite.
+        (N, C, H, W), differentiable in both. With gradients enabled it is NaN where the flow is not finite.
     """
     height, width = image.shape[-2:]
-    # In float32 also under autocast: bf16 can't tell pixels from each other in coordinates above 256.
+    # In float32 also under autocast: bf16 can't represent whole coordinates above 256.
     with torch.autocast(image.device.type, enabled=False):
         flow = flow.float()
         x = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]  # (N, H, W)
@@ -299,16 +240,16 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), -1)
         if not torch.is_grad_enabled():
             return F.grid_sample(image.float(), grid, padding_mode="border", align_corners=True)
-        # A NaN in the grid would be clamped to some pixel, and backward write anywhere in memory: keep it out of the
-        # grid, and let it show in the result.
+        # With a NaN in the grid, forward would clamp it to some pixel and backward write anywhere in memory: keep it
+        # out of the grid, and bring it back into the result.
         warped = F.grid_sample(image.float(), grid.nan_to_num(0.0), padding_mode="border", align_corners=True)
         return warped + 0 * flow.sum(1, keepdim=True)
 
 
 def space_to_depth(image: Tensor, scale: int) -> Tensor:
-    """(N, C, scale * H, scale * W) to (N, scale^2 * C, H, W), channels in the order (sy, sx, c)."""
+    """Rearrange (N, C, scale * H, scale * W) to (N, scale^2 * C, H, W), channels in the order (sy, sx, c)."""
     n, channels, height, width = image.shape
-    blocks = image.reshape(n, channels, height // scale, scale, width // scale, scale)
+    blocks = image.reshape(n, channels, height // scale, scale, width // scale, scale)  # (N, C, H, sy, W, sx)
     return blocks.permute(0, 3, 5, 1, 2, 4).reshape(n, scale**2 * channels, height // scale, width // scale)
 
 
@@ -334,7 +275,7 @@ def bicubic_from_corner(image: Tensor, scale: int) -> Tensor:
         ),
         1,
     ).to(image.dtype)  # (scale, 4): weights of pixels i - 1, i, i + 1 and i + 2
-    padded = continued(image, 1, 2, 1, 2)
+    padded = replicate_pad(image, 1, 2, 1, 2)  # (N, C, H + 3, W + 3)
     rows = torch.stack([padded[..., k : k + height, :] for k in range(4)], -1) @ taps.T  # (N, C, H, W + 3, scale)
     rows = rows.transpose(-1, -2).flatten(2, 3)  # (N, C, scale * H, W + 3)
     columns = torch.stack([rows[..., k : k + width] for k in range(4)], -1) @ taps.T  # (N, C, scale * H, W, scale)
@@ -344,10 +285,10 @@ def bicubic_from_corner(image: Tensor, scale: int) -> Tensor:
 UPSAMPLING: dict[str, Callable[[Tensor, int], Tensor]] = {"centred": bilinear, "corner": bicubic_from_corner}
 
 
-def _two_convolutions(inside: int, outside: int) -> list[nn.Module]:
+def _two_convolutions(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(inside, outside, 3, padding=1),
+        nn.Conv2d(in_channels, out_channels, 3, padding=1),
         nn.LeakyReLU(0.2, inplace=True),
-        nn.Conv2d(outside, outside, 3, padding=1),
+        nn.Conv2d(out_channels, out_channels, 3, padding=1),
         nn.LeakyReLU(0.2, inplace=True),
     ]

@@ -4,21 +4,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.initialisation import kaiming_scaled, see_contrasts
+from sr_experiments.generators.generator import TwoPartGenerator
+from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 
 
-class MSRResNet(nn.Module):
+class MSRResNet(TwoPartGenerator):
     """Residual blocks at LR size, sub-pixel upsampling, plus the bilinearly enlarged input.
 
-    Layers and state dict names are BasicSR's. So is the initialisation of the residual branches;
-    the other layers begin ten times larger, the first kernels without a mean, and the last layer small.
+    Layers and state dict names are BasicSR's, and so is the initialisation of the residual branches. The other layers
+    begin ten times larger than there, the first one with zero-mean kernels, the last one small.
 
     Args:
         scale: 2, 3 or 4.
         channels: of the input and the output image.
-        features: channels inside.
-        blocks: residual blocks.
-        extra_channels: of the input, behind the image's: the previous frame, where this is a part of FRVSR.
+        features: channels of the hidden layers.
+        blocks: number of residual blocks.
+        extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
 
     Raises:
         SRError: another scale.
@@ -27,11 +28,9 @@ class MSRResNet(nn.Module):
     def __init__(
         self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16, extra_channels: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(scale, channels)
         if scale not in (2, 3, 4):
             raise SRError(f"msrresnet can't do scale={scale}: choose 2, 3 or 4")
-        self.scale = scale
-        self.channels = channels
         self.conv_first = nn.Conv2d(channels + extra_channels, features, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         step = 2 if scale == 4 else scale
@@ -42,22 +41,18 @@ class MSRResNet(nn.Module):
         self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
         self.lrelu = nn.LeakyReLU(0.1, inplace=True)
-        kaiming_scaled(self, 1.0)
-        kaiming_scaled(self.body, 0.1)
-        kaiming_scaled(self.conv_last, 0.01)
-        see_contrasts(self.conv_first)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
-        return self.reconstruct(self.extract_features(lr), lr)
+        kaiming_scaled_(self)
+        kaiming_scaled_(self.body, 0.1)
+        kaiming_scaled_(self.conv_last, 0.01)
+        zero_mean_(self.conv_first.weight)
 
     def extract_features(self, lr: Tensor) -> Tensor:
-        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H, W)."""
+        """First part: (N, C + extra_channels, H, W) to (N, features, H, W)."""
         return self.body(self.lrelu(self.conv_first(lr)))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        """The part that enlarges: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
-        x = self.lrelu(self.pixel_shuffle(self.upconv1(features)))
+        """Second part: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
+        x = self.lrelu(self.pixel_shuffle(self.upconv1(features)))  # (N, features, step * H, step * W)
         if self.scale == 4:
             x = self.lrelu(self.pixel_shuffle(self.upconv2(x)))
         x = self.conv_last(self.lrelu(self.conv_hr(x)))  # (N, C, scale * H, scale * W)
@@ -66,7 +61,7 @@ class MSRResNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """conv-ReLU-conv and the identity."""
+    """conv-ReLU-conv and a skip connection."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -75,5 +70,5 @@ class ResidualBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) to the same."""
+        """(N, features, H, W) to the same shape."""
         return x + self.conv2(self.relu(self.conv1(x)))

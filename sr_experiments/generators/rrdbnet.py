@@ -5,26 +5,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.initialisation import carry_image, kaiming_scaled, shrink_outputs, smooth_image
-from sr_experiments.generators.padding import whole_blocks, without_padding
+from sr_experiments.generators.generator import TwoPartGenerator
+from sr_experiments.generators.initialisation import bilinear_smoothing_, identity_, kaiming_scaled_, scale_outputs_
+from sr_experiments.generators.padding import crop, pad_to_multiple
 
 
-class RRDBNet(nn.Module):
+class RRDBNet(TwoPartGenerator):
     """Residual-in-residual dense blocks at LR size, then nearest-neighbour upsampling with convolutions.
 
-    Layers and state dict names are BasicSR's, and the blocks begin as there. Around them the first features carry the
-    image, so that the network begins as little more than a bilinear enlargement: begun at random it takes hundreds of
-    steps to learn that. Scales 2 and 1 fold the input's pixels into
-    channels first (pixel-unshuffle), as Real-ESRGAN does; an input that doesn't divide is padded and the
-    output cropped.
+    Layers and state dict names are BasicSR's, and so is the initialisation of the blocks. The first features of the
+    other layers are initialised to pass the image through, so that the network begins close to a bilinear
+    upsampling; from a random initialisation it takes hundreds of steps to learn that.
+
+    For scales 2 and 1 a pixel-unshuffle comes first, as in Real-ESRGAN; an input whose sides are not multiples of its
+    factor is padded and the output cropped.
 
     Args:
         scale: 1, 2 or 4.
         channels: of the input and the output image.
         features: channels between the blocks.
-        blocks: residual-in-residual dense blocks.
+        blocks: number of residual-in-residual dense blocks.
         growth: channels that each convolution of a dense block adds.
-        extra_channels: of the input, behind the image's: the previous frame, where this is a part of FRVSR.
+        extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
 
     Raises:
         SRError: another scale.
@@ -39,12 +41,10 @@ class RRDBNet(nn.Module):
         growth: int = 32,
         extra_channels: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(scale, channels)
         if scale not in (1, 2, 4):
             raise SRError(f"rrdbnet can't do scale={scale}: choose 2 or 4, or model=msrresnet for 3")
-        self.scale = scale
-        self.channels = channels
-        self.fold = 4 // scale
+        self.fold = self.size_multiple = 4 // scale
         self.conv_first = nn.Conv2d((channels + extra_channels) * self.fold**2, features, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(features, features, 3, padding=1)
@@ -53,34 +53,35 @@ class RRDBNet(nn.Module):
         self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
         self.lrelu = nn.LeakyReLU(0.2, inplace=True)
-        self._initialise(min(channels, features))
-
-    def _initialise(self, carried: int) -> None:
-        carry_image(self.conv_first, carried, self.fold**2)
-        shrink_outputs(self.conv_body, carried, 0)
-        for layer in (self.conv_up1, self.conv_up2):
-            smooth_image(layer, carried)
-        carry_image(self.conv_hr, carried)
-        carry_image(self.conv_last, carried, rest=0.02)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
-        return self.reconstruct(self.extract_features(lr), lr)
+        image = min(channels, features)  # features that begin as the image
+        identity_(self.conv_first, image, fold=self.fold**2)
+        scale_outputs_(self.conv_body, image, 0)  # the residual branch adds nothing to them
+        bilinear_smoothing_(self.conv_up1, image)
+        bilinear_smoothing_(self.conv_up2, image)
+        identity_(self.conv_hr, image)
+        identity_(self.conv_last, image, keep=0.02)
 
     def extract_features(self, lr: Tensor) -> Tensor:
-        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H / fold, W / fold)."""
+        """First part: (N, C + extra_channels, H, W) to (N, features, H / fold, W / fold)."""
         if self.fold > 1:
-            lr = F.pixel_unshuffle(whole_blocks(lr, self.fold), self.fold)  # (N, C * fold^2, H / fold, W / fold)
-        x = self.conv_first(lr)
+            lr = F.pixel_unshuffle(pad_to_multiple(lr, self.fold), self.fold)  # (N, C * fold^2, H / fold, W / fold)
+        x = self.conv_first(lr)  # (N, features, H / fold, W / fold)
         return x + self.conv_body(self.body(x))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        """The part that enlarges: (N, features, H / fold, W / fold), and the input, to (N, C, scale * H, scale * W)."""
+        """Second part: (N, features, H / fold, W / fold), and the input, to (N, C, scale * H, scale * W)."""
         height, width = lr.shape[-2:]
         x = self.lrelu(self.conv_up1(F.interpolate(features, scale_factor=2, mode="nearest")))
         x = self.lrelu(self.conv_up2(F.interpolate(x, scale_factor=2, mode="nearest")))
-        x = self.conv_last(self.lrelu(self.conv_hr(x)))
-        return without_padding(x, height * self.scale, width * self.scale) if self.fold > 1 else x
+        x = self.conv_last(self.lrelu(self.conv_hr(x)))  # four times the features' size: scale * H, padded
+        return crop(x, height * self.scale, width * self.scale) if self.fold > 1 else x
+
+    def optimise_for_cpu(self) -> None:
+        """Replace the dense blocks by ones that concatenate nothing."""
+        for rrdb in self.body.children():
+            for name, block in rrdb.named_children():
+                if isinstance(block, ResidualDenseBlock):
+                    setattr(rrdb, name, InPlaceDenseBlock(block))
 
 
 class RRDB(nn.Module):
@@ -93,12 +94,12 @@ class RRDB(nn.Module):
         self.rdb3 = ResidualDenseBlock(features, growth)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) to the same."""
+        """(N, features, H, W) to the same shape."""
         return x + 0.2 * self.rdb3(self.rdb2(self.rdb1(x)))
 
 
 class ResidualDenseBlock(nn.Module):
-    """Five convolutions, each of all that came before it, in a residual branch scaled by 0.2."""
+    """Five convolutions, each of the input and all previous outputs, in a residual branch scaled by 0.2."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -108,12 +109,39 @@ class ResidualDenseBlock(nn.Module):
         self.conv4 = nn.Conv2d(features + 3 * growth, growth, 3, padding=1)
         self.conv5 = nn.Conv2d(features + 4 * growth, features, 3, padding=1)
         self.lrelu = nn.LeakyReLU(0.2, inplace=True)
-        kaiming_scaled(self, 0.1)
+        kaiming_scaled_(self, 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) to the same."""
+        """(N, features, H, W) to the same shape."""
         x1 = self.lrelu(self.conv1(x))
         x2 = self.lrelu(self.conv2(torch.cat((x, x1), 1)))
         x3 = self.lrelu(self.conv3(torch.cat((x, x1, x2), 1)))
         x4 = self.lrelu(self.conv4(torch.cat((x, x1, x2, x3), 1)))
         return x + 0.2 * self.conv5(torch.cat((x, x1, x2, x3, x4), 1))
+
+
+class InPlaceDenseBlock(nn.Module):
+    """A `ResidualDenseBlock` for inference whose layers write side by side into one tensor.
+
+    Under autocast the sums between blocks stay in float32: over many blocks, bf16 would round each of them.
+    """
+
+    def __init__(self, block: ResidualDenseBlock) -> None:
+        super().__init__()
+        self.first = nn.ModuleList((block.conv1, block.conv2, block.conv3, block.conv4))
+        self.last = block.conv5
+        self.lrelu = block.lrelu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, features, H, W) to the same shape, in float32."""
+        kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        n, used, height, width = x.shape
+        dense = torch.empty(  # (N, features + 4 * growth, H, W)
+            (n, self.last.in_channels, height, width), dtype=kind, device=x.device, memory_format=torch.channels_last
+        )
+        dense[:, :used] = x
+        for layer in self.first:
+            new = self.lrelu(layer(dense[:, :used]))  # (N, growth, H, W)
+            dense[:, used : used + new.shape[1]] = new
+            used += new.shape[1]
+        return torch.add(x.float(), self.last(dense), alpha=0.2)

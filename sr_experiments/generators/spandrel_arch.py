@@ -2,20 +2,24 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.padding import continued, whole_blocks, without_padding
+from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
 
-# What the architectures' authors called the same things.
+if TYPE_CHECKING:  # spandrel is optional
+    from spandrel import Architecture, ImageModelDescriptor, SizeRequirements
+
+# The names of the same constructor arguments in different architectures.
 SCALE_NAMES = ("scale", "upscale", "upscale_factor", "up_scale", "upscaling_factor")
 IN_NAMES = ("in_channels", "in_chans", "in_ch", "in_nc", "num_in_ch", "inp_channels", "n_colors", "img_channel")
 OUT_NAMES = ("out_channels", "out_chans", "out_ch", "out_nc", "num_out_ch")
 
-# The published x4 networks, where the constructor's own defaults make none that works.
+# Options of the published x4 networks, where the constructor's defaults don't make a working network.
 SWIN = {"depths": [6] * 6, "num_heads": [6] * 6, "embed_dim": 180, "mlp_ratio": 2.0}
 PUBLISHED: dict[str, dict[str, Any]] = {
     "SwinIR": {**SWIN, "window_size": 8},  # classical SR, arXiv 2108.10257
@@ -25,11 +29,53 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 
 
-class SpandrelGenerator(nn.Module):
-    """A freshly initialised network of one of spandrel's architectures, without its weights' history.
+class SpandrelNetwork(Generator):
+    """Base of the two: inputs are padded to the sizes that the architecture needs, the output is cropped.
 
-    The state dict is the architecture's own below `net.`. Inputs are padded to the sizes it needs and the output
-    cropped. Each network is tried on a small image as it is built, so a mistake shows before training.
+    Attributes:
+        net: the architecture's own module; its names in the state dict begin with `net.`.
+    """
+
+    net: nn.Module
+    _requirements: "SizeRequirements"
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
+        height, width = lr.shape[-2:]
+        sr = self._call(self._pad(lr))
+        if torch.compiler.is_exporting() and self.size_multiple == 1:
+            return sr
+        return crop(sr, self.scale * height, self.scale * width)
+
+    def prepare_for_export(self) -> None:
+        """Merge the parallel convolutions of SPAN and its relatives; done in every call, it can't be traced."""
+        for module in self.modules():
+            merge = getattr(module, "update_params", None)
+            if callable(merge) and isinstance(getattr(module, "eval_conv", None), nn.Module):
+                merge()
+                vars(module)["update_params"] = lambda: None
+
+    def _require(self, requirements: "SizeRequirements") -> None:
+        self._requirements = requirements
+        self.size_multiple = requirements.multiple_of
+        self.smallest_size = requirements.minimum
+
+    def _call(self, lr: Tensor) -> Tensor:
+        """Run the network on an image of a size that it takes."""
+        raise NotImplementedError
+
+    def _pad(self, lr: Tensor) -> Tensor:
+        """Pad (N, C, H, W) by its edge pixels to a size that the architecture takes."""
+        if torch.compiler.is_exporting():  # programs are for images of at least smallest_size
+            return pad_to_multiple(lr, self.size_multiple) if self.size_multiple > 1 else lr
+        right, bottom = self._requirements.get_padding(lr.shape[-1], lr.shape[-2])
+        return replicate_pad(lr, 0, right, 0, bottom) if right or bottom else lr
+
+
+class SpandrelGenerator(SpandrelNetwork):
+    """A freshly initialised network of any of spandrel's architectures.
+
+    Each network is run on a small image as it is built, so that wrong options show before training.
 
     Args:
         scale: upsampling factor.
@@ -45,7 +91,7 @@ class SpandrelGenerator(nn.Module):
     def __init__(
         self, scale: int = 4, arch: str = "SPAN", channels: int = 3, options: Mapping[str, Any] | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(scale, channels)
         try:
             from spandrel import MAIN_REGISTRY
         except ModuleNotFoundError as error:
@@ -57,63 +103,56 @@ class SpandrelGenerator(nn.Module):
         architecture = known[arch.lower()]
         network = _network(architecture, scale)
         arguments = _arguments(architecture.id, network, scale, channels, options or {})
-        self.scale = scale
-        self.channels = channels
         try:
             self.net = network(**arguments)
-            descriptor = architecture.load(self.net.state_dict())  # spandrel's own view of what this is
-            self._needs = descriptor.size_requirements
-            tried = self._try(channels)
+            descriptor = architecture.load(self.net.state_dict())  # what spandrel infers from the weights' shapes
+            self._require(descriptor.size_requirements)
+            mistake = self._try(channels)
         except Exception as error:  # each architecture fails in its own way
             given = ", ".join(f"{k}={v}" for k, v in arguments.items())
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise SRError(f"{architecture.id} can't be built with {given}: {reason}") from error
-        if descriptor.scale != scale or tried is not None:
-            wrong = tried or f"spandrel takes it for scale={descriptor.scale}"
+        if descriptor.scale != scale or mistake is not None:
+            wrong = mistake or f"spandrel takes it for scale={descriptor.scale}"
             raise SRError(f"{architecture.id} can't do scale={scale}, channels={channels}: {wrong}")
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
-        sr = self.net(_padded(lr, self._needs))
-        sr = sr[0] if isinstance(sr, tuple) else sr  # some also give what they estimated on the way
-        return _cropped(sr, lr, self.scale, self._needs)
+    def _call(self, lr: Tensor) -> Tensor:
+        sr = self.net(lr)
+        return sr[0] if isinstance(sr, tuple) else sr  # some return intermediate estimates too
 
     @torch.no_grad()
     def _try(self, channels: int) -> str | None:
-        """What is wrong with the output for a small grey image; None if nothing is."""
+        """Run the network on a small grey image; return what is wrong with the output, if anything."""
         training = self.training
         shape = tuple(self.eval()(torch.full((1, channels, 15, 17), 0.5)).shape)
         self.train(training)
-        wanted = (1, channels, 15 * self.scale, 17 * self.scale)
-        return None if shape == wanted else f"its output is {shape} instead of {wanted}"
+        expected = (1, channels, 15 * self.scale, 17 * self.scale)
+        return None if shape == expected else f"its output is {shape} instead of {expected}"
 
 
-class SpandrelModel(nn.Module):
-    """A network as spandrel read it, with its weights.
+class SpandrelModel(SpandrelNetwork):
+    """A network that spandrel recognised by its weights.
 
     Attributes:
         arch: spandrel's name of the architecture.
     """
 
-    def __init__(self, descriptor: Any) -> None:
-        super().__init__()
+    def __init__(self, descriptor: "ImageModelDescriptor[nn.Module]") -> None:
+        super().__init__(descriptor.scale, descriptor.input_channels)
         self.arch: str = descriptor.architecture.name
-        self.scale: int = descriptor.scale
-        self.channels: int = descriptor.input_channels
         self.net = descriptor.model
-        self._needs = descriptor.size_requirements
-        self._call = descriptor._call_fn
+        self._require(descriptor.size_requirements)
+        self._call_net = descriptor._call_fn
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
-        return _cropped(self._call(self.net, _padded(lr, self._needs)), lr, self.scale, self._needs)
+    def _call(self, lr: Tensor) -> Tensor:
+        return self._call_net(self.net, lr)
 
 
-def recognised(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
-    """The network that a state dict belongs to; None if spandrel doesn't know it.
+def recognise(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
+    """Build the network that a state dict belongs to, with its weights; None if spandrel doesn't know it.
 
     Raises:
-        SRError: it is a network of another purpose than super-resolution.
+        SRError: it is a network for another purpose than super-resolution.
     """
     from spandrel import MAIN_REGISTRY, ImageModelDescriptor
 
@@ -121,29 +160,15 @@ def recognised(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
         descriptor = MAIN_REGISTRY.load(dict(state_dict))
     except SRError:
         raise
-    except Exception:  # unknown, or of a known one's names without its shapes, at which each fails in its own way
+    except Exception:  # unknown, or an architecture's names with other shapes: each fails in its own way
         return None
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != descriptor.output_channels:
         raise SRError(f"a network of {descriptor.architecture.name} for {descriptor.purpose}: not for super-resolution")
     return SpandrelModel(descriptor)
 
 
-def _padded(lr: Tensor, needs: Any) -> Tensor:
-    """LR (N, C, H, W) continued by its edge pixels to a size that the architecture takes."""
-    if torch.compiler.is_exporting():  # for sizes of at least needs.minimum
-        return whole_blocks(lr, needs.multiple_of) if needs.multiple_of > 1 else lr
-    right, bottom = needs.get_padding(lr.shape[-1], lr.shape[-2])
-    return continued(lr, 0, right, 0, bottom) if right or bottom else lr
-
-
-def _cropped(sr: Tensor, lr: Tensor, scale: int, needs: Any) -> Tensor:
-    if torch.compiler.is_exporting() and needs.multiple_of == 1:
-        return sr
-    return without_padding(sr, scale * lr.shape[-2], scale * lr.shape[-1])
-
-
-def _network(architecture: Any, scale: int) -> type[nn.Module]:
-    """The architecture's class; the one for `scale` where it has a class for each."""
+def _network(architecture: "Architecture[nn.Module]", scale: int) -> type[nn.Module]:
+    """Find the architecture's class, or its class for `scale` where it has one for each."""
     module = inspect.getmodule(type(architecture))
     classes = [c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, nn.Module)]
     return next((c for c in classes if c.__name__.endswith(f"{scale}x")), classes[0])
@@ -152,6 +177,7 @@ def _network(architecture: Any, scale: int) -> type[nn.Module]:
 def _arguments(
     arch: str, network: type[nn.Module], scale: int, channels: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """Arguments for the network's constructor: scale and channels under its own names, then options."""
     parameters = inspect.signature(network).parameters
     for key in options:
         if key not in parameters:
@@ -162,5 +188,5 @@ def _arguments(
     for names, value in ((SCALE_NAMES, scale), (IN_NAMES, channels), (OUT_NAMES, channels)):
         arguments |= {name: value for name in names if name in parameters}
     if "upsampler" in parameters and not parameters["upsampler"].default:
-        arguments["upsampler"] = "pixelshuffle"  # without one, the transformers only restore
+        arguments["upsampler"] = "pixelshuffle"  # the transformers' default is restoration at scale 1
     return {**arguments, **PUBLISHED.get(arch, {}), **options}

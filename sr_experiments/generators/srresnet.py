@@ -4,21 +4,22 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators.initialisation import carry_image, enlarge_image
+from sr_experiments.generators.generator import TwoPartGenerator
+from sr_experiments.generators.initialisation import bilinear_shuffle_, identity_
 
 
-class SRResNet(nn.Module):
+class SRResNet(TwoPartGenerator):
     """Residual blocks with batch norm at LR size, then sub-pixel upsampling.
 
-    It begins as little more than a bilinear enlargement: the first features carry the image. Begun at random it takes
-    hundreds of steps to learn that.
+    The first features are initialised to pass the image through, so that the network begins close to a bilinear
+    upsampling; from a random initialisation it takes hundreds of steps to learn that.
 
     Args:
         scale: 2, 3 or 4.
         channels: of the input and the output image.
-        features: channels inside.
-        blocks: residual blocks.
-        extra_channels: of the input, behind the image's: the previous frame, where this is a part of FRVSR.
+        features: channels of the hidden layers.
+        blocks: number of residual blocks.
+        extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
 
     Raises:
         SRError: another scale.
@@ -27,44 +28,35 @@ class SRResNet(nn.Module):
     def __init__(
         self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16, extra_channels: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(scale, channels)
         if scale not in (2, 3, 4):
             raise SRError(f"srresnet can't do scale={scale}: choose 2, 3 or 4")
-        self.scale = scale
-        self.channels = channels
-        self.conv_in = nn.Sequential(nn.Conv2d(channels + extra_channels, features, 9, padding=4), nn.PReLU())
-        self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
-        self.conv_body = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.BatchNorm2d(features))
+        image = min(channels, features)  # features that begin as the image
+        first = nn.Conv2d(channels + extra_channels, features, 9, padding=4)
+        norm = nn.BatchNorm2d(features)
         steps = [2, 2] if scale == 4 else [scale]
-        self.upsampling = nn.Sequential(*(Upsampling(features, step) for step in steps))
+        self.conv_in = nn.Sequential(first, nn.PReLU())
+        self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        self.conv_body = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), norm)
+        self.upsampling = nn.Sequential(*(Upsampling(features, step, image) for step in steps))
         self.conv_out = nn.Conv2d(features, channels, 9, padding=4)
-        self._initialise(min(channels, features))
-
-    @torch.no_grad()
-    def _initialise(self, carried: int) -> None:
-        carry_image(self.conv_in[0], carried)  # type: ignore[arg-type]
-        self.conv_body[1].weight[:carried] = 0  # type: ignore[index, operator]
-        for upsampling in self.upsampling:
-            shuffle: nn.PixelShuffle = upsampling[1]  # type: ignore[assignment, index]
-            enlarge_image(upsampling[0], carried, shuffle.upscale_factor)  # type: ignore[index]
-        carry_image(self.conv_out, carried, rest=0.02)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """(N, C + extra_channels, H, W), the image in [0, 1], to (N, C, scale * H, scale * W)."""
-        return self.reconstruct(self.extract_features(lr), lr)
+        identity_(first, image)
+        with torch.no_grad():
+            norm.weight[:image] = 0  # the residual branch adds nothing to them
+        identity_(self.conv_out, image, keep=0.02)
 
     def extract_features(self, lr: Tensor) -> Tensor:
-        """The part at LR size: (N, C + extra_channels, H, W) to (N, features, H, W)."""
+        """First part: (N, C + extra_channels, H, W) to (N, features, H, W)."""
         shallow = self.conv_in(lr)
         return shallow + self.conv_body(self.blocks(shallow))
 
     def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
-        """The part that enlarges: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
+        """Second part: (N, features, H, W), and the input, to (N, C, scale * H, scale * W)."""
         return self.conv_out(self.upsampling(features))
 
 
 class ResidualBlock(nn.Module):
-    """conv-BN-PReLU-conv-BN and the identity."""
+    """conv-BN-PReLU-conv-BN and a skip connection."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -77,12 +69,20 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, features, H, W) to the same."""
+        """(N, features, H, W) to the same shape."""
         return x + self.layers(x)
 
 
 class Upsampling(nn.Sequential):
-    """A convolution to sub-pixels, rearranged: `step` times larger."""
+    """Sub-pixel convolution: (N, features, H, W) to (N, features, step * H, step * W).
 
-    def __init__(self, features: int, step: int) -> None:
-        super().__init__(nn.Conv2d(features, features * step**2, 3, padding=1), nn.PixelShuffle(step), nn.PReLU())
+    Args:
+        features: channels of the input and the output.
+        step: upsampling factor.
+        image: number of features that begin as their bilinear upsampling.
+    """
+
+    def __init__(self, features: int, step: int, image: int) -> None:
+        conv = nn.Conv2d(features, features * step**2, 3, padding=1)
+        bilinear_shuffle_(conv, image, step)
+        super().__init__(conv, nn.PixelShuffle(step), nn.PReLU())

@@ -1,14 +1,19 @@
-"""Which device to use, in which precision; and what went wrong there."""
+"""Choose the device and the precision, and tell what kind of error a device raised."""
+
+from typing import Any, TypeVar, cast
 
 import torch
+from torch import nn
 
 from sr_experiments.errors import SRError
+
+N = TypeVar("N", bound=nn.Module)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device of a name; "auto" is a GPU where there is one.
+    """Return the torch device of a name; "auto" is a GPU where there is one.
 
     Raises:
         SRError: there is no such device.
@@ -25,10 +30,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """One of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU that computes in it, fp32 elsewhere.
+    """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere.
 
     Raises:
-        SRError: an unknown one.
+        SRError: unknown precision.
     """
     if name == "auto":
         native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -38,11 +43,16 @@ def choose_precision(name: str, device: torch.device) -> str:
     return name
 
 
+def channels_last(network: N) -> N:
+    """Bring the weights of a network into the channels-last memory layout, in place; return the network."""
+    return cast(Any, network).to(memory_format=torch.channels_last)  # an overload that torch's annotations lack
+
+
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch's says that memory ran out."""
+    """Tell whether torch raised an error because memory ran out."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 def device_lost(error: Exception) -> bool:
-    """Whether an error of torch's says that the device can't be used any more."""
+    """Tell whether torch raised an error after which the device can't be used any more."""
     return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)

@@ -1,4 +1,4 @@
-"""How much memory there is to work with."""
+"""How much memory inference may take."""
 
 import contextlib
 import ctypes
@@ -8,14 +8,15 @@ from pathlib import Path
 import psutil
 import torch
 
-LARGEST = 3 * 2**29  # bytes: on a CPU more brings no speed
-# Of glibc's mallopt: blocks from this size on go back to the system when they are freed; and how many heaps there are.
+LARGEST = 3 * 2**29  # bytes; on a CPU larger tiles are not faster
+# Parameters of glibc's mallopt and our values: blocks from this size on are returned to the system when they are
+# freed, and all threads share one heap.
 M_MMAP_THRESHOLD, BLOCK = -3, 2**20
 M_ARENA_MAX, ARENAS = -8, 1
 
 
-def budget(device: torch.device) -> int:
-    """Bytes that a network may take on a device now: half of what is free, at most LARGEST on a CPU."""
+def memory_budget(device: torch.device) -> int:
+    """Return how many bytes a network may take on a device now: half of what is free, at most LARGEST on a CPU."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -23,16 +24,16 @@ def budget(device: torch.device) -> int:
     return min(free_on_host() // 2, LARGEST)
 
 
-def keep_little() -> None:
-    """Have this process give back what it frees: glibc would keep a fifth of a gigabyte of holes between frames."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+def return_freed_memory() -> None:
+    """Return freed memory to the system at once: between frames, glibc would keep 0.2 GiB of it."""
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
         c_library = ctypes.CDLL(None)
         c_library.mallopt(M_MMAP_THRESHOLD, BLOCK)
         c_library.mallopt(M_ARENA_MAX, ARENAS)
 
 
 def free_on_host() -> int:
-    """Bytes of main memory that can be had, within the limits of a container and of `ulimit -v`."""
+    """Return the free bytes of main memory, within the limits of a container and of `ulimit -v`."""
     free = psutil.virtual_memory().available
     try:  # cgroup v2
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()

@@ -1,8 +1,8 @@
-"""What runs a network's layers: PyTorch as it is or compiled, or OpenVINO where it is installed, on a CPU.
+"""Runtimes for a network's layers: PyTorch in eager mode, torch.compile, or, on a CPU, OpenVINO.
 
-All compute the same in the same precision. OpenVINO fuses what follows a convolution into it, and shares work among
-cores that other programs use too. Compiled (by torch.compile, with CUDA graphs on a GPU) a network starts a minute
-later, and again for another size of frame.
+All compute the same in the same precision. OpenVINO fuses activations and sums into the convolution before them, and
+balances the load among cores that other programs use too. torch.compile (with CUDA graphs on a GPU) takes a minute
+to start, and another for each new size of image.
 """
 
 import contextlib
@@ -22,21 +22,21 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.inference.fast import Parts, in_strips
+from sr_experiments.inference.fast import StripNetwork, in_strips
 
 log = logging.getLogger(__name__)
 
 RUNTIMES = ("torch", "compile", "openvino")
-ROUNDING = {"fp32": 1e-3, "bf16": 0.05}  # largest difference to torch in fp32, of outputs around 1
-FEW_SUMS = 32  # MSRResNet has 17, RRDBNet 93
+ROUNDING = {"fp32": 1e-3, "bf16": 0.05}  # largest allowed difference to torch in fp32, relative to the output
+FEW_SUMS = 32  # residual sums that may be in bf16 without loss: MSRResNet has 17, RRDBNet 93
 PROBES = ((24, 32), (41, 21))  # sizes that a network is tried on
 
 
 def choose_runtime(name: str, device: torch.device, precision: str) -> str:
-    """One of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
+    """Return one of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
 
     Raises:
-        SRError: an unknown one, or one that can't be had.
+        SRError: unknown runtime, or one that can't be used here.
     """
     fits = device.type == "cpu" and precision in ROUNDING
     installed = importlib.util.find_spec("openvino") is not None
@@ -53,61 +53,63 @@ def choose_runtime(name: str, device: torch.device, precision: str) -> str:
     return name
 
 
-def by_openvino(network: nn.Module, channels: int, scale: int, precision: str, multiple: int = 1) -> nn.Module | None:
-    """A network (N, C, H, W) to (N, C', scale * H, scale * W), compiled by OpenVINO: as a whole, or in its `Parts`.
+def compiled_by_openvino(
+    network: nn.Module, channels: int, scale: int, precision: str, multiple: int = 1
+) -> nn.Module | None:
+    """Compile a network by OpenVINO, as a whole or, where `in_strips` makes one, as the parts of a `StripNetwork`.
 
     Args:
-        network: of any N, H and W.
+        network: (N, C, H, W) to (N, C', scale * H, scale * W), any N, H and W.
         channels: C.
         scale: upsampling factor.
         precision: "fp32" or "bf16", of its layers.
         multiple: H and W are multiples of it.
 
     Returns:
-        None for one that OpenVINO can't run, or whose output differs from torch's by more than rounding; it is said.
+        None, after a warning, if OpenVINO can't run it or its output differs from torch's by more than rounding.
     """
-    made = in_strips(network, channels, scale)
+    parts = in_strips(network, channels, scale)
     try:
-        if not isinstance(made, Parts):
+        if not isinstance(parts, StripNetwork):
             return _compiled(network, [channels], precision, multiple)
-        lr, features = made.channels
-        made.extract = _compiled(made.extract, [lr], precision, multiple)
-        made.enlarge.network = _compiled(made.enlarge.network, [features, lr], precision, multiple)
+        lr, features = parts.channels
+        parts.extract = _compiled(parts.extract, [lr], precision, multiple)
+        parts.reconstruct.network = _compiled(parts.reconstruct.network, [features, lr], precision, multiple)
     except _Unfit as error:
         log.warning("OpenVINO can't run this network, torch does: %s", error)
         return None
-    return made
+    return parts
 
 
 class _Unfit(Exception):
-    """Why OpenVINO can't run a network."""
+    """OpenVINO can't run a network."""
 
 
 def _compiled(network: Callable[..., Tensor], channels: Sequence[int], precision: str, multiple: int) -> nn.Module:
     sizes = [[-(-side // multiple) * multiple for side in size] for size in PROBES]
-    seeded = torch.Generator().manual_seed(1)
-    inputs = [[torch.rand(1, count, *size, generator=seeded) for count in channels] for size in sizes]
+    random = torch.Generator().manual_seed(1)
+    inputs = [[torch.rand(1, count, *size, generator=random) for count in channels] for size in sizes]
     try:
         compiled = OpenVINONetwork(network, inputs, precision)
-        wrong = max(_difference(network, compiled, x) for x in inputs)
-    except Exception as error:  # of the converter: of any kind
+        difference = max(_difference(network, compiled, x) for x in inputs)
+    except Exception as error:  # the converter raises all kinds
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = next((line.strip("- ") for line in lines if "No conversion rule" in line), lines[0])
         raise _Unfit(reason[:200]) from error
-    if wrong > ROUNDING[precision]:
-        raise _Unfit(f"its output differs by {wrong:.2g} from torch's")
+    if difference > ROUNDING[precision]:
+        raise _Unfit(f"its output differs by {difference:.2g} from torch's")
     return compiled
 
 
 class OpenVINONetwork(nn.Module):
-    """A network, compiled by OpenVINO for inputs (N, C, H, W) of any N, H and W; float32 in and out.
+    """A network compiled by OpenVINO for inputs (N, C, H, W) of any N, H and W; float32 in and out.
 
-    In bf16 the sums of a network of many residual blocks stay in float32, which takes a fifth more time: rounding each
-    would cost RRDBNet 5 dB of its likeness to float32, and MSRResNet nothing.
+    In bf16 the residual sums of a network of many blocks stay in float32, which takes a fifth more time: rounding each
+    of them would cost RRDBNet 5 dB of PSNR against the float32 output, and MSRResNet nothing.
 
     Args:
-        network: the network.
-        examples: of its inputs, of different sizes.
+        network: any callable on tensors that can be traced.
+        examples: its inputs in several sizes.
         precision: "fp32" or "bf16", of its layers.
     """
 
@@ -117,14 +119,14 @@ class OpenVINONetwork(nn.Module):
         import openvino as ov
         from openvino.frontend.pytorch import ConversionExtension
 
-        given = tuple(examples[0])
+        example = tuple(examples[0])
         own = [ConversionExtension("aten::pixel_shuffle", _pixel_shuffle)]
         with _quietly(), torch.inference_mode():
-            traced = torch.jit.trace(network, given, check_trace=False)
-            model = ov.convert_model(traced, example_input=given, extension=own)
-        for inputs in examples:  # sizes that don't fit together are an error here; they would overwrite memory later
+            traced = torch.jit.trace(network, example, check_trace=False)
+            model = ov.convert_model(traced, example_input=example, extension=own)
+        for inputs in examples:  # raises for inconsistent sizes, which in inference would overwrite memory
             model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
-        model.reshape({i: [-1, x.shape[1], -1, -1] for i, x in enumerate(given)})
+        model.reshape({i: [-1, x.shape[1], -1, -1] for i, x in enumerate(example)})
         sums = sum(layer.get_type_name() == "Add" for layer in model.get_ops())
         if precision == "bf16" and sums > FEW_SUMS:
             model = _sums_in_fp32(core, model)
@@ -136,26 +138,27 @@ class OpenVINONetwork(nn.Module):
         self.request = core.compile_model(model, "CPU", settings).create_infer_request()
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """As the network; without gradients."""
+        """Run the network, without gradients."""
         result: Any = self.request.infer([x.float().contiguous().numpy() for x in inputs], share_inputs=True)[0]
         return torch.from_numpy(result)
 
 
 @functools.cache
 def _core() -> Any:
-    """OpenVINO, once a process and never unloaded.
+    """Return the only OpenVINO instance of the process, which is never unloaded.
 
-    Each instance gives this thread another stack for signals; as two go, in the order they came, the thread is left
-    with the stack of one that is gone, and the next signal, say of a program that ends, kills the process.
+    Each instance sets an alternate signal stack for the thread. When two are destroyed in the order of their creation,
+    the thread keeps the stack of a destroyed one, and the next signal crashes the process.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it reports its use to its makers
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # it would report every use to Intel
     import openvino as ov
 
     return ov.Core()
 
 
 def _pixel_shuffle(node: Any) -> list[Any]:
-    """OpenVINO's own operation; its converter would make three, which take a tenth of MSRResNet's second part."""
+    """Convert to OpenVINO's own operation: the default are three, which take a tenth of MSRResNet's `reconstruct`."""
     from openvino import opset13
 
     return opset13.depth_to_space(
@@ -164,7 +167,7 @@ def _pixel_shuffle(node: Any) -> list[Any]:
 
 
 def _sums_in_fp32(core: Any, model: Any) -> Any:
-    """The model with a mark on its sums and products, which only its file format can carry."""
+    """Mark sums and products to stay in float32, which only OpenVINO's file format can express."""
     import openvino as ov
 
     with tempfile.TemporaryDirectory(prefix="sr_openvino_") as folder:
@@ -184,7 +187,7 @@ def _sums_in_fp32(core: Any, model: Any) -> Any:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without torch's warnings that tracing is out of date; the converter, which logs, leaves logging as it was."""
+    """Suppress the warnings of tracing, and restore the logging setup that OpenVINO's converter changes."""
     root = logging.getLogger()
     level, filters, handlers = root.level, list(root.filters), list(root.handlers)
     root.disabled = True
@@ -200,7 +203,7 @@ def _quietly() -> Iterator[None]:
 
 @torch.inference_mode()
 def _difference(network: Callable[..., Tensor], compiled: nn.Module, inputs: Sequence[Tensor]) -> float:
-    """Largest difference of the outputs, against the largest value if that is above 1; infinite for other sizes."""
+    """Return the largest difference of the outputs, relative to the largest value above 1; infinite if sizes differ."""
     expected, found = network(*inputs), compiled(*inputs)
     if expected.shape != found.shape or not found.isfinite().all():
         return float("inf")

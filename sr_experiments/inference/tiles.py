@@ -1,8 +1,8 @@
 """Cut an image into overlapping tiles of one size, so that a network needs memory for a tile only.
 
-A tile's core is what is kept of its output; around it lies an overlap, `margin` LR pixels wide, that the network
-sees but whose output is dropped. Where the margin covers the network's receptive field, the cores put together are
-the untiled output. Tiles at the image's border end there, so that the network sees the border as it would untiled.
+The core of a tile is the part of its output that is kept; around it lies an overlap of `margin` LR pixels that is
+input of the network but cropped from its output. Where the margin covers the network's receptive field, the cores
+together are equal to the untiled output. Tiles end at the image's border, where the network pads as it does untiled.
 """
 
 import weakref
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-ALIGNMENT = 16  # tiles begin at multiples of this, for networks that work in blocks
-MARGIN = 32  # LR pixels, where the receptive field is larger than LARGEST_FIELD or without bound
-LARGEST_FIELD = 64
+ALIGNMENT = 16  # tiles begin at multiples of this, as windows and pixel-unshuffled blocks do in the whole image
+MARGIN = 32  # LR pixels, where the receptive radius is unbounded or larger than LARGEST_FIELD
+LARGEST_FIELD = 64  # LR pixels
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Where a tile lies, in LR pixels: all of it, and its core."""
+    """Position of a tile and of its core, in LR pixels; bottom and right are exclusive."""
 
     top: int
     left: int
@@ -35,39 +35,39 @@ class Tile:
 
     @property
     def area(self) -> tuple[slice, slice]:
-        """Rows and columns of the image that the network sees."""
+        """Rows and columns of the input image."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def core(self, scale: int) -> tuple[slice, slice]:
-        """Rows and columns of the core in the whole output."""
+        """Return the rows and columns of the core in the whole output."""
         return (
             slice(self.core_top * scale, self.core_bottom * scale),
             slice(self.core_left * scale, self.core_right * scale),
         )
 
     def core_within(self, scale: int) -> tuple[slice, slice]:
-        """Rows and columns of the core in this tile's output."""
+        """Return the rows and columns of the core in this tile's output."""
         rows, columns = self.core(scale)
         top, left = self.top * scale, self.left * scale
         return slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
 
 
 def plan(height: int, width: int, size: int, margin: int) -> list[Tile]:
-    """Tiles of `size` x `size` (or the image's side, where that is smaller) whose cores make up the image.
+    """Plan tiles of `size` x `size` (or the image's side, where that is smaller) whose cores cover the image.
 
     Args:
         height: of the image, in LR pixels.
-        width: likewise.
+        width: of the image, in LR pixels.
         size: side of a tile with its margins; more than 2 * margin + ALIGNMENT.
-        margin: width of the overlap that is dropped on each side.
+        margin: width of the overlap that is cropped on each side.
     """
     rows, columns = _spans(height, size, margin), _spans(width, size, margin)
     return [Tile(r[0], c[0], r[1], c[1], r[2], c[2], r[3], c[3]) for r in rows for c in columns]
 
 
 def strips(height: int, width: int, rows: int, margin: int) -> list[Tile]:
-    """Strips of the image's width whose cores, of about `rows` rows, make up the image; arguments as of `plan`."""
-    rows = -(-height // -(-height // rows))
+    """Plan strips of the image's full width whose cores, of at most `rows` rows, cover it; arguments as of `plan`."""
+    rows = -(-height // -(-height // rows))  # as many strips, but of equal height
     tops = range(0, height, rows)
     ends = [min(top + rows, height) for top in tops]
     return [
@@ -77,7 +77,7 @@ def strips(height: int, width: int, rows: int, margin: int) -> list[Tile]:
 
 
 def _spans(length: int, size: int, margin: int) -> list[tuple[int, int, int, int]]:
-    """Start and end of each tile, and of its core, along one side."""
+    """Return start and end of each tile, and of its core, along one side."""
     if length <= size:
         return [(0, length, 0, length)]
     spans, core = [], 0
@@ -93,12 +93,12 @@ def _spans(length: int, size: int, margin: int) -> list[tuple[int, int, int, int
 
 
 class TiledNetwork(nn.Module):
-    """A network that is run tile by tile on tensors of its device.
+    """Runs a network tile by tile, input and output staying on its device.
 
     Args:
-        network: (N, C, H, W), or several of one height and width, to (N, C', scale * H, scale * W); any callable.
+        network: any callable from one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W).
         scale: upsampling factor.
-        tiles: gives the tiles of an input's height and width.
+        tiles: plans the tiles for an input's height and width.
     """
 
     def __init__(self, network: Callable[..., Tensor], scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
@@ -108,7 +108,7 @@ class TiledNetwork(nn.Module):
         self.tiles = tiles
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """(N, C, H, W) each to (N, C', scale * H, scale * W)."""
+        """Inputs (N, C, H, W) to (N, C', scale * H, scale * W)."""
         height, width = inputs[0].shape[-2:]
         tiles = self.tiles(height, width)
         if len(tiles) == 1:
@@ -128,36 +128,39 @@ class TiledNetwork(nn.Module):
 
 @torch.inference_mode()
 def receptive_radius(run: Callable[[Tensor], Tensor], channels: int, scale: int) -> int | None:
-    """How far, in LR pixels, an output pixel looks; None if that is more than LARGEST_FIELD or without bound.
+    """Measure from what distance, in LR pixels, an output pixel depends on the input.
 
-    Found by trying: a pixel that is not a number spoils exactly what depends on it.
+    A NaN in the input turns exactly those output pixels that depend on it into NaN.
 
     Args:
         run: LR (1, C, H, W) to SR, on the CPU.
         channels: C.
         scale: upsampling factor.
+
+    Returns:
+        None if the distance is larger than LARGEST_FIELD, unbounded, or NaNs don't reach the output.
     """
     probe = torch.full((1, channels, ALIGNMENT, 2 * LARGEST_FIELD + 3 * ALIGNMENT), 0.5)
     centre = LARGEST_FIELD + ALIGNMENT
     probe[..., centre] = torch.nan
-    spoiled = run(probe).isnan().any(1).any(1)[0].nonzero()  # columns
-    if not len(spoiled):
+    columns = run(probe).isnan().any(1).any(1)[0].nonzero()  # those with a NaN
+    if not len(columns):
         return None
-    first, last = int(spoiled.min()) // scale, int(spoiled.max()) // scale
+    first, last = int(columns.min()) // scale, int(columns.max()) // scale
     radius = max(centre - first, last - centre)
     return radius if radius <= LARGEST_FIELD else None
 
 
 @torch.inference_mode()
 def peak_bytes(run: Callable[[Tensor], Tensor], image: Tensor) -> int:
-    """The most memory that `run(image)` holds at one time for tensors of its own, in bytes."""
+    """Measure the peak of bytes in tensors that `run(image)` allocates."""
     with _LiveBytes() as live:
         run(image)
     return live.peak
 
 
 class _LiveBytes(TorchFunctionMode):
-    """Counts the bytes of the storages that are made, as long as they live."""
+    """Count the bytes of the storages that operations allocate, until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -227,7 +227,6 @@ def _weight(key: str, weight: float | str, losses: Iterable[nn.Module | None]) -
     kinds = [type(loss) for loss in losses]
     if not any(issubclass(kind, AdversarialLoss) for kind in kinds):
         raise SRError(f"{key}=auto weighs the term against the others of a GAN: give a number")
-    perceptual = any(issubclass(kind, PerceptualLoss) for kind in kinds)
-    weight = AUTO_WEIGHT_BESIDE_PERCEPTUAL if perceptual else AUTO_WEIGHT_ALONE
-    log.info("%s=auto is %g with%s a perceptual loss", key, weight, "" if perceptual else "out")
-    return weight
+    return (
+        AUTO_WEIGHT_BESIDE_PERCEPTUAL if any(issubclass(kind, PerceptualLoss) for kind in kinds) else AUTO_WEIGHT_ALONE
+    )

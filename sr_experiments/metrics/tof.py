@@ -1,6 +1,7 @@
 """tOF (Chu et al. 2020, TecoGAN, arXiv 1811.09393): whether SR moves as HR does."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -45,10 +46,11 @@ def farneback(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
     """Estimate the flow from one grey 8-bit frame (H, W) to the next as TecoGAN does: (H, W, 2) in pixels."""
     import cv2
 
+    initial: Any = None  # no flow to begin with, which OpenCV's annotations don't allow
     return cv2.calcOpticalFlowFarneback(
         previous,
         current,
-        None,  # type: ignore[call-overload]
+        initial,
         pyr_scale=0.5,
         levels=3,
         winsize=15,

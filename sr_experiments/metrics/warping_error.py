@@ -1,6 +1,6 @@
 """Warping error (Lai et al. 2018, "Learning Blind Video Temporal Consistency", arXiv 1808.00449, E_warp): flicker."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -53,8 +53,9 @@ class WarpingError(TemporalMetric):
         import cv2
 
         estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        flow = estimator.calc(current.hr, previous.hr, None)  # type: ignore[call-overload]
-        flow_back = estimator.calc(previous.hr, current.hr, None)  # type: ignore[call-overload]
+        initial: Any = None  # no flow to begin with, which OpenCV's annotations don't allow
+        flow = estimator.calc(current.hr, previous.hr, initial)
+        flow_back = estimator.calc(previous.hr, current.hr, initial)
         followed = inside(flow) & ~occluded(flow, warp(flow_back, flow)) & ~motion_boundary(flow)
         difference = current.sr - warp(previous.sr, flow).reshape(current.sr.shape)
         b = self.crop_border

@@ -7,12 +7,15 @@ from typing import Any
 
 from torch import nn
 
+from sr_experiments.checkpoints.initialise import load_weights
 from sr_experiments.checkpoints.limits import Limited
-from sr_experiments.checkpoints.reading import load_generator, load_weights, read
+from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.reading import read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
+from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
 from sr_experiments.losses.adversarial import AdversarialLoss
@@ -126,6 +129,8 @@ def _assemble(config: Config) -> Assembly:
         for network in module.networks().values():
             if getattr(network, "compiles", True):
                 network.compile()
+    for name in [name for name, term in config["loss"]["terms"].items() if term.get("weight") == "auto"]:
+        log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
     return Assembly(module, data, left_out, initialised_from)
 
 
@@ -152,7 +157,7 @@ def _in_memory() -> Limited:
     return Limited(free // (2 * COPIES * FLOAT), 10**7, message)
 
 
-def _initialise(generator: nn.Module, source: str | Config) -> str:
+def _initialise(generator: Generator, source: str | Config) -> str:
     """From one checkpoint, or, of a frame-recurrent network, from one for each of its parts."""
     parts = source if isinstance(source, Mapping) else {None: source}
     reports = []

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
-from sr_experiments.checkpoints.reading import FORMAT, describe_mismatch
+from sr_experiments.checkpoints.initialise import describe_mismatch
+from sr_experiments.checkpoints.reading import FORMAT
 from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.errors import SRError
 from sr_experiments.losses.objective import IMAGES, Objective, Outputs

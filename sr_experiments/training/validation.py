@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from sr_experiments.data.resize import bicubic_upsample
-from sr_experiments.generators.frvsr import State, warp
+from sr_experiments.generators.frvsr import warp
+from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.metrics.flow import FLOW_METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.metric import SRMetric
@@ -20,12 +21,12 @@ class Stream:
     """A network that gets the frames of a clip in order, or images; a recurrent one keeps its state.
 
     Args:
-        network: with `step(lr, state) -> (sr, state)`, or `forward(lr) -> sr`.
+        network: a `Generator`.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self.state: Any = None
+        self.state: State | None = None
 
     def restart(self) -> None:
         """Forget the state: the next frame is the first of a clip."""
@@ -33,15 +34,16 @@ class Stream:
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Super-resolve LR (1, C, H, W); SR is in [0, 1]."""
-        if hasattr(self.network, "step"):
-            sr, self.state = self.network.step(lr, self.state)  # type: ignore[operator]
+        if isinstance(self.network, RecurrentGenerator):
+            sr, self.state = self.network.step(lr, self.state)
         else:
             sr = self.network(lr)
         return sr.float().clamp(0, 1)
 
     def flow_only(self, lr: Tensor) -> None:
         """Advance to the next frame without super-resolving it."""
-        flow = None if self.state is None else self.network.flow(lr, self.state.lr)  # type: ignore[operator]
+        assert isinstance(self.network, RecurrentGenerator)
+        flow = None if self.state is None else self.network.flow(lr, self.state.lr)
         self.state = State(lr, lr, flow)
 
 
@@ -152,7 +154,7 @@ class Validation:
             results = self._super_resolve(name, lr, hr, first)
         else:
             stream.flow_only(lr)
-        if self.flow is not None and before is not None:
+        if self.flow is not None and before is not None and stream.state is not None:
             shown |= self.flow.step(name, before.lr, stream.state, batch)
         return shown | results
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sr_experiments.checkpoints.reading import describe_mismatch, load_weights, read
+from sr_experiments.checkpoints.initialise import describe_mismatch, load_weights
+from sr_experiments.checkpoints.reading import read
 from sr_experiments.errors import SRError
 from sr_experiments.generators import MSRResNet, RRDBNet, SpandrelGenerator, SRResNet
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from skimage import color, metrics
 from skimage.data import chelsea
 
-from sr_experiments.checkpoints.reading import load_generator
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.evaluation import Report, Result
 from sr_experiments.evaluation.candidates import Bicubic, to_pixels, to_tensor

@@ -11,13 +11,14 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
-from sr_experiments.checkpoints.reading import load_generator, read
+from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.reading import read
 from sr_experiments.export import export as story
 from sr_experiments.export import programs
 from sr_experiments.export.export import export
 from sr_experiments.export.runnable import Runnable, largest_difference
 from sr_experiments.generators import GENERATORS, SpandrelGenerator
-from sr_experiments.generators.padding import whole_blocks, without_padding
+from sr_experiments.generators.padding import crop, pad_to_multiple
 
 NETWORKS = [("srresnet", 2), ("msrresnet", 3), ("msrresnet", 4), ("rrdbnet", 2), ("rrdbnet", 4), ("frvsr", 4)]
 
@@ -214,11 +215,11 @@ def test_a_file_tells_nothing_of_the_machine(weights, tmp_path, extension):
 @pytest.mark.parametrize("block", [2, 4, 8])
 def test_padding_in_exports_is_that_of_training_to_the_bit(monkeypatch, size, block):
     image = torch.rand(2, 3, *size)
-    padded = whole_blocks(image, block)
+    padded = pad_to_multiple(image, block)
     assert padded.shape[2] % block == padded.shape[3] % block == 0
     monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
-    assert torch.equal(whole_blocks(image, block), padded)
-    assert torch.equal(without_padding(padded, *size), image)
+    assert torch.equal(pad_to_multiple(image, block), padded)
+    assert torch.equal(crop(padded, *size), image)
 
 
 @pytest.mark.parametrize("srnet", ["resnet", "msrresnet", "srresnet"])

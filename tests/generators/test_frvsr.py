@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sr_experiments.checkpoints.reading import load_weights, read
+from sr_experiments.checkpoints.initialise import load_weights
+from sr_experiments.checkpoints.reading import read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS

@@ -11,6 +11,7 @@ from torch import nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS, MSRResNet, RRDBNet, SRResNet
+from sr_experiments.generators.generator import Generator
 from sr_experiments.registry import build
 from tests.conftest import ROOT
 
@@ -32,7 +33,7 @@ def test_every_model_file_builds_a_generator():
     for path in (ROOT / "conf" / "model").glob("*.yaml"):
         config = yaml.safe_load(path.read_text())
         name = config.get("model", config).get("name", "frvsr")  # frvsr_rrdb has it from frvsr
-        assert isinstance(tiny(name, scale=4, channels=3), nn.Module), path.name
+        assert isinstance(tiny(name, scale=4, channels=3), Generator), path.name
 
 
 @pytest.mark.parametrize("name", IMAGE)

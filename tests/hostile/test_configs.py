@@ -142,7 +142,7 @@ def at(config: Any, key: str) -> Any:
         ("trainer.accelerator=cpu trainer.devices=-1", "CPU cores"),
         ("trainer.accelerator=cpu trainer.devices=[0]", "CPU cores"),
         ("data=images data.train.root=" + "a" * 300, "too long"),
-        ("loss=gan loss/perceptual=none ~metrics.lpips_alex ~loss.terms.perceptual.name", "perceptual loss"),
+        ("loss=gan loss/perceptual=none ~metrics.lpips_alex ~loss.terms.perceptual.name", "loss.terms.perceptual.name"),
         ("loss=gan loss/perceptual=none ~metrics.lpips_alex loss.discriminator.features=512", "discriminator"),
         ("callbacks.samples.size=3", "at least 16"),
         ("~metrics.lpips_alex metrics.fine_detail.scale=0", "at least 1"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import sample_paths
+from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_video
@@ -30,14 +31,11 @@ STYLE = (
 SUBTITLES = ((200, 300, "one"), (600, 300, "two"))  # ms: start, duration
 
 
-class Nearest(nn.Module):
+class Nearest(Generator):
     """Repeats pixels."""
 
-    channels = 3
-
     def __init__(self, scale: int = 2) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale, channels=3)
 
     def forward(self, lr: Tensor) -> Tensor:
         return nn.functional.interpolate(lr, scale_factor=self.scale, mode="nearest")

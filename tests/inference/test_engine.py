@@ -7,6 +7,8 @@ from torch import nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
+from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.device import choose_device
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.tiles import MARGIN
@@ -38,20 +40,19 @@ def photograph(height, width, kind=np.uint8):
     return image if kind == np.uint8 else image.astype(np.uint16) * 257 + 100
 
 
-class Exact(nn.Module):
+class Exact(Generator):
     """A network computed in float64: how a CPU orders the sums of a convolution no longer shows in the pixels."""
 
     def __init__(self, network):
-        super().__init__()
+        super().__init__(network.scale, network.channels)
         self.network = network.double()
-        self.scale, self.channels = network.scale, network.channels
 
     def forward(self, *inputs):
         return self.network(*(x.double() for x in inputs)).float()
 
 
 def exact(generator):
-    if not hasattr(generator, "srnet"):
+    if not isinstance(generator, RecurrentGenerator):
         return Exact(generator)
     generator.srnet = Exact(generator.srnet)
     return generator
@@ -166,13 +167,11 @@ def test_a_saved_state_goes_on_as_if_nothing_had_been():
     np.testing.assert_array_equal(engine.next_frame(frames[0]), engine.upscale(frames[0]))
 
 
-class Greedy(nn.Module):
+class Greedy(Generator):
     """Doubles the size, but has no memory for more than so many pixels."""
 
-    scale, channels = 2, 3
-
     def __init__(self, pixels, error=torch.OutOfMemoryError):
-        super().__init__()
+        super().__init__(scale=2, channels=3)
         self.pixels, self.error, self.calls = pixels, error, []
 
     def forward(self, lr):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from sr_experiments.generators.rrdbnet import InPlaceDenseBlock
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.fast import STRIP, DenseBlockInPlace, Parts, accelerated
+from sr_experiments.inference.fast import STRIP, StripNetwork, optimised_for_cpu
 from sr_experiments.inference.tiles import strips
 from tests.inference.test_engine import TINY, network, photograph
 
@@ -28,8 +29,8 @@ def psnr(found, expected):
 def test_strips_leave_no_seams(name, scale, height):
     generator = network(name, scale=scale).eval()
     lr = lr_image(height, 70)
-    fast = accelerated(copy.deepcopy(generator), 3, scale)
-    assert isinstance(fast, Parts) == (name != "rrdbnet" or scale == 4)  # folded input: features of another size
+    fast = optimised_for_cpu(copy.deepcopy(generator), 3, scale)
+    assert isinstance(fast, StripNetwork) == (name != "rrdbnet" or scale == 4)  # folded input: features of another size
     with torch.inference_mode():
         torch.testing.assert_close(fast(lr), generator(lr), atol=1e-5, rtol=1e-5)
 
@@ -38,8 +39,8 @@ def test_strips_leave_no_seams(name, scale, height):
 def test_a_recurrent_network_goes_in_strips_too(phase):
     generator = network("frvsr", phase=phase).eval()
     lr = torch.cat((lr_image(90, 60), torch.rand(1, 48, 90, 60, generator=torch.Generator().manual_seed(0))), 1)
-    fast = accelerated(copy.deepcopy(generator.srnet), 51, 4)
-    assert isinstance(fast, Parts)
+    fast = optimised_for_cpu(copy.deepcopy(generator.srnet), 51, 4)
+    assert isinstance(fast, StripNetwork)
     with torch.inference_mode():
         torch.testing.assert_close(fast(lr), generator.srnet(lr), atol=1e-5, rtol=1e-5)
 
@@ -56,8 +57,8 @@ def test_strips_cover_every_row_once_with_whole_margins(height, rows):
 
 def test_dense_blocks_keep_more_of_float32_than_autocast_does():
     generator = network("rrdbnet", blocks=6).eval()
-    fast = accelerated(copy.deepcopy(generator), 3, 4)
-    assert any(isinstance(module, DenseBlockInPlace) for module in fast.modules())
+    fast = optimised_for_cpu(copy.deepcopy(generator), 3, 4)
+    assert any(isinstance(module, InPlaceDenseBlock) for module in fast.modules())
     lr = lr_image(60, 50)
     with torch.inference_mode():
         full = generator(lr)

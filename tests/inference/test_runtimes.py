@@ -15,7 +15,7 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import runtimes
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.runtimes import by_openvino, choose_runtime
+from sr_experiments.inference.runtimes import choose_runtime, compiled_by_openvino
 from tests.conftest import ROOT
 from tests.inference.test_engine import TINY, network, photograph
 
@@ -81,7 +81,7 @@ def test_compiled_networks_give_what_the_others_give(name):
 
 
 def test_it_does_not_report_its_use():
-    by_openvino(nn.Conv2d(3, 3, 1), 3, 1, "fp32")
+    compiled_by_openvino(nn.Conv2d(3, 3, 1), 3, 1, "fp32")
     assert sys.modules["openvino_telemetry"] is None
 
 
@@ -101,10 +101,10 @@ class FixedSize(nn.Module):
 
 @pytest.mark.parametrize("wrong", [Unknown(), FixedSize()])
 def test_what_openvino_cannot_run_is_left_to_torch_and_takes_no_other_along(wrong, caplog):
-    assert by_openvino(wrong, 3, 1, "fp32") is None
+    assert compiled_by_openvino(wrong, 3, 1, "fp32") is None
     assert "OpenVINO can't run this network, torch does" in caplog.text
     assert len(caplog.text.strip().splitlines()) == 1
-    assert all(by_openvino(nn.Conv2d(3, 3, 3, padding=1), 3, 1, "fp32") for _ in range(6))
+    assert all(compiled_by_openvino(nn.Conv2d(3, 3, 3, padding=1), 3, 1, "fp32") for _ in range(6))
 
 
 def test_auto_is_openvino_on_a_cpu_where_it_is_installed(monkeypatch):
@@ -145,5 +145,5 @@ def test_sums_of_many_blocks_are_not_rounded_to_bf16(monkeypatch):
         errors = {}
         for few in (runtimes.FEW_SUMS, 10**6):
             monkeypatch.setattr(runtimes, "FEW_SUMS", few)
-            errors[few] = (by_openvino(generator, 3, 4, "bf16")(lr) - expected).square().mean()
+            errors[few] = (compiled_by_openvino(generator, 3, 4, "bf16")(lr) - expected).square().mean()
     assert errors[32] < 0.5 * errors[10**6]

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from sr_experiments.checkpoints.reading import load_generator
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.inference.engine import Engine
 
 
@@ -174,7 +174,7 @@ def test_an_8192_square_output_stays_in_bounded_memory(weights, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (2048, 2048, 3), np.uint8)).save(tmp_path / "in.bmp")
     script = (
         "import resource, sys; from sr_experiments.inference import memory; memory.LARGEST = 2**28\n"
-        "import torch, sr_experiments.inference.engine, sr_experiments.checkpoints.reading\n"
+        "import torch, sr_experiments.inference.engine, sr_experiments.checkpoints.loading\n"
         "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "from sr_experiments.cli import main\n"
         "try: main()\n"

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sr_experiments.checkpoints.reading import load_weights, read
+from sr_experiments.checkpoints.initialise import load_weights
+from sr_experiments.checkpoints.reading import read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import sample_paths

@@ -75,7 +75,8 @@ class Index:
         texts = {"meta": json.dumps(meta), "names": "\0".join(self.names)}
         arrays = {key: np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8) for key, text in texts.items()}
         with replacing(folder / INDEX) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays, **self.columns)  # type: ignore[arg-type]
+            content: dict[str, Any] = {**arrays, **self.columns}
+            np.savez(file, **content)
 
     @classmethod
     def read(cls, folder: Path) -> "Index":

@@ -1,0 +1,113 @@
+"""Initialise a network for training with the weights of a checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr_experiments.checkpoints.detection import detect
+from sr_experiments.checkpoints.key_styles import to_spandrel_names
+from sr_experiments.checkpoints.reading import Checkpoint
+from sr_experiments.errors import SRError
+from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.recurrent import RecurrentGenerator
+
+PARTS = ("fnet", "srnet")  # of a `RecurrentGenerator`
+
+
+@dataclass
+class LoadReport:
+    """Names of the tensors that `load_weights` copied, and of those that it did not."""
+
+    source: str
+    matched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Describe it in one line."""
+        parts = [f"{len(self.matched)} tensors matched"]
+        for what, names in (
+            ("of another shape, left fresh", self.mismatched),
+            ("not in the file, left fresh", self.missing),
+            ("of the file not used", self.unexpected),
+        ):
+            if names:
+                shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                parts.append(f"{len(names)} {what} ({shown})")
+        return f"{self.source}: " + "; ".join(parts)
+
+
+def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None = None) -> LoadReport:
+    """Copy every tensor of the checkpoint that has the name and shape of one in the network.
+
+    The weights of an image network are copied into the SR net of a recurrent one. Its first convolution has further
+    input channels there, for the previous frame; they are set to zero, so that at first the network does for each
+    frame what the image network does.
+
+    Args:
+        generator: the network to fill.
+        checkpoint: the weights.
+        part: "fnet" or "srnet" to fill only this part of a recurrent network.
+
+    Raises:
+        SRError: the checkpoint is of another network, or of other sizes throughout.
+    """
+    recurrent = isinstance(generator, RecurrentGenerator)
+    if part is not None and not (recurrent and part in PARTS):
+        raise SRError(f"init_from.{part}: the network to be trained has no such part; give init_from=<checkpoint>")
+    if recurrent and part is None:
+        _check_phase(generator, checkpoint)
+    weights, own = checkpoint.state_dict, generator.state_dict()
+    if recurrent and not any(name.startswith(("fnet.", "srnet.")) for name in weights):  # of an image network
+        part = part or "srnet"
+        weights = {f"srnet.{name}": tensor for name, tensor in weights.items()}
+    if part is not None:
+        own, weights = (
+            {name: tensor for name, tensor in state.items() if name.startswith(f"{part}.")} for state in (own, weights)
+        )
+    weights = to_spandrel_names(weights, own)
+    if recurrent:
+        weights = {name: _widen(tensor, own.get(name)) for name, tensor in weights.items()}
+    report = LoadReport(checkpoint.source)
+    report.missing = [name for name in own if name not in weights]
+    report.unexpected = [name for name in weights if name not in own]
+    for name in sorted(own.keys() & weights.keys()):
+        (report.matched if own[name].shape == weights[name].shape else report.mismatched).append(name)
+    if 2 * len(report.matched) < len(own):
+        saved, wanted = checkpoint.generator, detect(generator.state_dict())
+        difference = describe_mismatch(saved, wanted) if saved and wanted else report.summary()
+        raise SRError(f"{checkpoint.source} does not fit the network to be trained: {difference}")
+    generator.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
+    return report
+
+
+def _check_phase(generator: Generator, checkpoint: Checkpoint) -> None:
+    trained = (checkpoint.generator or {}).get("phase")
+    if trained not in (None, generator.phase):
+        degradation = "blur_down" if trained == "corner" else "bicubic"
+        raise SRError(
+            f"{checkpoint.source} is for LR pixels with phase={trained}, the network to be trained has "
+            f"phase={generator.phase}: use degradation={degradation}, or model.phase={trained}"
+        )
+
+
+def _widen(weight: Tensor, own: Tensor | None) -> Tensor:
+    """Append input channels of zeros to the weights of a convolution that has more of them in the network."""
+    if own is None or own.ndim != 4 or weight.ndim != 4 or weight.shape[1] >= own.shape[1]:
+        return weight
+    missing = own.shape[1] - weight.shape[1]
+    return torch.cat((weight, weight.new_zeros(len(weight), missing, *weight.shape[2:])), 1)
+
+
+def describe_mismatch(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Describe how two generator configurations differ: `the checkpoint has blocks=23, the run blocks=16`."""
+    if saved.get("name") != wanted.get("name"):
+        return f"the checkpoint is of {saved.get('name')}, the run's network is {wanted.get('name')}"
+    keys = [k for k in {**saved, **wanted} if saved.get(k) != wanted.get(k)]
+    have = ", ".join(f"{k}={saved.get(k)}" for k in keys)
+    want = ", ".join(f"{k}={wanted.get(k)}" for k in keys)
+    return f"the checkpoint has {have}, the run {want}"

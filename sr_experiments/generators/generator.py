@@ -1,0 +1,71 @@
+"""Base classes of the generators: what a network declares, and what it may offer to run faster."""
+
+from torch import Tensor, nn
+
+
+class Generator(nn.Module):
+    """A super-resolution network: LR (N, C, H, W) in [0, 1] to SR (N, C, scale * H, scale * W).
+
+    A subclass calls `super().__init__(scale, channels)` and defines `forward(lr) -> sr` for any H and W; nothing else
+    is required. It may also
+
+    - set the attributes below, where it knows better than their defaults;
+    - derive from `TwoPartGenerator`, so that inference on a CPU needs less memory and time;
+    - override `optimise_for_cpu` to replace slow blocks, and `prepare_for_export` to make itself exportable.
+
+    A network for video derives from `RecurrentGenerator`.
+
+    Args:
+        scale: upsampling factor.
+        channels: of the LR and the SR image.
+        phase: where LR pixels lie on the HR grid, see `Degradation`: "centred" or "corner".
+
+    Attributes:
+        receptive_radius: distance in LR pixels from which an output pixel depends on the input; the overlap of
+            tiles. None: measured, see `inference.tiles.receptive_radius`.
+        size_multiple: the network pads its input to multiples of it: the window of a transformer, the factor of a
+            pixel-unshuffle.
+        smallest_size: height and width in LR pixels that it pads smaller inputs to.
+    """
+
+    receptive_radius: int | None = None
+    size_multiple: int = 1
+    smallest_size: int = 1
+
+    def __init__(self, scale: int, channels: int, phase: str = "centred") -> None:
+        super().__init__()
+        self.scale = scale
+        self.channels = channels
+        self.phase = phase
+
+    def optimise_for_cpu(self) -> None:
+        """Replace blocks by equivalents that run faster on a CPU, in place.
+
+        Called once on a copy that is used for inference only: names in the state dict may change, outputs may not
+        differ by more than rounding.
+        """
+
+    def prepare_for_export(self) -> None:
+        """Change, in place, what tracing can't follow; called once before the network is exported."""
+
+
+class TwoPartGenerator(Generator):
+    """A generator in two parts: layers at LR size, then the enlargement.
+
+    Tensors of SR size with all features don't fit into a CPU's caches, nor into small machines' memory. Inference
+    on a CPU therefore runs `reconstruct` on strips of the image, with an overlap that it measures; see
+    `inference.fast`. It does without where the features are not of LR size, or where an output pixel of
+    `reconstruct` depends on all rows.
+    """
+
+    def extract_features(self, lr: Tensor) -> Tensor:
+        """First part: LR (N, C, H, W) to features (N, F, H, W)."""
+        raise NotImplementedError
+
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        """Second part: features (N, F, H, W) and the same LR to SR (N, C, scale * H, scale * W)."""
+        raise NotImplementedError
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """LR (N, C, H, W) in [0, 1] to SR (N, C, scale * H, scale * W)."""
+        return self.reconstruct(self.extract_features(lr), lr)
