@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from sr_experiments.errors import SRError
-from sr_experiments.report.table import runs_table, terminal
+from sr_experiments.runs.listing import runs_table
 from sr_experiments.runs.reading import find_runs, names_of
 from sr_experiments.runs.state import read_summary, state_of
+from sr_experiments.terminal import stdout_console
 
 SESSION = "offline-run-*"  # a folder of W&B's for each session of a run: it is new after every resume
 URL = re.compile(r"https?://\S+/runs/\S+")
@@ -105,7 +106,7 @@ def list_offline(places: Sequence[Path]) -> None:
         [run.name, run.state, str(len(run.to_upload)), f"{run.megabytes:.1f}" if run.to_upload else "-"]
         for run in found
     ]
-    terminal().print(runs_table(rows, ("run", "state", "sessions", "MB")) if rows else "no offline W&B runs")
+    stdout_console().print(runs_table(rows, ("run", "state", "sessions", "MB")) if rows else "no offline W&B runs")
 
 
 def upload_all(places: Sequence[Path], project: str | None = None, entity: str | None = None) -> None:
@@ -119,7 +120,7 @@ def upload_all(places: Sequence[Path], project: str | None = None, entity: str |
     Raises:
         SRError: as of `find_offline`; not logged in; or some runs could not be uploaded.
     """
-    console = terminal()
+    console = stdout_console()
     found = find_offline(places)
     waiting = [run for run in found if run.state == "to upload"]
     for run in found:

@@ -25,7 +25,7 @@ from sr_experiments.files import remove_temporaries, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.logging_setup import log_to_console, log_to_file
 from sr_experiments.runs.folder import SLURM_JOB, new_run_folder
-from sr_experiments.runs.lock import present
+from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import define_best, wandb_runs
@@ -91,13 +91,13 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             assembly = _assembled(config)  # what is wrong with it is said before there is a folder
             folder = _new_folder(config)
             if _is_rank_zero():
-                alone.enter_context(present(folder))
+                alone.enter_context(run_lock(folder))
                 log_to_file(folder / "train.log")
                 save_config(config, folder)
             log.info("training in %s", folder)
         else:
             if _is_rank_zero():
-                alone.enter_context(present(folder))
+                alone.enter_context(run_lock(folder))
                 for place in (folder, folder / "checkpoints", *folder.glob("samples/**/")):
                     remove_temporaries(place)
             for name in ("summary.json", "train.log", "checkpoints/best.ckpt"):  # else found out while it trains

@@ -25,7 +25,7 @@ from rich.console import Console
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
-from sr_experiments.runs.lock import is_present, present
+from sr_experiments.runs.lock import is_locked, run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import Job, Jobs, error_of
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
@@ -130,12 +130,12 @@ class OptunaSweep:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
-        if is_present(self.folder):
+        if is_locked(self.folder):
             raise SRError(f"{self.folder} is being searched by another process: wait for it, or end it (Ctrl-C there)")
         if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
             self.console.print("one trial at a time: hydra.sweeper.n_jobs=4 gives the launcher four", style="yellow")
         stopped: BaseException | None = None
-        with present(self.folder):
+        with run_lock(self.folder):
             self.study = self._open()
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             try:
