@@ -28,7 +28,7 @@ from sr_experiments.runs.folder import SLURM_JOB, new_run_folder
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.tracking.loggers import MetricsCSV
-from sr_experiments.tracking.wandb_run import define_best, wandb_runs
+from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import Checkpoints, Interrupted, Record, signals_given_back
 from sr_experiments.training.callbacks.checkpoints import link_checkpoint
@@ -111,10 +111,8 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             if _is_rank_zero():
                 log_to_file(folder / "train.log")
             log.info("resuming in %s", folder)
-        loggers = make_loggers(config, folder, step) if _is_rank_zero() else []
+        loggers = make_loggers(config, folder, step, assembly.module.validation) if _is_rank_zero() else []
         session = Session(assembly, *make_trainer(config, assembly, folder, loggers, console))
-        for logger in loggers:
-            define_best(logger, assembly.module)
         return _run(session, config, folder, checkpoint, console)
 
 

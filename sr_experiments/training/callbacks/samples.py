@@ -90,7 +90,7 @@ class Samples(Callback):
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), pl_module.step, dataformats="HWC")
         if self._rows:
             for run in wandb_runs(trainer.loggers):
-                run.take_rows(self._rows)
+                run.set_table(self._rows)
         self._pending, self._rows = [], []
 
     def _wanted(self, name: str, batch: Any) -> bool:
