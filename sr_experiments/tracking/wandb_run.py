@@ -111,7 +111,7 @@ class WandbRun(WandbLogger):
         return f"{'uv run ' if 'UV' in os.environ else ''}sr sync {shlex.quote(str(self.folder))}"
 
     def _summary(self, series: Mapping[str, Series]) -> dict[str, Any]:
-        """Return best and last value of each metric over all sessions; offline, W&B itself knows the current one only."""
+        """Return best and last value of each metric over all sessions; offline, W&B knows the current one only."""
         summary = {}
         for key, best in self._best_of.items():
             values = [value for value in series[key].values if math.isfinite(value)] if key in series else []

@@ -226,7 +226,7 @@ def _finished_before(config: dict[str, Any], folder: Path, step: int, best: dict
         summary.pop("error", None)
         summary["best"] = {"monitor": best["monitor"], "step": best["step"], "metrics": best["values"]}
         write_json(folder / "summary.json", {**summary, "state": "finished"})
-    log.info("finished before: %s", folder)
+    log.info("already finished: %s", folder)
     return best["value"]
 
 
