@@ -1,6 +1,8 @@
-"""What `hydra/sweeper=grid`, `hydra/launcher=joblib` and `hydra/launcher=slurm` are.
+"""Hydra plug-ins: `hydra/sweeper=grid` and `optuna`, `hydra/launcher=joblib` and `slurm`.
 
-Hydra takes plug-ins from this namespace only, and imports them at every start: the work is in `sr_experiments.sweeps`.
+Hydra finds plug-ins in this namespace only, and imports all of them at every start: the code, and all that is slow to
+import, is in `sr_experiments.sweeps`. The published hydra-optuna-sweeper 1.3.0 needs an Optuna older than 3; the one
+here drives the current Optuna with the same command and the same search-space syntax.
 """
 
 from collections.abc import Sequence
@@ -9,61 +11,74 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
 class Grid(BasicSweeper):
-    """Hydra's own sweeper over all combinations; a failing job doesn't end the sweep, and the end is a table."""
+    """Hydra's own sweeper over all combinations, which goes on after a failed job and ends with a table of results."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs, list them; exit code 1 if some failed, 2 before any if the settings hold a secret."""
-        from sr_experiments.sweeps.summary import Collecting, check_settings
+        """Run all jobs and list them; exit code 1 if some failed, 2 before any job if the settings hold a secret."""
+        from sr_experiments.sweeps.summary import RecordingLauncher, check_settings
 
-        assert self.config is not None
+        assert self.config is not None and self.launcher is not None
         check_settings(self.config)
-        launcher = Collecting(self.launcher, self.config, arguments)
-        self.launcher = launcher  # type: ignore[assignment]
-        with launcher.listed_at_the_end():
+        self.launcher = launcher = RecordingLauncher(self.launcher, self.config, arguments)
+        with launcher.results_on_exit():
             return super().sweep(arguments)
 
 
-class _Configured(Launcher):
-    """A launcher whose options are those of its YAML file."""
+class _Configured:
+    """What our plug-ins share: the options of their YAML file, and what Hydra passes to `setup`."""
 
-    hydra_context: HydraContext
+    context: HydraContext
     task_function: TaskFunction
-    config: DictConfig
+    sweep_config: DictConfig
 
     def __init__(self, **options: Any) -> None:
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take over what jobs are made from."""
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        """Keep what jobs are made from."""
+        self.context, self.task_function, self.sweep_config = hydra_context, task_function, config
 
 
-class Joblib(_Configured):
-    """Several jobs at a time on this machine, each a process of its own."""
+class Optuna(_Configured, Sweeper):
+    """Optuna proposes the values of each job; conf/hydra/sweeper/optuna.yaml lists the options."""
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the trials; exit code 1 if none finished, 2 after a user error."""
+        from hydra.core.plugins import Plugins
+
+        from sr_experiments.sweeps.optuna.sweeper import run_sweep
+
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.context, task_function=self.task_function, config=self.sweep_config
+        )
+        run_sweep(self.context, self.task_function, self.sweep_config, launcher, self.options, arguments)
+
+
+class Joblib(_Configured, Launcher):
+    """Several jobs at a time on this machine, each in its own process."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs; one that fails or dies is returned as failed."""
+        """Run the jobs; one that fails or is killed is returned as failed."""
         from sr_experiments.sweeps.jobs import Jobs
         from sr_experiments.sweeps.local import run_jobs
 
-        return run_jobs(
-            Jobs(self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx), **self.options
-        )
+        jobs = Jobs(self.context, self.task_function, self.sweep_config, job_overrides, initial_job_idx)
+        return run_jobs(jobs, **self.options)
 
 
-class Slurm(_Configured):
-    """Jobs of a Slurm array; preempted, timed out and requeued ones go on where they stopped."""
+class Slurm(_Configured, Launcher):
+    """Jobs of a Slurm array; a preempted, timed out or requeued job resumes from its last checkpoint."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Submit the jobs and wait for them; one that fails or dies is returned as failed."""
+        """Submit the jobs and wait for them; one that fails or is killed is returned as failed."""
         from sr_experiments.sweeps.jobs import Jobs
         from sr_experiments.sweeps.slurm import run_jobs
 
-        return run_jobs(
-            Jobs(self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx), self.options
-        )
+        jobs = Jobs(self.context, self.task_function, self.sweep_config, job_overrides, initial_job_idx)
+        return run_jobs(jobs, self.options)

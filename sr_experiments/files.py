@@ -1,9 +1,10 @@
-"""Files that are whole or not there, and what to say when the disk refuses."""
+"""Write files atomically, and turn errors of the disk into messages for the user."""
 
 import contextlib
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,16 @@ from sr_experiments.errors import SRError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write to the yielded temporary path; on success it becomes `path` in one step, on failure it vanishes.
+    """Yield a temporary path to write to. On success it atomically replaces `path`; on failure it is removed.
 
     Raises:
-        SRError: the disk is full or can't be written to; an earlier file at `path` is untouched.
+        SRError: the disk is full or can't be written; an earlier file at `path` is untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # else a power failure could leave an empty file under the final name
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         raise writing_failed(path, error) or error from error
@@ -32,22 +33,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed process left of unfinished files; nobody may be writing there now."""
+    """Remove the unfinished files of a killed process; no other process may be writing in the folder."""
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             path.unlink()
 
 
 def writing_failed(path: Path, error: BaseException, option: str = "") -> SRError | None:
-    """The user's line for an error of the disk, or None if it is an error of another kind.
+    """Return the message for an error of the disk; None if it is an error of another kind.
 
     Args:
-        path: what was being written.
-        error: what was raised.
-        option: with which the user chooses the place.
+        path: file or folder that was being written.
+        error: the exception, whose causes are searched too.
+        option: the option that chooses the place.
     """
     chain: BaseException | None = error
-    seen: set[int] = set()  # an error may be its own cause
+    seen: set[int] = set()  # an exception can be its own cause
     while chain is not None and id(chain) not in seen:
         seen.add(id(chain))
         if isinstance(chain, OSError) and chain.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -71,6 +72,14 @@ def writing_failed(path: Path, error: BaseException, option: str = "") -> SRErro
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` in one step."""
+    """Write `content` as JSON, atomically; what JSON does not know is written as text."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` a hard link to `source`, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

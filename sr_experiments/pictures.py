@@ -1,18 +1,20 @@
-"""Pictures to look at: tensors as images, images beside each other with labels."""
+"""Pictures for people: tensors as images, error maps, labelled images side by side."""
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-GAP = 4
+GAP = 4  # pixels between pictures
 LABEL_HEIGHT = 20
+ERROR_RANGE = 64  # mean absolute difference, in levels of 255, that an error map shows as the brightest
 
 
 def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
-    """Pictures of one size beside each other, each below its label."""
+    """Place pictures of the same size side by side, each below its label."""
     width, height = next(iter(pictures.values())).size
     sheet = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height + LABEL_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
@@ -24,8 +26,17 @@ def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
 
 
 def as_picture(tile: "Tensor") -> Image.Image:
-    """A tensor (1, C, H, W) in [0, 1] as an 8-bit RGB image."""
+    """Convert a tensor (1, C, H, W) in [0, 1] to an 8-bit RGB image; of two or four channels the first is shown."""
     pixels = tile[0].float().mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()  # (H, W, C)
     if pixels.shape[2] not in (1, 3):
         pixels = pixels[..., :1]
     return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).convert("RGB")
+
+
+def error_map(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    """Return the mean absolute difference of the channels as colours, black to bright; uint8 (H, W, 3), all three."""
+    import cv2
+
+    levels = np.abs(sr.astype(np.int16) - hr).mean(axis=2) * (255 / ERROR_RANGE)
+    bgr = cv2.applyColorMap(levels.clip(0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return bgr[..., ::-1].copy()

@@ -16,7 +16,7 @@ def runs(
 
     A run that neither ended nor wrote anything for ten minutes was killed, and counts as interrupted.
     """
-    from sr_experiments.report.listing import show_runs, watch_runs
+    from sr_experiments.runs.listing import show_runs, watch_runs
 
     if watch:
         watch_runs(folder, every)

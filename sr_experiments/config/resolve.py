@@ -1,9 +1,9 @@
-"""From Hydra's composed config to the plain one a run is made from, and back to `config.yaml`."""
+"""From Hydra's composed configuration to the plain one that a run is built from, and to `config.yaml`."""
 
 import os
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -25,18 +25,18 @@ HYDRA = {
     "defaults": [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}, "_self_"],
     "hydra": {"run": {"dir": "."}, "output_subdir": None},
 }
-# Of a job whose folder already holds it.
+# Settings that may differ when a job of a sweep continues in the folder of an earlier session.
 MAY_CHANGE = ("resume", "offline", "output_dir", "trainer", "logger", "callbacks", *HYDRA)
 
 
 def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
-    """The resolved configuration and, with `resume=`, the run folder to go on in.
+    """Return the resolved configuration and, for a run that is resumed, its run folder.
 
-    A resumed run takes its own `config.yaml`; only what is on the command line changes. A job of a sweep whose folder
-    has a checkpoint (the sweep was started again) goes on in it, as does a job that Slurm has requeued.
+    A run is resumed with `resume=`: it takes its own `config.yaml`, changed by the command line only. A job of a sweep
+    whose folder has a checkpoint, because the sweep was restarted, resumes too, and so does a job that Slurm requeued.
 
     Raises:
-        SRError: a value is missing or wrong, or the run to resume is not there, or is another one.
+        SRError: a value is missing or invalid; the run to resume does not exist, or has another configuration.
     """
     folder = None
     if cfg.resume is not None:
@@ -50,7 +50,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
         cfg = saved
     try:
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "a value"
         if "missing" in str(error).lower():
@@ -66,42 +66,50 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         raise error if folder is None else SRError(f"resume={folder}: {error}") from None
     _check_devices(config["trainer"])
     if "stages" in config:
-        _staged(config)
+        _check_stages(config)
+        config["trainer"]["max_steps"] = training_steps(config)
     if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
         raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
     if folder is None:
-        begun = sweep_folder() if is_sweep() else requeued_run_folder(Path(config["output_dir"]), config["name"])
-        if begun and (begun / "checkpoints" / "last.ckpt").is_file():
-            folder = begun
-            _same_run(folder, config)
+        earlier = sweep_folder() if is_sweep() else requeued_run_folder(Path(config["output_dir"]), config["name"])
+        if earlier and (earlier / "checkpoints" / "last.ckpt").is_file():
+            folder = earlier
+            _check_same_run(folder, config)
     return config, folder
 
 
+def training_steps(config: dict[str, Any]) -> int:
+    """Return the number of training steps of a run: of its stages together, where it has stages."""
+    if "stages" in config:
+        return sum(stage["steps"] for stage in stage_configs(config))
+    return int(config["trainer"]["max_steps"])
+
+
 def is_sweep() -> bool:
-    """Whether this is a job of `-m`."""
+    """Return whether this is a job of a sweep, `-m`."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def sweep_folder() -> Path:
-    """The folder of this job of a sweep, made by Hydra."""
+    """Return the folder that Hydra made for this job of a sweep."""
     return Path(HydraConfig.get().runtime.output_dir)
 
 
 def save_config(config: dict[str, Any], folder: Path) -> None:
-    """Write `config.yaml`."""
+    """Write `config.yaml`, which repeats the run when it is given to `train.py`."""
     place = one_line(shlex.quote(str(folder)))
     header = (
         "# The resolved configuration of this run. To repeat it:\n"
         f"#   python train.py --config-dir {place} --config-name config\n"
-        "# To go on where it stopped, also after a crash:\n"
+        "# To resume it where it stopped, also after a crash:\n"
         f"#   python train.py resume={place}\n"
     )
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
 
 
-def _same_run(folder: Path, config: dict[str, Any]) -> None:
-    """Refuse to go on in the folder of another run."""
+def _check_same_run(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse to resume in the folder of a run with another configuration."""
     before, now = _values(read_config(folder, "remove the folder, or give another hydra.sweep.dir")), _values(config)
     for key in sorted({key for key, _ in before.items() ^ now.items()}):
         if key.split(".")[0] not in MAY_CHANGE:
@@ -111,14 +119,14 @@ def _same_run(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _values(config: Any, prefix: str = "") -> dict[str, str]:
-    """{dotted key: value as text} of a configuration."""
+    """Return {dotted key: value as text} of a configuration."""
     if not isinstance(config, dict):
         return {prefix: str(config)}
     return {k: v for key, inner in config.items() for k, v in _values(inner, f"{prefix}.{key}".lstrip(".")).items()}
 
 
 def _overridden_keys() -> list[str]:
-    """Config keys given on the command line, without `resume` and Hydra's own."""
+    """Return the keys given on the command line, without `resume` and `experiment`."""
     keys = []
     for override in HydraConfig.get().overrides.task:
         key = override.lstrip("+~").split("=", 1)[0].split("@")[0].replace("/", ".")
@@ -128,7 +136,7 @@ def _overridden_keys() -> list[str]:
 
 
 def _check_devices(trainer: dict[str, Any]) -> None:
-    """On a CPU, refuse more processes than it has cores: hundreds of them would bring the machine to a halt."""
+    """Refuse more CPU processes than there are cores: hundreds of them would bring the machine to a halt."""
     devices = trainer["devices"]
     on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
     cores = os.cpu_count() or 1
@@ -136,8 +144,8 @@ def _check_devices(trainer: dict[str, Any]) -> None:
         raise SRError(f"trainer.devices is {devices}: this machine has {cores} CPU cores; give how many processes")
 
 
-def _staged(config: dict[str, Any]) -> None:
-    """Check the stages, whose steps together are the run's."""
+def _check_stages(config: dict[str, Any]) -> None:
+    """Refuse invalid stages, and settings on the command line that have no effect on stages."""
     given, stages = _overridden_keys(), stage_configs(config)
     if "trainer.max_steps" in given:
         first = stages[0]["name"]
@@ -145,4 +153,3 @@ def _staged(config: dict[str, Any]) -> None:
     for term in {term for stage in stages for key in ("losses", "gan_losses") for term in stage.get(key, {})}:
         if f"loss.terms.{term}.weight" in given:
             raise SRError(f"loss.terms.{term}.weight has no effect on stages: set the weights in stage.<name>.losses")
-    config["trainer"]["max_steps"] = sum(stage["steps"] for stage in stages)

@@ -1,1 +1,1 @@
-"""What runs have left, side by side: a page to open, a table to print, a list to watch."""
+"""Comparison of runs: the HTML page, the table on the terminal, JSON."""

@@ -1,4 +1,4 @@
-"""`sr compare`: read runs, put them side by side, write or print."""
+"""`sr compare`: read runs, compare them, and print a table or JSON, or write the page."""
 
 import json
 from collections.abc import Sequence
@@ -11,51 +11,51 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.report.comparison import Comparison, as_dict, compare
 from sr_experiments.report.studies import studies_of
-from sr_experiments.report.table import show, terminal
+from sr_experiments.report.table import print_comparison
 from sr_experiments.runs.reading import find_runs, names_of, read_run
+from sr_experiments.terminal import stdout_console
 
 
 def read_all(places: Sequence[Path]) -> Comparison:
-    """The runs in places, side by side.
+    """Read and compare the runs in `places`.
 
     Raises:
-        SRError: a place without runs, a run that can't be read.
+        SRError: a place has no runs, or a run can't be read.
     """
     folders = find_runs(places)
     return compare([read_run(folder, name) for folder, name in zip(folders, names_of(folders), strict=True)])
 
 
 def print_table(places: Sequence[Path]) -> None:
-    """The table on stdout; errors as of `read_all`."""
-    comparison, console = read_all(places), terminal()
-    show(comparison, console)
+    """Print the comparison as a table; errors as of `read_all`."""
+    comparison, console = read_all(places), stdout_console()
+    print_comparison(comparison, console)
     for study in studies_of(comparison.runs):
         for line in study.lines():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(places: Sequence[Path]) -> None:
-    """The same as JSON; errors as of `read_all`."""
-    console = Console(soft_wrap=True, markup=False, highlight=False)
+    """Print the comparison as JSON; errors as of `read_all`."""
     comparison = read_all(places)
     content = {**as_dict(comparison), "studies": [asdict(study) for study in studies_of(comparison.runs)]}
-    console.print(json.dumps(content, indent=2, default=str))
+    _print(json.dumps(content, indent=2, default=str))
 
 
 def write_page(
     places: Sequence[Path], output: Path, evaluations: Sequence[Path], pictures: int, most_megabytes: int
 ) -> None:
-    """Write the page, and say what to do with it.
+    """Write the comparison as an HTML page, and print its name and size.
 
     Args:
         places: run folders, or folders of runs.
-        output: the HTML file.
+        output: HTML file to write.
         evaluations: files of `sr evaluate --json`.
-        pictures: how many validation crops to show.
-        most_megabytes: of pictures and clips together.
+        pictures: number of validation crops to show.
+        most_megabytes: total size of pictures and clips.
 
     Raises:
-        SRError: as `read_all`; `output` can't be written; an evaluation is none.
+        SRError: as of `read_all`; `output` can't be written; an evaluation is none.
     """
     output = output.expanduser()
     if output.is_dir():
@@ -75,5 +75,8 @@ def write_page(
     with replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
     runs = f"{len(comparison.runs)} run{'s' if len(comparison.runs) > 1 else ''}"
-    console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(f"{output}: {runs}, {len(html) / 1e6:.1f} MB; open it in a browser")
+    _print(f"{output}: {runs}, {len(html) / 1e6:.1f} MB; open it in a browser")
+
+
+def _print(text: str) -> None:
+    Console().print(text, soft_wrap=True, markup=False, highlight=False)

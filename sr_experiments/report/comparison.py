@@ -1,26 +1,26 @@
-"""What runs are and what they reached, side by side: the one table behind the page, the terminal and JSON."""
+"""Compare runs: their settings and metrics, as shown by the page, the terminal table and JSON."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sr_experiments.report.differences import MISSING, Knob, differing
+from sr_experiments.report.differences import MISSING, Setting, differing
+from sr_experiments.runs.metrics import digits, higher_is_better
 from sr_experiments.runs.reading import Run
 
-MOST_DIGITS = 9  # of a value that is shown; a summary that says more is damaged
-OTHERS = ("bicubic", "compared")  # suffixes of values that are not the trained network's
+OTHERS = ("bicubic", "compared")  # metric suffixes of other methods than the trained network
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A validation metric of a run.
+    """A validation metric of a run. Each value is None where there is none.
 
     Attributes:
-        best: of the best checkpoint; None where there is none, as for the rest.
-        final: of the last validation.
-        bicubic: on the same images.
-        compared: of the network of `val.compare_with`.
+        best: value at the best checkpoint.
+        final: value at the last validation.
+        bicubic: value of bicubic upsampling on the same images.
+        compared: value of the network of `val.compare_with`.
     """
 
     best: float | None
@@ -30,7 +30,7 @@ class Measured:
 
     @property
     def shown(self) -> float | None:
-        """That of the best checkpoint, or as long as there is none the last."""
+        """Value at the best checkpoint; before there is one, the last value."""
         return self.final if self.best is None else self.best
 
 
@@ -39,17 +39,17 @@ class Comparison:
     """Runs side by side.
 
     Attributes:
-        runs: in the order given.
-        knobs: settings in which they differ.
-        metrics: keys `<set>/<metric>`, of all runs.
-        measured: of each run, by metric.
-        higher_is_better: by metric.
-        digits: decimals that mean something, by metric.
-        notes: what to know before comparing the values.
+        runs: the runs, in the order given.
+        settings: settings in which they differ.
+        metrics: keys `<set>/<metric>` of all runs.
+        measured: values of each run, by metric.
+        higher_is_better: direction of each metric.
+        digits: decimals of each metric.
+        notes: warnings about values that can't be compared.
     """
 
     runs: list[Run]
-    knobs: list[Knob]
+    settings: list[Setting]
     metrics: list[str]
     measured: list[dict[str, Measured]]
     higher_is_better: dict[str, bool]
@@ -57,55 +57,32 @@ class Comparison:
     notes: list[str]
 
     def best(self, metric: str) -> set[int]:
-        """Which runs have the best value, if there are several to choose from."""
-        values = {i: of[metric].shown for i, of in enumerate(self.measured) if metric in of}
+        """Return the indices of the runs with the best value; empty where fewer than two have one."""
+        values = {i: measured[metric].shown for i, measured in enumerate(self.measured) if metric in measured}
         known = {i: value for i, value in values.items() if value is not None}
         if len(known) < 2:
             return set()
-        wanted = (max if self.higher_is_better[metric] else min)(known.values())
-        return {i for i, value in known.items() if value == wanted}
+        best = (max if self.higher_is_better[metric] else min)(known.values())
+        return {i for i, value in known.items() if value == best}
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Put runs side by side."""
+    """Compare runs."""
     measured = [_measured(run) for run in runs]
-    metrics = list(dict.fromkeys(metric for of in measured for metric in of))
+    metrics = list(dict.fromkeys(metric for values in measured for metric in values))
     return Comparison(
         list(runs),
         differing([run.config for run in runs]) if len(runs) > 1 else [],
         metrics,
         measured,
-        {metric: higher_is_better(metric, runs) for metric in metrics},
+        {metric: higher_is_better(metric, [run.summary for run in runs]) for metric in metrics},
         {metric: digits(metric, [run.summary for run in runs]) for metric in metrics},
         _notes(runs, metrics, measured),
     )
 
 
-def higher_is_better(metric: str, runs: Sequence[Run] = ()) -> bool:
-    """Return whether a metric, `psnr_y` or `<set>/psnr_y`, grows as pictures get better, by the summaries of its runs.
-
-    What no summary knows, such as losses, is better the lower it is, but for PSNR and SSIM of the first runs.
-    """
-    said = _said("higher_is_better", metric, [run.summary for run in runs])
-    return said if isinstance(said, bool) else "psnr" in metric or "ssim" in metric
-
-
-def digits(metric: str, summaries: Sequence[Mapping[str, Any]]) -> int:
-    """Return the decimals of a metric, `psnr_y` or `<set>/psnr_y`; runs that say nothing of it are older than that."""
-    said = _said("digits", metric, summaries)
-    known = isinstance(said, int) and 0 <= said <= MOST_DIGITS
-    return int(said) if known else 2 if "psnr" in metric else 4
-
-
-def _said(field: str, metric: str, summaries: Sequence[Mapping[str, Any]]) -> Any:
-    """Return what the first summary that knows a metric says of it, or None."""
-    name = metric.rsplit("/", 1)[-1]
-    fields = (summary.get(field) for summary in summaries)
-    return next((said[name] for said in fields if isinstance(said, dict) and name in said), None)
-
-
 def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """The comparison in plain types that JSON can hold."""
+    """Return the comparison in plain types, for JSON."""
     rows = []
     for i, run in enumerate(comparison.runs):
         rows.append(
@@ -118,7 +95,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
                 "seconds": run.seconds,
                 "samples_per_second": run.speed(),
                 "parameters": run.summary.get("parameters"),
-                "knobs": {k.key: None if k.values[i] is MISSING else k.values[i] for k in comparison.knobs},
+                "knobs": {s.key: None if s.values[i] is MISSING else s.values[i] for s in comparison.settings},
                 "best_step": run.best_step,
                 "metrics": {metric: vars(value) for metric, value in comparison.measured[i].items()},
                 "left_out": run.left_out(),
@@ -142,7 +119,7 @@ def _measured(run: Run) -> dict[str, Measured]:
 def _notes(runs: Sequence[Run], metrics: Sequence[str], measured: Sequence[dict[str, Measured]]) -> list[str]:
     notes = []
     for metric in metrics:
-        bicubic = [of[metric].bicubic for of in measured if metric in of]
+        bicubic = [values_of[metric].bicubic for values_of in measured if metric in values_of]
         values = [value for value in bicubic if value is not None]
         if values and max(values) - min(values) > 1e-4 * max(map(abs, values)):
             notes.append(

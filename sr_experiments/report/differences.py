@@ -1,14 +1,15 @@
-"""What differs between the configurations of runs, and only that."""
+"""The settings in which the configurations of runs differ."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-# What says where a run is and how it is shown, not what it is.
-NO_KNOBS = ("name", "output_dir", "resume", "offline", "hydra", "defaults", "logger", "callbacks")
+# Where a run is and how it is shown: no settings that change its result.
+IGNORED = ("name", "output_dir", "resume", "offline", "hydra", "defaults", "logger", "callbacks")
 
 
 class _Missing:
+    # Not None, which is a value that a setting may have.
     def __repr__(self) -> str:
         return "MISSING"
 
@@ -17,14 +18,14 @@ MISSING: Any = _Missing()
 
 
 @dataclass(frozen=True)
-class Knob:
-    """A setting that differs.
+class Setting:
+    """A setting that differs between runs.
 
     Attributes:
-        key: in the configuration, with dots.
-        values: of each run; MISSING where it has none.
-        also: keys of settings that have the same values everywhere, such as those that are derived from this one.
-        label: short name, which tells it from the others.
+        key: dotted key in the configuration.
+        values: value in each run; MISSING where the run has no such setting.
+        also: keys of other settings with the same values in every run, such as those derived from this one.
+        label: short unique name.
     """
 
     key: str
@@ -33,45 +34,45 @@ class Knob:
     label: str = ""
 
 
-def differing(configs: Sequence[dict[str, Any]]) -> list[Knob]:
-    """The knobs in which configurations differ, choices such as `model` and `loss` first, then in their order.
+def differing(configs: Sequence[dict[str, Any]]) -> list[Setting]:
+    """Return the settings in which configurations differ: choices such as `model` and `loss` first, then the others.
 
-    A part that some have and others don't, such as `stage`, is one knob. What comes and goes with a choice, as the
-    settings of the discriminator with `loss=gan`, belongs to the choice.
+    A group that only some configurations have, such as `stage`, is one setting. A setting that exists with one choice
+    only, as those of the discriminator with `loss=gan`, is part of the choice.
     """
-    knobs: list[Knob] = []
-    for knob in _differing("", [{k: v for k, v in config.items() if k not in NO_KNOBS} for config in configs]):
-        same = next((k for k in knobs if all(map(_same, k.values, knob.values))), None)
+    settings: list[Setting] = []
+    for setting in _differing("", [{k: v for k, v in config.items() if k not in IGNORED} for config in configs]):
+        same = next((s for s in settings if all(map(_same, s.values, setting.values))), None)
         if same is None:
-            knobs.append(knob)
+            settings.append(setting)
         else:
-            same.also.append(knob.key)
-    knobs = _without_parts_of_choices(knobs)
-    labels = _labels([knob.key for knob in knobs])
-    return [Knob(knob.key, knob.values, knob.also, label) for knob, label in zip(knobs, labels, strict=True)]
+            same.also.append(setting.key)
+    settings = _without_parts_of_choices(settings)
+    labels = _labels([setting.key for setting in settings])
+    return [replace(setting, label=label) for setting, label in zip(settings, labels, strict=True)]
 
 
-def _without_parts_of_choices(knobs: Sequence[Knob]) -> list[Knob]:
-    choices = [knob for knob in knobs if knob.key.endswith(".name")]
+def _without_parts_of_choices(settings: Sequence[Setting]) -> list[Setting]:
+    choices = [setting for setting in settings if setting.key.endswith(".name")]
     kept = []
-    for knob in [*choices, *(knob for knob in knobs if knob not in choices)]:
-        groups = (choice for choice in choices if knob.key.startswith(choice.key.removesuffix("name")))
-        group = next((choice for choice in groups if choice is not knob), None)
-        if group is not None and MISSING in knob.values and _follows(knob.values, group.values):
-            group.also.append(knob.key)
+    for setting in [*choices, *(setting for setting in settings if setting not in choices)]:
+        groups = (choice for choice in choices if setting.key.startswith(choice.key.removesuffix("name")))
+        group = next((choice for choice in groups if choice is not setting), None)
+        if group is not None and MISSING in setting.values and _follows(setting.values, group.values):
+            group.also.append(setting.key)
         else:
-            kept.append(knob)
+            kept.append(setting)
     return kept
 
 
 def _follows(values: Sequence[Any], choice: Sequence[Any]) -> bool:
-    """Whether equal choices have equal values."""
+    """Return whether runs with equal choices have equal values."""
     pairs = list(zip(choice, values, strict=True))
     return all(_same(value, other) for chosen, value in pairs for also, other in pairs if _same(chosen, also))
 
 
-def text(value: Any) -> str:
-    """A value in as few characters as can be read."""
+def value_text(value: Any) -> str:
+    """Format a value of a setting in as few characters as can be read."""
     if value is MISSING:
         return "–"
     if value is None or isinstance(value, bool):
@@ -86,7 +87,7 @@ def text(value: Any) -> str:
 
 
 def _labels(keys: Sequence[str]) -> list[str]:
-    """The ends of keys, as short as they can be; that of `model.name` is `model`."""
+    """Shorten keys to their last parts, as few as keep them apart; that of `model.name` is `model`."""
     parts = [key.removesuffix(".name").split(".") for key in keys]
     labels = []
     for part in parts:
@@ -98,17 +99,17 @@ def _labels(keys: Sequence[str]) -> list[str]:
 
 
 def _inner(value: Any) -> str:
-    return f"({text(value)})" if isinstance(value, dict) and value else text(value)
+    return f"({value_text(value)})" if isinstance(value, dict) and value else value_text(value)
 
 
-def _differing(prefix: str, values: list[Any]) -> list[Knob]:
+def _differing(prefix: str, values: list[Any]) -> list[Setting]:
     if not all(isinstance(value, dict) for value in values):
-        return [] if all(_same(value, values[0]) for value in values) else [Knob(prefix, values)]
-    knobs = []
+        return [] if all(_same(value, values[0]) for value in values) else [Setting(prefix, values)]
+    settings = []
     for key in dict.fromkeys(key for value in values for key in value):
-        knobs += _differing(f"{prefix}.{key}" if prefix else str(key), [value.get(key, MISSING) for value in values])
-    return knobs
+        settings += _differing(f"{prefix}.{key}" if prefix else str(key), [value.get(key, MISSING) for value in values])
+    return settings
 
 
 def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)  # True == 1 in Python

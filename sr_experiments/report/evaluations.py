@@ -1,4 +1,4 @@
-"""Files of `sr evaluate --json`, and the differences between any two columns of one, image by image."""
+"""Read files of `sr evaluate --json` for the page, with the paired differences between any two of their columns."""
 
 import json
 import math
@@ -9,23 +9,23 @@ from typing import Any
 
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.results import Difference, Report, Result, difference
-from sr_experiments.report.comparison import digits
+from sr_experiments.runs.metrics import digits
 
 
 def read_evaluation(path: Path) -> Report:
-    """The report that a file holds.
+    """Read the report in a file.
 
     Raises:
-        SRError: it can't be read, or holds something else.
+        SRError: the file can't be read, or is none of `sr evaluate --json`.
     """
     try:
         content = json.loads(path.expanduser().read_text(encoding="utf-8"))
-        results = [_made(Result, {**one, "mean": _numbers(one["mean"])}) for one in content["results"]]
+        results = [_build(Result, {**one, "mean": _numbers(one["mean"])}) for one in content["results"]]
         for result, one in zip(results, content["results"], strict=True):
             result.own_protocol = bool(one.get("own_protocol", one.get("own_ruler")))  # its name until 0.1
-            result.per_image = {str(image): _numbers(of) for image, of in result.per_image.items()}
-        differences = [_made(Difference, one) for one in content["differences"]]
-        report: Report = _made(Report, {**content, "results": results, "differences": differences})
+            result.per_image = {str(image): _numbers(values) for image, values in result.per_image.items()}
+        differences = [_build(Difference, one) for one in content["differences"]]
+        report: Report = _build(Report, {**content, "results": results, "differences": differences})
     except OSError as error:
         raise SRError(f"--evaluation {path}: {error.strerror}; check the path") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -34,7 +34,7 @@ def read_evaluation(path: Path) -> Report:
 
 
 def evaluation_section(path: Path) -> dict[str, Any]:
-    """What the page shows of a file; errors as of `read_evaluation`."""
+    """Return the section that the page shows for a file; errors as of `read_evaluation`."""
     report = read_evaluation(path)
     metrics = list(report.higher_is_better)
     return {
@@ -46,13 +46,13 @@ def evaluation_section(path: Path) -> dict[str, Any]:
         "digits": {metric: digits(metric, [vars(report)]) for metric in metrics},
         "results": [{"name": result.name, "mean": _finite(result.mean)} for result in report.results],
         "images": list(report.results[0].per_image) if report.results else [],
-        "values": {metric: [_of(result, metric) for result in report.results] for metric in metrics},
+        "values": {metric: [_values(result, metric) for result in report.results] for metric in metrics},
         "differences": {metric: _pairs(report.results, metric) for metric in metrics},
     }
 
 
 def _pairs(results: Sequence[Result], metric: str) -> list[dict[str, Any]]:
-    """Mean paired differences with their intervals, of each pair once."""
+    """Return the mean paired difference of each pair of columns, with its confidence interval."""
     pairs = []
     for i, one in enumerate(results):
         for j, against in enumerate(results):
@@ -63,17 +63,19 @@ def _pairs(results: Sequence[Result], metric: str) -> list[dict[str, Any]]:
     return pairs
 
 
-def _of(result: Result, metric: str) -> dict[str, float]:
-    return _finite({image: of[metric] for image, of in result.per_image.items() if metric in of})
+def _values(result: Result, metric: str) -> dict[str, float]:
+    """Return the finite values of a metric by image."""
+    return _finite({image: values[metric] for image, values in result.per_image.items() if metric in values})
 
 
-def _made(kind: Any, content: dict[str, Any]) -> Any:
+def _build(kind: Any, content: dict[str, Any]) -> Any:
+    """Build a dataclass from a mapping, without the keys that it does not have."""
     known = {one.name for one in fields(kind)}
     return kind(**{key: value for key, value in content.items() if key in known})
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    """As written by `write_report_json`: "inf" for infinity, null for what is not a number."""
+    """Parse numbers as `write_report_json` writes them: "inf" for infinity, null for NaN."""
     return {str(key): math.nan if value is None else float(value) for key, value in values.items()}
 
 

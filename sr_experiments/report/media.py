@@ -1,4 +1,4 @@
-"""Pictures and clips inside the page: each once, and together not larger than wished."""
+"""Pictures and clips embedded in the page as data URIs: each once, up to a total size."""
 
 import base64
 import hashlib
@@ -7,31 +7,29 @@ import io
 import numpy as np
 from PIL import Image
 
-ERROR_RANGE = 64  # mean difference of the channels, in levels of 255, that is shown as the brightest
-
 
 class Media:
-    """Collects data URIs.
+    """A list of data URIs without duplicates, up to a total size.
 
     Attributes:
-        uris: what the page has; the others hold places in it.
-        left_out: how many had no room.
+        uris: the data URIs; the page refers to them by index.
+        left_out: number of files that did not fit.
 
     Args:
-        most: bytes in all.
+        most: total size in bytes.
     """
 
     def __init__(self, most: int) -> None:
         self.uris: list[str] = []
         self.left_out = 0
         self._room = most
-        self._places: dict[bytes, int] = {}
+        self._places: dict[bytes, int] = {}  # index by digest of the file
 
     def add(self, content: bytes, kind: str) -> int | None:
-        """The place of a file in the page; None if there is no room for it.
+        """Add a file unless it is there already; return its index, or None if it does not fit.
 
         Args:
-            content: of the file.
+            content: bytes of the file.
             kind: its media type.
         """
         digest = hashlib.sha256(content).digest()
@@ -47,15 +45,7 @@ class Media:
         return self._places[digest]
 
     def add_picture(self, pixels: np.ndarray) -> int | None:
-        """The same of a picture, uint8 (H, W, 3)."""
+        """Add a picture, uint8 (H, W, 3), as PNG; return its index, or None if it does not fit."""
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, format="PNG")
         return self.add(file.getvalue(), "image/png")
-
-
-def error_map(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of the channels as colours, black to bright; uint8 (H, W, 3), all three."""
-    import cv2
-
-    levels = np.abs(sr.astype(np.int16) - hr).mean(axis=2) * (255 / ERROR_RANGE)
-    return cv2.applyColorMap(levels.clip(0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1].copy()

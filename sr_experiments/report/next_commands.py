@@ -1,4 +1,4 @@
-"""What to type to repeat, continue and use a run."""
+"""The commands that repeat, continue, export and use a run."""
 
 import re
 import shlex
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from sr_experiments.runs.reading import Run, max_steps
 
-PLAIN = re.compile(r"[\w./:+\-]+")  # what Hydra takes as it is
+PLAIN = re.compile(r"[\w./:+\-]+")  # values that Hydra takes without quotes
 
 
 @dataclass(frozen=True)
 class Command:
-    """A line for the shell.
+    """A command line to type.
 
     Attributes:
-        label: what it does.
-        line: to type.
+        label: what it does, in a word or two.
+        line: the command line, quoted for the shell.
     """
 
     label: str
@@ -23,20 +23,20 @@ class Command:
 
 
 def next_commands(run: Run) -> list[Command]:
-    """Lines that repeat a run, go on with it, export its best checkpoint and upscale with it."""
+    """Return the commands that repeat a run, continue it, export its best checkpoint and upscale with it."""
     folder = str(run.folder.absolute())
     quoted = shlex.quote(folder)
     commands = [Command("repeat", f"python train.py --config-dir {quoted} --config-name config")]
     checkpoints = run.folder / "checkpoints"
     if (checkpoints / "last.ckpt").is_file():
-        go_on = f"python train.py {_override('resume', folder)}"
-        began_with = max_steps(run.config, {}) or 0  # config.yaml stays as it was when the run is lengthened
-        now = run.max_steps or began_with
+        resume = f"python train.py {_override('resume', folder)}"
+        configured = max_steps(run.config, {}) or 0  # config.yaml is not rewritten when a resume adds steps
+        now = run.max_steps or configured
         if run.state.state == "finished":
-            commands.append(Command("train longer", f"{go_on} {_steps(run, 2 * now - began_with)}"))
+            commands.append(Command("train longer", f"{resume} {_steps(run, 2 * now - configured)}"))
         elif run.state.state != "running":
-            more = f" {_steps(run, now - began_with)}" if now > began_with else ""
-            commands.append(Command("continue", go_on + more))
+            more = f" {_steps(run, now - configured)}" if now > configured else ""
+            commands.append(Command("continue", resume + more))
     if (checkpoints / "best.ckpt").is_file():
         file = re.sub(r"[^\w.-]+", "_", str(run.config.get("name", "model"))).lstrip("-.") or "model"
         commands.append(Command("export", f"sr export {quoted} -o {file}.safetensors"))
@@ -47,7 +47,7 @@ def next_commands(run: Run) -> list[Command]:
 
 
 def _steps(run: Run, added: int) -> str:
-    """The override that adds steps to those of config.yaml; of a run in stages, to the last one."""
+    """Return the override that adds steps to those of config.yaml; of a run in stages, to the last stage."""
     stages, stage = run.config.get("stages"), run.config.get("stage")
     if isinstance(stages, list) and stages and isinstance(stage, dict):
         last = str(stages[-1])
@@ -56,7 +56,7 @@ def _steps(run: Run, added: int) -> str:
 
 
 def _override(key: str, value: str) -> str:
-    """`key=value` for Hydra, inside quotes for the shell."""
+    """Return `key=value`, quoted for Hydra and then for the shell."""
     if not PLAIN.fullmatch(value):
         value = "'" + value.replace("'", "\\'") + "'"
     return shlex.quote(f"{key}={value}")

@@ -1,4 +1,4 @@
-"""The comparison as one HTML file, which needs nothing else and asks nothing of the network."""
+"""The comparison as one HTML file that needs no other files and no network."""
 
 import json
 import math
@@ -10,16 +10,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sr_experiments.report.comparison import Comparison, higher_is_better
-from sr_experiments.report.differences import MISSING, Knob, text
-from sr_experiments.report.media import ERROR_RANGE, Media
-from sr_experiments.report.moving import moving_pictures
+from sr_experiments.pictures import ERROR_RANGE
+from sr_experiments.report.comparison import Comparison
+from sr_experiments.report.differences import MISSING, Setting, value_text
+from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
-from sr_experiments.report.pictures import picture_groups
+from sr_experiments.report.samples import clip_groups, picture_groups
 from sr_experiments.report.studies import studies_of
+from sr_experiments.runs.metrics import higher_is_better
 from sr_experiments.runs.series import Series, thinned, training_hours
 
-MOST_POINTS = 2000  # of a curve
+MOST_POINTS = 2000  # points of a curve
+# Concatenated in this order into one script, whose functions see each other.
 SCRIPTS = (
     "elements", "table", "plots", "curves", "plane", "parallel", "study", "viewer", "pictures", "moving", "evaluation",
     "commands", "main",
@@ -27,16 +29,16 @@ SCRIPTS = (
 
 
 def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int = 8, most_megabytes: int = 60) -> str:
-    """Make the HTML.
+    """Return the HTML.
 
     Args:
         comparison: the runs.
         evaluations: files of `sr evaluate --json`.
-        pictures: how many validation crops to show.
-        most_megabytes: of pictures and clips together; what has no room is left out, and said to be.
+        pictures: number of validation crops to show.
+        most_megabytes: total size of pictures and clips; the page says how many did not fit.
 
     Raises:
-        SRError: a file of `evaluations` is not one.
+        SRError: a file of `evaluations` is none of `sr evaluate --json`.
     """
     from plotly.offline import get_plotlyjs
 
@@ -53,34 +55,34 @@ def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int
 
 
 def json_for_script(content: Any) -> str:
-    """JSON that can stand in a script element: nothing in it ends the element or opens another."""
+    """Write JSON that is safe inside a script element: nothing in it can end the element or open another."""
     written = json.dumps(content, allow_nan=False, separators=(",", ":"))  # ASCII, so no U+2028 either
     return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int, most_megabytes: int) -> dict[str, Any]:
-    shown = []
+    sections = []
     if evaluations:
         from sr_experiments.report.evaluations import evaluation_section  # imports torch
 
-        shown = [evaluation_section(path) for path in evaluations]
+        sections = [evaluation_section(path) for path in evaluations]
     media = Media(most_megabytes * 1_000_000)
     groups = picture_groups(comparison.runs, media, pictures)
     return {
         "made": time.strftime("%Y-%m-%d %H:%M"),
         "runs": [_run(comparison, number) for number in range(len(comparison.runs))],
-        "knobs": [_knob(knob) for knob in comparison.knobs],
+        "knobs": [_setting(setting) for setting in comparison.settings],
         "metrics": comparison.metrics,
         "higher": comparison.higher_is_better,
         "digits": comparison.digits,
         "notes": comparison.notes,
         "curves": _curves(comparison),
         "pictures": groups,
-        "clips": moving_pictures(comparison.runs, media),
+        "clips": clip_groups(comparison.runs, media),
         "media": media.uris,
         "mediaLeftOut": media.left_out,
         "errorRange": ERROR_RANGE,
-        "evaluations": shown,
+        "evaluations": sections,
         "studies": [asdict(study) for study in studies_of(comparison.runs)],
     }
 
@@ -107,30 +109,32 @@ def _run(comparison: Comparison, number: int) -> dict[str, Any]:
     }
 
 
-def _knob(knob: Knob) -> dict[str, Any]:
-    """A setting; its numbers are for sorting and plotting."""
-    values = knob.values
+def _setting(setting: Setting) -> dict[str, Any]:
+    """Return a setting's values as texts and, where all are numbers, as numbers for sorting and plotting."""
+    values = setting.values
     given = [value for value in values if value is not MISSING]
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given)
     return {
-        "key": knob.key,
-        "label": knob.label,
-        "also": knob.also,
-        "texts": [text(value) for value in values],
+        "key": setting.key,
+        "label": setting.label,
+        "also": setting.also,
+        "texts": [value_text(value) for value in values],
         "numbers": [None if value is MISSING else value for value in values] if numeric and given else None,
     }
 
 
 def _curves(comparison: Comparison) -> dict[str, Any]:
-    """By metric, of each run: steps, hours, values, and bicubic's value where there is one."""
+    """Return, by metric and run: steps, hours, values, and the value of bicubic where there is one."""
     curves: dict[str, dict[str, Any]] = {}
     for number, run in enumerate(comparison.runs):
         hours = training_hours(run.series)
         for metric, series in run.series.items():
             if not metric.endswith(("_bicubic", "_compared")):
                 bicubic = run.series.get(f"{metric}_bicubic")
-                of = curves.setdefault(metric, {"higher": higher_is_better(metric, comparison.runs), "runs": {}})
-                of["runs"][str(number)] = _curve(series, hours, bicubic)
+                curve = curves.setdefault(
+                    metric, {"higher": higher_is_better(metric, [one.summary for one in comparison.runs]), "runs": {}}
+                )
+                curve["runs"][str(number)] = _curve(series, hours, bicubic)
     return curves
 
 

@@ -1,4 +1,4 @@
-"""What Optuna learned in the sweeps that runs come from: which settings matter, which trials are the best."""
+"""Optuna studies of the compared runs: the best trials, and the importance of each setting."""
 
 import math
 import warnings
@@ -16,8 +16,8 @@ from sr_experiments.sweeps.optuna.study import JOURNAL, load_study, objectives_o
 if TYPE_CHECKING:
     import optuna
 
-ENOUGH = 10  # finished trials, for importances
-LEAST_TOP = 5  # trials that count as the best ones, as PED-ANOVA's authors advise
+ENOUGH = 10  # finished trials that importances need
+LEAST_TOP = 5  # trials that count as the best, at least, as PED-ANOVA's authors advise
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Trial:
     """A trial that has a value.
 
     Attributes:
-        number: in its study.
-        run: its place among the runs; None if it is not one of them.
+        number: its number in the study.
+        run: index of its run; None if its run is not compared.
         state: finished or pruned.
-        values: of the objectives; of a pruned one the last that it reported.
+        values: value of each objective; of a pruned trial the last reported ones.
     """
 
     number: int
@@ -39,12 +39,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Importance:
-    """Shares of the settings in what decides an objective, the largest first; they add up to 1.
+    """The importance of each setting for an objective.
 
     Attributes:
-        objective: its name.
-        shares: of each setting.
-        how: how they were computed.
+        objective: name of the objective.
+        shares: importance by setting, the largest first; they add up to 1.
+        how: how they were computed, in words.
     """
 
     objective: str
@@ -57,14 +57,14 @@ class Study:
     """A sweep of `hydra/sweeper=optuna`.
 
     Attributes:
-        folder: of the sweep.
-        objectives: their names.
-        higher: of each, whether more is better.
-        ended: how its trials did, such as "8 finished, 2 pruned".
-        trials: those with values.
-        best: numbers of the best; with several objectives the Pareto front.
-        importances: one for each objective, if they can be computed.
-        note: why they can't, or nothing.
+        folder: the sweep folder.
+        objectives: names of the objectives.
+        higher: for each objective, whether higher is better.
+        ended: count of trials by state, such as "8 finished, 2 pruned".
+        trials: the trials with values.
+        best: numbers of the best trials; with several objectives the Pareto front.
+        importances: one for each objective, where they can be computed.
+        note: why they can't be computed, or empty.
     """
 
     folder: str
@@ -77,11 +77,11 @@ class Study:
     note: str
 
     def lines(self) -> list[str]:
-        """For the terminal."""
+        """Return the lines for the terminal."""
         lines = [f"study {self.folder}: {self.ended}"] if self.ended else []
         if self.best:
-            what = "Pareto front" if len(self.objectives) > 1 else f"best {self.objectives[0]}"
-            lines.append(f"  {what}: {'trial' if len(self.best) == 1 else 'trials'} {', '.join(map(str, self.best))}")
+            label = "Pareto front" if len(self.objectives) > 1 else f"best {self.objectives[0]}"
+            lines.append(f"  {label}: {'trial' if len(self.best) == 1 else 'trials'} {', '.join(map(str, self.best))}")
         for one in self.importances:
             shares = ", ".join(f"{key} {share:.0%}" for key, share in one.shares.items())
             lines += [f"  importance for {one.objective}: {shares}", f"    {one.how}"]
@@ -89,7 +89,7 @@ class Study:
 
 
 def studies_of(runs: Sequence[Run]) -> list[Study]:
-    """The studies that runs are trials of."""
+    """Return the studies that have some of these runs as trials."""
     places = dict.fromkeys(
         place for run in runs for place in run.folder.absolute().parents[:3] if (place / JOURNAL).is_file()
     )
@@ -129,12 +129,12 @@ def _read(folder: Path, runs: Sequence[Run]) -> Study:
 
 
 def _importance(study: "optuna.Study", index: int, objective: str, higher: bool) -> Importance:
-    """By PED-ANOVA (Watanabe et al. 2023), which needs nothing but Optuna."""
+    """Compute importances by PED-ANOVA (Watanabe et al. 2023), which needs no package besides Optuna."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     finished = sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
     top = max(LEAST_TOP, math.ceil(finished / 10))
-    sign = -1 if higher else 1
+    sign = -1 if higher else 1  # the evaluator takes the smallest targets for the best
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raw = get_param_importances(

@@ -1,1 +1,1 @@
-"""A run's folder on disk: its name, its lock, its state, and how it is read back."""
+"""Run folders on disk: creating, locking, reading and listing them."""

@@ -1,4 +1,4 @@
-"""A run's folder on disk, and the state of the code that made it."""
+"""Create run folders, and tell the git state of the code that fills them."""
 
 import contextlib
 import os
@@ -15,12 +15,12 @@ SLURM_JOB = "SLURM_JOB_ID"
 
 
 def new_run_folder(root: Path, name: str) -> Path:
-    """Make `root/name/<timestamp>`; two runs of one second get two folders.
+    """Create `root/name/<timestamp>`; two runs that start in the same second get two folders.
 
-    In a Slurm job its name is noted beside it, for `requeued_run_folder`.
+    In a Slurm job, its name is written to a file beside it, for `requeued_run_folder`.
 
     Raises:
-        SRError: the place can't be written to.
+        SRError: the folder can't be written.
     """
     parent = root / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -40,15 +40,15 @@ def new_run_folder(root: Path, name: str) -> Path:
 
 
 def requeued_run_folder(root: Path, name: str) -> Path | None:
-    """The folder that this Slurm job made before Slurm requeued it; None if it is not such a job."""
+    """Return the run folder that this Slurm job made before Slurm requeued it; None if it was not requeued."""
     if not int(os.environ.get("SLURM_RESTART_COUNT") or 0):
         return None
-    noted = root / name / f".slurm_{os.environ.get(SLURM_JOB)}"
-    return root / name / noted.read_text().strip() if noted.is_file() else None
+    note = root / name / f".slurm_{os.environ.get(SLURM_JOB)}"
+    return root / name / note.read_text().strip() if note.is_file() else None
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """The commit that `folder` is at and whether it has changes; empty outside a git checkout."""
+    """Return the commit checked out in `folder` and whether there are changes; empty outside a git checkout."""
     try:
         return {
             "commit": _git(folder, "rev-parse", "HEAD"),
@@ -59,7 +59,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 
 def git_remote(folder: Path) -> str | None:
-    """Where `folder` was cloned from, without the user, token or password in that address; None if from nowhere."""
+    """Return the address that `folder` was cloned from, without user, token or password; None if there is none."""
     try:
         address = _git(folder, "config", "--get", "remote.origin.url")
     except (OSError, subprocess.SubprocessError):

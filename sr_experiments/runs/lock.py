@@ -1,4 +1,7 @@
-"""Is somebody training here? A file that says who, and what to conclude where there is none."""
+"""The run lock: a file in a run folder that names the process that is training there.
+
+The file alone locks nothing, since a killed process leaves it behind: a run is locked while that process lives.
+"""
 
 import contextlib
 import json
@@ -14,19 +17,19 @@ FILE = "running.json"
 
 
 @contextlib.contextmanager
-def present(folder: Path) -> Iterator[None]:
-    """Leave `running.json` in a run's folder while its process trains; a killed process leaves it behind.
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder: write `running.json` on entry, remove it on exit.
 
     Raises:
-        SRError: another process trains there.
+        SRError: another living process holds it.
     """
     import psutil
 
-    me = psutil.Process()
-    with _one_at_a_time(folder):
-        if is_present(folder):
+    process = psutil.Process()
+    with _folder_flock(folder):  # two processes must not both find the folder unlocked
+        if is_locked(folder):
             raise SRError(f"{folder} is being trained by another process: wait for it, or end it (Ctrl-C there)")
-        write_json(folder / FILE, {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()})
+        write_json(folder / FILE, {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()})
     try:
         yield
     finally:
@@ -35,28 +38,31 @@ def present(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Only one process at a time is within, where the system has locks on folders."""
-    place = None
+def _folder_flock(folder: Path) -> Iterator[None]:
+    """Hold an exclusive flock on a folder; does nothing where the system has no flock or the file system refuses it."""
+    descriptor = None
     with contextlib.suppress(ImportError, OSError):
         import fcntl
 
-        place = os.open(folder, os.O_RDONLY)
-        fcntl.flock(place, fcntl.LOCK_EX)
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         yield
     finally:
-        if place is not None:
-            os.close(place)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def is_present(folder: Path) -> bool | None:
-    """Whether the process that left `running.json` lives; None where that can't be known from here."""
+def is_locked(folder: Path) -> bool | None:
+    """Return whether the process that `running.json` names is alive.
+
+    None where that can't be known: there is no such file, or the process is on another machine.
+    """
     import psutil
 
     try:
-        left = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        host, pid, started = str(left["host"]), int(left["pid"]), float(left["started"])
+        lock = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        host, pid, started = str(lock["host"]), int(lock["pid"]), float(lock["started"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if host != socket.gethostname():
@@ -64,6 +70,7 @@ def is_present(folder: Path) -> bool | None:
     if pid == os.getpid():
         return True
     try:
+        # The start time tells the process from a later one that got the same number.
         return abs(psutil.Process(pid).create_time() - started) < 1
     except psutil.Error:
         return False

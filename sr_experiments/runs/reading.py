@@ -1,4 +1,4 @@
-"""Find runs on disk, and read what each has left so far."""
+"""Find run folders on disk, and read runs from them, finished or not."""
 
 import math
 import os
@@ -15,19 +15,19 @@ from sr_experiments.runs.series import Series, read_series
 from sr_experiments.runs.state import State, read_summary, state_of
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")  # a run's folder, outputs/<name>/<timestamp>
-INSIDE = ("checkpoints", "samples", "wandb", "tensorboard")  # of a run folder: no runs are in there
+INSIDE = ("checkpoints", "samples", "wandb", "tensorboard")  # subfolders of a run, not searched for runs
 
 
 @dataclass
 class Run:
-    """One run.
+    """A run, as read from its folder.
 
     Attributes:
-        folder: of the run.
-        name: that tells it from the others.
-        config: resolved.
-        summary: empty while the run has not validated yet.
-        state: where it stands.
+        folder: the run folder.
+        name: short name, unique among the runs read together.
+        config: the resolved configuration.
+        summary: content of summary.json; empty while the run has not validated yet.
+        state: running, finished, ..., with the last step.
         series: every logged metric.
     """
 
@@ -40,22 +40,22 @@ class Run:
 
     @property
     def max_steps(self) -> int | None:
-        """How long it is to train."""
+        """Number of steps that it is to train."""
         return max_steps(self.config, self.summary)
 
     @property
     def seconds(self) -> float | None:
-        """Spent on it so far."""
+        """Time spent so far."""
         value = self.summary.get("seconds")
         return float(value) if isinstance(value, int | float) else None
 
     def final(self) -> dict[str, float]:
-        """The last value of each validation metric."""
+        """Return the last value of each validation metric."""
         logged = {k: s.values[-1] for k, s in self.series.items() if k.startswith("val/")}
         return logged or _numbers(self.summary.get("final"))
 
     def best(self) -> dict[str, float]:
-        """The validation metrics of the best checkpoint; empty while there is none."""
+        """Return the validation metrics of the best checkpoint; empty while there is none."""
         return _numbers(_mapping(self.summary.get("best")).get("metrics"))
 
     @property
@@ -65,27 +65,27 @@ class Run:
         return step if isinstance(step, int) else None
 
     def left_out(self) -> dict[str, str]:
-        """What could not be measured or used, and why."""
+        """Return {what: why} for what could not be measured or used."""
         return {str(what): str(why) for what, why in _mapping(self.summary.get("left_out")).items()}
 
     def conventions(self) -> dict[str, str]:
-        """What each metric measures."""
+        """Return the convention of each metric, in words."""
         return {str(key): str(text) for key, text in _mapping(self.summary.get("conventions")).items()}
 
     def speed(self) -> float | None:
-        """Training samples a second: the middle value of the last quarter."""
-        of = self.series.get("speed/samples_per_second")
-        if of is None:
+        """Return the training throughput in samples per second: the median of the last quarter of the run."""
+        series = self.series.get("speed/samples_per_second")
+        if series is None:
             return None
-        last = sorted(of.values[-max(len(of.values) // 4, 1) :])
+        last = sorted(series.values[-max(len(series.values) // 4, 1) :])
         return last[len(last) // 2]
 
 
 def find_runs(places: Sequence[Path]) -> list[Path]:
-    """Run folders: those given, and those anywhere in the folders given; each once.
+    """Return the run folders among and below `places`, each once.
 
     Raises:
-        SRError: a place is not there, or has no run in it.
+        SRError: a place does not exist, or has no run in it.
     """
     found: dict[Path, Path] = {}
     for place in (path.expanduser() for path in places):
@@ -112,10 +112,10 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, Any]:
-    """The resolved configuration, in today's layout.
+    """Read the resolved configuration of a run, in today's layout.
 
     Raises:
-        SRError: it can't be read; ends with the advice.
+        SRError: it can't be read; the message ends with `advice`.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -128,24 +128,24 @@ def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, A
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SRError(f"cannot read {path} ({reason}): {advice}") from error
     if not isinstance(config, dict):
-        raise SRError(f"{path} is no configuration of a run: {advice}")
+        raise SRError(f"{path} is not the configuration of a run: {advice}")
     return upgraded({str(key): value for key, value in config.items()})
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """Short names that tell runs apart: the folder's, or that above a time stamp, with more where that is needed."""
+    """Return short unique names: of the folder, or of the one above a time stamp, with parents where names clash."""
     parts = [folder.absolute().parts for folder in folders]
     names = [path[-2] if STAMP.match(path[-1]) and len(path) > 2 else path[-1] for path in parts]
     for depth in range(2, max(map(len, parts), default=0) + 1):
-        twice = {name for name, count in Counter(names).items() if count > 1}
-        if not twice:
+        clashing = {name for name, count in Counter(names).items() if count > 1}
+        if not clashing:
             break
-        names = ["/".join(path[-depth:]) if name in twice else name for path, name in zip(parts, names, strict=True)]
+        names = ["/".join(path[-depth:]) if name in clashing else name for path, name in zip(parts, names, strict=True)]
     return names
 
 
 def max_steps(config: dict[str, Any], summary: dict[str, Any]) -> int | None:
-    """How long a run is to train; summary.json knows of steps that were added when it was resumed."""
+    """Return the number of steps that a run is to train; summary.json includes steps added when it was resumed."""
     value = summary.get("max_steps", _mapping(config.get("trainer")).get("max_steps"))
     return value if isinstance(value, int) else None
 
@@ -153,7 +153,7 @@ def max_steps(config: dict[str, Any], summary: dict[str, Any]) -> int | None:
 def _below(place: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(place):
         if "config.yaml" in files:
-            folders.clear()
+            folders.clear()  # os.walk does not descend into it
             yield Path(root)
         folders[:] = sorted(folder for folder in folders if folder not in INSIDE and not folder.startswith("."))
 

@@ -1,4 +1,4 @@
-"""metrics.csv as it is, also while it is being written: tidy rows of step, unix time, metric, value."""
+"""Read metrics.csv, also while a run is writing it: tidy rows of step, unix time, metric, value."""
 
 import csv
 import math
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-PAUSE = 600.0  # seconds without a value, from which a gap may be one in which nobody trained
+PAUSE = 600.0  # seconds; a shorter gap between two values is never a pause between sessions
 TAIL = 1 << 16  # bytes from the end, enough for the last values of every metric
 
 
 @dataclass
 class Series:
-    """The values of one metric, in the order they were logged."""
+    """The values of one metric, in the order in which they were logged."""
 
     steps: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -22,9 +22,9 @@ class Series:
 
 
 def read_series(path: Path) -> dict[str, Series]:
-    """Every metric of the file; empty where there is none yet. Lines that are not whole are left out."""
+    """Read every metric of a file; empty where there is no file yet. Incomplete lines are left out."""
     series: dict[str, Series] = {}
-    for step, time, metric, value in _rows(_whole_lines(path)):
+    for step, time, metric, value in _rows(_complete_lines(path)):
         of = series.setdefault(metric, Series())
         of.steps.append(step)
         of.times.append(time)
@@ -33,28 +33,28 @@ def read_series(path: Path) -> dict[str, Series]:
 
 
 def last_moments(path: Path) -> list[tuple[int, float]]:
-    """Step and unix time of the last rows, one for each step; read from the end, so that it is fast."""
-    moments = {step: time for step, time, _, _ in _rows(_whole_lines(path, TAIL))}
+    """Return step and unix time of the last rows, one per step, reading only the end of the file."""
+    moments = {step: time for step, time, _, _ in _rows(_complete_lines(path, TAIL))}
     return sorted(moments.items())
 
 
 def training_hours(series: dict[str, Series]) -> dict[float, float]:
-    """Hours since the first value, by unix time, without the pauses between a run's sessions.
+    """Return {unix time: hours of training since the first value}, without the pauses between a run's sessions.
 
-    A pause is a gap of ten minutes and of ten times the middle gap, at least.
+    A pause is a gap of at least ten minutes and at least ten times the median gap.
     """
     times = sorted({time for one in series.values() for time in one.times})
     gaps = [after - before for before, after in pairwise(times)]
-    usual = sorted(gaps)[len(gaps) // 2] if gaps else 0.0
+    median = sorted(gaps)[len(gaps) // 2] if gaps else 0.0
     hours, elapsed = dict.fromkeys(times[:1], 0.0), 0.0
     for time, gap in zip(times[1:], gaps, strict=True):
-        elapsed += usual if gap > max(PAUSE, 10 * usual) else gap
+        elapsed += median if gap > max(PAUSE, 10 * median) else gap
         hours[time] = elapsed / 3600
     return hours
 
 
 def thinned(series: Series, most: int) -> list[int]:
-    """Indices of at most `most` values, which keep the first, the last and every bucket's extremes."""
+    """Return the indices of at most `most` values: the first, the last, and the extremes of equal buckets."""
     count = len(series.values)
     if count <= most:
         return list(range(count))
@@ -68,8 +68,8 @@ def thinned(series: Series, most: int) -> list[int]:
     return sorted(kept)
 
 
-def _whole_lines(path: Path, from_end: int | None = None) -> list[str]:
-    """Lines that end in a newline: the last one may be half written, and half a number is a number too."""
+def _complete_lines(path: Path, from_end: int | None = None) -> list[str]:
+    """Return the lines that end in a newline: the last may be half written, and half a number is a number too."""
     try:
         with path.open("rb") as file:
             if from_end is not None:
@@ -85,5 +85,5 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, float, str, float]]:
         try:
             step, time, metric, value = row
             yield int(step), float(time), metric, float(value)
-        except ValueError:  # the header, or what a killed run left of a line
+        except ValueError:  # the header, or a line that a killed run cut short
             continue

@@ -1,1 +1,1 @@
-"""Many runs at once: what happens around the jobs of `python train.py -m`."""
+"""Sweeps: launchers and sweepers of `python train.py -m`, and the table of their results."""

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, and what comes back from them."""
+"""The jobs of a sweep, their results, and how a job runs in another process."""
 
 import pickle
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
+from rich.console import Console
 
 from sr_experiments.errors import SRError
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job.
+    """A job of a sweep.
 
     Attributes:
-        number: from 0, in the sweep.
-        overrides: its command line.
-        config: composed, with Hydra's own part.
+        number: its number in the sweep, from 0.
+        overrides: its overrides, as on the command line.
+        config: its composed configuration, with Hydra's own part.
         folder: its run folder.
     """
 
@@ -31,27 +32,25 @@ class Job:
     config: DictConfig
     folder: Path
 
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return self.folder.name
-
     def failed(self, error: str) -> JobReturn:
-        """What stands for a job that could not say itself how it ended."""
-        done = JobReturn(overrides=self.overrides, cfg=None, hydra_cfg=self.config, status=JobStatus.FAILED)
-        done.return_value = SRError(error)
-        return done
+        """Return the result of this job where it could not return one itself: it was killed, or never started."""
+        result = JobReturn(overrides=self.overrides, cfg=None, hydra_cfg=self.config, status=JobStatus.FAILED)
+        result.return_value = SRError(error)
+        return result
 
 
 class Jobs:
-    """What a launcher is to run.
+    """The jobs that a launcher is asked to run.
 
     Args:
-        hydra_context: Hydra's.
-        task_function: what a job calls with its configuration.
-        config: of the sweep.
-        overrides: of each job.
+        hydra_context: Hydra's context.
+        task_function: the function that a job calls with its configuration.
+        config: the configuration of the sweep.
+        overrides: the overrides of each job.
         first: number of the first job.
+
+    Raises:
+        HydraException, OmegaConfBaseException: the configuration of a job can't be composed.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Jobs:
         overrides: Sequence[Sequence[str]],
         first: int,
     ) -> None:
-        setup_globals()
+        setup_globals()  # registers the resolvers that configurations use
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.overrides = [list(own) for own in overrides]
         self.jobs = [self._job(own, first + i) for i, own in enumerate(self.overrides)]
@@ -72,6 +71,7 @@ class Jobs:
         with open_dict(config):
             config.hydra.job.id = number
             config.hydra.job.num = number
+        # The folder's name refers to ${hydra:...}, which resolves against the global HydraConfig.
         before = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(config)
         try:
@@ -82,46 +82,55 @@ class Jobs:
             config.hydra.runtime.output_dir = str(folder)
         return Job(number, list(filter_overrides(overrides)), config, folder)
 
-    def portable(self, job: Job) -> tuple[Any, ...]:
-        """Arguments of `run`, for another process."""
+    def process_arguments(self, job: Job) -> tuple[Any, ...]:
+        """Return the arguments of `run_in_process` for a job; they can be pickled."""
         return self.hydra_context, self.task_function, job.config, Singleton.get_state()
 
 
-def run(context: HydraContext, task_function: TaskFunction, config: DictConfig, state: dict[type, Any]) -> JobReturn:
-    """Run a job in this process, made for it; what it returns can be sent to another."""
-    Singleton.set_state(state)
+def run_in_process(
+    context: HydraContext, task_function: TaskFunction, config: DictConfig, state: dict[type, Any]
+) -> JobReturn:
+    """Run a job in this process, which was started for it, and return its result in a form that can be pickled."""
+    Singleton.set_state(state)  # Hydra's global state, which a new process does not have
     setup_globals()
-    done = run_job(
+    result = run_job(
         task_function=task_function,
         config=config,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
         hydra_context=context,
     )
-    return sendable(done)
+    return picklable(result)
 
 
-def sendable(done: JobReturn) -> JobReturn:
-    """The same with an error that any process can unpickle."""
-    if done.status == JobStatus.FAILED:
-        error = done._return_value
+def picklable(result: JobReturn) -> JobReturn:
+    """Return a result whose error can be unpickled in any process: another error becomes an SRError with its text."""
+    if result.status == JobStatus.FAILED:
+        error = result._return_value  # `return_value` would raise it
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # whatever a library's exception thinks of being pickled
-            done.return_value = SRError(f"{type(error).__name__}: {error}")
-    return done
+        except Exception:  # exceptions of libraries raise anything while being pickled
+            result.return_value = SRError(f"{type(error).__name__}: {error}")
+    return result
 
 
-def error_of(done: JobReturn) -> str:
-    """One line on why a job failed, empty if it didn't."""
-    if done.status != JobStatus.FAILED:
+def error_line(result: JobReturn) -> str:
+    """Return why a job failed, in one line; empty if it did not."""
+    if result.status != JobStatus.FAILED:
         return ""
-    error = done._return_value
-    said = (str(error).strip().splitlines() or [""])[0]
-    return said if isinstance(error, SRError) else f"{type(error).__name__}: {said}".rstrip(": ")
+    error = result._return_value
+    line = (str(error).strip().splitlines() or [""])[0]
+    return line if isinstance(error, SRError) else f"{type(error).__name__}: {line}".rstrip(": ")
 
 
-def folder_of(done: JobReturn) -> Path:
-    """A job's run folder."""
-    assert done.hydra_cfg is not None
-    return Path(done.hydra_cfg.hydra.runtime.output_dir)
+def folder_of(result: JobReturn) -> Path:
+    """Return a job's run folder."""
+    assert result.hydra_cfg is not None
+    return Path(result.hydra_cfg.hydra.runtime.output_dir)
+
+
+def print_result(console: Console, job: Job, result: JobReturn) -> None:
+    """Print that a job finished, or why it failed."""
+    error = error_line(result)
+    line = f"{job.folder.name} {f'failed: {error}' if error else 'finished'}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,8 +1,8 @@
-"""Jobs as a Slurm array, submitted with hydra-submitit-launcher and watched until all have ended.
+"""`hydra/launcher=slurm`: jobs as a Slurm array, submitted with hydra-submitit-launcher.
 
-A job near its time limit saves and requeues itself; a preempted or requeued one goes on in its folder from its last
-checkpoint. The published plug-in's own `launch` gives all results up when one job is killed: here they are waited for
-one by one, with `squeue`, so that no accounting database is needed.
+A job near its time limit saves and requeues itself; a preempted or requeued job resumes in its folder from its last
+checkpoint. The published plug-in's own `launch` loses all results when one job is killed: here each job is watched
+with `squeue`, which needs no accounting database.
 """
 
 import os
@@ -17,59 +17,59 @@ from hydra.core.utils import JobReturn
 from rich.console import Console
 
 from sr_experiments.errors import SRError
-from sr_experiments.sweeps.jobs import Job, Jobs, error_of, sendable
-from sr_experiments.sweeps.local import progress_of_jobs
+from sr_experiments.sweeps.jobs import Job, Jobs, picklable, print_result
+from sr_experiments.terminal import job_progress
 
-EVERY = 5.0  # seconds between two looks at the queue
-PATIENCE = 60.0  # seconds that a job may be out of the queue before its result is there, on a slow file system
+POLL_SECONDS = 5.0  # between two calls of squeue
+RESULT_SECONDS = 60.0  # that a job's result may take to appear on a shared file system after it left the queue
 
 
 def run_jobs(jobs: Jobs, options: dict[str, Any]) -> list[JobReturn]:
     """Submit the jobs of a sweep as one array and wait for them.
 
     Args:
-        jobs: what to run.
-        options: of hydra-submitit-launcher.
+        jobs: the jobs.
+        options: options of hydra-submitit-launcher.
 
     Returns:
-        What each returned; failed ones, also those that were killed or cancelled, hold their error.
+        The result of each job; those of failed, killed and cancelled jobs hold an error.
 
     Raises:
-        SRError: no Slurm here, the plug-in is missing, or Slurm refused the jobs.
+        SRError: there is no Slurm, the plug-in is missing, or Slurm refused the jobs.
     """
     submitted = _submit(jobs, options)
     console = Console(stderr=True)
     ids = ", ".join(str(job.job_id) for job in submitted)
     console.print(f"Slurm jobs {ids}; follow them with sr runs {jobs.jobs[0].folder.parent} --watch", soft_wrap=True)
-    done: dict[int, JobReturn] = {}
-    seen = [time.monotonic()] * len(submitted)
+    results: dict[int, JobReturn] = {}
+    last_queued = [time.monotonic()] * len(submitted)
     try:
-        with progress_of_jobs(console) as progress:
+        with job_progress(console) as progress:
             bar = progress.add_task("", total=len(submitted))
-            while len(done) < len(submitted):
+            while len(results) < len(submitted):
                 states = _queue(str(submitted[0].job_id).split("_")[0])
                 for i, (job, one) in enumerate(zip(jobs.jobs, submitted, strict=True)):
-                    if i in done:
+                    if i in results:
                         continue
                     if str(one.job_id) in states:
-                        seen[i] = time.monotonic()
+                        last_queued[i] = time.monotonic()
                     if one.paths.result_pickle.exists():
-                        done[i] = _result(job, one)
-                    elif time.monotonic() - seen[i] > PATIENCE:
-                        done[i] = job.failed(f"Slurm job {one.job_id} was killed or cancelled; see {one.paths.stderr}")
-                    if i in done:
-                        error = error_of(done[i])
-                        how = f"failed: {error}" if error else "finished"
-                        progress.console.print(f"{job.name} {how}", markup=False, highlight=False, soft_wrap=True)
+                        results[i] = _result(job, one)
+                    elif time.monotonic() - last_queued[i] > RESULT_SECONDS:
+                        results[i] = job.failed(
+                            f"Slurm job {one.job_id} was killed or cancelled; see {one.paths.stderr}"
+                        )
+                    if i in results:
+                        print_result(progress.console, job, results[i])
                 running = sum(state == "RUNNING" for state in states.values())
                 text = f"{len(submitted)} jobs, {running} running"
-                progress.update(bar, completed=len(done), description=text)
-                if len(done) < len(submitted):
-                    time.sleep(EVERY)
+                progress.update(bar, completed=len(results), description=text)
+                if len(results) < len(submitted):
+                    time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        console.print(f"the jobs go on; to end them: scancel {str(submitted[0].job_id).split('_')[0]}")
+        console.print(f"the jobs keep running; to end them: scancel {str(submitted[0].job_id).split('_')[0]}")
         raise
-    return [done[i] for i in range(len(submitted))]
+    return [results[i] for i in range(len(submitted))]
 
 
 def _submit(jobs: Jobs, options: dict[str, Any]) -> Sequence[Any]:
@@ -80,11 +80,12 @@ def _submit(jobs: Jobs, options: dict[str, Any]) -> Sequence[Any]:
     except ImportError as error:
         raise SRError('hydra/launcher=slurm needs the slurm extra: pip install "sr-experiments[slurm]"') from error
 
-    class SendableJobs(SlurmLauncher):  # what a job calls, and what requeues it
+    # submitit pickles this launcher and calls it in the job, which also requeues it near the time limit.
+    class PicklableLauncher(SlurmLauncher):
         def __call__(self, *arguments: Any) -> JobReturn:
-            return sendable(super().__call__(*arguments))
+            return picklable(super().__call__(*arguments))
 
-    launcher = SendableJobs(**options)
+    launcher = PicklableLauncher(**options)
     launcher.setup(hydra_context=jobs.hydra_context, task_function=jobs.task_function, config=jobs.config)
     params = dict(launcher.params)
     folder, retries = params.pop("submitit_folder"), params.pop("max_num_timeout")
@@ -105,7 +106,7 @@ def _submit(jobs: Jobs, options: dict[str, Any]) -> Sequence[Any]:
 
 
 def _queue(array: str) -> dict[str, str]:
-    """{job id: state} of the jobs of an array that wait or run; of one job, if that is all there is."""
+    """Return {job id: state} of the jobs of an array that are pending or running; `array` may be a single job too."""
     command = ["squeue", "--noheader", "--array", "--jobs", array, "--format", "%i %T"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SLURM_TIME_FORMAT": "standard"})
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -115,6 +116,6 @@ def _queue(array: str) -> dict[str, str]:
 def _result(job: Job, submitted: Any) -> JobReturn:
     try:
         return submitted.results()[0]
-    except Exception as error:  # the job's own, or submitit's that there is none
+    except Exception as error:  # the job's own, or submitit's because there is no result
         lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
         return job.failed(f"{lines[-1].strip()[:200]}; see {Path(submitted.paths.stderr)}")

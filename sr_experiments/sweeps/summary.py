@@ -1,4 +1,4 @@
-"""The end of a sweep: a line for each job, what failed and why, and what to type next."""
+"""The end of a sweep: a table of its jobs, why some failed, and the commands to type next."""
 
 import contextlib
 import os
@@ -18,110 +18,121 @@ from rich.table import Table
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.runs.state import read_summary
-from sr_experiments.sweeps.jobs import error_of, folder_of
+from sr_experiments.sweeps.jobs import error_line, folder_of
+from sr_experiments.terminal import print_error, print_labelled, stderr_console
 
 
-class Collecting:
-    """A launcher that keeps what its jobs return, and hides from the sweeper that some failed.
+class RecordingLauncher(Launcher):
+    """A launcher that keeps the results of its jobs, and returns those of finished jobs only.
+
+    Hydra's sweeper stops at the first failed job it sees.
 
     Args:
-        launcher: runs the jobs.
-        config: of the sweep.
-        arguments: of the command line.
+        launcher: the launcher that runs the jobs.
+        config: the configuration of the sweep.
+        arguments: the arguments of the command line.
     """
 
-    def __init__(self, launcher: Launcher | None, config: DictConfig | None, arguments: Sequence[str]) -> None:
-        assert launcher is not None and config is not None
+    def __init__(self, launcher: Launcher, config: DictConfig, arguments: Sequence[str]) -> None:
         self.launcher, self.config, self.arguments = launcher, config, arguments
-        self.done: list[JobReturn] = []
+        self.results: list[JobReturn] = []
+
+    def setup(self, **arguments: Any) -> None:
+        """Do nothing: Hydra has set up the wrapped launcher already."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs."""
-        done = self.launcher.launch(job_overrides, initial_job_idx)
-        self.done += done
-        return [one for one in done if one.status == JobStatus.COMPLETED]
+        results = self.launcher.launch(job_overrides, initial_job_idx)
+        self.results += results
+        return [result for result in results if result.status == JobStatus.COMPLETED]
 
     @contextlib.contextmanager
-    def listed_at_the_end(self) -> Iterator[None]:
-        """List the jobs that ran within, however it ends; exit with 1 if some failed."""
-        console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+    def results_on_exit(self) -> Iterator[None]:
+        """Print the results of all jobs at the end of the block, even after an error; exit with 1 if some failed."""
+        console = stderr_console()
         stopped: BaseException | None = None
         try:
-            yield
-        except SRError as error:  # no job could be started
-            console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-            stopped = SystemExit(2)
+            with exit_on_user_error(console):  # no job could be started
+                yield
         except (KeyboardInterrupt, SystemExit) as stop:
             stopped = stop
-        if self.done:
-            console.print(_table(self.done))
-        failed = [one for one in self.done if one.status == JobStatus.FAILED]
-        for one in failed:
-            console.print(f"{folder_of(one).name} failed: {error_of(one)}", style="red", markup=False, soft_wrap=True)
-            console.print(f"  again        {self._again(one)}", markup=False, highlight=False, soft_wrap=True)
+        if self.results:
+            console.print(_table(self.results))
+        failed = [result for result in self.results if result.status == JobStatus.FAILED]
+        for result in failed:
+            line = f"{folder_of(result).name} failed: {error_line(result)}"
+            console.print(line, style="red", markup=False, soft_wrap=True)
+            print_labelled(console, [("rerun", self._rerun_command(result))])
         folder = Path(self.config.hydra.sweep.dir).absolute()
         lines = [("sweep", str(folder))]
         if failed or stopped:
             given = [argument for argument in self.arguments if not argument.startswith("hydra.sweep.dir=")]
-            lines.append(("what is left", command_line(["-m", *given, f"hydra.sweep.dir={hydra_path(folder)}"])))
-        if len(failed) < len(self.done):
+            lines.append(("continue", command_line(["-m", *given, f"hydra.sweep.dir={hydra_path(folder)}"])))
+        if len(failed) < len(self.results):
             lines.append(("compare", f"sr compare {shlex.quote(str(folder))} -o report.html"))
-        for label, text in lines:
-            console.print(f"  {label:<13}{text}", markup=False, highlight=False, soft_wrap=True)
+        print_labelled(console, lines)
         if stopped is not None:
             raise stopped
         if failed:
             sys.exit(1)
 
-    def _again(self, one: JobReturn) -> str:
-        """The command that runs a job again, in its folder: it goes on from its last checkpoint if it has one."""
-        folder = folder_of(one)
-        own = [override for override in one.overrides or () if not override.startswith("hydra.")]
+    def _rerun_command(self, result: JobReturn) -> str:
+        """Return the command that reruns a job in its folder; it resumes from its last checkpoint if it has one."""
+        folder = folder_of(result)
+        own = [override for override in result.overrides or () if not override.startswith("hydra.")]
         place = [f"hydra.sweep.dir={hydra_path(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
         return command_line(["-m", *own, *place])
 
 
-def check_settings(config: DictConfig) -> None:
-    """End with one line, before anything is written, if the settings of a sweep hold a secret."""
+@contextlib.contextmanager
+def exit_on_user_error(console: Console) -> Iterator[None]:
+    """Print an SRError as one line and exit with code 2."""
     try:
-        refuse_secrets(OmegaConf.to_container(config, resolve=False))
+        yield
     except SRError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        print_error(console, error)
         sys.exit(2)
 
 
+def check_settings(config: DictConfig) -> None:
+    """Exit with code 2, before anything is written, if the settings of a sweep hold a secret."""
+    with exit_on_user_error(Console(stderr=True)):
+        refuse_secrets(OmegaConf.to_container(config, resolve=False))
+
+
 def command_line(arguments: Sequence[str]) -> str:
-    """What to type to train with these arguments."""
+    """Return the command that trains with these arguments, as the user starts Python."""
     start = "uv run train.py" if "UV" in os.environ else "python train.py"
     return f"{start} {shlex.join(arguments)}"
 
 
 def hydra_path(folder: Path) -> str:
-    """A path as Hydra's command line takes it."""
-    plain = str(folder)
-    return plain if not set(plain) & set(" ,[]{}()'\"=:\\") else "'" + plain.replace("'", "\\'") + "'"
+    """Return a path as the value of an override, in quotes where Hydra needs them."""
+    path = str(folder)
+    return path if not set(path) & set(" ,[]{}()'\"=:\\") else "'" + path.replace("'", "\\'") + "'"
 
 
-def _table(done: Sequence[JobReturn]) -> Table:
-    """Job, what it was given, how it ended, its best value."""
+def _table(results: Sequence[JobReturn]) -> Table:
+    """Return a table of jobs: name, overrides that not all jobs share, state, last step, best value."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("job", "overrides", "state", "step", "best"):
         table.add_column(column, justify="right" if column in ("step", "best") else "left", overflow="fold")
-    common = set.intersection(*(set(one.overrides or ()) for one in done))
-    for one in done:
-        summary = read_summary(folder_of(one))
-        state = "failed" if one.status == JobStatus.FAILED else str(summary.get("state", "?"))
-        own = " ".join(o for o in one.overrides or () if o not in common)
-        table.add_row(folder_of(one).name, own, state, str(summary.get("step", "-")), _best(summary))
+    common = set.intersection(*(set(result.overrides or ()) for result in results))
+    for result in results:
+        summary = read_summary(folder_of(result))
+        state = "failed" if result.status == JobStatus.FAILED else str(summary.get("state", "?"))
+        own = " ".join(o for o in result.overrides or () if o not in common)
+        table.add_row(folder_of(result).name, own, state, str(summary.get("step", "-")), _best(summary))
     return table
 
 
 def _best(summary: dict[str, Any]) -> str:
+    """Return the best value of the monitored metric, or the last one before there is a best checkpoint."""
     best = summary.get("best") or {}
     monitor = str(best.get("monitor"))
     name = monitor.rsplit("/", 1)[-1]
-    for metrics, which in ((best.get("metrics"), ""), (summary.get("final"), " (last)")):
+    for metrics, suffix in ((best.get("metrics"), ""), (summary.get("final"), " (last)")):
         value = (metrics or {}).get(monitor)
         if isinstance(value, int | float):
-            return f"{name} {value:.4g}{which}"
+            return f"{name} {value:.4g}{suffix}"
     return "-"

@@ -1,9 +1,7 @@
-"""Checkpoints as W&B artifacts: which ones a run began from, and which ones it leaves."""
+"""Checkpoints as W&B artifacts: those that a run was initialised from, and those that it saves."""
 
 import contextlib
 import logging
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 
 from sr_experiments.checkpoints.files import file_of
 from sr_experiments.errors import SRError
+from sr_experiments.files import link_or_copy
 from sr_experiments.runs.reading import read_config
 from sr_experiments.runs.series import Series
 
@@ -21,28 +20,28 @@ ALIASES = ("best", "last")  # the last one logged gets W&B's alias "latest" too
 
 
 def wandb_run_id(folder: Path) -> str | None:
-    """Id of the W&B run that a run folder already has, from the names W&B gives its files."""
+    """Return the id of the W&B run that a run folder has, from the names of W&B's files; None if it has none."""
     files = sorted((folder / "wandb").glob("*run-*/run-*.wandb"))
     return files[-1].stem.removeprefix("run-") if files else None
 
 
 def artifact_name(run_id: str) -> str:
-    """Of the artifact that has a W&B run's checkpoints."""
+    """Return the name of the artifact with a W&B run's checkpoints."""
     return f"checkpoint-{run_id}"
 
 
 def sources_of(init_from: str | Mapping[str, str] | None) -> list[dict[str, Any]]:
-    """What a run is initialised from: path and file, and of this project's runs the W&B run and artifact.
+    """Return what a run is initialised from: path and file, and for runs of this project their W&B run and artifact.
 
     Args:
-        init_from: of the configuration: one checkpoint, or one for each of a network's parts.
+        init_from: the setting: one checkpoint, or one for each part of a network.
     """
     parts = init_from if isinstance(init_from, Mapping) else {None: init_from} if init_from else {}
     return [{**({"part": part} if part else {}), **_source(str(path))} for part, path in parts.items()]
 
 
 def use_sources(run: Any, sources: list[dict[str, Any]]) -> None:
-    """Draw the lineage in W&B; offline it can't be, then it is in the run's configuration alone."""
+    """Record the sources in W&B's lineage graph; an offline run has them in its configuration alone."""
     if run.settings.mode != "online":
         return
     for source in sources:
@@ -50,9 +49,11 @@ def use_sources(run: Any, sources: list[dict[str, Any]]) -> None:
             entity = source["entity"] or run.entity
             try:
                 run.use_artifact(f"{entity}/{source['project']}/{source['artifact']}", type="model")
-            except Exception as error:  # never uploaded, deleted, or no access: the run is not worse for it
+            except Exception as error:  # never uploaded, deleted, no access: no reason to stop the run
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                log.warning("init_from's artifact %s is not in W&B (%s): no lineage drawn", source["artifact"], reason)
+                log.warning(
+                    "init_from's artifact %s is not in W&B (%s): no lineage recorded", source["artifact"], reason
+                )
 
 
 def log_checkpoints(
@@ -61,11 +62,11 @@ def log_checkpoints(
     """Log best.ckpt and last.ckpt as versions of one artifact, with step, metrics, network and lineage.
 
     Args:
-        run: W&B's.
+        run: the W&B run.
         folder: the run folder.
-        series: what the run has logged.
-        best_step: of best.ckpt, None if this run has none.
-        sources: what it was initialised from.
+        series: the logged metrics.
+        best_step: step of best.ckpt, None if there is none.
+        sources: what the run was initialised from.
     """
     import wandb
 
@@ -83,15 +84,15 @@ def log_checkpoints(
         }
         artifact = wandb.Artifact(artifact_name(run.id), type="model", metadata=metadata)
         offline = run.settings.mode == "offline"
-        artifact.add_file(
-            str(_kept(path, Path(run.dir).parent) if offline else path), name=path.name, policy="immutable"
-        )
+        # Immutable: W&B then makes no copy of its own before it uploads the file.
+        file = _linked(path, Path(run.dir).parent) if offline else path
+        artifact.add_file(str(file), name=path.name, policy="immutable")
         run.log_artifact(artifact, aliases=[alias])
 
 
 def _source(path: str) -> dict[str, Any]:
     source: dict[str, Any] = {"path": path}
-    with contextlib.suppress(SRError, OSError):  # a resumed run doesn't need it any more
+    with contextlib.suppress(SRError, OSError):  # a resumed run works without its source, which may be gone
         file = file_of(Path(path).expanduser())
         source["file"] = file.name
         folder = file.parent.parent
@@ -106,20 +107,17 @@ def _source(path: str) -> dict[str, Any]:
 
 
 def _at(series: Mapping[str, Series], step: int) -> dict[str, float]:
-    """The validation metrics of a step, if it was validated."""
+    """Return the validation metrics of a step; empty if it was not validated."""
     values = {}
-    for key, of in series.items():
-        if key.startswith("val/") and step in of.steps:
-            values[key] = of.values[len(of.steps) - 1 - of.steps[::-1].index(step)]
+    for key, one in series.items():
+        if key.startswith("val/") and step in one.steps:
+            values[key] = dict(zip(one.steps, one.values, strict=True))[step]  # the last of several
     return values
 
 
-def _kept(path: Path, session: Path) -> Path:
-    """A second name of a checkpoint, in the offline session's folder: it may be replaced before it is uploaded."""
-    kept = session / "checkpoints" / path.name
-    kept.parent.mkdir(exist_ok=True)
-    try:
-        os.link(path, kept)
-    except OSError:
-        shutil.copyfile(path, kept)
-    return kept
+def _linked(path: Path, session: Path) -> Path:
+    """Link a checkpoint into the offline session's folder: the original may be replaced before it is uploaded."""
+    linked = session / "checkpoints" / path.name
+    linked.parent.mkdir(exist_ok=True)
+    link_or_copy(path, linked)
+    return linked

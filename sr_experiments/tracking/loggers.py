@@ -1,4 +1,4 @@
-"""Where numbers and pictures go: metrics.csv always, TensorBoard; for Weights & Biases see `wandb_run`."""
+"""Loggers besides W&B's: metrics.csv, which every run has, and TensorBoard."""
 
 import csv
 import time
@@ -17,17 +17,20 @@ FIELDS = ("step", "time", "metric", "value")
 
 
 class MetricsCSV(Logger):
-    """`metrics.csv`, one logged value a row: step, unix time, metric, value.
+    """Log to `metrics.csv`, one value per row: step, unix time, metric, value.
 
-    Rows are appended as they come, so a killed run keeps them. A run resumed from step s first drops the
-    rows after s, which it is about to make again.
+    Rows are appended as they come, so a killed run keeps them. A run resumed from step s first drops the rows after s,
+    since it will train those steps again.
 
     Attributes:
-        logged: last step that was logged before, dropped or not; 0 in a new run.
+        logged: last step of the earlier sessions, whether its rows were dropped or not; 0 in a new run.
 
     Args:
         folder: the run folder.
-        resume_step: step that the run goes on from.
+        resume_step: step that the run resumes from.
+
+    Raises:
+        SRError: an earlier metrics.csv can't be read.
     """
 
     name = "csv"
@@ -39,14 +42,14 @@ class MetricsCSV(Logger):
         self.logged = 0
         rows: list[list[str]] = []
         if self.path.exists():
-            whole = self._whole_rows()
-            rows = [row for row in whole if int(row[0]) <= resume_step]
-            self.logged = max((int(row[0]) for row in whole), default=0)
+            earlier = self._read_rows()
+            rows = [row for row in earlier if int(row[0]) <= resume_step]
+            self.logged = max((int(row[0]) for row in earlier), default=0)
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([FIELDS, *rows])
 
-    def _whole_rows(self) -> list[list[str]]:
-        """Those of before; one that a crash has cut short is left out."""
+    def _read_rows(self) -> list[list[str]]:
+        """Read the rows of earlier sessions, without one that a crash cut short."""
         try:
             with self.path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))[1:]
@@ -65,11 +68,15 @@ class MetricsCSV(Logger):
             raise writing_failed(self.path, error) or error from error
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """The configuration is in config.yaml."""
+        """Do nothing: the configuration is in config.yaml."""
 
 
 def tensorboard_logger(folder: Path) -> TensorBoardLogger:
-    """Event files in `<run folder>/tensorboard`."""
+    """Return the logger that writes event files to `<run folder>/tensorboard`.
+
+    Raises:
+        SRError: TensorBoard is not installed.
+    """
     try:
         return TensorBoardLogger(save_dir=str(folder), name="tensorboard", version="")
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Upload offline W&B runs with W&B's own `wandb sync`, and say what became of each."""
+"""`sr sync`: upload offline W&B runs with W&B's own `wandb sync`."""
 
 import os
 import re
@@ -12,27 +12,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from sr_experiments.errors import SRError
-from sr_experiments.report.table import runs_table, terminal
+from sr_experiments.runs.listing import runs_table
 from sr_experiments.runs.reading import find_runs, names_of
 from sr_experiments.runs.state import read_summary, state_of
+from sr_experiments.terminal import stdout_console
 
-SESSION = "offline-run-*"  # a folder of W&B's for each session of a run: it is new after every resume
+SESSION = "offline-run-*"  # W&B's folder of one session; every resume starts another
 URL = re.compile(r"https?://\S+/runs/\S+")
 LOGIN = re.compile(r"wandb login|no api key|not authenticated", re.IGNORECASE)
+# How W&B prints why an upload failed.
 ERROR = re.compile(r"(?:wandb: )?(?:ERROR|Error:|panic:)\s*(.+)")
+# Variables of the training environment that would change what `wandb sync` does.
 NOT_FOR_SYNC = ("WANDB_MODE", "WANDB_SILENT", "WANDB_RUN_ID", "WANDB_RESUME")
 
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """What a run has logged offline.
+    """A run with offline W&B sessions.
 
     Attributes:
-        folder: of the run.
-        name: that tells it from the others.
+        folder: the run folder.
+        name: short unique name.
         to_upload: folders of the sessions that are not in W&B yet, oldest first.
-        uploaded: how many are.
-        running: whether it is still being written.
+        uploaded: number of sessions that are in W&B.
+        running: whether the run is still training.
     """
 
     folder: Path
@@ -43,25 +46,25 @@ class OfflineRun:
 
     @property
     def state(self) -> str:
-        """In words."""
+        """State for the list: "running", "to upload" or "uploaded"."""
         if self.running and self.to_upload:
             return "running"
         return "to upload" if self.to_upload else "uploaded"
 
     @property
     def megabytes(self) -> float:
-        """Of what is to be uploaded, with checkpoints and pictures."""
+        """Size of the upload, with checkpoints and pictures."""
         files = (file for session in self.to_upload for file in session.rglob("*") if file.is_file())
         return sum(file.stat().st_size for file in files) / 1e6
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """How an upload ended.
+class Upload:
+    """The result of an upload.
 
     Attributes:
-        url: of the W&B run, empty if W&B did not say.
-        error: why it failed, empty if it did not.
+        url: address of the W&B run; empty if W&B did not print it.
+        error: why it failed; empty if it did not.
     """
 
     url: str = ""
@@ -69,13 +72,13 @@ class Uploaded:
 
 
 def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
-    """The runs that have logged to W&B offline.
+    """Return the runs with offline W&B sessions.
 
     Args:
         places: run folders, folders of runs, or single sessions, `<run folder>/wandb/offline-run-...`.
 
     Raises:
-        SRError: a place is not there, or has no run in it.
+        SRError: a place does not exist, or has no run in it.
     """
     sessions: dict[Path, set[Path]] = {}
     for place in (path.expanduser() for path in places):
@@ -99,27 +102,27 @@ def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
 
 
 def list_offline(places: Sequence[Path]) -> None:
-    """Print them and where they stand; errors as of `find_offline`."""
+    """Print the offline runs and what is to upload of each; errors as of `find_offline`."""
     found = find_offline(places)
     rows = [
         [run.name, run.state, str(len(run.to_upload)), f"{run.megabytes:.1f}" if run.to_upload else "-"]
         for run in found
     ]
-    terminal().print(runs_table(rows, ("run", "state", "sessions", "MB")) if rows else "no offline W&B runs")
+    stdout_console().print(runs_table(rows, ("run", "state", "sessions", "MB")) if rows else "no offline W&B runs")
 
 
 def upload_all(places: Sequence[Path], project: str | None = None, entity: str | None = None) -> None:
-    """Upload what is not in W&B yet, a line for each run.
+    """Upload all sessions that are not in W&B yet, and print a line for each run.
 
     Args:
-        places: as of `find_offline`.
-        project: W&B project, None for that of the run.
-        entity: W&B user or team, None for that of the run.
+        places: as in `find_offline`.
+        project: W&B project, None for the run's own.
+        entity: W&B user or team, None for the run's own.
 
     Raises:
-        SRError: as of `find_offline`; not logged in; or some runs could not be uploaded.
+        SRError: as of `find_offline`; not logged in; some runs were not uploaded.
     """
-    console = terminal()
+    console = stdout_console()
     found = find_offline(places)
     waiting = [run for run in found if run.state == "to upload"]
     for run in found:
@@ -142,35 +145,35 @@ def upload_all(places: Sequence[Path], project: str | None = None, entity: str |
         for run in waiting:
             progress.update(bar, text=run.name)
 
-            def tell(said: str, name: str = run.name) -> None:
-                progress.update(bar, text=f"{name}  {said}")
+            def show(line: str, name: str = run.name) -> None:
+                progress.update(bar, text=f"{name}  {line}")
 
-            done = upload(run, project, entity, tell)
-            failed += bool(done.error)
-            line = f"{run.name}  {f'failed: {done.error}' if done.error else done.url or 'uploaded'}"
-            console.print(line, style="red" if done.error else "", markup=False, highlight=False, soft_wrap=True)
+            result = upload(run, project, entity, show)
+            failed += bool(result.error)
+            line = f"{run.name}  {f'failed: {result.error}' if result.error else result.url or 'uploaded'}"
+            console.print(line, style="red" if result.error else "", markup=False, highlight=False, soft_wrap=True)
             progress.advance(bar)
     if failed:
         raise SRError(f"{failed} of {len(waiting)} runs were not uploaded: nothing is lost, sync them again")
 
 
-def upload(run: OfflineRun, project: str | None, entity: str | None, tell: Callable[[str], None]) -> Uploaded:
-    """Upload the sessions of a run, in their order.
+def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Callable[[str], None]) -> Upload:
+    """Upload the sessions of a run, oldest first.
 
     Args:
-        run: which one.
-        project: W&B project, None for that of the run.
-        entity: W&B user or team, None for that of the run.
-        tell: is called with what W&B says meanwhile.
+        run: the run.
+        project: W&B project, None for the run's own.
+        entity: W&B user or team, None for the run's own.
+        on_line: called with each line that W&B prints.
 
     Raises:
         SRError: not logged in.
     """
     options = [*(("--project", project) if project else ()), *(("--entity", entity) if entity else ())]
     environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_SYNC}
-    if not Path("wandb").exists():  # else W&B makes that folder here, for its logs
+    if not Path("wandb").exists():  # else W&B creates that folder here, for its logs
         environment["WANDB_DIR"] = str(run.folder)
-    said = []
+    lines = []
     with subprocess.Popen(
         [sys.executable, "-m", "wandb", "sync", *options, *map(str, run.to_upload)],
         env=environment,
@@ -183,21 +186,21 @@ def upload(run: OfflineRun, project: str | None, entity: str | None, tell: Calla
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                said.append(line.strip())
-                tell(said[-1].rsplit("] ", 1)[-1].removeprefix("wandb: "))
+                lines.append(line.strip())
+                on_line(lines[-1].rsplit("] ", 1)[-1].removeprefix("wandb: "))
         except BaseException:
             process.terminate()
             raise
     if all(map(_is_uploaded, run.to_upload)):
-        urls = [url[0] for line in said if (url := URL.search(line))]
-        return Uploaded(url=urls[-1] if urls else "")
-    errors = [match[1] for line in said if (match := ERROR.match(line)) and "error logs at" not in line]
-    if any(LOGIN.search(error) for error in errors) or (not errors and any(LOGIN.search(line) for line in said)):
+        urls = [url[0] for line in lines if (url := URL.search(line))]
+        return Upload(url=urls[-1] if urls else "")
+    errors = [match[1] for line in lines if (match := ERROR.match(line)) and "error logs at" not in line]
+    if any(LOGIN.search(error) for error in errors) or (not errors and any(LOGIN.search(line) for line in lines)):
         raise SRError("not logged in to Weights & Biases: type wandb login once, or set WANDB_API_KEY, and sync again")
-    last = said[-1] if said else f"wandb sync ended with exit code {process.returncode}"
-    return Uploaded(error=(errors or [last])[0])
+    last = lines[-1] if lines else f"wandb sync ended with exit code {process.returncode}"
+    return Upload(error=(errors or [last])[0])
 
 
 def _is_uploaded(session: Path) -> bool:
-    """W&B leaves a file beside a session's that is all there."""
+    """Return whether a session is in W&B completely: `wandb sync` then leaves a marker file in its folder."""
     return any(session.glob("*.wandb.synced"))

@@ -1,6 +1,6 @@
-"""The Weights & Biases run of a run folder: what it is called, what it is told, how it goes on after a stop.
+"""The Weights & Biases run of a run folder: its name, what is logged to it, how it is resumed.
 
-Its steps are ours. docs/WANDB.md lists the keys.
+Its steps are training batches, like everywhere. docs/WANDB.md lists the keys.
 """
 
 import contextlib
@@ -28,18 +28,18 @@ log = logging.getLogger(__name__)
 TABLE = "samples_table"
 TABLES = ("last", "every", "none")
 LONGEST_TAG = 64  # characters, W&B's limit; titles of alerts must be shorter
-LOGGED = "logged_step"  # in the wandb folder: last step of the sessions before
+LOGGED = "logged_step"  # file in the wandb folder: last step of the earlier sessions
 
 
 class WandbRun(WandbLogger):
     """Log to a W&B run under our own steps, each step once.
 
     Args:
-        run: W&B's.
+        run: the W&B run.
         folder: the run folder.
-        first_step: steps before it are in W&B already, and are left out when they are trained again.
+        first_step: steps before it are in W&B already; they are not logged again when a resumed run repeats them.
         tables: which image tables are uploaded: "last", "every" or "none".
-        watch: "gradients" to log histograms of them, or None.
+        watch: "gradients" to log their histograms, or None.
         sources: checkpoints that the run was initialised from.
     """
 
@@ -58,7 +58,7 @@ class WandbRun(WandbLogger):
         self._best_of: dict[str, str] = {}  # metric key to "max" or "min"
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log values, pictures or histograms of a step; what has the same step becomes one row."""
+        """Log values, pictures or histograms of a step; W&B merges calls with the same step into one row."""
         if step is None or step >= self.first_step:
             self.experiment.log(dict(metrics), step=step)
             self._logged = True
@@ -68,14 +68,14 @@ class WandbRun(WandbLogger):
         self._best_of[key] = "max" if higher_is_better else "min"
         self.experiment.define_metric(key, summary=f"{self._best_of[key]},last")
 
-    def take_rows(self, rows: list[dict[str, Any]]) -> None:
-        """The image table of a validation: columns by name, among them step, pictures as PIL images."""
+    def set_table(self, rows: list[dict[str, Any]]) -> None:
+        """Set the image table of a validation: rows of cells by column, with a step each, pictures as PIL images."""
         self._rows = rows if rows[0]["step"] >= self.first_step else []
         if self.tables == "every":
-            self._log_rows()
+            self._log_table()
 
     def alert(self, kind: str, text: str) -> None:
-        """Send an alert by mail or Slack, as the user set W&B up; once for each kind, and never at the run's cost."""
+        """Send an alert by mail or Slack, as set up in W&B; once for each kind. A failure to send it is logged only."""
         if kind in self._alerted:
             return
         self._alerted.add(kind)
@@ -86,32 +86,32 @@ class WandbRun(WandbLogger):
         """Log the last image table, the best values and the checkpoints, and close the W&B run.
 
         Args:
-            state: how it ended, as in summary.json; W&B lists a failed or interrupted run as failed.
-            best_step: of best.ckpt, None if there is none.
-            best_values: its metrics.
+            state: final state, as in summary.json; W&B lists a failed or interrupted run as failed.
+            best_step: step of best.ckpt, None if there is none.
+            best_values: metrics of best.ckpt.
 
         Returns:
             The command that uploads an offline run, None for an online one.
         """
         run, series = self.experiment, read_series(self.folder / "metrics.csv")
         with _not_fatal("image table"):
-            self._log_rows()
+            self._log_table()
         with _not_fatal("summary"):
             if self._logged:
-                run.log({}, commit=True)  # the last row, which would otherwise change the summary once more
+                run.log({}, commit=True)  # else W&B commits the last row later, and it overwrites the summary
             run.summary.update({"state": state, **self._summary(series)})
             if best_step is not None:
                 run.summary.update({"best/step": best_step, **{f"best/{k[4:]}": v for k, v in best_values.items()}})
         with _not_fatal("checkpoints"):
             log_checkpoints(run, self.folder, series, best_step, self.sources)
-        with _not_fatal("end of the run"):  # on a full disk it can't even close its own log
+        with _not_fatal("end of the run"):  # on a full disk W&B can't even close its own log
             run.finish(exit_code=int(state in ("failed", "interrupted")))
         if run.settings.mode != "offline":
             return None
         return f"{'uv run ' if 'UV' in os.environ else ''}sr sync {shlex.quote(str(self.folder))}"
 
     def _summary(self, series: Mapping[str, Series]) -> dict[str, Any]:
-        """Best and last value of each metric over all the run's sessions; an offline session knows only its own."""
+        """Return best and last value of each metric over all sessions; offline, W&B knows the current one only."""
         summary = {}
         for key, best in self._best_of.items():
             values = [value for value in series[key].values if math.isfinite(value)] if key in series else []
@@ -119,7 +119,7 @@ class WandbRun(WandbLogger):
                 summary[key] = {best: max(values) if best == "max" else min(values), "last": values[-1]}
         return summary
 
-    def _log_rows(self) -> None:
+    def _log_table(self) -> None:
         import wandb
         from PIL.Image import Image
 
@@ -127,13 +127,13 @@ class WandbRun(WandbLogger):
             columns: list[str | int] = list(dict.fromkeys(column for row in self._rows for column in row))
             cells = [[row.get(str(column)) for column in columns] for row in self._rows]
             data = [[wandb.Image(cell) if isinstance(cell, Image) else cell for cell in row] for row in cells]
-            with _staged_in(Path(self.experiment.dir).parent, self.experiment.settings.mode):
+            with _staging_folder(Path(self.experiment.dir).parent, self.experiment.settings.mode):
                 self.experiment.log({TABLE: wandb.Table(columns=columns, data=data)}, commit=False)
         self._rows = []
 
 
 def wandb_runs(loggers: Iterable[Logger]) -> list[WandbRun]:
-    """Those that are W&B's: one or none."""
+    """Return the W&B loggers among `loggers`: one or none."""
     return [logger for logger in loggers if isinstance(logger, WandbRun)]
 
 
@@ -148,18 +148,18 @@ def start_wandb(
     tables: str | None = "last",
     watch: str | None = None,
 ) -> WandbRun:
-    """A W&B run in the run folder, the one that is there already if there is one: online if logged in, else offline.
+    """Start a W&B run in the run folder, or resume the one that is there: online if logged in, else offline.
 
     Args:
-        folder: the run folder; its place below outputs names the W&B run.
+        folder: the run folder; its last two parts are the name of the W&B run.
         config: the resolved configuration.
-        logged: last step that was logged before, 0 in a new run.
+        logged: last step of earlier sessions, 0 in a new run.
         project: W&B project.
         entity: W&B user or team, None for the default.
         group: W&B group, None for the sweep's name.
-        tags: further tags, besides the choices of the configuration.
+        tags: tags to add to the choices of the configuration.
         tables: which image tables are uploaded: "last", "every" or "none".
-        watch: "gradients" to log histograms of them, or None.
+        watch: "gradients" to log their histograms, or None.
 
     Raises:
         SRError: an unknown option, or W&B can't start even offline.
@@ -184,7 +184,7 @@ def start_wandb(
         "id": run_id,
         "resume": "allow" if run_id else None,
         "job_type": "sweep" if sweep or "WANDB_SWEEP_ID" in os.environ else "train",
-        # W&B itself would take the address with a token in it.
+        # W&B itself would record a remote address with the token in it.
         "settings": wandb.Settings(
             init_timeout=60,
             silent=True,
@@ -193,7 +193,7 @@ def start_wandb(
             git_commit=git_state(Path.cwd()).get("commit"),
         ),
         "mode": _mode(),
-        "reinit": "finish_previous",  # of a sweep's job before, in this process
+        "reinit": "finish_previous",  # the run of the sweep's previous job in this process
     }
     try:
         run = wandb.init(**settings)
@@ -210,24 +210,15 @@ def start_wandb(
     return WandbRun(run, folder, first_step, tables, watch, sources)
 
 
-def define_best(logger: Logger, module: Any) -> None:
-    """Have W&B keep the best value of every validation metric in the run's summary."""
-    for run in wandb_runs([logger]):
-        for name in module.validation.names:
-            for metric in module.validation.conventions():
-                key = f"val/{name}/{metric}"
-                run.define_best(key, module.validation.higher_is_better(key))
-
-
 def sweep_name(folder: Path) -> str | None:
-    """Name of the sweep that a run folder belongs to; None if it is of no sweep."""
+    """Return the name of the sweep that a run folder belongs to; None if it belongs to none."""
     if is_sweep():
         return Path(HydraConfig.get().sweep.dir).name
     return folder.absolute().parent.name if (folder.parent / "multirun.yaml").is_file() else None
 
 
-def tags_of(config: Mapping[str, Any], further: Sequence[str]) -> list[str]:
-    """The choices that a configuration is made of, and further tags; each once, as long as W&B allows."""
+def tags_of(config: Mapping[str, Any], extra: Sequence[str]) -> list[str]:
+    """Return the choices of a configuration and the extra tags, each once and cut to the length W&B allows."""
     model, loss, data = config["model"], config["loss"], config["data"]
     choices = [
         model["name"],
@@ -239,14 +230,14 @@ def tags_of(config: Mapping[str, Any], further: Sequence[str]) -> list[str]:
         config["degradation"]["name"],
         f"x{config['scale']}",
         *(f"stage:{stage}" for stage in config.get("stages", ())),
-        *further,
+        *extra,
     ]
     return sorted({str(choice).strip()[:LONGEST_TAG] for choice in choices if choice is not None} - {""})
 
 
 @contextlib.contextmanager
 def _not_fatal(what: str) -> Iterator[None]:
-    """The run is on disk: whatever W&B or the network has against a part of it must not make it a failed one."""
+    """Log errors of W&B instead of raising them: everything is on disk, and the run itself has not failed."""
     try:
         yield
     except Exception as error:
@@ -254,8 +245,8 @@ def _not_fatal(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _staged_in(session: Path, mode: str) -> Iterator[None]:
-    """What W&B copies for a later upload goes into the offline session's folder, not into the user's home."""
+def _staging_folder(session: Path, mode: str) -> Iterator[None]:
+    """Have W&B copy files for a later upload into the offline session's folder, not into the user's home."""
     if mode != "offline":
         yield
         return
@@ -271,7 +262,10 @@ def _staged_in(session: Path, mode: str) -> Iterator[None]:
 
 
 def _last_offline_step(folder: Path, logged: int) -> int:
-    """Last step of the sessions before; kept in a file, for a run that is killed twice before it gets further."""
+    """Return the last step of earlier sessions.
+
+    It is kept in a file, since a run that is killed again before it gets further has dropped those rows.
+    """
     path = folder / "wandb" / LOGGED
     last = max(int(path.read_text()) if path.is_file() else 0, logged)
     with replacing(path) as temporary:
@@ -280,11 +274,11 @@ def _last_offline_step(folder: Path, logged: int) -> int:
 
 
 def _mode() -> str:
-    asked = os.environ.get("WANDB_MODE")
-    if is_offline() and asked != "disabled":
+    mode = os.environ.get("WANDB_MODE")
+    if mode == "disabled":
+        return mode
+    if mode == "offline" or is_offline():
         return "offline"
-    if asked in ("offline", "disabled"):
-        return asked
     return "online" if _logged_in() else "offline"
 
 

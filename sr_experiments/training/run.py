@@ -25,10 +25,10 @@ from sr_experiments.files import remove_temporaries, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.logging_setup import log_to_console, log_to_file
 from sr_experiments.runs.folder import SLURM_JOB, new_run_folder
-from sr_experiments.runs.lock import present
+from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.tracking.loggers import MetricsCSV
-from sr_experiments.tracking.wandb_run import define_best, wandb_runs
+from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks import Checkpoints, Interrupted, Record, signals_given_back
 from sr_experiments.training.callbacks.checkpoints import link_checkpoint
@@ -91,13 +91,13 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             assembly = _assembled(config)  # what is wrong with it is said before there is a folder
             folder = _new_folder(config)
             if _is_rank_zero():
-                alone.enter_context(present(folder))
+                alone.enter_context(run_lock(folder))
                 log_to_file(folder / "train.log")
                 save_config(config, folder)
             log.info("training in %s", folder)
         else:
             if _is_rank_zero():
-                alone.enter_context(present(folder))
+                alone.enter_context(run_lock(folder))
                 for place in (folder, folder / "checkpoints", *folder.glob("samples/**/")):
                     remove_temporaries(place)
             for name in ("summary.json", "train.log", "checkpoints/best.ckpt"):  # else found out while it trains
@@ -111,10 +111,8 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             if _is_rank_zero():
                 log_to_file(folder / "train.log")
             log.info("resuming in %s", folder)
-        loggers = make_loggers(config, folder, step) if _is_rank_zero() else []
+        loggers = make_loggers(config, folder, step, assembly.module.validation) if _is_rank_zero() else []
         session = Session(assembly, *make_trainer(config, assembly, folder, loggers, console))
-        for logger in loggers:
-            define_best(logger, assembly.module)
         return _run(session, config, folder, checkpoint, console)
 
 
@@ -228,7 +226,7 @@ def _finished_before(config: dict[str, Any], folder: Path, step: int, best: dict
         summary.pop("error", None)
         summary["best"] = {"monitor": best["monitor"], "step": best["step"], "metrics": best["values"]}
         write_json(folder / "summary.json", {**summary, "state": "finished"})
-    log.info("finished before: %s", folder)
+    log.info("already finished: %s", folder)
     return best["value"]
 
 

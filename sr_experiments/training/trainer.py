@@ -34,6 +34,7 @@ from sr_experiments.training.callbacks import (
     Samples,
 )
 from sr_experiments.training.callbacks.pruning import pruning
+from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -141,18 +142,27 @@ def precision_of(precision: str, accelerator: str) -> Any:
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
-def make_loggers(config: dict[str, Any], folder: Path, resume_step: int = 0) -> list[Logger]:
-    """metrics.csv, and what `logger` names.
+def make_loggers(config: dict[str, Any], folder: Path, resume_step: int, validation: Validation) -> list[Logger]:
+    """Return the logger of metrics.csv and the one that `logger` names.
+
+    Args:
+        config: the resolved configuration.
+        folder: the run folder.
+        resume_step: step that the run resumes from, 0 for a new one.
+        validation: its metrics get a best value in the summary of the W&B run.
 
     Raises:
-        SRError: it is unknown, or not installed.
+        SRError: the logger is unknown, or not installed.
     """
     csv = MetricsCSV(folder, resume_step)
     loggers: list[Logger] = [csv]
     options = {k: v for k, v in config["logger"].items() if k != "name"}
     name = config["logger"]["name"]
     if name == "wandb":
-        loggers.append(start_wandb(folder, config, csv.logged, **options))
+        run = start_wandb(folder, config, csv.logged, **options)
+        for key in (f"val/{name}/{metric}" for name in validation.names for metric in validation.conventions()):
+            run.define_best(key, validation.higher_is_better(key))
+        loggers.append(run)
     elif name == "tensorboard":
         loggers.append(tensorboard_logger(folder))
     elif name != "none":

@@ -110,7 +110,7 @@ def test_four_jobs_requeued_preempted_and_killed(slurm, tmp_path, undisturbed):
     again, log = start(slurm, folder, "seed=0,0,0,1", *ON_SLURM)
     assert again.wait(timeout=200) == 0, said(log)
     assert state_of(runs[3]) == "finished"
-    assert (runs[0] / "train.log").read_text().count("finished before") == 0  # it isn't even written to
+    assert (runs[0] / "train.log").read_text().count("already finished") == 0  # it isn't even written to
 
 
 def test_a_job_saves_and_requeues_itself_before_its_time_limit(slurm, tmp_path, undisturbed):

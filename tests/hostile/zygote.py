@@ -34,7 +34,7 @@ IMPORTS = {
     "evaluate": ("av", "sr_experiments.commands.evaluate", "sr_experiments.evaluation.command"),
     "export": ("sr_experiments.commands.export", "sr_experiments.export.export", "sr_experiments.export.card"),
     "compare": ("sr_experiments.report.command", "sr_experiments.report.page", "omegaconf"),
-    "runs": ("sr_experiments.report.listing", "omegaconf"),
+    "runs": ("sr_experiments.runs.listing", "omegaconf"),
     "train.py": ("hydra", "av", "sr_experiments.training.run"),
 }
 

@@ -154,7 +154,7 @@ def test_runs_are_listed_with_their_states(run_folder: Make, sr: Any, tmp_path: 
 
 def test_watching_follows_until_ctrl_c(run_folder: Make, tmp_path: Path) -> None:
     folder = run_folder("going", summary={"state": "running", "step": 20})
-    script = "from pathlib import Path; import sys; from sr_experiments.report.listing import watch_runs\n"
+    script = "from pathlib import Path; import sys; from sr_experiments.runs.listing import watch_runs\n"
     script += "watch_runs(Path(sys.argv[1]), 0.2)"
     terminal = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "200", "TTY_COMPATIBLE": "1"}
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=terminal) as watch:

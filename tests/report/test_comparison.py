@@ -12,62 +12,66 @@ from rich.console import Console
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.record import write_report_json
 from sr_experiments.evaluation.results import Report, Result, difference
-from sr_experiments.pictures import labelled
+from sr_experiments.pictures import error_map, labelled
 from sr_experiments.report.command import read_all
 from sr_experiments.report.comparison import compare, higher_is_better
-from sr_experiments.report.differences import MISSING, differing, text
+from sr_experiments.report.differences import MISSING, differing, value_text
 from sr_experiments.report.evaluations import evaluation_section, read_evaluation
-from sr_experiments.report.media import Media, error_map
+from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
-from sr_experiments.report.pictures import cut, picture_groups
-from sr_experiments.report.table import show
+from sr_experiments.report.samples import cut, picture_groups
+from sr_experiments.report.table import print_comparison
 from sr_experiments.runs.reading import read_run
 from tests.report.made import config_of, picture
 
 Make = Callable[..., Path]
 
 
-def test_only_what_differs_is_a_knob() -> None:
+def test_only_settings_that_differ_are_listed() -> None:
     one, other = config_of("a", features=8), config_of("b", features=16, stage={"sr": {"steps": 3}})
 
-    knobs = differing([one, other])
+    settings = differing([one, other])
 
-    assert [(k.key, k.values) for k in knobs] == [
+    assert [(s.key, s.values) for s in settings] == [
         ("model.features", [8, 16]),
         ("stage", [MISSING, {"sr": {"steps": 3}}]),
     ]
-    assert [k.label for k in knobs] == ["features", "stage"]
-    assert [text(v) for v in knobs[1].values] == ["–", "sr=(steps=3)"]
+    assert [s.label for s in settings] == ["features", "stage"]
+    assert [value_text(v) for v in settings[1].values] == ["–", "sr=(steps=3)"]
 
 
-def test_what_comes_with_a_choice_is_no_knob_of_its_own() -> None:
-    gan = {"name": "gan", "pixel": {"weight": 0.01}, "adversarial": {"name": "vanilla", "weight": 0.005}}
-    gan["discriminator"] = {"name": "vgg"}
-    pixel = {"name": "pixel", "pixel": {"weight": 1.0}}
-    weaker = {**gan, "adversarial": {"name": "vanilla", "weight": 0.001}}
+def test_a_setting_that_comes_with_a_choice_is_part_of_it() -> None:
+    vanilla = {"name": "vanilla", "weight": 0.005}
+    gan = {
+        "name": "gan",
+        "terms": {"pixel": {"weight": 0.01}, "adversarial": vanilla},
+        "discriminator": {"name": "vgg"},
+    }
+    pixel = {"name": "pixel", "terms": {"pixel": {"weight": 1.0}}}
+    weaker = {**gan, "terms": {**gan["terms"], "adversarial": {**vanilla, "weight": 0.001}}}
     configs = [{"seed": 0, "loss": pixel}, {"seed": 1, "loss": gan}, {"seed": 2, "loss": gan}]
-    assert [k.key for k in differing(configs)] == ["loss.name", "seed", "loss.terms.pixel.weight"]
-    assert differing(configs)[0].also == ["loss.adversarial", "loss.discriminator"]
+    assert [s.key for s in differing(configs)] == ["loss.name", "seed", "loss.terms.pixel.weight"]
+    assert differing(configs)[0].also == ["loss.terms.adversarial", "loss.discriminator"]
     configs[2]["loss"] = weaker  # now that it differs, it is one
-    assert [k.label for k in differing(configs)] == ["loss", "seed", "weight", "adversarial"]
+    assert [s.label for s in differing(configs)] == ["loss", "seed", "weight", "adversarial"]
 
 
-def test_settings_that_go_together_are_one_knob() -> None:
+def test_settings_with_the_same_values_are_one() -> None:
     configs = [{"optim": {"learning_rate": v, "discriminator_learning_rate": v}} for v in (1e-3, 1e-4)]
 
-    (knob,) = differing(configs)
+    (setting,) = differing(configs)
 
-    assert (knob.key, knob.also) == ("optim.learning_rate", ["optim.discriminator_learning_rate"])
+    assert (setting.key, setting.also) == ("optim.learning_rate", ["optim.discriminator_learning_rate"])
 
 
 def test_labels_are_short_but_tell_apart() -> None:
     configs = [{"model": {"name": i, "steps": 9 * i}, "loss": {"name": -i}, "stage": {"steps": 5 + i}} for i in (1, 2)]
 
-    assert [k.label for k in differing(configs)] == ["model", "loss", "model.steps", "stage.steps"]
+    assert [s.label for s in differing(configs)] == ["model", "loss", "model.steps", "stage.steps"]
 
 
 def test_true_is_not_one() -> None:
-    assert [k.key for k in differing([{"a": True}, {"a": 1}])] == ["a"]
+    assert [s.key for s in differing([{"a": True}, {"a": 1}])] == ["a"]
 
 
 def test_values_stand_beside_bicubics(run_folder: Make) -> None:
@@ -97,8 +101,8 @@ def test_the_best_run_follows_the_metrics_direction(run_folder: Make) -> None:
 def test_a_run_knows_the_direction_of_its_metrics(run_folder: Make) -> None:
     run = read_run(run_folder("a", summary={"higher_is_better": {"sharpness": True}}), "a")
 
-    assert higher_is_better("s/sharpness", [run])
-    assert not higher_is_better("s/sharpness")
+    assert higher_is_better("s/sharpness", [run.summary])
+    assert not higher_is_better("s/sharpness", [])
 
 
 @pytest.mark.parametrize("damaged", [{}, {"digits": {"psnr_y": -1, "lpips_alex": "2", "tof": 10**9}}, {"digits": [2]}])
@@ -110,7 +114,7 @@ def test_a_run_knows_the_digits_of_its_metrics_and_an_older_one_has_the_usual(ru
     assert compare([newer]).digits == {"s/psnr_y": 1, "s/lpips_alex": 3, "s/tof": 4}
     assert compare([older]).digits == {"s/psnr_y": 2, "s/lpips_alex": 4, "s/tof": 4}
     stream = io.StringIO()
-    show(compare([newer]), Console(file=stream, width=200))
+    print_comparison(compare([newer]), Console(file=stream, width=200))
     assert "30.1 " in stream.getvalue() and "0.123 " in stream.getvalue()
 
 
@@ -128,7 +132,7 @@ def test_other_validation_images_are_noticed(run_folder: Make) -> None:
 def test_markup_in_names_is_printed_as_it_is(run_folder: Make) -> None:
     stream = io.StringIO()
 
-    show(read_all([run_folder("[red]a"), run_folder("b")]), Console(file=stream, width=200))
+    print_comparison(read_all([run_folder("[red]a"), run_folder("b")]), Console(file=stream, width=200))
 
     assert "[red]a" in stream.getvalue()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sr_experiments.errors import SRError
-from sr_experiments.runs.lock import FILE, present
+from sr_experiments.runs.lock import FILE, run_lock
 from sr_experiments.runs.reading import find_runs, names_of, read_run
 from sr_experiments.runs.series import Series, last_moments, read_series, thinned, training_hours
 from sr_experiments.runs.state import QUIET, read_summary, state_of
@@ -144,13 +144,13 @@ def test_a_resumed_run_is_running_again(run_folder: Make) -> None:
 def test_running_json_tells_the_living_from_the_dead(run_folder: Make) -> None:
     folder = run_folder("a", summary={"state": "running"})
 
-    with present(folder):
+    with run_lock(folder):
         _killed(folder)  # a validation of half an hour
         assert _state(folder) == "running"
     assert not (folder / FILE).exists()
 
-    script = "import sys, os; from pathlib import Path; from sr_experiments.runs.lock import present\n"
-    script += "with present(Path(sys.argv[1])): os._exit(9)"
+    script = "import sys, os; from pathlib import Path; from sr_experiments.runs.lock import run_lock\n"
+    script += "with run_lock(Path(sys.argv[1])): os._exit(9)"
     subprocess.run([sys.executable, "-c", script, str(folder)], check=False)
     (folder / "train.log").write_text("just now")
     assert (folder / FILE).exists()

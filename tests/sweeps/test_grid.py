@@ -1,4 +1,4 @@
-"""Sweeps: failing jobs, sweeps that are started again, several jobs at a time."""
+"""Sweeps: failing jobs, restarted sweeps, several jobs at a time."""
 
 import json
 import os
@@ -21,9 +21,9 @@ def weights_of(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-def again(said):
-    """The arguments of the first command that runs a failed job again."""
-    line = next(line for line in said.splitlines() if line.strip().startswith("again "))
+def rerun(said):
+    """The arguments of the first command that reruns a failed job."""
+    line = next(line for line in said.splitlines() if line.strip().startswith("rerun "))
     return shlex.split(line)[line.split().index("-m") :]
 
 
@@ -47,14 +47,14 @@ def test_a_failing_job_does_not_end_the_sweep(sweep, tmp_path):
     assert [state_of(bad), state_of(good)] == ["failed", "finished"]
     assert f"{bad.name} failed: " in done.err and "became" in done.err
     assert f"sr compare {tmp_path / 'sweep'} -o report.html" in done.err
-    assert "optim.learning_rate=1e+30" in again(done.err)
-    mended = [o for o in again(done.err)[1:] if "learning_rate" not in o]
+    assert "optim.learning_rate=1e+30" in rerun(done.err)
+    fixed = [o for o in rerun(done.err)[1:] if "learning_rate" not in o]
     (bad / "checkpoints").rename(bad / "away") if (bad / "checkpoints").is_dir() else None
-    assert sweep(*mended, "optim.learning_rate=1e-4").code == 0
+    assert sweep(*fixed, "optim.learning_rate=1e-4").code == 0
     assert state_of(bad) == "finished"
 
 
-def test_a_sweep_that_is_started_again_goes_on_and_repeats_nothing(sweep, tmp_path):
+def test_a_restarted_sweep_continues_and_repeats_nothing(sweep, tmp_path):
     choices = ("model=srresnet,msrresnet", "optim/schedule=constant")
     whole = sweep(*choices, f"hydra.sweep.dir={tmp_path / 'whole'}")
     assert whole.code == 0, whole.err
@@ -63,7 +63,7 @@ def test_a_sweep_that_is_started_again_goes_on_and_repeats_nothing(sweep, tmp_pa
     # As if it had been killed while it wrote its last words.
     (jobs[0] / "summary.json").write_text(json.dumps({"state": "running", "step": 2}))
     nothing = sweep(*choices, "trainer.max_steps=2")
-    assert nothing.err.count("finished before") == 2 and state_of(jobs[0]) == "finished"
+    assert nothing.err.count("already finished") == 2 and state_of(jobs[0]) == "finished"
     assert sweep(*choices).code == 0  # four steps now
     for job in jobs:
         own, other = weights_of(job), weights_of(tmp_path / "whole" / job.name)
@@ -91,13 +91,13 @@ def test_jobs_side_by_side_of_which_one_is_killed(sweep, tmp_path):
         ended.set()
     assert done.code == 1
     assert state_of(tmp_path / "sweep" / "0_msrresnet_pixel_x4") == "finished"
-    assert "1_msrresnet_pixel_x4 failed: its process ended without a word" in done.err
+    assert "1_msrresnet_pixel_x4 failed: its process ended without a result" in done.err
     assert "step 2/" in (folder / "output.log").read_text()
-    [last] = [o for o in again(done.err) if "max_steps" in o]
+    [last] = [o for o in rerun(done.err) if "max_steps" in o]
     assert last == "trainer.max_steps=200000"
     step = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["sr_experiments"]["step"]
-    go_on = [o for o in again(done.err)[1:] if "max_steps" not in o and "launcher" not in o]
-    assert sweep(*go_on, f"trainer.max_steps={step + 2}", "hydra/launcher=basic").code == 0
+    left = [o for o in rerun(done.err)[1:] if "max_steps" not in o and "launcher" not in o]
+    assert sweep(*left, f"trainer.max_steps={step + 2}", "hydra/launcher=basic").code == 0
     assert state_of(folder) == "finished"
 
 

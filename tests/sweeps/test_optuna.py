@@ -97,7 +97,7 @@ def test_an_interrupted_trial_goes_on_in_its_folder(sweep, tmp_path, monkeypatch
     stopped = sweep(*searched)
     assert stopped.code == 128 + signal.SIGTERM
     assert states_of(folder) == ["finished", "interrupted"]
-    assert "what is left" in stopped.err and "hydra.sweeper.n_trials=3" in stopped.err
+    assert "continue" in stopped.err and "hydra.sweeper.n_trials=3" in stopped.err
     before, begun[:] = study_in(folder)["trials"], []
     with (folder / "optuna.journal").open("ab") as journal:
         journal.write(b'{"op_code":8,"wor')  # as if it had been killed while it wrote

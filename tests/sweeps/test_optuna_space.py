@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from sr_experiments.errors import SRError
-from sr_experiments.sweeps.optuna.space import examples, search_space, written
+from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
 
 distributions = pytest.importorskip("optuna.distributions")
 Float, Int, Choice = (getattr(distributions, f"{kind}Distribution") for kind in ("Float", "Int", "Categorical"))
@@ -53,10 +53,18 @@ def test_what_makes_no_sense_is_named(text):
 
 def test_examples_have_every_choice():
     space, _ = space_of("a=x,y,z", "b=1,2", "c=range(2,9)")
-    assert {o for overrides in examples(space) for o in overrides} == {"a=x", "a=y", "a=z", "b=1", "b=2", "c=2"}
+    found = {override for overrides in example_overrides(space) for override in overrides}
+    assert found == {
+        "a=x",
+        "a=y",
+        "a=z",
+        "b=1",
+        "b=2",
+        "c=2",
+    }
 
 
 def test_numbers_are_written_as_they_are():
-    assert written("a", 0.1 + 0.2) == "a=0.30000000000000004" and written("a", 3) == "a=3"
-    parsed = OverridesParser.create().parse_override(written("a", 1e-05))
+    assert as_override("a", 0.1 + 0.2) == "a=0.30000000000000004" and as_override("a", 3) == "a=3"
+    parsed = OverridesParser.create().parse_override(as_override("a", 1e-05))
     assert parsed.value() == 1e-05

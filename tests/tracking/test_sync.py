@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sr_experiments.runs.lock import present
+from sr_experiments.runs.lock import run_lock
 
 KEY = "0" * 40  # of the form that W&B's have
 SAID = "project is read only"
@@ -133,7 +133,7 @@ def test_list_tells_what_is_where(runs, sr):
         file.with_suffix(".wandb.synced").touch()
     for session in online.glob("wandb/offline-run-*"):
         session.rename(session.with_name(session.name.removeprefix("offline-")))
-    with present(running):
+    with run_lock(running):
         found = listed(sr)
     assert found["msrresnet_pixel_x4"][:2] == ["to upload", "2"]
     assert found["uploaded"] == ["uploaded", "0", "-"]
@@ -163,7 +163,7 @@ def test_upload_is_one_run_and_happens_once(runs, sr, monkeypatch):
 def test_a_running_run_waits_and_a_single_session_can_be_named(runs, sr, monkeypatch):
     running = another(runs, "running")
     [first, second] = sorted(runs.glob("msrresnet_pixel_x4/*/wandb/offline-run-*"))
-    with serving(monkeypatch) as server, present(running):
+    with serving(monkeypatch) as server, run_lock(running):
         done = sr("sync", first, running)
     assert done.code == 0, done.err
     assert "running  still running: sync it when it has ended" in done.out

@@ -24,11 +24,11 @@ CLAIMS = """
 import sys, time
 from pathlib import Path
 from sr_experiments.errors import SRError
-from sr_experiments.runs.lock import present
+from sr_experiments.runs.lock import run_lock
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    with present(Path(sys.argv[1])):
+    with run_lock(Path(sys.argv[1])):
         print("mine", flush=True)
         sys.stdin.readline()
 except SRError as error:

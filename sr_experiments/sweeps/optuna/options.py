@@ -1,4 +1,4 @@
-"""The options of `hydra/sweeper=optuna`, checked."""
+"""The options of `hydra/sweeper=optuna`, validated."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,7 +11,11 @@ from sr_experiments.sweeps.optuna.study import PRUNERS, SAMPLERS
 
 @dataclass(frozen=True)
 class Options:
-    """Those of conf/hydra/sweeper/optuna.yaml, which says what they mean."""
+    """The options of conf/hydra/sweeper/optuna.yaml, which explains them.
+
+    Raises:
+        SRError: a value of the wrong type, or out of range.
+    """
 
     n_trials: int
     n_jobs: int
@@ -26,22 +30,22 @@ class Options:
     params: dict[str, Any] | None
 
     def __post_init__(self) -> None:
-        least = {"n_trials": 1, "n_jobs": 1, "startup_trials": 1, "seed": 0}
-        least |= {"pruner_startup_trials": 0, "pruner_warmup_steps": 0}
-        for key, at_least in least.items():
+        minimum = {"n_trials": 1, "n_jobs": 1, "startup_trials": 1, "seed": 0}
+        minimum |= {"pruner_startup_trials": 0, "pruner_warmup_steps": 0}
+        for key, low in minimum.items():
             value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-                raise SRError(f"hydra.sweeper.{key}={value}: give a whole number of at least {at_least}")
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise SRError(f"hydra.sweeper.{key}={value}: give a whole number of at least {low}")
         for key, known in {"value": ("best", "final"), "sampler": SAMPLERS, "pruner": PRUNERS}.items():
             if getattr(self, key) not in known:
                 raise SRError(f"hydra.sweeper.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
 
 
 def read_options(given: dict[str, Any]) -> Options:
-    """The options as Hydra gives them to a plug-in.
+    """Read the options that Hydra passes to the plug-in.
 
     Raises:
-        SRError: one that isn't known, or a value that can't be.
+        SRError: an unknown option, or an invalid value.
     """
     plain: dict[str, Any] = {k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in given.items()}
     known = [field.name for field in fields(Options)]

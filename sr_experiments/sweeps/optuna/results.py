@@ -1,4 +1,4 @@
-"""What a study has found: a line for each trial, a table at the end, and a file for other programs."""
+"""Results of a study: a line per trial, the table at the end, and optuna.json for other programs."""
 
 import shlex
 from collections import Counter
@@ -14,6 +14,7 @@ from rich.table import Table
 from sr_experiments.files import write_json
 from sr_experiments.sweeps.optuna.objective import Objective
 from sr_experiments.sweeps.summary import command_line, hydra_path
+from sr_experiments.terminal import print_labelled
 
 if TYPE_CHECKING:
     import optuna
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 FILE = "optuna.json"
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "interrupted"}
-SHOWN = 5  # best trials
+SHOWN = 5  # best trials in the table
 
 
 def print_trial(console: Console, study: "optuna.Study", number: int, objectives: Sequence[Objective]) -> None:
-    """What a trial reached, and the best so far."""
+    """Print the state and values of a trial, and the best trial so far."""
     trials = study.get_trials(deepcopy=False)
     trial = trials[number]
     text = f"trial {number} {STATES[trial.state.name]}"
@@ -40,15 +41,15 @@ def print_trial(console: Console, study: "optuna.Study", number: int, objectives
 
 
 def best_trials(study: "optuna.Study") -> "list[FrozenTrial]":
-    """Finished trials, the best first; with several objectives those that none is better than in all."""
+    """Return the finished trials, the best first; with several objectives the Pareto front."""
     if len(study.directions) > 1:
         return sorted(study.best_trials, key=lambda trial: trial.values)
-    done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+    finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
-    return sorted(done, key=lambda trial: sign * trial.values[0])
+    return sorted(finished, key=lambda trial: sign * trial.values[0])
 
 
-def print_outcome(
+def print_results(
     console: Console,
     study: "optuna.Study",
     folder: Path,
@@ -56,15 +57,15 @@ def print_outcome(
     arguments: Sequence[str],
     stopped: bool,
 ) -> None:
-    """The best trials, how many ended how, and what to type next.
+    """Print the best trials, the count of trials by state, and the commands to type next.
 
     Args:
-        console: to print on.
-        study: with its trials.
-        folder: of the sweep.
-        objectives: of the study.
-        arguments: of the command line, with which it goes on.
-        stopped: whether the sweep was, before its end.
+        console: the console to print on.
+        study: the study.
+        folder: the sweep folder.
+        objectives: the objectives of the study.
+        arguments: the arguments of the command line, which continue the sweep.
+        stopped: whether the sweep was interrupted.
     """
     trials = study.get_trials(deepcopy=False)
     best = best_trials(study)
@@ -72,7 +73,7 @@ def print_outcome(
         front = len(objectives) > 1
         console.print(_table(best if front else best[:SHOWN], objectives))
         if front:
-            console.print("none of the trials is better than one of these in every objective: the Pareto front")
+            console.print("Pareto front: no trial is better than one of these in every objective")
     failed: dict[str, list[str]] = {}
     for trial in [t for t in trials if t.state.name == "FAIL"]:
         failed.setdefault(trial.user_attrs.get("error", ""), []).append(str(trial.number))
@@ -80,18 +81,17 @@ def print_outcome(
         which = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
         console.print(f"{which} failed: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     counts = Counter(STATES[trial.state.name] for trial in trials)
-    said = ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state])
-    lines = [("trials", said or "none"), ("sweep", str(folder))]
-    again = ["-m", *arguments, f"hydra.sweep.dir={hydra_path(folder)}"]
+    ended = ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state])
+    lines = [("trials", ended or "none"), ("sweep", str(folder))]
+    same = ["-m", *arguments, f"hydra.sweep.dir={hydra_path(folder)}"]
     if stopped or counts["interrupted"]:
-        lines.append(("what is left", command_line(again)))
+        lines.append(("continue", command_line(same)))
     else:
-        more = [one for one in again if not one.startswith("hydra.sweeper.n_trials=")]
+        more = [one for one in same if not one.startswith("hydra.sweeper.n_trials=")]
         lines.append(("more trials", command_line([*more, f"hydra.sweeper.n_trials={2 * len(trials)}"])))
     if best:
         lines.append(("compare", f"sr compare {shlex.quote(str(folder))} -o report.html"))
-    for label, text in lines:
-        console.print(f"  {label:<13}{text}", markup=False, highlight=False, soft_wrap=True)
+    print_labelled(console, lines)
 
 
 def write_study_json(
@@ -101,7 +101,7 @@ def write_study_json(
     options: dict[str, Any],
     arguments: Sequence[str],
 ) -> None:
-    """Write `optuna.json`: what was searched, every trial, which are the best."""
+    """Write `optuna.json`: the search space, every trial, and the numbers of the best ones."""
     trials = [
         {
             "number": trial.number,

@@ -1,4 +1,4 @@
-"""What is searched, from Hydra's way to write sweeps to Optuna's distributions."""
+"""The search space: from Hydra's sweep syntax to Optuna's distributions, and back to overrides."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def search_space(overrides: Sequence[Override]) -> "tuple[dict[str, BaseDistribution], list[str]]":
-    """Distributions by key, and the overrides that are the same for all trials. Of two for a key the last counts.
+    """Return the distributions by key, and the overrides that all trials share; the last override of a key counts.
 
-    Choices are texts, as they stand on the command line.
+    Choices are strings, as they are written on the command line.
 
     Raises:
         SRError: a sweep that can't be searched, or nothing to search.
@@ -41,25 +41,28 @@ def search_space(overrides: Sequence[Override]) -> "tuple[dict[str, BaseDistribu
     return space, list(fixed.values())
 
 
-def written(key: str, value: Any) -> str:
-    """A value as an override."""
+def as_override(key: str, value: Any) -> str:
+    """Return `key=value` for Hydra; a float keeps all its digits."""
     return f"{key}={value!r}" if isinstance(value, float) else f"{key}={value}"
 
 
-def examples(space: "dict[str, BaseDistribution]") -> list[list[str]]:
-    """Overrides that between them contain every choice once, and the smallest of every range."""
-    from optuna.distributions import CategoricalDistribution
+def example_overrides(space: "dict[str, BaseDistribution]") -> list[list[str]]:
+    """Return the overrides of a few trials that contain every choice, and the low end of every range."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    values = {
-        key: list(of.choices) if isinstance(of, CategoricalDistribution) else [of.low]  # type: ignore[attr-defined]
-        for key, of in space.items()
-    }
-    first = {key: of[0] for key, of in values.items()}
-    others = [{**first, key: value} for key, of in values.items() for value in of[1:]]
-    return [[written(key, value) for key, value in one.items()] for one in [first, *others]]
+    values: dict[str, list[Any]] = {}
+    for key, distribution in space.items():
+        if isinstance(distribution, CategoricalDistribution):
+            values[key] = list(distribution.choices)
+        elif isinstance(distribution, FloatDistribution | IntDistribution):
+            values[key] = [distribution.low]
+    first = {key: choices[0] for key, choices in values.items()}
+    others = [{**first, key: value} for key, choices in values.items() for value in choices[1:]]
+    return [[as_override(key, value) for key, value in example.items()] for example in [first, *others]]
 
 
 def _distribution(override: Override) -> "BaseDistribution":
+    """Return the distribution of a sweep override; raises ValueError for one that can't be searched."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     sweep: Any = override.value()
@@ -81,10 +84,12 @@ def _distribution(override: Override) -> "BaseDistribution":
         return FloatDistribution(min(values), max(values), step=None if log else float(step), log=log)
     if not override.is_discrete_sweep():
         raise ValueError("this kind of sweep can't be searched: use interval, range or choice")
+    # Strings and not parsed values: Hydra parses them again when the trial's job is composed.
     return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
 
 
 def _log(tags: set[str]) -> bool:
+    """Return whether a sweep is tagged as logarithmic, tag(log, ...)."""
     if tags - {"log"}:
         raise ValueError(f"unknown tag {', '.join(sorted(tags - {'log'}))}: the only one is log")
     return "log" in tags

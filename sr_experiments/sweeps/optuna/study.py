@@ -1,7 +1,7 @@
-"""A study on disk, which the sweep, its jobs and `sr compare` share.
+"""The Optuna study of a sweep folder, shared by the sweeper, its jobs and `sr compare`.
 
-It is Optuna's journal: a file that is only ever appended to, under a lock made by creating a file, which is safe
-between processes and between machines on NFS too. SQLite is not: its locks don't work on many network file systems.
+It is stored as Optuna's journal: an append-only file with a lock file, which is safe between processes and between
+machines, also on NFS. SQLite is not: its locks don't work on many network file systems.
 """
 
 import warnings
@@ -21,8 +21,8 @@ SAMPLERS = ("tpe", "gp", "random")
 PRUNERS = ("none", "median", "hyperband")
 
 
-def need_optuna(what: str = "hydra/sweeper=optuna") -> None:
-    """Import Optuna; it then says nothing but warnings.
+def require_optuna(feature: str = "hydra/sweeper=optuna") -> None:
+    """Import Optuna, and silence its messages below warnings.
 
     Raises:
         SRError: it is missing.
@@ -30,13 +30,13 @@ def need_optuna(what: str = "hydra/sweeper=optuna") -> None:
     try:
         import optuna
     except ModuleNotFoundError as error:
-        raise SRError(f'{what} needs the optuna extra: pip install "sr-experiments[optuna]"') from error
+        raise SRError(f'{feature} needs the optuna extra: pip install "sr-experiments[optuna]"') from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def storage_in(folder: Path) -> "optuna.storages.JournalStorage":
-    """The journal of a sweep folder; made if it isn't there."""
+    """Open the journal of a sweep folder; it is created if there is none."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
@@ -45,71 +45,69 @@ def storage_in(folder: Path) -> "optuna.storages.JournalStorage":
 
 
 def open_study(
-    folder: Path, directions: "Sequence[Literal['maximize', 'minimize']]", told: dict[str, Any]
+    folder: Path, directions: "Sequence[Literal['maximize', 'minimize']]", attributes: dict[str, Any]
 ) -> "optuna.Study":
-    """The study of a sweep folder to go on with, or a new one.
+    """Open the study of a sweep folder, or create one.
 
     Args:
-        folder: of the sweep.
-        directions: of the objectives.
-        told: what the study is kept with, among it its pruner; one that was started before must be the same.
+        folder: the sweep folder.
+        directions: the direction of each objective.
+        attributes: user attributes of the study, among them its pruner; those of an existing study must be the same.
 
     Raises:
-        SRError: it is another one.
+        SRError: the folder holds a study with other attributes.
     """
     import optuna
 
-    _mend_journal(folder)
+    _drop_partial_line(folder)
     study = optuna.create_study(
         storage=storage_in(folder),
         study_name=NAME,
         directions=directions,
-        pruner=make_pruner(**told["pruner"]),
+        pruner=make_pruner(**attributes["pruner"]),
         load_if_exists=True,
     )
-    before = study.user_attrs
-    for key, value in told.items():
-        if key not in before:
+    existing = study.user_attrs
+    for key, value in attributes.items():
+        if key not in existing:
             study.set_user_attr(key, value)
-        elif before[key] != value:
+        elif existing[key] != value:
             raise SRError(
-                f"{folder} holds another study, {key} {before[key]}, not {value}: "
+                f"{folder} holds another study, {key} {existing[key]}, not {value}: "
                 "give the same command, or another hydra.sweep.dir"
             )
     return study
 
 
 def load_study(folder: Path) -> "optuna.Study":
-    """The study of a sweep folder, with its pruner.
+    """Load the study of a sweep folder, with its pruner.
 
     Raises:
-        SRError: Optuna is missing, or there is no study that can be read.
+        SRError: Optuna is missing, or there is no readable study.
     """
-    need_optuna(f"the study in {folder}")
+    require_optuna(f"the study in {folder}")
     import optuna
 
     if not (folder / JOURNAL).is_file():
         raise SRError(f"there is no study in {folder}: it would be in {JOURNAL}")
-
-    storage = storage_in(folder)
-
     try:
-        study = optuna.load_study(study_name=NAME, storage=storage)
+        study = optuna.load_study(study_name=NAME, storage=storage_in(folder))
     except (KeyError, ValueError) as error:
         raise SRError(f"{folder / JOURNAL} holds no study that can be read ({error})") from error
+    # Optuna does not store the pruner: it would be the median pruner in every job.
     study.pruner = make_pruner(**study.user_attrs["pruner"]) if "pruner" in study.user_attrs else study.pruner
     return study
 
 
 def objectives_of(study: "optuna.Study") -> list[Objective]:
-    """What a study was started for."""
+    """Return the objectives that a study was created with."""
     return [Objective(**one) for one in study.user_attrs["objectives"]]
 
 
 def make_sampler(name: str, startup_trials: int, seed: int, number: int) -> "optuna.samplers.BaseSampler":
-    """What proposes the values of trial `number`.
+    """Return the sampler that proposes the values of trial `number`.
 
-    Each trial has random numbers of its own, so that a study that was stopped goes on as if it had not been.
+    Each trial has its own seed, so that a study that was stopped continues as if it had not been.
     """
     import numpy as np
     from optuna import samplers
@@ -125,14 +123,14 @@ def make_sampler(name: str, startup_trials: int, seed: int, number: int) -> "opt
 def make_pruner(
     name: str, startup_trials: int, warmup_steps: int, first_step: int, max_steps: int
 ) -> "optuna.pruners.BasePruner":
-    """What ends bad trials early.
+    """Return the pruner, which ends bad trials early.
 
     Args:
-        name: of PRUNERS.
-        startup_trials: of median: so many must have finished before.
-        warmup_steps: of median: training steps before which no trial is ended.
-        first_step: of hyperband: the first at which a trial may be ended, the first validation's.
-        max_steps: of hyperband: of a whole trial.
+        name: one of PRUNERS.
+        startup_trials: for median: number of trials that must have finished before one is pruned.
+        warmup_steps: for median: training steps before which no trial is pruned.
+        first_step: for hyperband: step of the first validation, the earliest at which a trial is pruned.
+        max_steps: for hyperband: training steps of a trial.
     """
     from optuna import pruners
 
@@ -144,12 +142,12 @@ def make_pruner(
 
 
 def trial_id(study: "optuna.Study", number: int) -> int:
-    """What the storage of a study calls a trial."""
+    """Return the id of a trial in the storage of its study."""
     return study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
 
 
-def _mend_journal(folder: Path) -> None:
-    """Cut off a line that was being written when its process was killed: the next one would be joined to it."""
+def _drop_partial_line(folder: Path) -> None:
+    """Cut off a line that a killed process left incomplete: the next one would be appended to it."""
     file = folder / JOURNAL
     if file.is_file() and (content := file.read_bytes()) and not content.endswith(b"\n"):
         with file.open("rb+") as journal:

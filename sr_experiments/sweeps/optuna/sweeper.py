@@ -1,7 +1,7 @@
-"""`hydra/sweeper=optuna`: ask Optuna for values, have the launcher run them, tell Optuna what they reached.
+"""`hydra/sweeper=optuna`: ask Optuna for values, launch jobs with them, tell Optuna their results.
 
-The study is in the sweep folder. Started again with the same `hydra.sweep.dir` it goes on: trials that ended are kept,
-those that were interrupted are run again, in their folders.
+The study is in the sweep folder. A sweep that is restarted with the same `hydra.sweep.dir` continues it: finished
+trials are kept, and interrupted ones resume in their folders.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,22 +22,25 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
+from sr_experiments.config.resolve import training_steps
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
-from sr_experiments.runs.lock import is_present, present
+from sr_experiments.runs.lock import is_locked, run_lock
 from sr_experiments.runs.state import read_summary
-from sr_experiments.sweeps.jobs import Job, Jobs, error_of
+from sr_experiments.sweeps.jobs import Job, Jobs, error_line
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
 from sr_experiments.sweeps.optuna.options import Options, read_options
-from sr_experiments.sweeps.optuna.results import print_outcome, print_trial, write_study_json
-from sr_experiments.sweeps.optuna.space import examples, search_space, written
-from sr_experiments.sweeps.optuna.study import make_sampler, need_optuna, open_study, trial_id
+from sr_experiments.sweeps.optuna.results import print_results, print_trial, write_study_json
+from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
+from sr_experiments.sweeps.optuna.study import make_sampler, open_study, require_optuna, trial_id
+from sr_experiments.sweeps.summary import exit_on_user_error
+from sr_experiments.terminal import stderr_console
 
 if TYPE_CHECKING:
     import optuna
 
-MAY_CHANGE = ("logger", "callbacks")  # settings of trials that don't change what they reach
+MAY_CHANGE = ("logger", "callbacks")  # settings that do not change the results of trials
 
 
 def run_sweep(
@@ -48,43 +51,32 @@ def run_sweep(
     options: dict[str, Any],
     arguments: Sequence[str],
 ) -> None:
-    """Run a study, or what is left of it, and list what was found.
-
-    Args:
-        context: Hydra's.
-        task_function: what a job calls.
-        config: of the sweep.
-        launcher: runs the jobs.
-        options: of the sweeper.
-        arguments: of the command line, without Hydra's own.
+    """Run or continue a study, and print its results; for the arguments see `OptunaSweep`.
 
     Raises:
-        SystemExit: with 1 if no trial finished, 2 if there is something for the user to mend.
+        SystemExit: with 1 if no trial finished, 2 after a user error.
     """
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
-    try:
-        need_optuna()
+    console = stderr_console()
+    with exit_on_user_error(console):
+        require_optuna()
         refuse_secrets(OmegaConf.to_container(config, resolve=False))
         OptunaSweep(context, task_function, config, launcher, read_options(options), arguments, console).run()
-    except SRError as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
 
 
 class OptunaSweep:
-    """A study and the jobs that are its trials: a trial's number is its job's.
+    """A study and the jobs that are its trials; a trial has the number of its job.
 
     Args:
-        context: Hydra's.
-        task_function: what a job calls.
-        config: of the sweep.
-        launcher: runs the jobs.
-        options: of the sweeper.
-        arguments: of the command line.
-        console: to show results on.
+        context: Hydra's context.
+        task_function: the function that a job calls with its configuration.
+        config: the configuration of the sweep.
+        launcher: the launcher that runs the jobs.
+        options: the options of the sweeper.
+        arguments: the arguments of the command line, without Hydra's own.
+        console: the console for results.
 
     Raises:
-        SRError: nothing to search, or values that no run can have.
+        SRError: nothing to search, an invalid objective, or values that no run can have.
     """
 
     def __init__(
@@ -107,9 +99,10 @@ class OptunaSweep:
             self.space, self.fixed = search_space(parser.parse_overrides(given))
         except HydraException as error:
             raise SRError(" ".join(str(error).split())) from error
-        composed = [self._job(overrides, 0).config for overrides in examples(self.space)]
-        one = {key: value for key, value in composed[0].items() if key != "hydra"}
-        first: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(one), resolve=True)  # type: ignore[assignment]
+        # A choice that can't be composed is refused now, and not when its trial comes up hours later.
+        composed = [self._job(overrides, 0).config for overrides in example_overrides(self.space)]
+        example = OmegaConf.create({key: value for key, value in composed[0].items() if key != "hydra"})
+        first = cast(dict[str, Any], OmegaConf.to_container(example, resolve=True))
         self.objectives = resolve_objectives(options.objective, first)
         validated = [objective.name for objective in self.objectives if objective.validated]
         if validated and not any(override.startswith("trainer.monitor=") for override in self.fixed):
@@ -121,21 +114,25 @@ class OptunaSweep:
             "startup_trials": options.pruner_startup_trials,
             "warmup_steps": options.pruner_warmup_steps,
             "first_step": first["trainer"]["val_every"],
-            "max_steps": _steps(first),
+            "max_steps": training_steps(first),
         }
 
     def run(self) -> None:
-        """Run the trials and list them; errors as of `run_sweep`."""
+        """Run the trials and print the results; exit with 1 if none finished.
+
+        Raises:
+            SRError: the folder can't be written, or another process uses it; or it holds another study.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
-        if is_present(self.folder):
+        if is_locked(self.folder):
             raise SRError(f"{self.folder} is being searched by another process: wait for it, or end it (Ctrl-C there)")
         if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
             self.console.print("one trial at a time: hydra.sweeper.n_jobs=4 gives the launcher four", style="yellow")
         stopped: BaseException | None = None
-        with present(self.folder):
+        with run_lock(self.folder):
             self.study = self._open()
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             try:
@@ -145,77 +142,83 @@ class OptunaSweep:
             except (KeyboardInterrupt, SystemExit) as stop:
                 stopped = stop
             self._write()
-        print_outcome(self.console, self.study, self.folder, self.objectives, self._command(), bool(stopped))
+        print_results(self.console, self.study, self.folder, self.objectives, self._command(), bool(stopped))
         if stopped is not None:
             raise stopped
         if not any(trial.state.name == "COMPLETE" for trial in self.study.get_trials(deepcopy=False)):
             sys.exit(1)
 
     def _open(self) -> "optuna.Study":
-        """The study; errors as of `open_study`."""
+        """Open the study; errors as of `open_study`."""
         settings = [o for o in self.fixed if o.lstrip("+~").split("=")[0].split(".")[0] not in MAY_CHANGE]
-        told = {
+        attributes = {
             "objectives": [asdict(objective) for objective in self.objectives],
             "value": self.options.value,
             "space": {key: str(distribution) for key, distribution in self.space.items()},
             "settings": sorted(settings),
             "pruner": self.pruner,
         }
-        return open_study(self.folder, [objective.direction for objective in self.objectives], told)
+        return open_study(self.folder, [objective.direction for objective in self.objectives], attributes)
 
     # -- trials ------------------------------------------------------------------------------------------
 
     def _next(self) -> list[int]:
-        """Numbers of the next trials, without gaps; first those that were interrupted the last time."""
+        """Return the numbers of the next trials: first those interrupted in an earlier session, then new ones.
+
+        They are consecutive, since a launcher numbers the jobs of one launch consecutively.
+        """
         trials = self.study.get_trials(deepcopy=False)
-        open_ones = [t.number for t in trials if not t.state.is_finished() and t.number not in self.interrupted]
-        if open_ones:
-            in_a_row = takewhile(lambda pair: pair[1] == open_ones[0] + pair[0], enumerate(open_ones))
-            return [number for _, number in in_a_row][: self.options.n_jobs]
+        unfinished = [t.number for t in trials if not t.state.is_finished() and t.number not in self.interrupted]
+        if unfinished:
+            consecutive = takewhile(lambda pair: pair[1] == unfinished[0] + pair[0], enumerate(unfinished))
+            return [number for _, number in consecutive][: self.options.n_jobs]
         return [self._ask() for _ in range(min(self.options.n_jobs, self.options.n_trials - len(trials)))]
 
     def _ask(self) -> int:
+        """Have Optuna propose a trial; return its number."""
         o, number = self.options, len(self.study.get_trials(deepcopy=False))
         self.study.sampler = make_sampler(o.sampler, o.startup_trials, o.seed, number)
         return self.study.ask(self.space).number
 
     def _run(self, numbers: Sequence[int]) -> None:
-        """Launch trials and tell Optuna how they ended."""
+        """Launch trials, and tell Optuna their results."""
         jobs: dict[int, Job] = {}
         for number in numbers:
             params = self.study.get_trials(deepcopy=False)[number].params
-            if params.keys() != self.space.keys():  # killed while it was being proposed
-                self._tell_failed(number, "it was never begun")
+            if params.keys() != self.space.keys():  # the sweep was killed while Optuna proposed its values
+                self._tell_failed(number, "it was never started")
                 continue
             try:
-                job = self._job([written(key, value) for key, value in params.items()], number)
-            except SRError as error:  # these values don't go together
+                job = self._job([as_override(key, value) for key, value in params.items()], number)
+            except SRError as error:  # a combination that can't be composed
                 self._tell_failed(number, str(error))
                 continue
-            self._note(number, "folder", str(job.folder.relative_to(self.folder)))
-            if read_summary(job.folder).get("state") == "pruned":  # in the very last moment before the sweep ended
+            self._set_attribute(number, "folder", str(job.folder.relative_to(self.folder)))
+            if read_summary(job.folder).get("state") == "pruned":  # the sweep was killed before it could tell Optuna
                 self._tell(number, job, None)
             else:
                 jobs[number] = job
         while jobs:
-            first = min(jobs)
-            together = [jobs.pop(number) for number in range(first, max(jobs) + 1) if number in jobs]
-            row = [job for i, job in enumerate(together) if job.number == first + i]
-            jobs |= {job.number: job for job in together[len(row) :]}
-            results = self.launcher.launch([[*job.overrides] for job in row], initial_job_idx=first)
-            for job, done in zip(row, results, strict=True):
-                self._tell(job.number, job, done)
+            first = number = min(jobs)
+            consecutive = []
+            while number in jobs:
+                consecutive.append(jobs.pop(number))
+                number += 1
+            results = self.launcher.launch([[*job.overrides] for job in consecutive], initial_job_idx=first)
+            for job, result in zip(consecutive, results, strict=True):
+                self._tell(job.number, job, result)
 
-    def _tell(self, number: int, job: Job, done: JobReturn | None) -> None:
+    def _tell(self, number: int, job: Job, result: JobReturn | None) -> None:
+        """Tell Optuna the result of a trial; an interrupted one stays open, to be resumed by the next session."""
         import optuna
 
         summary = read_summary(job.folder)
         state = summary.get("state")
-        if done is not None and done.status != JobStatus.COMPLETED:
+        if result is not None and result.status != JobStatus.COMPLETED:
             if state == "interrupted":
                 self.interrupted.add(number)
             else:
-                self._tell_failed(number, error_of(done) or "its job did not end")
+                self._tell_failed(number, error_line(result) or "its job did not end")
             return
         if state == "pruned":
             self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
@@ -236,15 +239,16 @@ class OptunaSweep:
     def _tell_failed(self, number: int, error: str) -> None:
         import optuna
 
-        self._note(number, "error", error)
+        self._set_attribute(number, "error", error)
         self.study.tell(number, state=optuna.trial.TrialState.FAIL)
         print_trial(self.console, self.study, number, self.objectives)
 
-    def _note(self, number: int, key: str, value: str) -> None:
+    def _set_attribute(self, number: int, key: str, value: str) -> None:
+        # Through the storage: Optuna has no public way to change a trial of another session.
         self.study._storage.set_trial_user_attr(trial_id(self.study, number), key, value)
 
     def _job(self, values: Sequence[str], number: int) -> Job:
-        """The job of a trial, as the launcher will make it.
+        """Return the job of a trial, as the launcher will compose it.
 
         Raises:
             SRError: it can't be composed.
@@ -259,16 +263,7 @@ class OptunaSweep:
         write_study_json(self.study, self.folder, self.objectives, asdict(self.options), self._command())
 
     def _command(self) -> list[str]:
-        """Arguments of the command line, without the sweep folder."""
+        """Return the arguments of the command line, without the sweep folder."""
         of_hydra = [str(override) for override in self.config.hydra.overrides.hydra]
         left_out = ("hydra.mode=", "hydra.sweep.dir=")
         return [*(override for override in of_hydra if not override.startswith(left_out)), *self.arguments]
-
-
-def _steps(config: dict[str, Any]) -> int:
-    """Training steps of a run."""
-    if "stages" in config:
-        from sr_experiments.training.stages import stage_configs
-
-        return sum(stage["steps"] for stage in stage_configs(config))
-    return int(config["trainer"]["max_steps"])

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from sr_experiments.files import replacing
+from sr_experiments.files import link_or_copy, replacing
 from sr_experiments.runs.folder import SLURM_JOB
 from sr_experiments.training.module import SRModule
 
@@ -169,9 +168,6 @@ class Checkpoints(Callback):
 
 
 def link_checkpoint(last: Path, name: str) -> None:
-    """Let `<name>.ckpt` be the same as `last.ckpt`, in one step and, where the disk can, without a copy."""
+    """Make `<name>.ckpt` the same as `last.ckpt`: atomically and, where the file system has links, without a copy."""
     with replacing(last.with_name(f"{name}.ckpt")) as temporary:
-        try:
-            os.link(last, temporary)
-        except OSError:
-            shutil.copyfile(last, temporary)
+        link_or_copy(last, temporary)

@@ -1,7 +1,6 @@
 """When a loss becomes NaN: keep the batch, the networks and the values, to look at."""
 
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from sr_experiments.errors import NotFinite
-from sr_experiments.files import replacing, write_json
+from sr_experiments.files import link_or_copy, replacing, write_json
 from sr_experiments.pictures import as_picture, labelled
 from sr_experiments.training.module import Pair, SRModule
 from sr_experiments.training.scalars import not_finite
@@ -66,10 +65,7 @@ class Inspection(Callback):
         kept = self.folder / "checkpoints" / "last.ckpt"
         if kept.is_file():
             with replacing(folder / "before.ckpt") as temporary:
-                try:
-                    os.link(kept, temporary)
-                except OSError:
-                    shutil.copyfile(kept, temporary)
+                link_or_copy(kept, temporary)
         with replacing(folder / "state.pt") as temporary:
             torch.save({**state, "step": module.step}, temporary)
         if (self.folder / "config.yaml").is_file():

@@ -15,8 +15,7 @@ from torchvision.utils import flow_to_image
 
 from sr_experiments.files import replacing
 from sr_experiments.metrics import PSNR
-from sr_experiments.pictures import as_picture, labelled
-from sr_experiments.report.media import error_map
+from sr_experiments.pictures import as_picture, error_map, labelled
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.module import SRModule
 
@@ -91,7 +90,7 @@ class Samples(Callback):
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), pl_module.step, dataformats="HWC")
         if self._rows:
             for run in wandb_runs(trainer.loggers):
-                run.take_rows(self._rows)
+                run.set_table(self._rows)
         self._pending, self._rows = [], []
 
     def _wanted(self, name: str, batch: Any) -> bool:

@@ -1,0 +1,146 @@
+"""What runs left in their samples folders: validation pictures, cut from strips; time slices and clips of videos."""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sr_experiments.data.image_files import open_image
+from sr_experiments.pictures import GAP, LABEL_HEIGHT, error_map
+from sr_experiments.report.media import Media
+from sr_experiments.runs.reading import Run
+
+TILES = ("lr", "bicubic", "sr", "hr")
+STEP = re.compile(r"step_(\d+)")
+VIDEO_FILES = {"_xt.png": ("slice", "image/png"), ".mp4": ("clip", "video/mp4")}  # slices first: they are small
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A strip lr | bicubic | sr | hr, as a run saved it, cut into its tiles.
+
+    Attributes:
+        name: `<set>_<image>`.
+        run: index of the run.
+        step: training step of the validation.
+        tiles: pixels by tile name, uint8 (H, W, 3).
+    """
+
+    name: str
+    run: int
+    step: int
+    tiles: dict[str, np.ndarray]
+
+
+def picture_groups(runs: Sequence[Run], media: Media, most: int) -> list[dict[str, Any]]:
+    """Return the picture groups of the page: for each HR crop, the SR of every run that validated on it.
+
+    Args:
+        runs: the runs, in the order of the page.
+        media: takes the pictures.
+        most: number of crops to show.
+    """
+    groups: dict[tuple[str, str], list[Strip]] = {}
+    for number, run in enumerate(runs):
+        for strip in last_strips(run, number):
+            digest = hashlib.sha256(strip.tiles["hr"].tobytes()).hexdigest()
+            groups.setdefault((strip.name, digest), []).append(strip)
+    # Crops that more runs share come first: they compare more.
+    chosen = sorted(groups.values(), key=lambda strips: (-len({s.run for s in strips}), strips[0].name))
+    return [_group(strips, media) for strips in chosen[:most]]
+
+
+def clip_groups(runs: Sequence[Run], media: Media) -> list[dict[str, Any]]:
+    """Return the clips of the page: for each one the time slice and mp4 of every run's last validation."""
+    clips: dict[str, dict[int, dict[str, Any]]] = {}
+    for ending, (kind, media_type) in VIDEO_FILES.items():
+        for number, run in enumerate(runs):
+            folder = next((f for f in _latest_first(run) if any(f.glob("*.png"))), None)
+            for path in sorted(folder.glob(f"*{ending}")) if folder else ():
+                try:
+                    place = media.add(path.read_bytes(), media_type)
+                except OSError:
+                    continue
+                if place is not None:
+                    clip = clips.setdefault(path.name.removesuffix(ending), {})
+                    clip.setdefault(number, {"run": number})[kind] = place
+    return [{"name": name, "runs": list(clip.values())} for name, clip in clips.items()]
+
+
+def last_strips(run: Run, number: int) -> Iterator[Strip]:
+    """Yield the strips of the last validation that made SR; damaged files are skipped."""
+    for folder in _latest_first(run):
+        strips = list(_strips_in(folder, number))
+        if strips:
+            yield from strips
+            return
+
+
+def cut(strip: Image.Image) -> dict[str, np.ndarray] | None:
+    """Cut a strip lr | bicubic | sr | hr into its tiles; None if the image is no such strip."""
+    width, odd = divmod(strip.width + GAP, len(TILES))
+    height = strip.height - LABEL_HEIGHT
+    if odd or width <= GAP or height < 1:
+        return None
+    pixels = np.asarray(strip.convert("RGB"))[LABEL_HEIGHT:]
+    return {tile: pixels[:, i * width : (i + 1) * width - GAP] for i, tile in enumerate(TILES)}
+
+
+def _latest_first(run: Run) -> list[Path]:
+    """Return the sample folders of a run's validations, the latest first, without those of stages that make no SR."""
+    samples = run.folder / "samples"
+    found = [path for path in (*samples.glob("step_*"), *samples.glob("*/step_*")) if STEP.fullmatch(path.name)]
+    with_sr = [path for path in found if path.parent == samples or not path.parent.name.endswith("_flow")]
+    return sorted(with_sr, key=lambda path: -int(path.name.removeprefix("step_")))
+
+
+def _strips_in(folder: Path, number: int) -> Iterator[Strip]:
+    step = int(folder.name.removeprefix("step_"))
+    for path in sorted(folder.glob("*.png")):
+        if path.name.endswith("_xt.png"):  # a time slice, no strip
+            continue
+        try:
+            with open_image(path) as image:
+                tiles = cut(image)
+        except Exception:  # decoders raise anything on a damaged file
+            continue
+        if tiles is not None:
+            yield Strip(path.stem, number, step, tiles)
+
+
+def _group(strips: Sequence[Strip], media: Media) -> dict[str, Any]:
+    hr = strips[0].tiles["hr"]
+    height, width = hr.shape[:2]
+    columns: list[dict[str, Any]] = []
+
+    def add_column(
+        label: str, run: int | None, tile: np.ndarray, step: int | None = None, compared: bool = True
+    ) -> None:
+        place = media.add_picture(tile)
+        if place is not None:
+            error = media.add_picture(error_map(tile, hr)) if compared else None
+            psnr = _psnr(tile, hr) if compared else None
+            columns.append({"label": label, "run": run, "image": place, "error": error, "psnr": psnr, "step": step})
+
+    # Runs with different degradations have different LR of the same HR: each is shown once.
+    for tile in ("lr", "bicubic"):
+        variants = {strip.tiles[tile].tobytes(): strip.tiles[tile] for strip in strips}
+        for i, pixels in enumerate(variants.values()):
+            label = tile if len(variants) == 1 else f"{tile} {i + 1}"
+            add_column(label, None, pixels, compared=tile != "lr")
+    add_column("hr", None, hr, compared=False)  # before SR, so that it is not the one that does not fit
+    for strip in strips:
+        add_column("", strip.run, strip.tiles["sr"], strip.step)
+    order = [*(c for c in columns if c["label"] != "hr"), *(c for c in columns if c["label"] == "hr")]
+    return {"name": strips[0].name, "width": width, "height": height, "columns": order}
+
+
+def _psnr(sr: np.ndarray, hr: np.ndarray) -> float | None:
+    mse = float(np.mean((sr.astype(np.float64) - hr) ** 2))
+    return 10 * math.log10(255**2 / mse) if mse else None

@@ -1,0 +1,185 @@
+"""`sr runs`: list the runs of a folder with their states, progress and best metric, once or live."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from sr_experiments.errors import SRError
+from sr_experiments.runs.metrics import digits
+from sr_experiments.runs.reading import find_runs, max_steps, names_of, read_config
+from sr_experiments.runs.state import read_summary, state_of
+from sr_experiments.terminal import readable_seconds, stdout_console
+
+COLUMNS = ("run", "state", "step", "done", "left", "best", "at step", "time", "seen")
+NARROW = 120  # characters; a narrower terminal gets no OPTIONAL columns
+OPTIONAL = ("done", "at step", "time")
+COLOURS = {
+    "running": "cyan",
+    "finished": "green",
+    "pruned": "magenta",
+    "failed": "red",
+    "interrupted": "yellow",
+    "unreadable": "red",
+}
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A row of the list.
+
+    Attributes:
+        name: short unique name of the run.
+        folder: the run folder.
+        state: as in `State`, or unreadable.
+        step: last known step.
+        max_steps: number of steps that it is to train.
+        seconds_left: estimated, while it runs.
+        metric: the monitored metric.
+        best: its best value.
+        digits: decimals of the value.
+        best_step: step of the best value.
+        seconds: time spent so far, from summary.json.
+        active: unix time of the last write to the folder.
+        problem: why it failed or can't be read.
+    """
+
+    name: str
+    folder: str
+    state: str
+    step: int = 0
+    max_steps: int | None = None
+    seconds_left: float | None = None
+    metric: str | None = None
+    best: float | None = None
+    digits: int = 4
+    best_step: int | None = None
+    seconds: float | None = None
+    active: float = 0.0
+    problem: str = ""
+
+
+def show_runs(place: Path, as_json: bool) -> None:
+    """Print the list; errors as of `find_runs`."""
+    runs, console = list_runs(place), stdout_console()
+    if as_json:
+        console.print_json(json.dumps([asdict(run) for run in runs]), indent=2)
+    else:
+        console.print(_render(runs, console.width))
+
+
+def watch_runs(place: Path, every: float) -> None:
+    """Show the list live, until Ctrl-C.
+
+    Args:
+        place: folder of runs; it may still be empty.
+        every: seconds between two updates.
+
+    Raises:
+        SRError: there is no such folder.
+    """
+    if not place.expanduser().is_dir():
+        raise SRError(f"no folder {place}: give one with runs, usually outputs")
+    console = stdout_console()
+
+    def current() -> Group:
+        try:
+            return _render(list_runs(place), console.width)
+        except SRError:  # the folder is empty, or a run was removed while it was read
+            return Group(Text(f"no run in {place} yet", style="dim"))
+
+    try:
+        with Live(current(), console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            while True:
+                time.sleep(every)
+                live.update(current(), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def list_runs(place: Path) -> list[ListedRun]:
+    """Return the runs below a folder, the most recently active first."""
+    folders = find_runs([place])
+    runs = [_read(folder, name) for folder, name in zip(folders, names_of(folders), strict=True)]
+    return sorted(runs, key=lambda run: -run.active)
+
+
+def coloured(state: str) -> str:
+    """Return a state in its colour, as rich markup."""
+    return f"[{COLOURS[state]}]{state}[/]" if state in COLOURS else escape(state)
+
+
+def runs_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
+    """Return a table of runs; the first two columns (name and state) are aligned left, the others right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < 2 else "right", no_wrap=i > 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _read(folder: Path, name: str) -> ListedRun:
+    summary = read_summary(folder)
+    state = state_of(folder, summary)
+    try:
+        # config.yaml takes milliseconds to parse: it is read only where the summary doesn't say.
+        total = max_steps({} if "max_steps" in summary else read_config(folder), summary)
+    except SRError as error:
+        return ListedRun(name, str(folder), "unreadable", state.step, active=state.active, problem=str(error))
+    found = summary.get("best")
+    best = found if isinstance(found, dict) else {}
+    monitor, values = best.get("monitor"), best.get("metrics")
+    value = values.get(monitor) if isinstance(values, dict) else None
+    left = None
+    if state.state == "running" and state.seconds_per_step is not None and total is not None:
+        left = max(total - state.step, 0) * state.seconds_per_step
+    seconds = summary.get("seconds")
+    return ListedRun(
+        name,
+        str(folder),
+        state.state,
+        state.step,
+        total,
+        left,
+        str(monitor).removeprefix("val/") if monitor else None,
+        float(value) if isinstance(value, int | float) else None,
+        digits(str(monitor), [summary]),
+        best.get("step") if isinstance(best.get("step"), int) else None,
+        float(seconds) if isinstance(seconds, int | float) else None,
+        state.active,
+        str(summary.get("error", "")) if state.state == "failed" else "",
+    )
+
+
+def _render(runs: Sequence[ListedRun], width: int) -> Group:
+    """Return the table of runs, and below it why runs failed or can't be read."""
+    now = time.time()
+    columns = [column for column in COLUMNS if width >= NARROW or column not in OPTIONAL]
+    rows = [[cells[column] for column in columns] for cells in (_cells(run, now) for run in runs)]
+    problems = [Text(f"{run.name}: {run.problem}", style="red") for run in runs if run.problem]
+    return Group(runs_table(rows, columns), *problems)
+
+
+def _cells(run: ListedRun, now: float) -> dict[str, str]:
+    """Return the text of each column."""
+    metric = (run.metric or "").rsplit("/", 1)[-1]
+    return {
+        "run": escape(run.name),
+        "state": coloured(run.state),
+        "step": f"{run.step}/{run.max_steps or '?'}",
+        "done": f"{100 * run.step / run.max_steps:.0f} %" if run.max_steps else "-",
+        "left": readable_seconds(run.seconds_left),
+        "best": "-" if run.best is None else escape(f"{metric} {run.best:.{run.digits}f}"),
+        "at step": "-" if run.best_step is None else str(run.best_step),
+        "time": readable_seconds(run.seconds),
+        "seen": f"{readable_seconds(max(now - run.active, 0))} ago",
+    }

@@ -1,0 +1,58 @@
+"""How commands print: consoles, error lines, labelled lines, durations and progress bars."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def stdout_console(width: int = 200) -> Console:
+    """Return a console for tables on stdout: as wide as the terminal, or `width` at least in a file or a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, width))
+
+
+def stderr_console(width: int = 160) -> Console:
+    """Return a console for messages on stderr: as wide as the terminal, or `width` in a file or a pipe."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else width)
+
+
+def print_error(console: Console, error: object) -> None:
+    """Print `error: ...` in red, as one line that a shell may wrap but rich does not."""
+    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_labelled(console: Console, lines: Sequence[tuple[str, str]]) -> None:
+    """Print (label, text) pairs in two columns; a text stays on one line, so that a command can be copied."""
+    for label, text in lines:
+        console.print(f"  {label:<13}{text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def readable_seconds(seconds: float | None) -> str:
+    """Format a duration in its two largest units; "-" for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+@contextmanager
+def job_progress(console: Console) -> Iterator[Progress]:
+    """Show a progress bar of jobs with the time that is left; it shows nothing where `console` is no terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress
