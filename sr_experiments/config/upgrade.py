@@ -8,6 +8,7 @@ STAGE_TERMS = ("pixel", "warp", "ping_pong", "perceptual", "adversarial")
 
 def upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a resolved configuration in today's layout: itself, or a converted copy if it is of the earlier one."""
+    config = {**config, "degradation": _renamed_steps(config.get("degradation"))}
     loss = config.get("loss")
     if not isinstance(loss, dict) or "terms" in loss or not isinstance(loss.get("pixel"), dict):
         return config

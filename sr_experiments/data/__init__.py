@@ -1,4 +1,4 @@
-"""Where images come from. To add a kind: one file with its two datasets, and its name here."""
+"""Datasets by name. To add a source: one file with its training and its validation dataset."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,11 +15,10 @@ from sr_experiments.data.vimeo90k import Vimeo90K, Vimeo90KValidation
 
 
 class Source(NamedTuple):
-    """One kind of data: images or, where the datasets have `clips` set, clips.
+    """A source of images or, if its datasets set `clips`, of clips.
 
-    Datasets for training also have `paths`, for messages, and `in_memory`: whether loading costs nothing.
-
-    `train` takes `crop`, `scale`, `channels`, `seed`, and `validation` takes `scale`, `channels`, besides
+    Training datasets also have `paths`, used in messages, and `in_memory`, true if worker processes would not speed up
+    loading. `train` takes `crop`, `scale`, `channels` and `seed`, `validation` takes `scale` and `channels`; both take
     arguments of their own.
     """
 

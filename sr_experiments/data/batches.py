@@ -1,4 +1,4 @@
-"""Which samples make up which batch: arithmetic on the step, and nothing to save or restore."""
+"""Which samples form the batch of a step: pure arithmetic, so that a sampler has no state to save."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,19 +7,18 @@ from torch.utils.data import Sampler
 
 
 class StepBatches(Sampler[list[Any]]):
-    """Batches from the current step to the next validation.
+    """Batch sampler that yields the batches from the current step to the next validation.
 
-    The batch of step s on rank r of W is samples [(s * W + r) * B, (s * W + r + 1) * B), or, in a stage with
-    smaller batches, the first of these. Each `iter()` begins at the current step and ends at the next
-    validation, so that a pass over the loader is the time between two of them. It has no length: passes can
-    differ.
+    The batch of step s on rank r of W is samples [(s * W + r) * B, (s * W + r + 1) * B) or, in a stage with smaller
+    batches, the first of these. Each `iter()` starts at the current step and stops at the next validation, so one
+    pass over the loader spans the steps between two validations. It has no length, since passes can differ.
 
     Args:
-        current_step: number of the next step, asked at every `iter()`.
-        batch_size: the most samples a batch, per rank: B.
-        next_validation: step of the validation that comes after a step.
-        clips: number and frames of the clips of a step, which are then asked for as (number, frames).
-        rank: of this process.
+        current_step: returns the number of the next step; called at every `iter()`.
+        batch_size: largest number of samples per batch and rank, B.
+        next_validation: returns the step of the first validation after a step.
+        clips: returns the number of clips and of frames per clip of a step; samples are then (number, frames).
+        rank: rank of this process.
         world_size: number of processes.
     """
 
@@ -45,7 +44,8 @@ class StepBatches(Sampler[list[Any]]):
             yield self.samples(step)
 
     def samples(self, step: int) -> list[Any]:
-        """What the batch of a step is made of, as the dataset is asked for it."""
+        """Return the dataset keys of a step's batch."""
+        # Sample numbers advance by the full batch size in every stage, so a step never shares samples with another.
         first = (step * self.world_size + self.rank) * self.batch_size
         if self.clips is None:
             return list(range(first, first + self.batch_size))
@@ -54,12 +54,12 @@ class StepBatches(Sampler[list[Any]]):
 
 
 def next_validation(step: int, val_every: int, ends: Sequence[int]) -> int:
-    """The first multiple of `val_every`, or end of a stage, after `step`; at the end of the run, that.
+    """Return the step of the next validation: a multiple of `val_every` or the end of a stage; `step` at the run's end.
 
     Args:
         step: number of a step.
         val_every: steps between validations.
-        ends: steps at which the stages of the run end; the last one is the run's end.
+        ends: steps at which the stages end; the last is the end of the run.
     """
-    to_come = [end for end in ends if end > step]
-    return min((step // val_every + 1) * val_every, to_come[0]) if to_come else step
+    later_ends = [end for end in ends if end > step]
+    return min((step // val_every + 1) * val_every, later_ends[0]) if later_ends else step

@@ -1,4 +1,4 @@
-"""Random clips to train on, each a pure function of (seed, sample number), and whole clips to validate on."""
+"""Random training clips, each a pure function of (seed, sample number), and whole clips for validation."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,34 +18,34 @@ from sr_experiments.video.scene_cuts import find_cuts, read_cuts
 
 
 class Clip(Protocol):
-    """Consecutive frames of one size: a folder of images, a video file."""
+    """Consecutive frames of one size: a folder of images or a video file."""
 
     @property
     def name(self) -> str:
-        """Its name within the data, for example `GT/calendar`."""
+        """Name within the data, such as `GT/calendar`."""
 
     @property
     def path(self) -> Path:
-        """Where it is, for messages."""
+        """Folder or file, for messages."""
 
     @property
     def frames(self) -> int:
-        """How many frames it has."""
+        """Number of frames."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of its frames."""
+        """(height, width) of the frames."""
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Frames by number, from 0, each uint8 (H, W, C).
+        """Read frames by number, from 0, each uint8 (H, W, C).
 
         Raises:
-            UnreadableImage: one can't be read.
+            UnreadableImage: a frame can't be read.
         """
 
 
 class _Shot(NamedTuple):
-    """Frames `first` to `end` - 1 of a clip, without a cut inside."""
+    """Frames `first` to `end` - 1 of a clip, with no cut between them."""
 
     clip: int
     first: int
@@ -53,35 +53,34 @@ class _Shot(NamedTuple):
 
 
 class TrainingClips(Dataset[dict[str, Tensor]]):
-    """Crops of clips: `dataset[n, frames]` is sample number n as a clip of so many frames.
+    """Random crops of clips: `dataset[n, frames]` is sample number n, as a clip of that many frames.
 
-    It is defined for every n >= 0 and depends on nothing but n, the number of frames, and the arguments. Every
-    run of that many consecutive frames of any clip is one window, and each pass over the windows is a fresh
-    permutation of them; clips that are shorter have none. All frames of a sample are cropped at the same place,
-    turned and mirrored the same way, and half of the samples run backwards.
+    It is defined for every n >= 0 and depends only on n, the number of frames and the arguments. A window is a run of
+    that many consecutive frames of a clip; each pass over all windows is a new permutation. Shorter clips have no
+    window. All frames of a sample share the crop position and orientation; half of the samples run backwards.
 
-    Some samples are a single frame instead, moved under the crop in a random walk of -4 to 4 pixels a step in
-    each direction, as TecoGAN-PyTorch does: the true motion then is exactly known to the pixels. The walk is
-    limited to the frame, and rounded to whole LR pixels where clips are paired.
+    Some samples are instead a single frame that moves under the crop in a random walk of -4 to 4 pixels per step and
+    axis, as in TecoGAN-PyTorch, so that its motion is known exactly. The walk stays inside the frame, and is rounded
+    to whole LR pixels for paired clips.
 
-    A sample is `{"hr": uint8 (T, C, crop, crop), "skipped": int64 ()}`, and with paired data
-    `"lr": uint8 (T, C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of the clip with the
-    unreadable frame that another window stands in for, or -1.
+    A sample is `{"hr": uint8 (T, C, crop, crop), "skipped": int64 ()}`, with paired data also
+    `"lr": uint8 (T, C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of the clip with an unreadable
+    frame that this sample replaces, or -1.
 
     Args:
-        clips: of HR frames.
+        clips: clips of HR frames.
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
-        seed: of the run.
-        lr_clips: their LR, in the same order, with as many frames.
-        scene_cuts: "detect" to pass over windows in which a new shot begins, "none" where every clip is one shot,
-            or a text file with lines of `<clip name> <first frame of a new shot> ...`, counted from 0.
-        moving_frame: share of the samples that are a single moved frame.
+        seed: seed of the run.
+        lr_clips: the LR clips, in the same order and with as many frames.
+        scene_cuts: "detect" to skip windows that contain a cut, "none" if every clip is one shot, or a text file with
+            lines of `<clip name> <first frame of a new shot> ...`, counted from 0.
+        moving_frame: share of the samples that are a single moving frame.
         on_error: "stop" at a frame that can't be read, or "skip" to the next window of the permutation.
-        augment: crop at random, but neither turn, mirror and reverse clips nor move single frames, if False.
+        augment: rotate, flip and reverse clips at random, and move single frames; if False, only crop at random.
 
     Raises:
-        SRError: wrong arguments.
+        SRError: invalid arguments.
     """
 
     clips: ClassVar[bool] = True
@@ -112,69 +111,72 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         self.moving_frame = moving_frame
         self.on_error = on_error
         self.augment = augment
-        listed = {}
+        listed_cuts = {}
         if scene_cuts not in ("detect", "none"):
-            listed = read_cuts(scene_cuts, {clip.name: clip.frames for clip in self.hr_clips})
+            listed_cuts = read_cuts(scene_cuts, {clip.name: clip.frames for clip in self.hr_clips})
         self.shots = [
             _Shot(i, first, end)
             for i, clip in enumerate(self.hr_clips)
-            for first, end in _between(listed.get(clip.name, []), clip.frames)
+            for first, end in pairwise(sorted({0, *listed_cuts.get(clip.name, []), clip.frames}))
         ]
         self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self.origin = ""  # what the last item was cut from
+        self.origin = ""  # file and first frame of the last item
 
     def windows(self, frames: int) -> int:
-        """How many runs of so many frames there are.
+        """Return the number of windows of that many frames.
 
         Raises:
-            SRError: none, because every clip is shorter.
+            SRError: there is none, because every clip is shorter.
         """
-        return int(self._ends(frames)[1][-1])
+        return int(self._window_ends(frames)[1][-1])
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        """Sample number n as a clip of so many frames.
+        """Return sample number n as a clip of that many frames.
 
         Raises:
-            UnreadableImage: with on_error="stop", one of its frames can't be read.
-            SRError: no clip is long enough, or no window is fit to be trained on.
+            UnreadableImage: with on_error="stop", a frame of it can't be read.
+            SRError: no clip is long enough, or no window can be used.
         """
         n, frames = key
         rng = np.random.default_rng((self.seed, n))
         moving = self.augment and bool(rng.random() < self.moving_frame)
         backwards = self.augment and bool(rng.random() < 0.5)
         orientation = int(rng.integers(8)) if self.augment else 0
-        clip, skipped = self._readable(n, frames, moving)
-        # Paired crops start at whole LR pixels, others anywhere.
+        clip, skipped = self._read_window(n, frames, moving)
+        # Positions are in LR pixels for paired clips, so that both crops match, in HR pixels otherwise.
         grid = self.scale if "lr" in clip else 1
         height, width, _ = clip["lr" if "lr" in clip else "hr"][0].shape
         room = (height - self.crop // grid, width - self.crop // grid)
         if moving:
-            places = list(zip(*(_walk(rng, frames, side, grid) for side in room), strict=True))
-            clip = {name: pictures * frames for name, pictures in clip.items()}
+            positions = list(zip(*(_walk(rng, frames, side, grid) for side in room), strict=True))
+            clip = {name: images * frames for name, images in clip.items()}
         else:
-            places = [(int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1)))] * frames
+            positions = [(int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1)))] * frames
         if backwards:
-            places = places[::-1]
-            clip = {name: pictures[::-1] for name, pictures in clip.items()}
-        sample = {"hr": self._stack(clip["hr"], places, grid, self.crop, orientation), "skipped": torch.tensor(skipped)}
+            positions = positions[::-1]
+            clip = {name: images[::-1] for name, images in clip.items()}
+        sample = {
+            "hr": self._stack_crops(clip["hr"], positions, grid, self.crop, orientation),
+            "skipped": torch.tensor(skipped),
+        }
         if "lr" in clip:
-            sample["lr"] = self._stack(clip["lr"], places, 1, self.crop // grid, orientation)
+            sample["lr"] = self._stack_crops(clip["lr"], positions, 1, self.crop // grid, orientation)
         return sample
 
     @staticmethod
-    def _stack(
-        pictures: list[np.ndarray], places: list[tuple[int, int]], grid: int, side: int, orientation: int
+    def _stack_crops(
+        images: list[np.ndarray], positions: list[tuple[int, int]], grid: int, side: int, orientation: int
     ) -> Tensor:
         crops = [
-            cut(picture, grid * top, grid * left, side, orientation)
-            for picture, (top, left) in zip(pictures, places, strict=True)
+            cut(image, grid * top, grid * left, side, orientation)
+            for image, (top, left) in zip(images, positions, strict=True)
         ]
         return torch.stack(crops)  # (T, C, side, side)
 
-    def _readable(self, n: int, frames: int, moving: bool) -> tuple[dict[str, list[np.ndarray]], int]:
-        """The frames of sample n and the index of the clip that couldn't be read for it, or -1.
+    def _read_window(self, n: int, frames: int, moving: bool) -> tuple[dict[str, list[np.ndarray]], int]:
+        """Return the frames of sample n, and the index of the clip that couldn't be read for it or -1.
 
-        Of a moving sample it is the first frame alone.
+        Only the first frame is read for a moving sample.
         """
         count = self.windows(frames)
         order = permutation(self.seed, n // count, count)
@@ -185,43 +187,44 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
                 clip = self._load(index, range(first, first + (1 if moving else frames)))
             except UnreadableImage as error:
                 if self.on_error == "stop":
-                    raise UnreadableImage(f"{error}, or pass over such clips with data.train.on_error=skip") from error
+                    raise UnreadableImage(f"{error}, or skip such clips with data.train.on_error=skip") from error
                 skipped = index if skipped < 0 else skipped
             else:
-                if not (self.detect and find_cuts([np.asarray(picture) for picture in clip["hr"]])):
+                if not (self.detect and find_cuts([np.asarray(image) for image in clip["hr"]])):
                     self.origin = f"{self.paths[index]}, frames from {first}"
                     return clip, skipped
         if skipped < 0:
             raise SRError(
-                f"none of the {count} windows of {frames} frames is without a scene cut; the first clip is "
-                f"{self.paths[0]}; if these are no cuts, set data.train.scene_cuts=none"
+                f"each of the {count} windows of {frames} frames contains a scene cut; the first clip is "
+                f"{self.paths[0]}; if these are not cuts, set data.train.scene_cuts=none"
             )
         raise SRError(f"none of the {count} windows of {frames} frames can be read; the first clip is {self.paths[0]}")
 
     def _load(self, index: int, numbers: Sequence[int]) -> dict[str, list[np.ndarray]]:
+        """Read frames of a clip, and of its LR; what differs in size from the first frame counts as unreadable."""
         clip = self.hr_clips[index]
-        pictures = {"hr": clip.read(numbers)}
+        images = {"hr": clip.read(numbers)}
         if self.lr_clips is not None:
-            pictures["lr"] = self.lr_clips[index].read(numbers)
-        for name, found in pictures.items():
+            images["lr"] = self.lr_clips[index].read(numbers)
+        for name, frames in images.items():
             least = self.crop // self.scale if name == "lr" else self.crop
-            if any(picture.shape != found[0].shape or min(picture.shape[:2]) < least for picture in found):
-                sizes = ", ".join(sorted({f"{picture.shape[1]}x{picture.shape[0]}" for picture in found}))
+            if any(frame.shape != frames[0].shape or min(frame.shape[:2]) < least for frame in frames):
+                sizes = ", ".join(sorted({f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}))
                 raise UnreadableImage(
                     f"frames {numbers[0]} to {numbers[-1]} of {clip.path} ({name}) are {sizes}: "
-                    f"clips need one size, of at least {least}x{least}"
+                    f"the frames of a clip must have one size of at least {least}x{least}"
                 )
-        return pictures
+        return images
 
     def _window(self, number: int, frames: int) -> tuple[int, int]:
-        """Clip and first frame of a window."""
-        shots, ends = self._ends(frames)
-        place = int(np.searchsorted(ends, number, "right"))
-        shot = self.shots[int(shots[place])]
-        return shot.clip, shot.first + number - (int(ends[place - 1]) if place else 0)
+        """Return the clip and the first frame of a window."""
+        shots, ends = self._window_ends(frames)
+        index = int(np.searchsorted(ends, number, "right"))
+        shot = self.shots[int(shots[index])]
+        return shot.clip, shot.first + number - (int(ends[index - 1]) if index else 0)
 
-    def _ends(self, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """The shots that are long enough, and how many windows there are up to the end of each."""
+    def _window_ends(self, frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the shots that are long enough, and the number of windows up to the end of each."""
         if frames not in self._windows:
             lengths = np.array([shot.end - shot.first for shot in self.shots])
             shots = np.flatnonzero(lengths >= frames)
@@ -236,20 +239,20 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
 
 
 class ValidationClips(Dataset[dict[str, Any]]):
-    """Whole clips for validation, frame by frame, so that memory stays bounded.
+    """Whole clips for validation, frame by frame, so that memory use does not grow with their length.
 
-    An item is one frame: `{"hr": uint8 (C, H, W), "name": str, "clip": str, "frame": int}`, cropped at the bottom
-    and the right to multiples of the scale, and with paired data `"lr": uint8 (C, H / scale, W / scale)`. Its
-    name, `<clip>_<frame>`, is fit for a file.
+    An item is one frame: `{"hr": uint8 (C, H, W), "name": str, "clip": str, "frame": int}`, cropped at the bottom and
+    right to multiples of the scale; with paired data also `"lr": uint8 (C, H / scale, W / scale)`. The name,
+    `<clip>_<frame>`, can be used as a file name.
 
     Args:
-        clips: of HR frames.
+        clips: clips of HR frames.
         scale: upsampling factor.
-        lr_clips: their LR, in the same order, with as many frames.
-        frames: use at most so many of each clip, from the first.
+        lr_clips: the LR clips, in the same order and with as many frames.
+        frames: use at most this many frames of each clip, from the first.
 
     Attributes:
-        ranges: the items of each clip.
+        ranges: the item numbers of each clip.
     """
 
     clips: ClassVar[bool] = True
@@ -270,9 +273,9 @@ class ValidationClips(Dataset[dict[str, Any]]):
         return int(self.ends[-1])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Frame `index`, counted through all clips."""
-        place = int(np.searchsorted(self.ends, index, "right"))
-        clip, frame = self.hr_clips[place], index - self.ranges[place].start
+        """Return frame `index`, counted across all clips."""
+        number = int(np.searchsorted(self.ends, index, "right"))
+        clip, frame = self.hr_clips[number], index - self.ranges[number].start
         hr = clip.read([frame])[0]
         height, width = (side // self.scale for side in hr.shape[:2])
         item: dict[str, Any] = {
@@ -282,21 +285,15 @@ class ValidationClips(Dataset[dict[str, Any]]):
             "frame": frame,
         }
         if self.lr_clips is not None:
-            item["lr"] = as_tensor(self.lr_clips[place].read([frame])[0])
+            item["lr"] = as_tensor(self.lr_clips[number].read([frame])[0])
         return item
 
 
-def _between(cuts: Sequence[int], frames: int) -> list[tuple[int, int]]:
-    """The shots, as (first, end), that cuts make of so many frames."""
-    edges = sorted({0, *cuts, frames})
-    return list(pairwise(edges))
-
-
 def _walk(rng: np.random.Generator, frames: int, room: int, grid: int) -> list[int]:
-    """Where a crop is, from 0 to `room`, on a random walk along one axis; in steps of `grid` HR pixels."""
-    steps = np.floor(rng.uniform(-3.5, 4.5, frames)).astype(int)
+    """Return crop positions from 0 to `room` on a random walk along one axis, in units of `grid` HR pixels."""
+    steps = np.floor(rng.uniform(-3.5, 4.5, frames)).astype(int)  # -4 to 4, as in TecoGAN-PyTorch
     steps[0] = 0
     walk = np.cumsum(steps) // grid
     walk -= walk.min()
     start = int(rng.integers(max(room - int(walk.max()), 0) + 1))
-    return [int(place) for place in np.minimum(walk + start, room)]
+    return [int(position) for position in np.minimum(walk + start, room)]

@@ -1,12 +1,13 @@
-"""Image files: find them, read them as 8-bit arrays, know their sizes without decoding them."""
+"""Image files: list them, read them as 8-bit arrays, and read their sizes without decoding them."""
 
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,33 +15,40 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from sr_experiments.errors import SRError
 
+T = TypeVar("T")
+
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-# Of Pillow's formats these alone: a name says nothing about the content, and some formats start programs.
+# The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
+# external programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 
-# Large images are read, those that are larger still are refused; Pillow's warnings of the ones between say no more.
+# Pillow warns of large images and refuses twice as large ones; the refusal is enough.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImage(SRError):
-    """An image file that is missing, truncated or not an image; the message names it."""
+    """An image file is missing, truncated or not an image; the message names the file."""
+
+
+Size = tuple[int, int] | UnreadableImage  # (height, width), or the error in its place
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """Pillow's image of a file, with its header read.
+    """Open an image with Pillow, which reads its header.
 
     Raises:
-        Exception: whatever Pillow raises on a file that is damaged, is none or is too large; see `unreadable`.
+        Exception: whatever Pillow raises on a file that is missing, damaged, not an image or too large; see
+            `unreadable`.
     """
     if not Path(path).is_file() and Path(path).exists():
-        raise ValueError("it is no file")  # reading a pipe or a device might never end
+        raise ValueError("not a regular file")  # reading a pipe or a device might never end
     return Image.open(path, formats=_FORMATS)
 
 
 def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
-    """The line for what was raised while an image was read."""
+    """Return the error to raise for an exception that occurred while reading an image."""
     if isinstance(error, FileNotFoundError):
         return UnreadableImage(f"{path} does not exist")
     reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -49,14 +57,29 @@ def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
     if isinstance(error, Image.UnidentifiedImageError):
         reason = "not an image, or an unknown format"
     if isinstance(error, MemoryError):
-        reason = "too large for the memory there is"
+        reason = "too large for the available memory"
     return UnreadableImage(f"can't read image {path}: {reason}; replace or remove the file")
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """All images in a folder and below it, in natural order: `2.png` before `10.png`.
+def result_or_error(function: Callable[..., T], *arguments: object) -> T | UnreadableImage:
+    """Call a function and return its result, or the UnreadableImage it raises."""
+    try:
+        return function(*arguments)
+    except UnreadableImage as error:
+        return error
 
-    Hidden files and folders are passed over, links are followed.
+
+def walk(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield a folder and all folders below it with the names of their files; skips hidden names, follows links."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield parent, [name for name in files if not name.startswith(".")]
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """List all images in a folder and below it, in natural order: `2.png` before `10.png`.
+
+    Hidden files and folders are skipped, links are followed.
 
     Raises:
         SRError: no such folder, or no image in it.
@@ -64,10 +87,8 @@ def list_images(folder: str | Path) -> list[Path]:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise SRError(f"no folder {root}: looked for images there; check the path")
-    found = []
-    for parent, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [f"{parent}/{name}" for name in files if name.lower().endswith(EXTENSIONS) and name[0] != "."]
+    # Strings until the end: for a hundred thousand files, making and comparing Paths takes seconds.
+    found = [f"{parent}/{name}" for parent, files in walk(root) for name in files if name.lower().endswith(EXTENSIONS)]
     if not found:
         raise SRError(f"no images in {root} or below it: looked for {' '.join(EXTENSIONS)}")
     start = len(str(root)) + 1
@@ -75,7 +96,7 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def natural_key(name: str) -> tuple[list[list[int | str]], str]:
-    """Sort key that compares the numbers in names as numbers, folder by folder."""
+    """Return a sort key that compares numbers in names by value, folder by folder."""
     *folders, last = name.split("/")
     return [*map(_natural_folder, folders), _natural(last)], name
 
@@ -84,14 +105,14 @@ def _natural(name: str) -> list[int | str]:
     return [int(piece) if piece.isdecimal() else piece.lower() for piece in re.split(r"(\d+)", name)]
 
 
-_natural_folder = lru_cache(_natural)  # most files share theirs with others
+_natural_folder = lru_cache(_natural)  # cached, since many files share a folder
 
 
 def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
-    """Read an image as 8 bits a channel, turned the way its EXIF orientation says.
+    """Read an image with 8 bits per channel, rotated by its EXIF orientation.
 
-    Palettes are resolved, grey becomes RGB or the other way round (BT.601 luma), alpha is dropped; 16 bits of
-    grey are scaled to 8, of 16-bit colour the high byte is taken.
+    Palettes are resolved, grey is converted to RGB or RGB to grey (BT.601 luma), alpha is dropped, 16-bit grey is
+    scaled to 8 bits; of 16-bit colour, Pillow reads the high byte.
 
     Args:
         path: the file.
@@ -101,15 +122,15 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
         uint8 array (H, W, channels).
 
     Raises:
-        UnreadableImage: the file is missing, damaged, or of a kind with no defined range (32-bit).
+        UnreadableImage: the file is missing or damaged, or has 32 bits per channel, which have no defined range.
     """
     try:
         with open_image(path) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":
-                image = _to_8_bits(image)
+                image = Image.fromarray(_wide_to_8_bits(image))
             if image.mode == "P":
-                image = image.convert("RGBA")  # its colours can be transparent
+                image = image.convert("RGBA")  # palette colours can be transparent; converting to RGB would warn
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
@@ -117,38 +138,38 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) as `read_image` would give it, from the header alone.
+    """Read (height, width) as of `read_image` from the header alone.
 
     Raises:
         UnreadableImage: the file is missing or not an image.
     """
     try:
         with open_image(path) as file:
-            # Of a TIFF, some versions of Pillow give the size before turning, others after.
+            # For a rotated TIFF, some versions of Pillow report the size before rotation, others after.
             width, height = (file.tag_v2[256], file.tag_v2[257]) if isinstance(file, TiffImageFile) else file.size
-            # Asking a PNG for EXIF that isn't in its header would decode the whole image.
-            turned = (file.format != "PNG" or "exif" in file.info) and file.getexif().get(0x0112, 1) >= 5
+            # Asking a PNG for EXIF that is not in its header would decode the image. Orientations 5 to 8 swap axes.
+            swapped = (file.format != "PNG" or "exif" in file.info) and file.getexif().get(0x0112, 1) >= 5
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
-    return (width, height) if turned else (height, width)
+    return (width, height) if swapped else (height, width)
 
 
-def image_sizes(paths: Sequence[Path]) -> list[tuple[int, int] | UnreadableImage]:
-    """`image_size` of many files at once; what can't be read is returned in its place."""
-
-    def size(path: Path) -> tuple[int, int] | UnreadableImage:
-        try:
-            return image_size(path)
-        except UnreadableImage as error:
-            return error
-
-    parts = [paths[i : i + 64] for i in range(0, len(paths), 64)]
+def image_sizes(paths: Sequence[Path]) -> list[Size]:
+    """Read the sizes of many files in parallel, as `image_size`; errors are returned in place of sizes."""
+    parts = [paths[i : i + 64] for i in range(0, len(paths), 64)]  # one task per file would cost more than the reading
     with ThreadPoolExecutor(16) as pool:
-        return [found for some in pool.map(lambda part: [size(path) for path in part], parts) for found in some]
+        sizes = pool.map(lambda part: [result_or_error(image_size, path) for path in part], parts)
+        return [size for part in sizes for size in part]
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Scale values from 0 to 65535 to uint8, rounded."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _wide_to_8_bits(image: Image.Image) -> np.ndarray:
+    """Return the values of an image in one of Pillow's wide modes as uint8."""
     values = np.array(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("32 bits a channel have no defined range, convert it to 8 or 16")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+        raise ValueError("32 bits per channel have no defined range, convert it to 8 or 16")
+    return to_8_bits(values)

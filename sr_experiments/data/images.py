@@ -1,4 +1,4 @@
-"""A folder of HR images; LR is made from them on the device."""
+"""Datasets of a folder of HR images; LR is made from them on the device."""
 
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ class ImageFolder(TrainingCrops):
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
-        seed: of the run.
+        seed: seed of the run.
         on_error: "stop" at an image that can't be read, or "skip" to another.
-        augment: turn and mirror crops at random.
+        augment: rotate and flip crops at random.
         cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
-        SRError: no images, images smaller than the crop, or unreadable ones with on_error="stop".
+        SRError: no images, images smaller than the crop, or unreadable images with on_error="stop".
     """
 
     def __init__(
@@ -47,15 +47,14 @@ class ImageFolder(TrainingCrops):
         self.check_sizes(self.folder.sizes(self.paths))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Read image `index`."""
+        """Read image number `index`."""
         return {"hr": self.folder.read(self.paths[index], self.channels)}
 
 
 class ImageValidation(Dataset[dict[str, Any]]):
-    """Whole images of a folder, for validation, in natural order.
+    """Whole images of a folder for validation, in natural order.
 
-    An item is `{"hr": uint8 (C, H, W), "name": str}`, cropped at the bottom and the right to multiples of the
-    scale; SRError where nothing would be left.
+    An item is `{"hr": uint8 (C, H, W), "name": str}`, cropped at the bottom and right to multiples of the scale.
 
     Args:
         root: the folder, or a pack of it.
@@ -63,6 +62,9 @@ class ImageValidation(Dataset[dict[str, Any]]):
         channels: 3 for RGB, 1 for grey.
         limit: use only this many images, from the first.
         cache: folder of packs to read from instead; see `open_folder`.
+
+    Raises:
+        SRError: no images; when an item is read, an image smaller than one LR pixel.
     """
 
     def __init__(
@@ -78,17 +80,17 @@ class ImageValidation(Dataset[dict[str, Any]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Image `index`."""
+        """Return image number `index`."""
         path = self.paths[index]
-        hr = whole_multiple(self.folder.read(path, self.channels), self.scale, path)
-        return {"hr": as_tensor(hr), "name": picture_name(path, self.root)}
+        hr = crop_to_multiple(self.folder.read(path, self.channels), self.scale, path)
+        return {"hr": as_tensor(hr), "name": image_name(path, self.root)}
 
 
-def whole_multiple(image: np.ndarray, scale: int, name: object) -> np.ndarray:
-    """Crop (H, W, C) at the bottom and the right to multiples of the scale.
+def crop_to_multiple(image: np.ndarray, scale: int, name: object) -> np.ndarray:
+    """Crop (H, W, C) at the bottom and right to multiples of the scale.
 
     Raises:
-        SRError: nothing would be left of it; its name is in the message.
+        SRError: nothing would be left; `name` is in the message.
     """
     height, width = image.shape[:2]
     if min(height, width) < scale:
@@ -97,10 +99,11 @@ def whole_multiple(image: np.ndarray, scale: int, name: object) -> np.ndarray:
 
 
 def as_tensor(image: np.ndarray) -> Tensor:
-    """(H, W, C) to a (C, H, W) tensor of its own memory."""
+    """Copy an array (H, W, C) to a tensor (C, H, W)."""
+    # np.asarray reads what is still a view of a pack; np.array copies, so that the result is contiguous and writable.
     return torch.from_numpy(np.array(np.asarray(image).transpose(2, 0, 1), order="C"))
 
 
-def picture_name(path: Path, root: Path) -> str:
-    """Name of an image within its set, fit for a file name: `000/0001.png` is `000_0001`."""
+def image_name(path: Path, root: Path) -> str:
+    """Return a name of an image within its set that can be used as a file name: `000_0001` for `000/0001.png`."""
     return "_".join(path.relative_to(root).with_suffix("").parts)

@@ -22,29 +22,29 @@ from sr_experiments.registry import build
 class SRDataModule(pl.LightningDataModule):
     """Training and validation data; everything is found and checked at construction.
 
-    An epoch of Lightning lasts from one validation to the next. The training loader asks the LightningModule
-    for its `step` and begins there, so resuming needs no state, and the samples of a step are the same with
-    any number of workers. The Trainer must be told `use_distributed_sampler=False`: ranks are dealt with here.
+    An epoch of Lightning lasts from one validation to the next. The training loader starts at the `step` of the
+    LightningModule, so resuming needs no state, and the samples of a step are the same for any number of workers.
+    The Trainer needs `use_distributed_sampler=False`, since ranks are handled here.
 
     Args:
-        train: `name` of the kind of data (see `SOURCES`) and its arguments: `{"name": "images", "root": ...}`.
-        val: validation sets by name, alike. A set without `name` is "paired" if it has `lr`, else "images"; if
-            clips are trained on, "videos". With none at all, the sample photographs, or sample clips.
-        batch_size: samples a batch, per device.
+        train: `name` of the source (see `SOURCES`) and its arguments: `{"name": "images", "root": ...}`.
+        val: validation sets by name, each like `train`. A set without `name` is "paired" if it has `lr` or `hr`, else
+            "images"; if training on clips, "videos". If there is none, the sample photographs, or sample clips.
+        batch_size: samples per batch and device.
         crop: side of the HR training crops, a multiple of `scale`.
-        num_workers: worker processes, or "auto".
-        seed: of the run.
+        num_workers: number of worker processes, or "auto".
+        seed: seed of the run.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         val_every: steps between validations.
-        ends: steps at which the stages of the run end, the last one being the run's end.
-        cache: keep what was decoded in packs, and read from them: true for `$SR_CACHE` or `~/.cache/sr_experiments`,
-            or a folder.
-        clips_of_step: number and frames of the clips of a step, per device, where clips are trained on and the
-            run has stages; else `batch_size` clips of one frame.
+        ends: steps at which the stages of the run end; the last is the end of the run.
+        cache: keep decoded images in packs and read from those: true for `$SR_CACHE` or `~/.cache/sr_experiments`, or
+            a folder.
+        clips_of_step: returns the number of clips per device and of frames per clip of a step, for runs that train on
+            clips in stages; by default `batch_size` clips of one frame.
 
     Raises:
-        SRError: data is missing, damaged or doesn't fit.
+        SRError: data is missing, damaged or does not fit.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class SRDataModule(pl.LightningDataModule):
         self.val_names = list(self.val_sets)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches from the current step to the next validation, for this rank."""
+        """Return the batches from the current step to the next validation, for this rank."""
         return self._loader(self.train_set, batch_sampler=self._batches(), workers=self._workers(), persistent=True)
 
     def batch_of(self, step: int) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-        """The batch of a step once more, for this rank, and of each sample its number and file."""
+        """Return the batch of a step again, for this rank, and the number and file of each sample."""
         samples, origins = [], []
         for key in self._batches().samples(step):
             samples.append(self.train_set[key])
@@ -110,11 +110,11 @@ class SRDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader]:
-        """One loader a validation set, in the order of `val_names`; rank r of W has images, or clips, r, r + W, ..."""
+        """Return a loader per set, in the order of `val_names`; rank r of W gets images, or clips, r, r + W, ..."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return [
             self._loader(
-                Subset(images, _share(name, images, rank, world_size)),
+                Subset(images, _items_of_rank(name, images, rank, world_size)),
                 batch_size=1,
                 workers=0 if getattr(images, "in_memory", False) else min(self._workers(), 2),
             )
@@ -122,7 +122,8 @@ class SRDataModule(pl.LightningDataModule):
         ]
 
     def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
-        """Pixels go to the device; numbers stay: reading them there would wait for all that the device has to do."""
+        """Move tensors of pixels to the device; numbers stay on the host."""
+        # Reading a number on the device would wait for all work queued there.
         numbers = {key: batch[key] for key in ("skipped", "frame") if key in batch}
         pixels = {key: value for key, value in batch.items() if key not in numbers}
         return {**super().transfer_batch_to_device(pixels, device, dataloader_idx), **numbers}
@@ -146,21 +147,21 @@ class SRDataModule(pl.LightningDataModule):
         )
 
 
-def _share(name: str, images: Any, rank: int, world_size: int) -> Sequence[int]:
-    """The items of one rank; clips stay together, in the order of their frames."""
-    whole: Any = getattr(images, "ranges", range(len(images)))
-    if len(whole) < world_size:
+def _items_of_rank(name: str, images: Any, rank: int, world_size: int) -> Sequence[int]:
+    """Return the items of one rank; the frames of a clip stay together and in order."""
+    units: Any = getattr(images, "ranges", range(len(images)))  # clips, or images
+    if len(units) < world_size:
         what = "clips" if hasattr(images, "ranges") else "images"
-        raise SRError(f"data.val.{name} has {len(whole)} {what} for {world_size} processes: use trainer.devices=1")
-    mine = whole[rank::world_size]
-    return [item for clip in mine for item in clip] if hasattr(images, "ranges") else mine
+        raise SRError(f"data.val.{name} has {len(units)} {what} for {world_size} processes: use trainer.devices=1")
+    own = units[rank::world_size]
+    return [item for clip in own for item in clip] if hasattr(images, "ranges") else own
 
 
 def _validation_set(
     name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool, packs: Path | None
 ) -> Any:
     if not isinstance(arguments, Mapping):
-        raise SRError(f"data.val.{name}={arguments}: say what it is, for example data.val.{name}.root=<folder>")
+        raise SRError(f"data.val.{name}={arguments}: give its arguments, for example data.val.{name}.root=<folder>")
     if arguments.get("limit") is not None:
         _check_count(f"val.{name}.limit", arguments["limit"], 1)
     kind = "videos" if clips else "paired" if "lr" in arguments or "hr" in arguments else "images"
@@ -169,14 +170,14 @@ def _validation_set(
     images = build(f"validation data {name}:", kinds, arguments, scale=scale, channels=channels)
     if getattr(images, "clips", False) != clips:
         what, other = ("images", "clips") if clips else ("clips", "images")
-        raise SRError(f"data.val.{name} has {what}, but {other} are trained on: validate on {other}")
+        raise SRError(f"data.val.{name} has {what}, but training uses {other}: validate on {other}")
     return images
 
 
 def _with_cache(
     kinds: Mapping[str, Callable[..., Any]], arguments: Mapping[str, Any], packs: Path | None
 ) -> Mapping[str, Any]:
-    """Arguments of a dataset with the folder of packs, if there is one and the dataset reads from a folder."""
+    """Add the folder of packs to the arguments of a dataset, if there is one and the dataset takes it."""
     kind = kinds.get(str(arguments.get("name")))
     if packs is None or kind is None or "cache" not in inspect.signature(kind).parameters:
         return arguments

@@ -1,4 +1,4 @@
-"""A picture of what a degradation does: HR, and several LR enlarged, each with its parameters."""
+"""A contact sheet of a degradation: HR, and several random LR enlarged, each with its parameters."""
 
 import math
 import textwrap
@@ -20,32 +20,32 @@ from sr_experiments.files import replacing
 from sr_experiments.pictures import GAP, as_picture
 from sr_experiments.registry import build
 
-FONT, LINE, LETTER = 12, 15, 6.5  # size of the labels, height of a line, mean width of a letter, in pixels
+FONT_SIZE, LINE_HEIGHT, LETTER_WIDTH = 12, 15, 6.5  # of the labels, in pixels; the width is a mean
 
 
 def preview(
     source: Path, output: Path, config: str, overrides: Sequence[str], scale: int, count: int, crop: int, seed: int
 ) -> None:
-    """Write a contact sheet: the middle of an image, and `count` random LR of it, their pixels enlarged.
+    """Write a contact sheet: the centre of an image and `count` random LR of it, enlarged without interpolation.
 
     Args:
         source: the image.
-        output: the picture, of any format Pillow writes.
-        config: a file of conf/degradation by name, or the path of a YAML file.
-        overrides: `key=value`, with dots on the way: `stages.3.quality=[10, 30]`.
-        scale: whole downsampling factor.
-        count: how many LR.
-        crop: side of the middle.
-        seed: of all that is random.
+        output: the file to write, in any format Pillow can write.
+        config: name of a file in conf/degradation, or the path of a YAML file.
+        overrides: `key=value` with dotted keys: `stages.3.quality=[10, 30]`.
+        scale: integer downsampling factor.
+        count: number of LR images.
+        crop: side of the centre, in HR pixels.
+        seed: seed of everything random.
 
     Raises:
-        SRError: no such image or configuration, a mistake in it, or the picture can't be written.
+        SRError: no such image or configuration, an invalid value in it, or the output can't be written.
     """
-    kind = Image.registered_extensions().get(output.suffix.lower())
-    if kind is None:
-        raise SRError(f"can't write {output}: give it the ending of an image, .png")
+    image_format = Image.registered_extensions().get(output.suffix.lower())
+    if image_format is None:
+        raise SRError(f"can't write {output}: give it the extension of an image, .png")
     degradation = build("degradation", DEGRADATIONS, load_config(config, overrides), scale=scale)
-    hr = _middle(read_image(source), crop, scale)
+    hr = _centre(read_image(source), crop, scale)
     pictures = {"HR": as_picture(hr)}
     batch = hr.expand(count, -1, -1, -1)
     if isinstance(degradation, Pipeline):
@@ -53,58 +53,60 @@ def preview(
         lr = degradation.apply(batch, parameters, torch.Generator().manual_seed(seed))
         labels = [f"{i + 1}: {degradation.describe(parameters, i)}" for i in range(count)]
     else:
-        lr = degradation(batch[:1], torch.Generator().manual_seed(seed))  # nothing about it is random
+        lr = degradation(batch[:1], torch.Generator().manual_seed(seed))  # not random: one is enough
         labels = [config]
     for label, image in zip(labels, lr, strict=True):
         pictures[label] = as_picture(image[None]).resize(pictures["HR"].size, Image.Resampling.NEAREST)
     with replacing(output) as temporary:
-        contact_sheet(pictures).save(temporary, kind)
+        contact_sheet(pictures).save(temporary, image_format)
 
 
 def load_config(config: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """A degradation's configuration, from its name or a file, changed by `key=value`.
+    """Read the configuration of a degradation by name or from a file, and apply `key=value` overrides.
 
     Raises:
-        SRError: no such file, no mapping in it, or a key that isn't there.
+        SRError: no such file, it is not a mapping, or it has no such key.
     """
-    path = Path(config) if config.endswith((".yaml", ".yml")) else _named(config)
+    path = Path(config) if config.endswith((".yaml", ".yml")) else _config_path(config)
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SRError(f"can't read {path}: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise SRError(f"{path} is no configuration of a degradation: name: ..., and its arguments")
+    if not isinstance(content, dict):
+        raise SRError(f"{path} is not the configuration of a degradation: it needs name: ..., and its arguments")
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            raise SRError(f"{override!r} is no key=value, as in usm=false or stages.3.quality=[10, 30]")
+            raise SRError(f"{override!r} is not key=value, as in usm=false or stages.3.quality=[10, 30]")
         try:
-            _put(found, key.split("."), yaml.safe_load(value))
+            _set(content, key.split("."), yaml.safe_load(value))
         except (KeyError, IndexError, ValueError, TypeError, yaml.YAMLError):
             raise SRError(f"can't set {override!r} in {path}: look at its keys; stages are numbered from 0") from None
-    return found
+    return content
 
 
 def contact_sheet(pictures: dict[str, Image.Image]) -> Image.Image:
-    """Pictures of one size in rows, each below its label, whose lines are broken to fit."""
+    """Arrange pictures of one size in rows, each below its label, whose lines are wrapped."""
     columns = math.ceil(math.sqrt(len(pictures)))
     width, height = next(iter(pictures.values())).size
-    texts = [textwrap.wrap(label, max(8, int(width / LETTER))) for label in pictures]
-    above = LINE * max(len(text) for text in texts) + GAP
+    texts = [textwrap.wrap(label, max(8, int(width / LETTER_WIDTH))) for label in pictures]
+    above = LINE_HEIGHT * max(len(text) for text in texts) + GAP
     rows = math.ceil(len(pictures) / columns)
     sheet = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (above + height + GAP) - GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for i, (text, picture) in enumerate(zip(texts, pictures.values(), strict=True)):
         x, y = i % columns * (width + GAP), i // columns * (above + height + GAP)
         for line, words in enumerate(text):
-            draw.text((x + 2, y + 1 + line * LINE), words, fill="black", font=ImageFont.load_default(FONT))
+            place = (x + 2, y + 1 + line * LINE_HEIGHT)
+            draw.text(place, words, fill="black", font=ImageFont.load_default(FONT_SIZE))
         sheet.paste(picture, (x, y + above))
     return sheet
 
 
-def _named(name: str) -> Path:
-    places = [folder / "conf/degradation" for folder in (Path(), Path(__file__).parents[2])]
-    folder = next((place for place in places if place.is_dir()), None)
+def _config_path(name: str) -> Path:
+    # The working folder comes first: a project may have its own conf/.
+    folders = [folder / "conf/degradation" for folder in (Path(), Path(__file__).parents[2])]
+    folder = next((folder for folder in folders if folder.is_dir()), None)
     if folder is None:
         raise SRError("no conf/degradation here: run sr degrade where train.py is, or give --config a YAML file")
     path = folder / f"{name}.yaml"
@@ -114,17 +116,15 @@ def _named(name: str) -> Path:
     return path
 
 
-def _put(where: Any, keys: Sequence[str], value: Any) -> None:
+def _set(node: Any, keys: Sequence[str], value: Any) -> None:
     for key in keys[:-1]:
-        where = where[int(key)] if isinstance(where, list) else where[key]
-    if isinstance(where, list):
-        where[int(keys[-1])] = value
-    else:
-        where.update({keys[-1]: value}) if isinstance(where, dict) else where[keys[-1]]
+        node = node[int(key)] if isinstance(node, list) else node[key]
+    # A scalar has no keys: setting one raises TypeError, which the caller reports.
+    node[int(keys[-1]) if isinstance(node, list) else keys[-1]] = value
 
 
-def _middle(image: Any, crop: int, scale: int) -> Tensor:
-    """(1, 3, H, W) in [0, 1]: the middle of an image, its sides at most `crop` and multiples of the scale."""
+def _centre(image: Any, crop: int, scale: int) -> Tensor:
+    """Return the centre of an image, (1, 3, H, W) in [0, 1], with sides at most `crop` and multiples of the scale."""
     sides = [min(size, crop) // scale * scale for size in image.shape[:2]]
     if min(sides) < 1:
         raise SRError(f"the image is {image.shape[1]}x{image.shape[0]}: too small for scale {scale}")

@@ -1,6 +1,6 @@
-"""REDS (Nah et al. 2019), as it is unpacked: `train_sharp/000/00000000.png`, and LR in `train_sharp_bicubic/X4/000`.
+"""REDS (Nah et al. 2019) as unpacked: `train_sharp/000/00000000.png`, LR in `train_sharp_bicubic/X4/000`.
 
-Clips 000, 011, 015 and 020 of the training set, "REDS4", are kept for validation, as in EDVR and since.
+Clips 000, 011, 015 and 020 of the training set ("REDS4") are held out for validation, as in EDVR and later papers.
 """
 
 from pathlib import Path
@@ -20,12 +20,12 @@ class REDS(VideoFolder):
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
-        seed: of the run.
+        seed: seed of the run.
         lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
         scene_cuts: "none", because every clip is one shot; else as for `VideoFolder`.
-        moving_frame: share of the samples that are a single moved frame.
+        moving_frame: share of the samples that are a single moving frame.
         on_error: "stop" at a clip that can't be used, or "skip" it.
-        augment: turn, mirror and reverse clips at random, and move single frames.
+        augment: rotate, flip and reverse clips at random, and move single frames.
         cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
@@ -50,7 +50,7 @@ class REDS(VideoFolder):
         super().__init__(hr, crop, scale, channels, seed, lr, scene_cuts, moving_frame, on_error, augment, cache)
 
     def wants(self, name: str) -> bool:
-        """Any but those of REDS4."""
+        """Return whether a clip is used: all but REDS4."""
         return name not in REDS4
 
 
@@ -63,7 +63,7 @@ class REDSValidation(VideoValidation):
         channels: 3 for RGB, 1 for grey.
         lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
         limit: use only this many clips, from the first.
-        frames: use at most so many frames of each clip.
+        frames: use at most this many frames of each clip.
         cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
@@ -87,7 +87,7 @@ class REDSValidation(VideoValidation):
         super().__init__(scale, channels, hr, lr=lr, limit=limit, frames=frames, cache=cache)
 
     def wants(self, name: str) -> bool:
-        """Those of REDS4."""
+        """Return whether a clip is used: only REDS4."""
         return name in REDS4
 
 

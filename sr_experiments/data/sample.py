@@ -1,4 +1,4 @@
-"""Photographs that come with scikit-image: something to train on with nothing to download."""
+"""Datasets of the photographs that scikit-image ships: training data without a download."""
 
 import importlib.util
 from pathlib import Path
@@ -8,11 +8,11 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from sr_experiments.data.image_files import read_image
-from sr_experiments.data.images import as_tensor, whole_multiple
+from sr_experiments.data.images import as_tensor, crop_to_multiple
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
 
-# All are files of the wheel; the two motorcycles are a stereo pair, so they stay on the same side.
+# Only files in the wheel. The two motorcycles are a stereo pair, so both are training images: no leak into validation.
 TRAINING = (
     "astronaut.png",
     "brick.png",
@@ -34,8 +34,8 @@ class SampleImages(TrainingCrops):
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
-        seed: of the run.
-        augment: turn and mirror crops at random.
+        seed: seed of the run.
+        augment: rotate and flip crops at random.
     """
 
     in_memory: ClassVar[bool] = True
@@ -46,17 +46,17 @@ class SampleImages(TrainingCrops):
         self.check_sizes([image.shape[:2] for image in self.images])
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Image `index`."""
+        """Return image number `index`."""
         return {"hr": self.images[index]}
 
 
 class SampleValidation(Dataset[dict[str, Any]]):
-    """The centres of four photographs that are not trained on: `{"hr": uint8 (C, H, W), "name": str}`.
+    """Centres of four photographs that are not trained on: `{"hr": uint8 (C, H, W), "name": str}`.
 
     Args:
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
-        size: side of the centre, rounded down to a multiple of the scale; small, to validate quickly.
+        size: side of the centre, rounded down to a multiple of the scale; small, so that validation is fast.
         limit: use only this many images, from the first.
     """
 
@@ -65,13 +65,13 @@ class SampleValidation(Dataset[dict[str, Any]]):
     def __init__(self, scale: int, channels: int = 3, size: int = 256, limit: int | None = None) -> None:
         self.paths = sample_paths(VALIDATION)[:limit]
         centres = [_centre(read_image(path, channels), size) for path in self.paths]
-        self.images = [whole_multiple(centre, scale, f"an image of data.val.*.size={size}") for centre in centres]
+        self.images = [crop_to_multiple(centre, scale, f"an image of data.val.*.size={size}") for centre in centres]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Image `index`."""
+        """Return image number `index`."""
         return {"hr": as_tensor(self.images[index]), "name": self.paths[index].stem}
 
 
@@ -81,12 +81,12 @@ def _centre(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def sample_paths(names: tuple[str, ...]) -> list[Path]:
-    """Where these photographs of scikit-image are.
+    """Return the paths of photographs of scikit-image.
 
     Raises:
-        SRError: they are not there.
+        SRError: scikit-image or one of the files is missing.
     """
-    spec = importlib.util.find_spec("skimage")
+    spec = importlib.util.find_spec("skimage")  # finds the folder without importing the package
     if spec is None or spec.origin is None:
         raise SRError("data=sample needs scikit-image: install it with pip install scikit-image")
     paths = [Path(spec.origin).parent / "data" / name for name in names]

@@ -1,4 +1,4 @@
-"""Photographs that come with scikit-image, filmed by a moving camera: clips with known flow and nothing to download."""
+"""Photographs that scikit-image ships, filmed by a moving camera: clips with known flow, without a download."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,27 +14,27 @@ from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
 from sr_experiments.data.training_crops import check_crop
 from sr_experiments.errors import SRError
 
-# Of the camera from one frame to the next, at most.
+# Largest camera motion from one frame to the next.
 PAN = 6.0  # HR pixels
 ZOOM = 0.01  # share of the size
 TURN = 0.6  # degrees
 
 
 class SampleVideo(Dataset[dict[str, Tensor]]):
-    """Training clips: `dataset[n, frames]` is a pure function of n, the number of frames, and the seed.
+    """Training clips: `dataset[n, frames]` is a pure function of n, the number of frames and the seed.
 
-    Each sample films one of the photographs on a path of its own: a pan with zoom and rotation, of smoothly
-    changing speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`. The photographs stay in memory.
+    Each sample films one of the photographs along a random path: a pan with zoom and rotation at smoothly changing
+    speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`. The photographs are kept in memory.
 
     Args:
         crop: side of the frames, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
-        seed: of the run.
-        root: folder of photographs, searched with all below it; null for nine that come with scikit-image.
+        seed: seed of the run.
+        root: folder of photographs, searched recursively; null for nine that scikit-image ships.
 
     Raises:
-        SRError: no photographs, one that can't be read, or one so small that the camera can't move.
+        SRError: no photographs, one that can't be read, or one too small for the camera to move.
     """
 
     clips: ClassVar[bool] = True
@@ -52,10 +52,10 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
             )
         self.crop = crop
         self.seed = seed
-        self.origin = ""  # the file that the last item was made from
+        self.origin = ""  # file of the last item
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        """Sample number n as a clip of so many frames."""
+        """Return sample number n as a clip of that many frames."""
         n, frames = key
         rng = np.random.default_rng((self.seed, n))
         index = int(rng.integers(len(self.photographs)))
@@ -70,15 +70,15 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
     An item is one frame: `{"hr": uint8 (C, H, W), "flow": float32 (2, H, W), "name": str, "clip": str,
     "frame": int}`; the flow is in HR pixels, 0 for the first frame of a clip.
 
-    Attributes:
-        ranges: the items of each clip.
-
     Args:
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         size: side of the frames, rounded down to a multiple of the scale.
-        frames: of each clip.
+        frames: number of frames per clip.
         limit: use only this many clips, from the first.
+
+    Attributes:
+        ranges: the item numbers of each clip.
     """
 
     clips: ClassVar[bool] = True
@@ -96,6 +96,7 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
         self.names = [path.stem for path in paths]
         self.photographs = [_as_float(read_image(path, channels)) for path in paths]
         self.camera_paths = [
+            # A fixed seed, so that validation clips are the same in every run.
             camera_path(np.random.default_rng((7, i)), frames, self.size, photograph.shape[-2:], anywhere=False)
             for i, photograph in enumerate(self.photographs)
         ]
@@ -105,7 +106,7 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
         return len(self.names) * self.frames
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Frame `index`, counted through all clips."""
+        """Return frame `index`, counted across all clips."""
         clip, frame = divmod(index, self.frames)
         path = self.camera_paths[clip]
         flow = true_flow(path, frame, self.size) if frame else torch.zeros(2, self.size, self.size)
@@ -121,24 +122,24 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
 def camera_path(
     rng: np.random.Generator, frames: int, size: int, room: tuple[int, int] | torch.Size, anywhere: bool = True
 ) -> np.ndarray:
-    """A smooth path of the camera over a photograph.
+    """Draw a smooth path of the camera over a photograph.
 
     Args:
-        rng: draws it.
-        frames: its length.
+        rng: source of randomness.
+        frames: number of frames.
         size: side of the frames.
         room: (height, width) of the photograph; the camera stays inside.
-        anywhere: begin anywhere, turned by right angles and mirrored at random; otherwise pass over the centre,
-            upright.
+        anywhere: start at a random position, rotated by a multiple of 90 degrees and mirrored at random; otherwise
+            pass over the centre, upright.
 
     Returns:
-        (frames, 2, 3): matrices from frame coordinates (x, y, 1), pixel centres at whole numbers, to coordinates
-        (x, y) in the photograph.
+        (frames, 2, 3): matrices that map frame coordinates (x, y, 1), with pixel centres at whole numbers, to
+        coordinates (x, y) in the photograph.
     """
     t = np.arange(frames) - (frames - 1) / 2
     pan, zoom, turn = rng.uniform(-1, 1, 2), rng.uniform(-1, 1), rng.uniform(-1, 1)
     pan *= rng.uniform() * PAN / np.linalg.norm(pan)
-    # Along the path the speed swings between none and twice the mean.
+    # The speed oscillates between zero and twice its mean: the derivative of this is 1 + cos(0.5 t + swing).
     swing = rng.uniform(0, 2 * np.pi)
     progress = t + 2.0 * (np.sin(0.5 * t + swing) - np.sin(swing))
     size_factor = rng.uniform(0.75, 0.95) * (1 + ZOOM * zoom) ** progress
@@ -154,7 +155,8 @@ def camera_path(
     if (free < 0).any():
         raise SRError(f"frames of {size}x{size} leave the camera no room in the sample photos: use a smaller size")
     offsets = progress[:, None] * pan
-    offsets *= min(1.0, float((free / np.maximum(np.ptp(offsets, axis=0), 1e-9)).min()))  # pan less in a small one
+    # Shorten the pan where the photograph is too small for it.
+    offsets *= min(1.0, float((free / np.maximum(np.ptp(offsets, axis=0), 1e-9)).min()))
     reach = corners + offsets[:, :, None]
     low, high = reach.min((0, 2)), reach.max((0, 2))
     start = rng.uniform(size=2) if anywhere else 0.5
@@ -163,10 +165,10 @@ def camera_path(
 
 
 def film(photograph: Tensor, path: np.ndarray, size: int) -> Tensor:
-    """The frames that the camera sees, bicubic: photograph (C, H, W) in [0, 1] to uint8 (T, C, size, size)."""
+    """Sample the frames that the camera sees from a photograph (C, H, W) in [0, 1]: uint8 (T, C, size, size)."""
     height, width = photograph.shape[-2:]
     positions = _pixels(size) @ torch.from_numpy(path).transpose(1, 2)  # (T, size * size, 2)
-    grid = 2 * positions / torch.tensor([width - 1, height - 1]) - 1
+    grid = 2 * positions / torch.tensor([width - 1, height - 1]) - 1  # to [-1, 1], as grid_sample expects
     grid = grid.unflatten(1, (size, size)).float()
     frames = F.grid_sample(
         photograph.expand(len(path), -1, -1, -1), grid, mode="bicubic", padding_mode="border", align_corners=True
@@ -175,7 +177,7 @@ def film(photograph: Tensor, path: np.ndarray, size: int) -> Tensor:
 
 
 def true_flow(path: np.ndarray, frame: int, size: int) -> Tensor:
-    """Flow (2, size, size) in pixels of a frame to the one before it: where to sample that."""
+    """Return the flow (2, size, size) of a frame in pixels: where to sample the previous frame."""
     linear, shift = path[frame - 1, :, :2], path[frame - 1, :, 2]
     position = _pixels(size) @ torch.from_numpy(path[frame]).T  # in the photograph, (size * size, 2)
     before = (position - torch.from_numpy(shift)) @ torch.from_numpy(np.linalg.inv(linear)).T
@@ -183,7 +185,7 @@ def true_flow(path: np.ndarray, frame: int, size: int) -> Tensor:
 
 
 def _pixels(size: int) -> Tensor:
-    """(size * size, 3): x, y, 1 of every pixel."""
+    """Return the homogeneous coordinates x, y, 1 of every pixel, (size * size, 3)."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     return torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3).double()
 

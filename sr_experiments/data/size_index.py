@@ -1,4 +1,4 @@
-"""Sizes of images, remembered from run to run: of a hundred thousand files the headers alone take many seconds."""
+"""Image sizes cached between runs: reading the headers of a hundred thousand files takes many seconds."""
 
 import hashlib
 import json
@@ -6,27 +6,27 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from sr_experiments.data.image_files import UnreadableImage, image_sizes
+from sr_experiments.data.image_files import Size, UnreadableImage, image_sizes
 from sr_experiments.data.packs.cache import cache_folder
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 
 log = logging.getLogger(__name__)
 
-MANY = 2000  # files; fewer are looked at each time
+CACHED_FROM = 2000  # number of files from which on sizes are cached
 
 
-def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[tuple[int, int] | UnreadableImage]:
-    """As `image_sizes`; headers are read only of files that are new or changed since the last time.
+def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[Size]:
+    """Do the same as `image_sizes`, reading only the headers of files that are new or have changed.
 
-    What is known lies in `sizes` in the cache folder, a JSON file for each root: name below it to [time of change in
-    ns, bytes, height, width]. Where nothing can be written, nothing is remembered.
+    The cache is a JSON file per root in `sizes` in the cache folder, which maps names below the root to [modification
+    time in ns, bytes, height, width]. If it can't be written, nothing is cached.
 
     Args:
-        root: the folder that all files lie below.
-        paths: of the files.
+        root: folder that contains all files.
+        paths: paths of the files.
     """
-    if len(paths) < MANY:
+    if len(paths) < CACHED_FROM:
         return image_sizes(paths)
     start = len(str(root)) + 1
     names = [str(path)[start:] for path in paths]
@@ -35,15 +35,15 @@ def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[tuple[int, int] | U
     index = cache / "sizes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
     known = _read(index)
     stamps = [_stamp(path) for path in paths]
-    entries = [known.get(name, (-1, -1, 0, 0)) for name in names]
-    fresh = [i for i, entry in enumerate(entries) if not stamps[i] or list(entry[:2]) != stamps[i]]
-    sizes: list[tuple[int, int] | UnreadableImage] = [(height, width) for *_, height, width in entries]
-    if not fresh:
+    stale = [i for i, name in enumerate(names) if not stamps[i] or known.get(name, [])[:2] != stamps[i]]
+    entries = [known.get(name, [0] * 4) for name in names]
+    sizes: list[Size] = [(height, width) for _, _, height, width in entries]  # those of stale files are replaced below
+    if not stale:
         return sizes
-    log.info("reading the sizes of %d images", len(fresh))
-    for i, size in zip(fresh, image_sizes([paths[i] for i in fresh]), strict=True):
+    log.info("reading the sizes of %d images", len(stale))
+    for i, size in zip(stale, image_sizes([paths[i] for i in stale]), strict=True):
         sizes[i] = size
-    found = {
+    content = {
         name: [*stamp, *size]
         for name, stamp, size in zip(names, stamps, sizes, strict=True)
         if not isinstance(size, UnreadableImage)
@@ -51,9 +51,9 @@ def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[tuple[int, int] | U
     try:
         index.parent.mkdir(parents=True, exist_ok=True)
         with replacing(index) as temporary:
-            temporary.write_text(json.dumps(found))
+            temporary.write_text(json.dumps(content))
     except (SRError, OSError) as error:
-        log.debug("sizes of images are not remembered: %s", error)
+        log.debug("image sizes are not cached: %s", error)
     return sizes
 
 
@@ -62,12 +62,12 @@ def _read(index: Path) -> dict[str, list[int]]:
         known = json.loads(index.read_bytes())
     except (OSError, ValueError):
         return {}
-    whole = isinstance(known, dict) and all(isinstance(of, list) and len(of) == 4 for of in known.values())
-    return known if whole else {}
+    valid = isinstance(known, dict) and all(isinstance(entry, list) and len(entry) == 4 for entry in known.values())
+    return known if valid else {}
 
 
 def _stamp(path: Path) -> list[int]:
-    """When a file changed last, and its bytes; nothing where there is none."""
+    """Return modification time and size of a file; empty if it does not exist."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Random training crops, where each sample is a pure function of (seed, sample number)."""
+"""Random training crops, each a pure function of (seed, sample number)."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,34 +10,34 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.data.image_files import Size, UnreadableImage
 from sr_experiments.errors import SRError
 
 
 class TrainingCrops(Dataset[dict[str, Tensor]]):
-    """Crops of a list of images; a subclass says in `load` how to get image i.
+    """Random crops of a list of images; subclasses implement `load`.
 
-    `dataset[n]` is defined for every n >= 0 and depends on nothing but n and the arguments. Each pass over
-    the images is a fresh permutation of them; crop and orientation are drawn per sample.
+    `dataset[n]` is defined for every n >= 0 and depends only on n and the arguments. Each pass over the images is a
+    new permutation; crop position and orientation are drawn per sample.
 
-    A sample is `{"hr": uint8 (C, crop, crop), "skipped": int64 ()}`, and with paired data
-    `"lr": uint8 (C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of the unreadable image
-    that another one stands in for, or -1.
+    A sample is `{"hr": uint8 (C, crop, crop), "skipped": int64 ()}`, with paired data also
+    `"lr": uint8 (C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of an unreadable image that this
+    sample replaces, or -1.
 
     Args:
-        paths: the images, for messages.
+        paths: paths of the images, for messages.
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
-        seed: of the run.
-        on_error: "stop" at an image that can't be read, or "skip" to the next one of the permutation.
-        augment: turn and mirror crops at random, all eight ways alike.
+        seed: seed of the run.
+        on_error: "stop" at an image that can't be read, or "skip" to the next of the permutation.
+        augment: rotate and flip crops at random; all eight orientations are equally likely.
 
     Raises:
-        SRError: wrong arguments.
+        SRError: invalid arguments.
     """
 
-    in_memory: ClassVar[bool] = False  # whether loading costs nothing, so that worker processes wouldn't help
-    origin: str = ""  # the file that the last item was cut from
+    in_memory: ClassVar[bool] = False  # whether the images are in memory, so that worker processes would not help
+    origin: str = ""  # file of the last item
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         self.augment = augment
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Image `index` as `{"hr": uint8 (H, W, C)}`, and `"lr"` where it has one.
+        """Read image number `index` as `{"hr": uint8 (H, W, C)}`, with `"lr"` for paired data.
 
         Raises:
             UnreadableImage: a file can't be read.
@@ -65,13 +65,13 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         raise NotImplementedError
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Sample number n.
+        """Return sample number n.
 
         Raises:
-            UnreadableImage: with on_error="stop", the sample's image can't be read.
-            SRError: with on_error="skip", none can.
+            UnreadableImage: with on_error="stop", the image of the sample can't be read.
+            SRError: with on_error="skip", no image can be read.
         """
-        images, skipped = self._readable(n)
+        images, skipped = self._load_readable(n)
         rng = np.random.default_rng((self.seed, n))
         # Paired crops start at whole LR pixels, others anywhere.
         grid = self.scale if "lr" in images else 1
@@ -84,19 +84,19 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
             sample["lr"] = cut(images["lr"], top // grid, left // grid, self.crop // grid, orientation)
         return sample
 
-    def check_sizes(self, sizes: Sequence[tuple[int, int] | UnreadableImage]) -> None:
-        """Stop before training at images that are smaller than the crop or, by header, not images.
+    def check_sizes(self, sizes: Sequence[Size]) -> None:
+        """Stop before training at images that are smaller than the crop or whose header can't be read.
 
         Args:
             sizes: (height, width) of the HR images, in the order of `paths`.
 
         Raises:
-            SRError: names the first few.
+            SRError: there are such images; names the first few.
         """
         unreadable = [size for size in sizes if isinstance(size, UnreadableImage)]
         if unreadable and (self.on_error == "stop" or len(unreadable) == len(sizes)):
             rest = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
-            hint = ", or pass over such files with data.train.on_error=skip" if self.on_error == "stop" else ""
+            hint = ", or skip such files with data.train.on_error=skip" if self.on_error == "stop" else ""
             raise UnreadableImage(f"{unreadable[0]}{rest}{hint}")
         small = [
             f"{path} is {size[1]}x{size[0]}"
@@ -112,8 +112,8 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
                 + "remove small images"
             )
 
-    def _readable(self, n: int) -> tuple[dict[str, np.ndarray], int]:
-        """The images of sample n and the index of the unreadable image they stand in for, or -1."""
+    def _load_readable(self, n: int) -> tuple[dict[str, np.ndarray], int]:
+        """Return the images of sample n, and the index of the unreadable image they replace or -1."""
         count = len(self.paths)
         order = permutation(self.seed, n // count, count)
         first = int(order[n % count])
@@ -130,10 +130,10 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
 
 
 def check_crop(crop: int, scale: int, on_error: str = "stop") -> None:
-    """Refuse a crop that is no multiple of the scale, and an unknown `on_error`.
+    """Check that the crop is a multiple of the scale and that `on_error` is known.
 
     Raises:
-        SRError: says what to use.
+        SRError: one of them is not; says what to use.
     """
     if crop < scale or crop % scale:
         raise SRError(f"data.crop={crop} must be a multiple of scale={scale}: use {max(crop // scale, 1) * scale}")
@@ -142,19 +142,19 @@ def check_crop(crop: int, scale: int, on_error: str = "stop") -> None:
 
 
 def first_few(problems: Sequence[str], shown: int = 5) -> str:
-    """Join the first problems into one line and count the others."""
+    """Join the first problems into one line, followed by the number of the others."""
     rest = f"; and {len(problems) - shown} more" if len(problems) > shown else ""
     return "; ".join(problems[:shown]) + rest
 
 
-@lru_cache(maxsize=2)  # a batch can reach into the next pass
+@lru_cache(maxsize=2)  # two, since a batch can span two passes
 def permutation(seed: int, number: int, count: int) -> np.ndarray:
-    """The order of so many images, or clips, in pass `number`."""
+    """Return the order of `count` images, or windows, in pass `number`."""
     return np.random.default_rng((seed, number)).permutation(count)
 
 
 def cut(image: np.ndarray, top: int, left: int, side: int, orientation: int) -> Tensor:
-    """Crop (H, W, C) to (C, side, side) in one of the eight orientations of a square."""
+    """Crop (H, W, C) to a tensor (C, side, side), in one of the eight orientations of a square."""
     crop = image[top : top + side, left : left + side]
     if orientation & 1:
         crop = crop[:, ::-1]
@@ -162,4 +162,5 @@ def cut(image: np.ndarray, top: int, left: int, side: int, orientation: int) -> 
         crop = crop[::-1]
     if orientation & 4:
         crop = crop.transpose(1, 0, 2)
+    # One copy at the end: until here everything is a view, so of a pack only the pixels of the crop are read.
     return torch.from_numpy(np.array(crop.transpose(2, 0, 1), order="C"))  # (C, side, side)

@@ -1,6 +1,6 @@
-"""Vimeo-90K septuplets (Xue et al. 2019), as they are unpacked: `sequences/00001/0001/im1.png` to `im7.png`.
+"""Vimeo-90K septuplets (Xue et al. 2019) as unpacked: `sequences/00001/0001/im1.png` to `im7.png`.
 
-Those listed in `sep_trainlist.txt` are trained on, those in `sep_testlist.txt` validated on.
+The clips listed in `sep_trainlist.txt` are for training, those in `sep_testlist.txt` for validation.
 """
 
 import logging
@@ -23,14 +23,14 @@ FRAMES = 7
 
 @dataclass(frozen=True)
 class Septuplet:
-    """Seven frames; nothing is read before they are asked for.
+    """Clip of seven frames; files are opened only when frames are read.
 
     Args:
-        name: `00001/0001`.
-        path: its folder.
+        name: name of the clip, `00001/0001`.
+        path: folder of the clip.
         size: (height, width).
         channels: 3 for RGB, 1 for grey.
-        folder: the sequences, be they packed.
+        folder: open folder of all sequences, possibly packed.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Septuplet:
     frames: int = FRAMES
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Frames by number, from 0, each uint8 (H, W, channels).
+        """Read frames by number, from 0, each uint8 (H, W, channels).
 
         Raises:
-            UnreadableImage: one of them is missing or damaged.
+            UnreadableImage: a frame is missing or damaged.
         """
         return [self.folder.read(self.path / f"im{index + 1}.png", self.channels) for index in indices]
 
@@ -53,14 +53,14 @@ class Vimeo90K(TrainingClips):
     """Training clips of at most seven frames.
 
     Args:
-        root: the folder that holds `sequences` and `sep_trainlist.txt`.
+        root: folder that contains `sequences` and `sep_trainlist.txt`.
         crop: side of the HR crop, a multiple of `scale`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
-        seed: of the run.
-        moving_frame: share of the samples that are a single moved frame.
+        seed: seed of the run.
+        moving_frame: share of the samples that are a single moving frame.
         on_error: "stop" at clips that are missing or can't be read, or "skip" them.
-        augment: turn, mirror and reverse clips at random, and move single frames.
+        augment: rotate, flip and reverse clips at random, and move single frames.
         cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
@@ -80,7 +80,7 @@ class Vimeo90K(TrainingClips):
         cache: str | None = None,
     ) -> None:
         check_crop(crop, scale, on_error)
-        clips = _listed(root, "sep_trainlist.txt", channels, on_error=on_error, cache=cache)
+        clips = _listed_clips(root, "sep_trainlist.txt", channels, on_error=on_error, cache=cache)
         height, width = clips[0].size
         if min(height, width) < crop:
             fit = min(height, width) // scale * scale
@@ -89,14 +89,14 @@ class Vimeo90K(TrainingClips):
 
 
 class Vimeo90KValidation(ValidationClips):
-    """The test clips, frame by frame; there are 7824, so choose with `limit`.
+    """Test clips, frame by frame; there are 7824, so use `limit`.
 
     Args:
-        root: the folder that holds `sequences` and `sep_testlist.txt`.
+        root: folder that contains `sequences` and `sep_testlist.txt`.
         scale: upsampling factor.
         channels: 3 for RGB, 1 for grey.
         limit: use only this many clips, from the first.
-        frames: use at most so many frames of each clip.
+        frames: use at most this many frames of each clip.
         cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
@@ -112,13 +112,13 @@ class Vimeo90KValidation(ValidationClips):
         frames: int | None = None,
         cache: str | None = None,
     ) -> None:
-        super().__init__(_listed(root, "sep_testlist.txt", channels, limit, cache=cache), scale, None, frames)
+        super().__init__(_listed_clips(root, "sep_testlist.txt", channels, limit, cache=cache), scale, None, frames)
 
 
-def _listed(
+def _listed_clips(
     root: str, list_name: str, channels: int, limit: int | None = None, on_error: str = "stop", cache: str | None = None
 ) -> list[Septuplet]:
-    """The clips of a list. All have the size of the first (256x448 as published): only its header is read."""
+    """Return the clips of a list. All have one size (256x448 as published), so only the first header is read."""
     folder = Path(root).expanduser()
     path = folder / list_name
     try:
@@ -126,13 +126,13 @@ def _listed(
     except OSError as error:
         raise SRError(f"can't read {path}: root={root} must be where the septuplets were unpacked") from error
     sequences = folder / "sequences"
-    # One look into each of the 96 folders, rather than one at each of the 90,000 clips.
+    # List each of the 96 folders once, rather than look for each of the 90,000 clips.
     opened = open_folder(sequences)
-    there = {parent: opened.names(parent) for parent in sorted({name.partition("/")[0] for name in names})}
-    found = [name for name in names if name.partition("/")[2] in there[name.partition("/")[0]]]
+    present = {parent: opened.names(parent) for parent in sorted({name.partition("/")[0] for name in names})}
+    found = [name for name in names if name.partition("/")[2] in present[name.partition("/")[0]]]
     if len(found) < len(names):
-        present = set(found)
-        missing = [name for name in names if name not in present]
+        found_names = set(found)
+        missing = [name for name in names if name not in found_names]
         message = f"{sequences} lacks {len(missing)} of {len(names)} clips of {path}: {first_few(missing)}"
         if not (on_error == "skip" and found):
             raise SRError(f"{message}; unpack all of them, or use a shorter list")

@@ -1,4 +1,4 @@
-"""Worker processes of a DataLoader: how many, how they behave, and what they have to say."""
+"""Worker processes of a DataLoader: their number, their signals and their error messages."""
 
 import os
 import re
@@ -6,12 +6,12 @@ import signal
 
 
 def worker_count(wanted: int | str, in_memory: bool, processes: int = 1) -> int:
-    """How many workers to start.
+    """Return the number of workers to start.
 
     Args:
-        wanted: a number, or "auto": none for data in memory, else one per CPU core of this process, at most 8.
-        in_memory: whether loading costs nothing.
-        processes: training processes that share the cores.
+        wanted: a number, or "auto": 0 for data in memory, else one per CPU core of this process, at most 8.
+        in_memory: whether the data is in memory, so that workers would not help.
+        processes: number of training processes that share the cores.
     """
     if wanted != "auto":
         return int(wanted)
@@ -22,12 +22,12 @@ def worker_count(wanted: int | str, in_memory: bool, processes: int = 1) -> int:
 
 
 def ignore_interrupt(worker: int) -> None:
-    """Leave Ctrl-C to the main process, which may still want batches to end in good order."""
+    """Ignore Ctrl-C in a worker: the main process may need more batches to finish its step and stop cleanly."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def worker_message(error: BaseException) -> str:
-    """The message of an error, on one line, also if it comes from a worker wrapped in its traceback."""
+    """Return the message of an error on one line, without the traceback that PyTorch wraps a worker's error in."""
     text = str(error)
     wrapped = re.match(r"Caught (\w+) in DataLoader worker process", text)
     if wrapped:

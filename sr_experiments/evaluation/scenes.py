@@ -8,7 +8,7 @@ import numpy as np
 
 from sr_experiments.data.clips import Clip
 from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_sizes, list_images, read_image
-from sr_experiments.data.images import picture_name, whole_multiple
+from sr_experiments.data.images import crop_to_multiple, image_name
 from sr_experiments.data.paired import PairedValidation, pair_files, scale_folder
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.videos import FrameFolder, VideoValidation
@@ -84,7 +84,7 @@ def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: in
         paths: list[tuple[Path, Path | None]] = [(path, None) for path in list_images(hr)[:limit]]
     else:
         paths = list(PairedValidation(str(hr), str(lr), scale, limit=limit).pairs)
-    names = _unique([picture_name(path, hr) for path, _ in paths], [path.name for path, _ in paths])
+    names = _unique([image_name(path, hr) for path, _ in paths], [path.name for path, _ in paths])
     sizes = _sizes([path for path, _ in paths])
     scenes = []
     for name, (path, lr_path), (height, width) in zip(names, paths, sizes, strict=True):
@@ -187,11 +187,11 @@ def _check_size(scene: Scene, path: Path, size: tuple[int, int], scale: int) -> 
 
 
 def _image_reader(path: Path, channels: int, scale: int = 1) -> Reader:
-    return lambda _: whole_multiple(read_image(path, channels), scale, path)
+    return lambda _: crop_to_multiple(read_image(path, channels), scale, path)
 
 
 def _clip_reader(clip: Clip, scale: int = 1) -> Reader:
-    return lambda frame: whole_multiple(clip.read([frame])[0], scale, clip.name)
+    return lambda frame: crop_to_multiple(clip.read([frame])[0], scale, clip.name)
 
 
 def _sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:

@@ -45,6 +45,13 @@ def test_warp_and_ping_pong_keep_the_pixel_losss_criterion_and_the_order_of_the_
     assert list(config["stage"]["joint"]["gan_losses"]) == ["ping_pong", "perceptual", "adversarial"]
 
 
+def test_the_degradation_step_any_order_is_random_order_now():
+    final = {"name": "any_order", "groups": [[{"name": "resize", "of": "lr"}], [{"name": "jpeg"}]]}
+    degradation = {"name": "real_esrgan", "stages": [{"name": "blur"}, final]}
+    stages = upgraded({"degradation": degradation})["degradation"]["stages"]
+    assert stages == [{"name": "blur"}, {**final, "name": "random_order"}]
+
+
 def test_a_configuration_of_today_stays_as_it_is(train, tmp_path):
     config = yaml.safe_load((train() / "config.yaml").read_text())
     assert upgraded(copy.deepcopy(config)) == config

@@ -37,4 +37,4 @@ def truncate() -> Callable[[Path], None]:
 @pytest.fixture(params=["one by one", "tensors"])
 def each_path(request, monkeypatch):
     """What a CPU does with OpenCV, and what a GPU does."""
-    monkeypatch.setattr(Canvas, "one_by_one", request.param == "one by one")
+    monkeypatch.setattr(Canvas, "per_image", request.param == "one by one")

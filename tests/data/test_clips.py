@@ -189,7 +189,7 @@ def test_windows_with_a_cut_inside_are_passed_over_without_being_skipped() -> No
         assert (clip.diff(dim=0).abs().mean((1, 2, 3)) < 20).all() and int(sample["skipped"]) == -1
         crossing += bool((other.diff(dim=0).abs().mean((1, 2, 3)) > 40).any())
     assert crossing == 4  # two of the seven windows, in two passes
-    with pytest.raises(SRError, match=r"none of the 2 windows of 8 frames is without a scene cut.*scene_cuts=none"):
+    with pytest.raises(SRError, match=r"each of the 2 windows of 8 frames contains a scene cut.*scene_cuts=none"):
         data[0, 8]
 
 

@@ -130,7 +130,7 @@ def test_opencv_blurs_as_the_tensors_do():
     kernel = step.draw(48, 1, rng(4))["kernel"]
     canvas = canvas_of(images)
     made = canvas.with_pixels(convolve(canvas, kernel))
-    tensors = canvas.with_pixels(convolve_tensor(canvas, kernel, kernels.reach(kernel, 0)))
+    tensors = canvas.with_pixels(convolve_tensor(canvas, kernel, kernels.radius(kernel, 0)))
     for i in range(48):
         torch.testing.assert_close(image_of(made, i), image_of(tensors, i), atol=1e-5, rtol=0)
 
@@ -139,5 +139,5 @@ def test_the_reach_of_a_kernel_leaves_out_no_more_than_is_negligible():
     kernel = kernels.pulse(3, 21)
     kernel[1, 10, 13] = kernel[2, 0, 0] = 1e-3
     kernel[1, 0, 10] = -1e-6
-    assert kernels.reach(kernel, 5e-6).tolist() == [0, 3, 10]
-    assert kernels.reach(kernel, 0).tolist() == [0, 10, 10]
+    assert kernels.radius(kernel, 5e-6).tolist() == [0, 3, 10]
+    assert kernels.radius(kernel, 0).tolist() == [0, 10, 10]

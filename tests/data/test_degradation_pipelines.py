@@ -238,14 +238,14 @@ def test_a_description_names_every_step_that_was_applied():
 @pytest.mark.parametrize("name", NAMES)
 def test_opencv_gives_nearly_the_tensors_lr_but_for_the_noise(name, monkeypatch):
     made, hr = quiet(name, jpeg=False), photographs(14)  # JPEG's own test says by how much it differs
-    one_by_one = made(hr, rng())
-    monkeypatch.setattr(Canvas, "one_by_one", False)
-    assert (one_by_one - made(hr, rng())).abs().mean() * 255 < (0.3 if name == "video" else 0.01)
+    by_image = made(hr, rng())
+    monkeypatch.setattr(Canvas, "per_image", False)
+    assert (by_image - made(hr, rng())).abs().mean() * 255 < (0.3 if name == "video" else 0.01)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tensors_too_are_decided_by_the_generators_state(name, monkeypatch):
-    monkeypatch.setattr(Canvas, "one_by_one", False)
+    monkeypatch.setattr(Canvas, "per_image", False)
     made, hr = degradation(name), photographs(5)
     lr = made(hr, rng(1))
     assert torch.equal(lr, made(hr, rng(1))) and not torch.equal(lr, made(hr, rng(2)))
@@ -266,7 +266,7 @@ def test_the_number_of_threads_changes_nothing_and_stays(threads):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("name", NAMES)
 def test_gpu_gives_nearly_the_cpus_lr_but_for_the_noise(name, monkeypatch):
-    monkeypatch.setattr(Canvas, "one_by_one", False)
+    monkeypatch.setattr(Canvas, "per_image", False)
     made, hr = quiet(name), photographs(6)
     on_cpu = made(hr, rng())
     on_gpu = made(hr.cuda(), rng()).cpu()

@@ -69,6 +69,6 @@ def test_mistakes_get_one_line(photograph, tmp_path, arguments, says):
 
 
 def test_only_pictures_are_written_and_only_pictures_read(photograph, tmp_path):
-    assert "ending of an image" in str(run(photograph, "-o", tmp_path / "out.txt").exception)
+    assert "extension of an image" in str(run(photograph, "-o", tmp_path / "out.txt").exception)
     assert isinstance(run(tmp_path / "none.png", "-o", tmp_path / "out.png").exception, SRError)
     assert isinstance(run(photograph, "-o", tmp_path / "no" / "where" / "out.png").exception, SRError)

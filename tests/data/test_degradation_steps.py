@@ -149,9 +149,9 @@ def test_sharpening_is_that_of_opencv():
     torch.testing.assert_close(sharpen(flat), flat)
 
 
-def test_any_order_does_both_orders_each_for_its_images():
+def test_random_order_does_both_orders_each_for_its_images():
     groups = [[{"name": "resize", "of": "lr", "modes": {"area": 1}}], [{"name": "jpeg", "quality": [50, 50]}]]
-    step = build_step({"name": "any_order", "groups": groups})
+    step = build_step({"name": "random_order", "groups": groups})
     image = photograph()[:, :32, :32]
     drawn = step.draw(12, 1, rng())
     canvas = canvas_of([image] * 12, lr_size=(16, 16))
@@ -186,7 +186,7 @@ def test_taking_images_apart_and_joining_them_changes_nothing():
         ({"name": "noise", "gaussian": [1, 2], "probability": 2}, "between 0 and 1"),
         ({"name": "resize", "factor": [1.2, 1.5]}, "enclose 1"),
         ({"name": "resize", "of": "hr"}, "of input or of lr"),
-        ({"name": "any_order", "groups": [[{"name": "jpeg", "quality": [30, 95]}]]}, "two or three"),
+        ({"name": "random_order", "groups": [[{"name": "jpeg", "quality": [30, 95]}]]}, "two or three"),
         ("jpeg", "a step and its arguments"),
     ],
 )
@@ -203,7 +203,7 @@ def test_every_step_says_what_it_did():
         "noise": {"gaussian": [1, 2]},
         "jpeg": {"quality": [30, 95]},
         "h264": {"crf": [18, 30]},
-        "any_order": {"groups": [[{"name": "sinc"}], [{"name": "resize"}]]},
+        "random_order": {"groups": [[{"name": "sinc"}], [{"name": "resize"}]]},
     }
     for name in STEPS:
         step = build_step({"name": name, **made.get(name, {})})

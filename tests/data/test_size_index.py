@@ -15,7 +15,7 @@ from sr_experiments.data.packs.folders import open_folder
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(size_index, "MANY", 10)
+    monkeypatch.setattr(size_index, "CACHED_FROM", 10)
     for i in range(12):
         place = tmp_path / "images" / f"sub{i % 2}"
         place.mkdir(parents=True, exist_ok=True)

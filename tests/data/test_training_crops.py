@@ -247,7 +247,7 @@ def test_ambiguous_names_are_reported(tmp_path: Path, save_image) -> None:
     save_image(tmp_path / "HR" / "a.png", 32, 32)
     save_image(tmp_path / "LR" / "ax4.png", 8, 8)
     save_image(tmp_path / "LR" / "a_LRBI_x4.png", 8, 8)
-    with pytest.raises(SRError, match=r"HR a\.png could each be of LR a_LRBI_x4\.png, ax4\.png"):
+    with pytest.raises(SRError, match=r"HR a\.png could each belong to LR a_LRBI_x4\.png, ax4\.png"):
         PairedFolder(str(tmp_path / "HR"), str(tmp_path / "LR"), crop=32, scale=4)
 
 

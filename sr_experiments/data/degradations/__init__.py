@@ -1,4 +1,4 @@
-"""How LR is made from HR, on the device. To add one: a class with the methods of `Degradation`, and its name here."""
+"""Degradations, which make LR from HR on the device. To add one: a class with the methods of `Degradation`."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -12,14 +12,14 @@ from sr_experiments.data.degradations.pipeline import Pipeline
 
 
 class Degradation(Protocol):
-    """What training asks of a degradation; constructed with `scale=` and its own arguments.
+    """Interface of a degradation; it is constructed with `scale=` and its own arguments.
 
     Attributes:
-        phase: where LR pixels lie on the HR grid. "centred": LR pixel i covers HR pixels scale * i to
-            scale * i + scale - 1, its centre is theirs. "corner": it lies on HR pixel scale * i. Enlarging LR
-            must know it: `bicubic_upsample(lr, scale, phase)` doesn't shift the picture.
+        phase: where LR pixels lie on the HR grid. "centred": the centre of LR pixel i is the centre of HR pixels
+            scale * i to scale * i + scale - 1. "corner": LR pixel i lies on HR pixel scale * i. Upsampling needs
+            to know: `bicubic_upsample(lr, scale, phase)` does not shift the image.
         scale: downsampling factor.
-        pool_size: how many pairs training mixes its batches from (`PairPool`); 0 for none.
+        pool_size: number of pairs in the pool that training mixes its batches from (`PairPool`); 0 for no pool.
     """
 
     phase: str
@@ -27,19 +27,19 @@ class Degradation(Protocol):
     pool_size: int
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
-        """LR of a training batch; all that is random is drawn from `generator`, alike for the frames of a clip."""
+        """Return LR of a training batch; random parameters come from `generator` and are shared by a clip's frames."""
         ...
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
-        """LR of validation images, the same in every run; `frame` is their number in their clip."""
+        """Return LR of validation images, the same in every run; `frame` is the frame number within the clip."""
         ...
 
     def target(self, hr: Tensor) -> Tensor:
-        """What SR is to be like: HR, or HR sharpened."""
+        """Return the target for SR: HR, or sharpened HR."""
         ...
 
 
-# Those made of steps are the same class; what they do is in conf/degradation/<name>.yaml.
+# Pipelines share one class; conf/degradation/<name>.yaml lists their steps.
 DEGRADATIONS: dict[str, Callable[..., Degradation]] = {
     "bicubic": Bicubic,
     "blur_down": BlurDown,

@@ -1,4 +1,4 @@
-"""Bicubic downsampling, the degradation of the classic benchmarks (Set5, Set14, BSD100, DIV2K "bicubic")."""
+"""Bicubic downsampling, as in the classic benchmarks (Set5, Set14, BSD100, DIV2K "bicubic")."""
 
 from fractions import Fraction
 
@@ -9,10 +9,10 @@ from sr_experiments.data.resize import imresize
 
 
 class Bicubic:
-    """LR as MATLAB's `imresize(hr, 1 / scale)` makes it from 8-bit images.
+    """Degradation by MATLAB's `imresize(hr, 1 / scale)` on 8-bit images.
 
     Args:
-        scale: whole downsampling factor.
+        scale: integer downsampling factor.
     """
 
     phase = "centred"
@@ -22,7 +22,7 @@ class Bicubic:
         self.scale = scale
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
-        """Make the LR batch of a training step; nothing here is random.
+        """Return the LR batch of a training step; nothing here is random.
 
         Args:
             hr: (N, C, H, W) in [0, 1], H and W multiples of the scale.
@@ -30,14 +30,14 @@ class Bicubic:
             frames: unused.
 
         Returns:
-            (N, C, H / scale, W / scale), 255ths in [0, 1].
+            (N, C, H / scale, W / scale), multiples of 1/255 in [0, 1].
         """
         return self.validation(hr)
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
-        """Make the LR image of a validation image, (N, C, H / scale, W / scale)."""
+        """Return LR of validation images, (N, C, H / scale, W / scale)."""
         return imresize(hr, Fraction(1, self.scale))
 
     def target(self, hr: Tensor) -> Tensor:
-        """HR as it is."""
+        """Return HR unchanged."""
         return hr

@@ -1,7 +1,7 @@
-"""Gaussian blur, then every scale-th pixel: "BD", the degradation of FRVSR, TecoGAN and their benchmarks.
+"""Gaussian blur and subsampling ("BD"), the degradation of FRVSR, TecoGAN and their benchmarks.
 
-FRVSR (Sajjadi et al. 2018, arXiv 1801.04590) names sigma 1.5 at scale 4; the size of the kernel is TecoGAN's
-(`tf_data_gaussDownby4`), 1 + 2 int(3 sigma).
+FRVSR (Sajjadi et al. 2018, arXiv 1801.04590) uses sigma 1.5 at scale 4; the kernel size, 1 + 2 int(3 sigma), is
+that of TecoGAN (`tf_data_gaussDownby4`).
 """
 
 import math
@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.data.resize import device_matrix, round_half_up, working_types
+from sr_experiments.data.resize import computation_types, device_matrix, round_half_up
 from sr_experiments.errors import SRError
 
 
 class BlurDown:
-    """LR is every scale-th pixel, from pixel 0 on, of blurred 8-bit images; mirrored at the border pixels' centres.
+    """Degradation that blurs 8-bit images and keeps every scale-th pixel, starting at pixel 0.
+
+    Borders are reflected about the centres of the border pixels (OpenCV's BORDER_REFLECT_101).
 
     Args:
-        scale: whole downsampling factor.
-        sigma: of the Gaussian, in HR pixels.
+        scale: integer downsampling factor.
+        sigma: standard deviation of the Gaussian, in HR pixels.
 
     Raises:
-        SRError: sigma isn't positive.
+        SRError: sigma is not positive.
     """
 
     phase = "corner"
@@ -35,7 +37,7 @@ class BlurDown:
         self.sigma = sigma
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
-        """Make the LR batch of a training step; nothing here is random.
+        """Return the LR batch of a training step; nothing here is random.
 
         Args:
             hr: (N, C, H, W) in [0, 1], H and W multiples of the scale.
@@ -43,37 +45,37 @@ class BlurDown:
             frames: unused.
 
         Returns:
-            (N, C, H / scale, W / scale), 255ths in [0, 1].
+            (N, C, H / scale, W / scale), multiples of 1/255 in [0, 1].
         """
         return self.validation(hr)
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
-        """Make the LR image of a validation image, (N, C, H / scale, W / scale).
+        """Return LR of validation images, (N, C, H / scale, W / scale).
 
-        Computed in float64 whatever the input's type and autocast, as `imresize` is.
+        Computed in float64 regardless of input type and autocast, like `imresize`.
         """
-        work, result = working_types(hr)
+        compute_type, result_type = computation_types(hr)
         with torch.autocast(hr.device.type, enabled=False):
-            values = round_half_up(hr.to(work) * 255)
+            values = round_half_up(hr.to(compute_type) * 255)
             rows, columns = (
-                device_matrix(blur_down_weights, (size, self.scale, self.sigma), hr.device, work)
+                device_matrix(blur_down_weights, (size, self.scale, self.sigma), hr.device, compute_type)
                 for size in hr.shape[-2:]
             )
             values = rows @ values @ columns.T  # (N, C, H', W'), never outside [0, 255]
-            return round_half_up(values).to(result) / 255
+            return round_half_up(values).to(result_type) / 255
 
     def target(self, hr: Tensor) -> Tensor:
-        """HR as it is."""
+        """Return HR unchanged."""
         return hr
 
 
 def blur_down_weights(size: int, scale: int, sigma: float) -> np.ndarray:
-    """Weights of every HR pixel in every LR pixel, (size / scale, size), rows summing to 1."""
+    """Return the weights of HR pixels in each LR pixel, (size / scale, size); rows sum to 1."""
     radius = int(3 * sigma)
     taps = np.arange(-radius, radius + 1)
     kernel = np.exp(-(taps**2) / (2 * sigma**2))
     positions = np.arange(0, size, scale)[:, None] + taps  # (size / scale, taps)
-    period = max(2 * (size - 1), 1)
+    period = max(2 * (size - 1), 1)  # reflection repeats after this many pixels; the border pixel is not doubled
     mirrored = positions % period
     mirrored = np.where(mirrored < size, mirrored, period - mirrored)
     matrix = np.zeros((len(positions), size))

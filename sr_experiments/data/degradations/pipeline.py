@@ -1,4 +1,4 @@
-"""A degradation that is composed of steps, each image with its own parameters (Real-ESRGAN, classical, video)."""
+"""A degradation composed of random steps, with parameters drawn per image (Real-ESRGAN, classical, video)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.data.degradations.steps.step import Parameters, take
 from sr_experiments.errors import SRError
 
-TOGETHER = 12  # images at a time on a CPU: they stay in its cache
-VALIDATION_SEED = 20210722
+CPU_GROUP = 12  # images per group on a CPU: small enough to stay in its cache
+VALIDATION_SEED = 20210722  # changing it changes validation LR, and with it every validation metric
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch's operations on the CPU by the calling thread alone: here they are too short to be shared out."""
+    """Run PyTorch's CPU operations in the calling thread only: these are too short to gain from several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -30,19 +30,20 @@ def one_thread() -> Iterator[None]:
 
 
 class Pipeline:
-    """LR is HR after all stages, in 255ths; its pixels lie in the middle of the HR pixels they cover.
+    """Degradation that applies a list of steps; LR pixels are centred on the HR pixels they cover.
 
-    All parameters are drawn on the CPU and random pixels on the images' device, both from generators that the
-    given one seeds: LR is a function of HR and the generator's state. A generator's state is read once a batch.
+    Parameters are drawn on the CPU and random pixels on the images' device, both from generators seeded by the one
+    passed in, so LR is a function of HR and the state of that generator. It is read once per batch.
 
     Args:
-        scale: whole downsampling factor.
-        stages: steps by name with their arguments, in their order; see `STEPS`. The last size is that of LR.
-        usm: make LR from sharpened HR, and give sharpened HR as `target`.
-        pool: how many pairs of LR and HR to mix batches from, see `PairPool`; 0 for none.
+        scale: integer downsampling factor.
+        stages: steps in order, each a mapping of `name` and its arguments; see `STEPS`. A last resize to the size of
+            LR is added.
+        usm: make LR from sharpened HR, and return sharpened HR as `target`.
+        pool: number of pairs of LR and HR that batches are mixed from, see `PairPool`; 0 for no pool.
 
     Attributes:
-        pool_size: the `pool` that was asked for.
+        pool_size: the value of `pool`.
 
     Raises:
         SRError: unknown step or argument, or no stages.
@@ -62,63 +63,63 @@ class Pipeline:
         self.pool_size = pool
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
-        """Make the LR batch of a training step.
+        """Return the LR batch of a training step.
 
         Args:
-            hr: (N, C, H, W) in [0, 1], H and W multiples of the scale; of clips, their frames one after the other.
-            generator: of all that is random, on the CPU: for one on the GPU its other work would be waited for.
-            frames: of each clip, which share their parameters. N is a multiple of it.
+            hr: (N, C, H, W) in [0, 1], H and W multiples of the scale; the frames of a clip follow each other.
+            generator: source of randomness, on the CPU: reading one on the GPU would wait for its queued work.
+            frames: number of frames per clip, which share their parameters; N is a multiple of it.
 
         Returns:
-            (N, C, H / scale, W / scale), 255ths in [0, 1].
+            (N, C, H / scale, W / scale), multiples of 1/255 in [0, 1].
         """
         seeds = torch.randint(2**62, (2,), generator=generator).tolist()
         parameters = self.draw(len(hr) // frames, frames, torch.Generator().manual_seed(seeds[0]))
         return self.apply(hr, parameters, torch.Generator(hr.device).manual_seed(seeds[1]), frames)
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
-        """Make the LR image of a validation image, (N, C, H / scale, W / scale).
+        """Return LR of validation images, (N, C, H / scale, W / scale).
 
-        Its parameters follow from its size alone, its noise from size and frame: they are the same in every run and
-        whatever other images there are, and the frames of a clip share theirs.
+        Parameters depend on the image size only, noise on size and frame number. They are therefore the same in
+        every run and for any set of images, and the frames of a clip share their parameters.
 
         Args:
             hr: (N, C, H, W) in [0, 1].
-            frame: number of the frame in its clip.
+            frame: frame number within the clip.
         """
         height, width = hr.shape[-2:]
-        made = []
+        seed = VALIDATION_SEED + 8191 * height + width
+        lr = []
         for image in hr.split(1):
-            seed = VALIDATION_SEED + 8191 * height + width
             parameters = self.draw(1, 1, torch.Generator().manual_seed(seed))
-            made.append(self.apply(image, parameters, torch.Generator(hr.device).manual_seed(seed + frame + 1)))
-        return torch.cat(made)
+            lr.append(self.apply(image, parameters, torch.Generator(hr.device).manual_seed(seed + frame + 1)))
+        return torch.cat(lr)
 
     def target(self, hr: Tensor) -> Tensor:
-        """What SR is to be like, (N, C, H, W): sharpened HR with `usm`, else HR."""
+        """Return the target for SR, (N, C, H, W): sharpened HR with `usm`, else HR."""
         return sharpen(hr) if self.usm else hr
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> list[Parameters]:
-        """Parameters of a batch, of every step; `generator` is on the CPU."""
+        """Draw the parameters of every step for a batch; `generator` is on the CPU."""
         with one_thread():
             return [step.draw(clips, frames, generator) for step in self.steps]
 
     @torch.no_grad()
     def apply(self, hr: Tensor, parameters: list[Parameters], generator: torch.Generator, frames: int = 1) -> Tensor:
-        """LR of a batch by drawn parameters; `generator` is for random pixels and lives on their device."""
+        """Return LR of a batch for drawn parameters; `generator` draws random pixels and is on the images' device."""
         n, _, height, width = hr.shape
         sizes = torch.full((n,), height), torch.full((n,), width)
-        whole = Canvas(hr.float(), *sizes, lr_size=(height // self.scale, width // self.scale), frames=frames)
-        if not whole.one_by_one:
-            return self._steps(whole, parameters, generator)
-        groups = torch.arange(n).split(max(1, TOGETHER // frames) * frames)
+        batch = Canvas(hr.float(), *sizes, lr_size=(height // self.scale, width // self.scale), frames=frames)
+        if not batch.per_image:
+            return self._apply_steps(batch, parameters, generator)
+        groups = torch.arange(n).split(max(1, CPU_GROUP // frames) * frames)  # a clip is never divided
         with one_thread():
             if len(groups) == 1:
-                return self._steps(whole, parameters, generator)
-            return torch.cat([self._steps(whole.take(i), take(parameters, i), generator) for i in groups])
+                return self._apply_steps(batch, parameters, generator)
+            return torch.cat([self._apply_steps(batch.take(i), take(parameters, i), generator) for i in groups])
 
-    def _steps(self, canvas: Canvas, parameters: list[Parameters], generator: torch.Generator) -> Tensor:
-        """LR of images that are worked on at once."""
+    def _apply_steps(self, canvas: Canvas, parameters: list[Parameters], generator: torch.Generator) -> Tensor:
+        """Return LR of the images of a canvas."""
         n = len(canvas)
         with torch.autocast(canvas.pixels.device.type, enabled=False):
             canvas = canvas.with_pixels(self.target(canvas.pixels))
@@ -128,5 +129,5 @@ class Pipeline:
             return (canvas.pixels * 255).round().clamp(0, 255) / 255
 
     def describe(self, parameters: list[Parameters], i: int) -> str:
-        """What is done to image i, step by step."""
+        """Describe the steps applied to image i: `iso 1.2, x0.50 area, jpeg 70`."""
         return ", ".join(filter(None, (s.describe(p, i) for s, p in zip(self.steps, parameters, strict=True))))

@@ -1,1 +1,1 @@
-"""Packs: all pixels of a folder decoded once into one memory-mapped file."""
+"""Packs: the images and videos of a folder, decoded once into one memory-mapped file."""

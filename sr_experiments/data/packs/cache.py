@@ -1,4 +1,4 @@
-"""Packs that training makes for itself, `data.cache`: one for each folder, made anew when the folder has changed."""
+"""Packs that training makes automatically (`data.cache`): one per folder, made again when the folder has changed."""
 
 import hashlib
 import os
@@ -13,14 +13,13 @@ from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 
 
 def cache_folder(setting: bool | str | None) -> Path | None:
-    """Where packs are kept.
+    """Return the cache folder, or None for no cache.
 
     Args:
-        setting: false or nothing for no cache; true for `$SR_CACHE`, or `~/.cache/sr_experiments` without it; or a
-            folder.
+        setting: false or None for no cache; true for `$SR_CACHE`, by default `~/.cache/sr_experiments`; or a folder.
 
     Raises:
-        SRError: something else.
+        SRError: the setting is something else.
     """
     if setting is None or setting is False:
         return None
@@ -34,21 +33,21 @@ def cache_folder(setting: bool | str | None) -> Path | None:
 def cached(
     source: Path, cache: Path, on_error: str = "stop", only: Sequence[str] | None = None, videos: bool = False
 ) -> Pack:
-    """The pack of a folder, made if there is none, or if it is damaged or the folder has changed.
+    """Return the pack of a folder; make it if there is none, if it is damaged or if the folder has changed.
 
     Args:
         source: the folder.
-        cache: the folder of packs.
+        cache: the cache folder.
         on_error: "stop" at a file that can't be read, or "skip" it.
         only: names of the subfolders to pack.
         videos: whether to pack video files too.
 
     Raises:
-        SRError: as `pack`.
+        SRError: as raised by `pack`.
     """
     root = source.resolve()
-    files = scan(root, only, videos)
-    videos = any(file.name.lower().endswith(VIDEO_EXTENSIONS) for file in files)
+    # A folder without videos has one pack, whether videos were asked for or not.
+    videos = any(file.name.lower().endswith(VIDEO_EXTENSIONS) for file in scan(root, only, videos))
     key = hashlib.sha256("\0".join([str(root), str(videos), *(only or [])]).encode("utf-8", "surrogateescape"))
     folder = cache / f"{root.name}-{key.hexdigest()[:16]}"
-    return pack(root, folder, on_error=on_error, only=only, videos=videos, elsewhere="data.cache=<folder>")
+    return pack(root, folder, on_error=on_error, only=only, videos=videos, option="data.cache=<folder>")

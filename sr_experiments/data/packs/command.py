@@ -1,4 +1,4 @@
-"""What `sr pack` does: pack a folder, or HR and its LR side by side; check packs."""
+"""The `sr pack` command: pack a folder, or HR and LR next to each other; verify packs."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,53 +14,52 @@ from sr_experiments.logging_setup import log_to_console
 
 
 def make(source: Path, destination: Path, lr: Sequence[Path], workers: int | str, on_error: str) -> None:
-    """Pack a folder into the destination; with LR, HR into its `HR` and each LR folder into one of its name.
+    """Pack a folder; with LR, pack HR into `HR` in the destination and each LR folder next to it by its own name.
 
     Raises:
-        SRError: as `pack`; folders of the same name.
+        SRError: as raised by `pack`, or folders of the same name.
     """
     log_to_console(Console(stderr=True))
     jobs = [(source, destination / "HR" if lr else destination)]
     jobs += [(folder, destination / folder.expanduser().resolve().name) for folder in lr]
     targets = [target.name.lower() for _, target in jobs]
-    twice = [str(folder) for (folder, _), name in zip(jobs, targets, strict=True) if targets.count(name) > 1]
-    if twice:
-        raise SRError(f"{' and '.join(twice)} would be packed into one folder: rename one, or pack them one by one")
+    clashing = [str(folder) for (folder, _), name in zip(jobs, targets, strict=True) if targets.count(name) > 1]
+    if clashing:
+        raise SRError(f"{' and '.join(clashing)} would be packed into one folder: rename one, or pack them separately")
     for folder, target in jobs:
         packed = pack(folder, target, workers, on_error)
         size, unreadable = int(packed.index.bytes_of.sum()), list(packed.index.unreadable.values())
         skipped = f"; {len(unreadable)} unreadable: {first_few(unreadable)}" if unreadable else ""
-        _say(f"{target}: {len(packed.index.names)} files of {folder}, {readable_size(size)}{skipped}")
+        _print(f"{target}: {len(packed.index.names)} files of {folder}, {readable_size(size)}{skipped}")
     if lr:
-        places = " or ".join(f"data.train.lr={target}" for _, target in jobs[1:])
-        _say(f"train with data=paired data.train.hr={jobs[0][1]} {places}")
+        options = " or ".join(f"data.train.lr={target}" for _, target in jobs[1:])
+        _print(f"train with data=paired data.train.hr={jobs[0][1]} {options}")
 
 
 def verify_all(folder: Path) -> None:
-    """Check a pack, or the packs in a folder, against their checksums, and look if their sources have changed.
+    """Verify the checksums of a pack, or of the packs in a folder, and that their sources have not changed.
 
     Raises:
         SRError: names what is damaged or has changed.
     """
     folder = folder.expanduser()
-    places = [folder] if (folder / INDEX).is_file() else sorted(path.parent for path in folder.glob(f"*/{INDEX}"))
-    if not places:
+    packs = [folder] if (folder / INDEX).is_file() else sorted(path.parent for path in folder.glob(f"*/{INDEX}"))
+    if not packs:
         raise SRError(f"no pack in {folder}: make one with sr pack <folder> {folder}")
-    for place in places:
-        found = Pack(place, look=False)
+    for path in packs:
+        found = Pack(path, check_sources=False)
+        size = int(found.index.bytes_of.sum())
         with transient_progress() as progress:
-            bar = progress.add_task("reading", total=int(found.index.bytes_of.sum()))
+            bar = progress.add_task("reading", total=size)
             damaged = list(found.damaged(partial(progress.advance, bar)))
-        again = f"remove {place} and pack again with sr pack {found.index.source} {place}"
+        again = f"remove {path} and pack again with sr pack {found.index.source} {path}"
         if damaged:
-            raise SRError(f"{place} is damaged at {first_few(damaged)}; {again}")
+            raise SRError(f"{path} is damaged at {first_few(damaged)}; {again}")
         changed = found.changed_sources()
         if changed:
             raise SRError(f"{found.index.source} has changed since it was packed: {first_few(changed)}; {again}")
-        _say(
-            f"{place}: {len(found.index.names)} files, {readable_size(int(found.index.bytes_of.sum()))}, all as packed"
-        )
+        _print(f"{path}: {len(found.index.names)} files, {readable_size(size)}, all as packed")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     Console(soft_wrap=True, highlight=False, markup=False).print(line)

@@ -1,4 +1,4 @@
-"""Decode files into their places in a pack, several at a time, each in a process of its own."""
+"""Decode files into the pixel file of a pack, in worker processes."""
 
 import multiprocessing
 import zlib
@@ -19,32 +19,33 @@ from sr_experiments.video.decode import VideoFile
 
 
 class Task(NamedTuple):
-    """One file to decode into its place among the pixels."""
+    """One file to decode."""
 
-    row: int
+    row: int  # in the index
     source: Path
-    pixels: Path
-    offset: int
+    pixels: Path  # the pixel file
+    offset: int  # in the pixel file, in bytes
     shape: tuple[int, int, int, int]  # (T, H, W, 3)
     on_error: str
 
 
 def decoded(tasks: Sequence[Task], workers: int) -> Iterator[Written]:
-    """Results as they come; what was done before an error is given before it is raised.
+    """Decode files and yield results as they complete; results before an error are yielded before it is raised.
 
     Args:
-        tasks: what to do, a few at a time.
-        workers: processes; 0 for none but this.
+        tasks: files to decode.
+        workers: number of processes; 0 to decode in this process.
     """
     if not workers:
         yield from map(decode, tasks)
         return
-    coming, pending = iter(tasks), set[Future[Written]]()
+    remaining, pending = iter(tasks), set[Future[Written]]()
     stop = multiprocessing.Event()
-    pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(stop,))
+    pool = ProcessPoolExecutor(workers, initializer=_init_worker, initargs=(stop,))
     try:
         while True:
-            while len(pending) < 2 * workers and (task := next(coming, None)) is not None:
+            # Few are submitted at a time, so that after an error or Ctrl-C little is left to wait for.
+            while len(pending) < 2 * workers and (task := next(remaining, None)) is not None:
                 pending.add(pool.submit(decode, task))
             if not pending:
                 break
@@ -52,50 +53,48 @@ def decoded(tasks: Sequence[Task], workers: int) -> Iterator[Written]:
             for future in sorted(done, key=lambda future: future.exception() is not None):
                 yield future.result()
     except BrokenProcessPool as error:
-        raise SRError("a process that decodes was ended from outside, most likely for memory: use fewer workers") from (
-            error
-        )
+        raise SRError("a decoding process was killed, most likely for lack of memory: use fewer workers") from error
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
 
 
-_stop: Any = None  # set where the pool wants its processes to end
+_stop: Any = None  # event that tells a worker to stop between frames; None in the main process
 
 
-def _begin(stop: Any) -> None:
+def _init_worker(stop: Any) -> None:
     global _stop
     _stop = stop
     ignore_interrupt(0)
 
 
 def decode(task: Task) -> Written:
-    """Decode a file into its place; what can't be read is black."""
-    value, unreadable = 0, {}
+    """Decode a file into the pixel file; frames that can't be read are black."""
+    checksum, unreadable = 0, {}
     video = VideoFile(task.source) if task.source.suffix.lower() in VIDEO_EXTENSIONS else None
-    with task.pixels.open("rb+", buffering=0) as file:
+    with task.pixels.open("rb+", buffering=0) as file:  # unbuffered: frames are large and would be copied once more
         file.seek(task.offset)
         for frame in range(task.shape[0]):
             if _stop is not None and _stop.is_set():
                 raise InterruptedError
             try:
-                picture = video.read([frame])[0] if video else read_image(task.source)
-                if picture.shape != task.shape[1:]:
+                pixels = video.read([frame])[0] if video else read_image(task.source)
+                if pixels.shape != task.shape[1:]:
                     raise UnreadableImage(f"can't read image {task.source}: it changed while it was packed")
             except UnreadableImage as error:
                 if task.on_error == "stop":
                     raise UnreadableImage(f"{error}{skip_hint(task.on_error)}") from error
                 unreadable[frame] = str(error)
-                picture = np.zeros(task.shape[1:], np.uint8)
-            content = np.ascontiguousarray(picture).data.cast("B")
-            value = zlib.crc32(content, value)
-            while content:
+                pixels = np.zeros(task.shape[1:], np.uint8)
+            content = np.ascontiguousarray(pixels).data.cast("B")
+            checksum = zlib.crc32(content, checksum)
+            while content:  # an unbuffered write may write only a part
                 content = content[file.write(content) :]
     if video:
         video.close()
-    return Written(task.row, value, unreadable)
+    return Written(task.row, checksum, unreadable)
 
 
 def skip_hint(on_error: str) -> str:
-    """What else the user can do about an unreadable file."""
-    return ", or pass over such files with on_error=skip" if on_error == "stop" else ""
+    """Return the end of a message about an unreadable file: that such files can be skipped."""
+    return ", or skip such files with on_error=skip" if on_error == "stop" else ""

@@ -1,4 +1,4 @@
-"""What of a pack has been written, so that interrupted packing goes on where it stopped."""
+"""The journal of a pack: which files have been written, so that interrupted packing can continue."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass
 class Written:
-    """One file that was decoded: its row, the checksum of its pixels, messages of the frames that can't be read."""
+    """A file that was decoded: its row in the index, the checksum of its pixels, and messages by unreadable frame."""
 
     row: int
     checksum: int
@@ -16,14 +16,16 @@ class Written:
 
 
 class Journal:
-    """A line a file, saved from time to time, and then only after the pixels are safe on the disk.
+    """Text file with a line per decoded file, written only after the pixels are safe on disk.
+
+    The first line is the digest of the files that are packed.
 
     Args:
-        path: of the journal; what is there is continued, unless it belongs to other files.
-        digest: of the files that are packed.
+        path: path of the journal; an existing one is continued, unless it belongs to other files.
+        digest: digest of the files that are packed.
 
     Attributes:
-        written: what is done, by row.
+        written: decoded files, by row.
     """
 
     def __init__(self, path: Path, digest: str) -> None:
@@ -32,11 +34,11 @@ class Journal:
         self.written: dict[int, Written] = {}
         self._unsaved: list[Written] = []
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-        if not lines or lines[0] != self._title():
-            self.forget()
+        if not lines or lines[0] != self._header():
+            self.clear()
             return
         for line in lines[1:]:
-            if not line.endswith(b"\n"):  # the last one, cut off
+            if not line.endswith(b"\n"):  # the last line, cut off when the process was killed
                 with path.open("rb+") as file:
                     file.truncate(path.stat().st_size - len(line))
                 break
@@ -44,14 +46,15 @@ class Journal:
             self.written[row] = Written(row, checksum, {int(frame): text for frame, text in unreadable.items()})
 
     def add(self, written: Written) -> None:
-        """Take down a file."""
+        """Add a decoded file; it is not saved yet."""
         self.written[written.row] = written
         self._unsaved.append(written)
 
     def save(self, pixels: Path) -> None:
-        """Make safe the pixels, then the lines that belong to them."""
+        """Flush the pixel file to disk, then append the lines of the files added since the last save."""
         if not self._unsaved:
             return
+        # In this order: after a power failure no line may speak of pixels that were lost.
         with pixels.open("rb") as file:
             os.fsync(file.fileno())
         with self.path.open("ab") as file:
@@ -62,10 +65,10 @@ class Journal:
             os.fsync(file.fileno())
         self._unsaved.clear()
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def clear(self) -> None:
+        """Start again with an empty journal."""
         self.written = {}
-        self.path.write_bytes(self._title())
+        self.path.write_bytes(self._header())
 
-    def _title(self) -> bytes:
+    def _header(self) -> bytes:
         return self.digest.encode() + b"\n"

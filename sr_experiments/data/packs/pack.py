@@ -1,12 +1,12 @@
-"""A pack: all pixels of a folder of images and videos in one file, of which a crop reads its own rows alone.
+"""The pack format: all pixels of a folder of images and videos in one file, from which a crop reads only its rows.
 
-`pixels-<digest>.u8` holds RGB, 8 bits a channel, one picture after the other; `pack.index` says where each is, with
-checksums and what the sources were. The file is mapped into memory, so processes share what the system caches of it,
-and opening a pack reads the index alone. The index is written last: a folder with one is complete.
+`pixels-<digest>.u8` contains 8-bit RGB, one image after the other; `pack.index` contains the position of each, with
+checksums and a record of the source files. The pixel file is memory-mapped, so processes share the system's cache of
+it and opening a pack reads only the index. The index is written last: a folder with an index is complete.
 
-Measured with crops of 128x128 out of 24 images of 2040x1356, in one thread: 53,000 crops a second from one raw file,
-7,000 from an .npy file an image (opened each time, as many handles would have to be kept), 1,400 from zarr 3 in
-chunks of 128x128, 500 to 700 where its chunks are compressed, which saves a fifth of the space on photographs.
+Measured with crops of 128x128 from 24 images of 2040x1356, in one thread: 53,000 crops per second from one raw file,
+7,000 from one .npy file per image (opened each time, since too many handles would have to be kept), 1,400 from zarr 3
+in chunks of 128x128, 500 to 700 with compressed chunks, which save a fifth of the space for photographs.
 """
 
 import json
@@ -25,27 +25,27 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 
 INDEX = "pack.index"
-JOURNAL = "pack.journal"  # of a pack that is not complete
-LOCK = "pack.lock"  # held while it is written
-VERSION = 1
-WHOLE = -1  # in place of a frame's number: the whole file
+JOURNAL = "pack.journal"  # present while a pack is incomplete
+LOCK = "pack.lock"  # held while a pack is written
+VERSION = 1  # of the index
+WHOLE_FILE = -1  # in place of a frame number
 
 _COLUMNS = ("height", "width", "frames", "offset", "checksum", "source_bytes", "source_time")
-_LOOKED_AT = 5000  # source files, when a pack is opened: takes milliseconds
-_PART = 1 << 24  # bytes of pixels that are checked at once
+_SOURCES_CHECKED = 5000  # source files that are checked for changes when a pack is opened: takes milliseconds
+_CHUNK = 1 << 24  # bytes of pixels per step of a checksum
 
 
 @dataclass
 class Index:
-    """What a pack holds: a row for each file of its source.
+    """Table of contents of a pack, with a row per source file.
 
     Args:
         source: the folder that was packed.
-        digest: of the names, sizes and times of its files.
-        names: of the files, relative to the source, in sorted order.
-        columns: int64 (rows,) each: `height`, `width`, `frames` (1 of an image), `offset` in bytes, `checksum`
-            (CRC-32 of all its pixels, black for what is unreadable), `source_bytes` and `source_time` (ns) of the file.
-        unreadable: messages by (row, frame), the frame being `WHOLE` where nothing of the file can be read.
+        digest: digest of the names, sizes and modification times of its files.
+        names: names of the files relative to the source, sorted.
+        columns: int64 (rows,) each: `height`, `width`, `frames` (1 for an image), `offset` in bytes, `checksum` (CRC-32
+            of all pixels; unreadable frames are black), `source_bytes` and `source_time` (ns) of the file.
+        unreadable: messages by (row, frame); the frame is `WHOLE_FILE` if nothing of the file can be read.
     """
 
     source: Path
@@ -56,16 +56,16 @@ class Index:
 
     @property
     def pixels_name(self) -> str:
-        """Name of the file of pixels: another one where the source was another."""
+        """Name of the pixel file, which depends on the source files, so that an old one is never mistaken for it."""
         return f"pixels-{self.digest[:12]}.u8"
 
     @property
     def bytes_of(self) -> np.ndarray:
-        """Bytes of pixels of each row."""
+        """Number of bytes of the pixels of each row."""
         return self.columns["height"] * self.columns["width"] * self.columns["frames"] * 3
 
     def write(self, folder: Path) -> None:
-        """Write `pack.index`, whole or not at all."""
+        """Write `pack.index` atomically."""
         meta = {
             "version": VERSION,
             "source": str(self.source),
@@ -83,7 +83,7 @@ class Index:
         """Read `pack.index`.
 
         Raises:
-            SRError: it is damaged, or of a later version.
+            SRError: the index is damaged, or of another version.
         """
         path = folder / INDEX
         try:
@@ -92,11 +92,11 @@ class Index:
                 names = bytes(file["names"]).decode("utf-8", "surrogateescape").split("\0")
                 columns = {key: file[key].astype(np.int64) for key in _COLUMNS}
             if meta["version"] != VERSION:
-                raise SRError(f"{path} is of version {meta['version']}, known is {VERSION}: pack the folder again")
+                raise SRError(f"{path} has version {meta['version']} instead of {VERSION}: pack the folder again")
             unreadable = {(int(row), int(frame)): str(message) for row, frame, message in meta["unreadable"]}
             index = cls(Path(meta["source"]), str(meta["digest"]), names, columns, unreadable)
             if {len(column) for column in columns.values()} != {len(names)} or not index.digest.isalnum():
-                raise ValueError("its parts don't fit together")
+                raise ValueError("its parts don't match")
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             reason = " ".join(str(error).split())
             raise SRError(f"{path} is damaged ({reason}): remove {folder} and pack the folder again") from error
@@ -104,17 +104,17 @@ class Index:
 
 
 class Pack:
-    """The pictures of a pack. It can be pickled, and every process maps the file when it first reads from it.
+    """Images and videos of a pack. It can be pickled; every process maps the pixel file when it first reads from it.
 
     Args:
-        folder: where it is.
-        look: whether to look if the source has changed.
+        folder: folder of the pack.
+        check_sources: whether to check that the source files have not changed.
 
     Raises:
-        SRError: it is incomplete or damaged, or its source has changed since.
+        SRError: the pack is incomplete or damaged, or its source has changed.
     """
 
-    def __init__(self, folder: str | Path, look: bool = True) -> None:
+    def __init__(self, folder: str | Path, check_sources: bool = True) -> None:
         self.folder = Path(folder).expanduser()
         if not (self.folder / INDEX).is_file():
             raise SRError(f"no pack in {self.folder}: make one with sr pack <folder> {self.folder}")
@@ -130,7 +130,7 @@ class Pack:
                 f"{self.pixels_path} has {size} bytes instead of {needed}: damaged or cut off; "
                 f"remove {self.folder} and pack again with {self._again}"
             )
-        changed = self.changed_sources(_LOOKED_AT) if look else []
+        changed = self.changed_sources(_SOURCES_CHECKED) if check_sources else []
         if changed:
             raise SRError(
                 f"{self.index.source / changed[0]} has changed since it was packed into {self.folder}: "
@@ -138,31 +138,31 @@ class Pack:
             )
 
     def size(self, name: str) -> tuple[int, int]:
-        """(height, width) of a picture, or of a video's frames.
+        """Return (height, width) of an image, or of the frames of a video.
 
         Raises:
-            UnreadableImage: it can't be read, or isn't there.
+            UnreadableImage: the file can't be read, or is not in the pack.
         """
         row = self._row(name)
         return int(self.index.columns["height"][row]), int(self.index.columns["width"][row])
 
     def frames(self, name: str) -> int:
-        """How many frames a video has; of an image, 1."""
+        """Return the number of frames of a video, or 1 for an image."""
         return int(self.index.columns["frames"][self._row(name)])
 
     def read(self, name: str, channels: int = 3, frame: int = 0) -> np.ndarray:
-        """A picture, of which nothing is read before it is sliced.
+        """Return an image or frame whose pixels are read only when it is sliced.
 
         Args:
-            name: of the file, relative to the source.
-            channels: 3 for RGB, 1 for grey (BT.601 luma, made of what is sliced).
-            frame: number of a video's frame.
+            name: name of the file, relative to the source.
+            channels: 3 for RGB, 1 for grey (BT.601 luma, computed when sliced).
+            frame: frame number, for a video.
 
         Returns:
-            uint8 (H, W, channels), to be sliced, or to be made an array of by `np.asarray`; not writable.
+            uint8 (H, W, channels), not writable, to be sliced or converted by `np.asarray`.
 
         Raises:
-            UnreadableImage: it couldn't be read when it was packed, or isn't there.
+            UnreadableImage: the file could not be read when it was packed, or is not in the pack.
         """
         row = self._row(name)
         if (row, frame) in self.index.unreadable:
@@ -170,14 +170,14 @@ class Pack:
         columns = self.index.columns
         height, width = int(columns["height"][row]), int(columns["width"][row])
         start = int(columns["offset"][row]) + frame * height * width * 3
-        picture = self._mapped()[start : start + height * width * 3].reshape(height, width, 3)
-        return picture if channels == 3 else _Grey(picture)  # type: ignore[return-value]
+        image = self._mapped()[start : start + height * width * 3].reshape(height, width, 3)
+        return image if channels == 3 else _GreyView(image)  # type: ignore[return-value]
 
     def changed_sources(self, most: int | None = None) -> list[str]:
-        """The source files with another size or time than when they were packed; those that are gone don't count.
+        """Return the source files whose size or time has changed since packing; deleted files do not count.
 
         Args:
-            most: look at no more than so many, evenly spread.
+            most: largest number of files to check, evenly spread; None for all.
         """
         if not self.index.source.is_dir():
             return []
@@ -186,25 +186,25 @@ class Pack:
         changed = []
         for row in rows:
             try:
-                found = (self.index.source / names[row]).stat()
+                status = (self.index.source / names[row]).stat()
             except OSError:
                 continue
-            if (found.st_size, found.st_mtime_ns) != (columns["source_bytes"][row], columns["source_time"][row]):
+            if (status.st_size, status.st_mtime_ns) != (columns["source_bytes"][row], columns["source_time"][row]):
                 changed.append(names[row])
         return changed
 
     def damaged(self, report: Callable[[int], Any] = lambda size: None) -> Iterator[str]:
-        """Read everything, and give the names whose pixels don't have their checksum.
+        """Read all pixels and yield the names of files whose checksum does not match.
 
         Args:
-            report: is told the bytes of each file that was looked at.
+            report: called with the number of bytes of each file after it was checked.
         """
         pixels, columns = self._mapped(), self.index.columns
         for row, name in enumerate(self.index.names):
             size, start = int(self.index.bytes_of[row]), int(columns["offset"][row])
             checksum = 0
-            for part in range(start, start + size, _PART):
-                checksum = zlib.crc32(pixels[part : min(part + _PART, start + size)].data, checksum)
+            for chunk in range(start, start + size, _CHUNK):
+                checksum = zlib.crc32(pixels[chunk : min(chunk + _CHUNK, start + size)].data, checksum)
             if checksum != columns["checksum"][row]:
                 yield name
             report(size)
@@ -213,31 +213,35 @@ class Pack:
         row = self.rows.get(name)
         if row is None:
             raise UnreadableImage(f"{self.index.source / name} does not exist")
-        if (row, WHOLE) in self.index.unreadable:
-            raise UnreadableImage(self.index.unreadable[row, WHOLE])
+        if (row, WHOLE_FILE) in self.index.unreadable:
+            raise UnreadableImage(self.index.unreadable[row, WHOLE_FILE])
         return row
 
     def _mapped(self) -> np.ndarray:
+        """Return the memory-mapped pixel file."""
         if self._pixels is None:
             try:
+                # A plain array over the map: each slice of an np.memmap would be another np.memmap, which takes longer.
                 self._pixels = np.asarray(np.memmap(self.pixels_path, np.uint8, "r"))
             except (OSError, ValueError) as error:
-                raise SRError(f"can't read {self.pixels_path} ({error}): was it packed again meanwhile?") from error
+                raise SRError(
+                    f"can't read {self.pixels_path} ({error}): was it packed again in the meantime?"
+                ) from error
         return self._pixels
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pixels": None}
+        return {**self.__dict__, "_pixels": None}  # pickling a map would copy all of the pixels
 
 
-class _Grey:
-    """A picture (H, W, 3) that is grey, (H, W, 1), where it is sliced."""
+class _GreyView:
+    """View of an RGB image (H, W, 3) that converts slices to grey, (H, W, 1): only what is read is converted."""
 
-    def __init__(self, picture: np.ndarray) -> None:
-        self.picture = picture
-        self.shape = (*picture.shape[:2], 1)
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image
+        self.shape = (*image.shape[:2], 1)
 
-    def __getitem__(self, place: Any) -> np.ndarray:
-        rgb = np.ascontiguousarray(self.picture[place])
+    def __getitem__(self, index: Any) -> np.ndarray:
+        rgb = np.ascontiguousarray(self.image[index])
         return np.array(Image.fromarray(rgb).convert("L"))[:, :, None]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

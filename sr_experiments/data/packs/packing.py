@@ -1,4 +1,4 @@
-"""Make a pack of a folder: decode its images and videos once, in parallel, so that an interruption loses little."""
+"""Make a pack of a folder: decode its images and videos in parallel, and continue after an interruption."""
 
 import contextlib
 import logging
@@ -14,10 +14,10 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sr_experiments.data.image_files import UnreadableImage, image_sizes
+from sr_experiments.data.image_files import UnreadableImage, image_sizes, result_or_error
 from sr_experiments.data.packs.decoding import Task, decoded, skip_hint
 from sr_experiments.data.packs.journal import Journal
-from sr_experiments.data.packs.pack import INDEX, JOURNAL, LOCK, WHOLE, Index, Pack
+from sr_experiments.data.packs.pack import INDEX, JOURNAL, LOCK, WHOLE_FILE, Index, Pack
 from sr_experiments.data.packs.sources import SourceFile, digest_of, scan
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.workers import worker_count
@@ -28,7 +28,7 @@ from sr_experiments.video.decode import VideoFile
 
 log = logging.getLogger(__name__)
 
-_SAVED_EVERY = 5.0  # seconds between entries of the journal
+_SAVE_EVERY = 5.0  # seconds between saves of the journal
 
 
 def pack(
@@ -38,59 +38,56 @@ def pack(
     on_error: str = "stop",
     only: Sequence[str] | None = None,
     videos: bool = True,
-    elsewhere: str = "",
+    option: str = "",
 ) -> Pack:
-    """Pack a folder, or what of it isn't packed yet.
+    """Pack a folder, as far as it is not packed yet.
 
-    Where the destination holds a pack of the same files, nothing is done; where it holds one of the folder as it was
-    earlier, that is replaced; where packing was interrupted, it goes on.
+    If the destination contains a pack of the same files, nothing is done; a pack of an earlier state of the folder is
+    replaced; interrupted packing continues.
 
     Args:
-        source: the folder, searched with all below it.
+        source: the folder, searched recursively.
         destination: the folder to write.
-        workers: processes that decode, 0 for none but this, or "auto".
+        workers: number of decoding processes, 0 for this process only, or "auto".
         on_error: "stop" at a file that can't be read, or "skip": such files then can't be read from the pack either.
         only: names of the subfolders to pack.
         videos: whether to pack video files too.
-        elsewhere: option with which the user chooses another place, for messages.
+        option: the user's option for the destination, for messages.
 
     Raises:
-        SRError: nothing to pack, no space, a file that can't be read, a destination that holds something else.
+        SRError: nothing to pack, no space, a file that can't be read, or a destination with other content.
     """
     root, folder = Path(source).expanduser().resolve(), Path(destination).expanduser()
     files = scan(root, only, videos)
     digest = digest_of(files)
-    if (
-        folder.is_dir()
-        and any(folder.iterdir())
-        and not any((folder / name).exists() for name in (INDEX, JOURNAL, LOCK))
-    ):
-        raise SRError(f"{folder} is there and is no pack: choose an empty folder")
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / f).exists() for f in (INDEX, JOURNAL, LOCK)):
+        raise SRError(f"{folder} exists and is not a pack: choose an empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with _locked(folder):
             if _is_packed(root, folder, digest):
                 return Pack(folder)
-            index = _laid_out(root, files, digest, on_error)
+            index = _plan_layout(root, files, digest, on_error)
             journal = Journal(folder / JOURNAL, digest)
+            # The index goes first: without it, the folder is recognised as incomplete from here on.
             (folder / INDEX).unlink(missing_ok=True)
-            for stale in folder.glob("pixels-*.u8"):
-                if stale.name != index.pixels_name:
-                    stale.unlink()
-            _check_space(index, folder, journal, elsewhere)
-            _fill(index, folder, journal, workers, on_error)
+            for old in folder.glob("pixels-*.u8"):
+                if old.name != index.pixels_name:
+                    old.unlink()
+            _check_space(index, folder, journal, option)
+            _write_pixels(index, folder, journal, workers, on_error)
             for text in root.glob("*.txt") if only is None else ():  # such as the lists of Vimeo-90K
                 shutil.copy(text, folder / text.name)
             index.write(folder)
             journal.path.unlink()
             return Pack(folder)
     except OSError as error:
-        raise writing_failed(folder, error, elsewhere) or error from error
+        raise writing_failed(folder, error, option) or error from error
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep others from packing into a folder; the lock ends with this process."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder against packing by other processes; the lock is released when this process ends."""
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
@@ -104,49 +101,51 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _is_packed(root: Path, folder: Path, digest: str) -> bool:
-    """Whether a folder holds the very pack that is wanted.
+    """Return whether a folder contains a complete pack of the files with this digest.
 
     Raises:
-        SRError: it holds one of another folder.
+        SRError: it contains a pack of another folder.
     """
     if not (folder / INDEX).is_file():
         return False
     try:
-        there = Pack(folder, look=False).index
+        existing = Pack(folder, check_sources=False).index
     except SRError as problem:
         log.warning("packing again: %s", problem)
         return False
-    if there.digest == digest:
-        log.info("%s is packed in %s already", root, folder)
+    if existing.digest == digest:
+        log.info("%s is already packed in %s", root, folder)
         return True
-    if there.source != root:
-        raise SRError(f"{folder} holds a pack of {there.source}: choose another place for that of {root}")
+    if existing.source != root:
+        raise SRError(f"{folder} contains a pack of {existing.source}: choose another place for that of {root}")
     log.info("%s has changed since it was packed: packing it again", root)
     return False
 
 
 def readable_size(count: float) -> str:
-    """Bytes as a person says them: `6.2 GB`."""
+    """Format a number of bytes: `6.2 GB`."""
     if count < 1000:
         return f"{count:.0f} bytes"
     power = min((len(str(int(count))) - 1) // 3, 4)
     return f"{count / 1000**power:.1f} {' kMGT'[power]}B"
 
 
-def _laid_out(root: Path, files: Sequence[SourceFile], digest: str, on_error: str) -> Index:
-    """The index of a pack to be, from the files' headers; checksums are still missing."""
+def _plan_layout(root: Path, files: Sequence[SourceFile], digest: str, on_error: str) -> Index:
+    """Return the index of a new pack, from the files' headers; checksums are still 0."""
     paths = [root / file.name for file in files]
-    is_video = [path.suffix.lower() in VIDEO_EXTENSIONS for path in paths]
-    found: dict[int, Any] = {}
-    images = [row for row, video in enumerate(is_video) if not video]
-    found.update(zip(images, image_sizes([paths[row] for row in images]), strict=True))
+    videos = [row for row, path in enumerate(paths) if path.suffix.lower() in VIDEO_EXTENSIONS]
+    images = sorted(set(range(len(paths))) - set(videos))
+    found: dict[int, Any] = dict(zip(images, image_sizes([paths[row] for row in images]), strict=True))
     with ThreadPoolExecutor(4) as pool:
-        rows = [row for row, video in enumerate(is_video) if video]
-        found.update(zip(rows, pool.map(_look, [paths[row] for row in rows]), strict=True))
-    unreadable = {(row, WHOLE): str(size) for row, size in found.items() if isinstance(size, UnreadableImage)}
+        video_sizes = pool.map(lambda row: result_or_error(_video_size, paths[row]), videos)
+        found.update(zip(videos, video_sizes, strict=True))
+    unreadable = {(row, WHOLE_FILE): str(size) for row, size in found.items() if isinstance(size, UnreadableImage)}
     if len(unreadable) == len(files) or (unreadable and on_error == "stop"):
         raise UnreadableImage(first_few(list(unreadable.values()), 1) + skip_hint(on_error))
-    shapes = np.array([(0, 0, 0) if (row, WHOLE) in unreadable else (*found[row], 1)[:3] for row in range(len(files))])
+    # (height, width, frames) of each file; an image has one frame, an unreadable file takes no space.
+    shapes = np.array(
+        [(0, 0, 0) if (row, WHOLE_FILE) in unreadable else (*found[row], 1)[:3] for row in range(len(files))]
+    )
     sizes = shapes.astype(np.int64).prod(1) * 3
     columns = {
         "height": shapes[:, 0].astype(np.int64),
@@ -160,32 +159,29 @@ def _laid_out(root: Path, files: Sequence[SourceFile], digest: str, on_error: st
     return Index(root, digest, [file.name for file in files], columns, unreadable)
 
 
-def _look(path: Path) -> tuple[int, int, int] | UnreadableImage:
-    """(height, width, frames) of a video."""
-    try:
-        video = VideoFile(path)
-    except UnreadableImage as error:
-        return error
+def _video_size(path: Path) -> tuple[int, int, int]:
+    """Return (height, width, frames) of a video."""
+    video = VideoFile(path)
     return (*video.size, video.frames)
 
 
-def _check_space(index: Index, folder: Path, journal: Journal, elsewhere: str) -> None:
-    needed = int(index.bytes_of.sum())
-    to_come = needed - int(sum(index.bytes_of[row] for row in journal.written))
+def _check_space(index: Index, folder: Path, journal: Journal, option: str) -> None:
+    """Stop if the disk has no room for what is still to be written."""
+    needed, written = int(index.bytes_of.sum()), int(sum(index.bytes_of[row] for row in journal.written))
     free = shutil.disk_usage(folder).free
-    kept = f", of which {readable_size(needed - to_come)} are there already" if to_come < needed else ""
-    what = f"{len(index.names)} files of {index.source} unpack to {readable_size(needed)}{kept}"
-    if to_come > free:
-        place = f", or choose another place with {elsewhere}" if elsewhere else ", or choose another place"
+    done = f", of which {readable_size(written)} are written already" if written else ""
+    what = f"{len(index.names)} files of {index.source} unpack to {readable_size(needed)}{done}"
+    if needed - written > free:
+        place = f", or choose another place with {option}" if option else ", or choose another place"
         raise SRError(f"{what}, but {folder} has {readable_size(free)} free: free some{place}")
     log.info("%s; %s has %s free", what, folder, readable_size(free))
 
 
-def _fill(index: Index, folder: Path, journal: Journal, workers: int | str, on_error: str) -> None:
-    """Write all pixels that the journal doesn't have, and put the checksums into the index."""
+def _write_pixels(index: Index, folder: Path, journal: Journal, workers: int | str, on_error: str) -> None:
+    """Write all pixels that are not in the journal yet, and enter the checksums into the index."""
     pixels, columns, total = folder / index.pixels_name, index.columns, int(index.bytes_of.sum())
     if not pixels.is_file() or pixels.stat().st_size != total:
-        journal.forget()
+        journal.clear()
     with pixels.open("ab") as file:
         file.truncate(total)
     tasks = [
@@ -198,7 +194,7 @@ def _fill(index: Index, folder: Path, journal: Journal, workers: int | str, on_e
             on_error,
         )
         for row, name in enumerate(index.names)
-        if (row, WHOLE) not in index.unreadable and row not in journal.written
+        if (row, WHOLE_FILE) not in index.unreadable and row not in journal.written
     ]
     progress = transient_progress()
     bar = progress.add_task("packing", total=total)
@@ -210,7 +206,7 @@ def _fill(index: Index, folder: Path, journal: Journal, workers: int | str, on_e
             for written in decoded(tasks, count):
                 journal.add(written)
                 progress.advance(bar, int(index.bytes_of[written.row]))
-                if time.monotonic() - saved > _SAVED_EVERY:
+                if time.monotonic() - saved > _SAVE_EVERY:
                     journal.save(pixels)
                     saved = time.monotonic()
     finally:
@@ -221,7 +217,7 @@ def _fill(index: Index, folder: Path, journal: Journal, workers: int | str, on_e
 
 
 def transient_progress() -> Progress:
-    """A bar of bytes on standard error, with the time that is left; none where that is no terminal."""
+    """Return a progress bar of bytes with the remaining time on standard error; hidden if that is not a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)

@@ -189,7 +189,7 @@ def test_interrupted_packing_goes_on(photos: Path, tmp_path: Path, monkeypatch, 
     with monkeypatch.context() as patched, pytest.raises(type(error)):
         count_decoding(patched, 5, error)
         pack(photos, place, 0)
-    with pytest.raises(SRError, match="was interrupted: go on with the same sr pack"):
+    with pytest.raises(SRError, match="was interrupted: continue with the same sr pack"):
         ImageFolder(str(place), crop=16, scale=2)
     with (place / JOURNAL).open("ab") as journal:
         journal.write(b"[5, 12")  # as if the machine had gone off meanwhile
@@ -315,7 +315,7 @@ def test_unreadable_files_stop_packing_or_are_remembered(photos: Path, tmp_path:
     (photos / "8.png").write_text("no image")
     truncate(photos / "9.png")
     place = tmp_path / "packed"
-    with pytest.raises(UnreadableImage, match=r"8\.png: .*, or pass over such files with on_error=skip"):
+    with pytest.raises(UnreadableImage, match=r"8\.png: .*, or skip such files with on_error=skip"):
         pack(photos, place, workers)
     packed = pack(photos, place, workers, on_error="skip")
     assert list(packed.damaged()) == [] and len(packed.index.unreadable) == 2
@@ -343,7 +343,7 @@ def test_mistakes_are_one_line(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SRError, match=r"nothing to pack in .*empty"):
         pack(tmp_path / "empty", tmp_path / "packed")
-    with pytest.raises(SRError, match="is there and is no pack: choose an empty folder"):
+    with pytest.raises(SRError, match="exists and is not a pack: choose an empty folder"):
         pack(photos, photos, 0)
     with pytest.raises(SRError, match="say where to write"):
         command.pack(photos)
@@ -352,7 +352,7 @@ def test_mistakes_are_one_line(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(SRError, match="packed into one folder"):
         command.pack(photos, tmp_path / "packed", [tmp_path / "hr"])
     pack(photos / "below", tmp_path / "packed", 0)
-    with pytest.raises(SRError, match=r"holds a pack of .*below: choose another place"):
+    with pytest.raises(SRError, match=r"contains a pack of .*below: choose another place"):
         pack(photos, tmp_path / "packed", 0)
     (tmp_path / "file").write_text("")
     with pytest.raises(SRError, match=r"cannot write .*file"):

@@ -1,4 +1,4 @@
-"""Blurs: each image with its own kernel."""
+"""Blur steps: each image is convolved with its own kernel."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,36 +7,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, kernels
-from sr_experiments.data.degradations.steps import per_image as one_by_one
+from sr_experiments.data.degradations.steps import draw, kernels, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 from sr_experiments.errors import SRError
 
-SIDE = 21  # of all kernels, the smaller ones surrounded by zeros
-NEGLIGIBLE = 5e-6  # share of a kernel's weights that may be cut off at its edges
+SIDE = 21  # side of every kernel tensor, in pixels; smaller kernels are padded with zeros (Real-ESRGAN's largest)
+NEGLIGIBLE = 5e-6  # share of a kernel's weight that may be cut off at its edges: far below half of 1/255
 FAMILIES = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")
 
 
 class _Blur:
-    """Convolve each image with the kernel among its parameters, mirrored at its border pixels' centres."""
+    """Base of the blurs: convolves each image with the kernel among its parameters; borders are reflected."""
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
-        """Images of the same sizes, blurred."""
+        """Blur the images."""
         return canvas.with_pixels(convolve(canvas, parameters["kernel"]))
 
 
 class Blur(_Blur):
-    """A lens's blur: Gaussians, generalised Gaussians and plateaus, or the sinc filter of repeated sharpening.
+    """Blur of a lens: Gaussian, generalised Gaussian and plateau kernels, or a sinc filter (ringing).
 
     Args:
-        kinds: weights of the families, any of `FAMILIES`.
-        sigma: range, in pixels, of both axes.
-        generalized_beta: range of the generalised Gaussians' shape; half of them below 1, half above.
-        plateau_beta: of the plateaus', likewise.
-        sinc: probability of the sinc filter, in place of the families.
-        size: range of the kernels' side, odd.
-        probability: of any blur at all.
+        kinds: weights of the kernel families, see `FAMILIES`.
+        sigma: range of the standard deviation along both axes, in pixels.
+        generalized_beta: range of the shape of generalised Gaussians; half are drawn below 1, half above.
+        plateau_beta: range of the shape of plateaus, drawn likewise.
+        sinc: probability of a sinc filter in place of the families.
+        size: range of the kernel side in pixels, odd.
+        probability: probability of any blur.
     """
 
     def __init__(
@@ -60,7 +59,9 @@ class Blur(_Blur):
         self.probability = draw.probability("the probability of blur", probability)
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """A kernel for each clip."""
+        """Draw a kernel for each clip."""
+        # Every parameter is drawn for every clip, also where it is not used: what is drawn next then depends on the
+        # number of clips only, and each draw is one tensor operation.
         n = clips
         applied = draw.chance(n, self.probability, generator)
         kind = draw.choose(n, self.weights, generator)
@@ -70,10 +71,12 @@ class Blur(_Blur):
         angle = draw.uniform(n, (-math.pi, math.pi), generator)
         above = draw.chance(n, 0.5, generator)
         share = draw.uniform(n, (0, 1), generator)
+        # `kind` is an index in FAMILIES: kind // 2 is 0 for Gaussian, 1 for generalised, 2 for plateau; odd for aniso.
         beta = torch.ones(n, dtype=torch.float64)
         for family, (low, high) in enumerate(self.betas, 1):
             shape = torch.where(above, 1 + share * (high - 1), low + share * (1 - low))
             beta = torch.where(kind // 2 == family, shape, beta)
+        # Lowest cutoff by kernel size, as in Real-ESRGAN's dataset code: a small kernel cannot hold a low one.
         lowest = torch.where(size < 13, math.pi / 3, math.pi / 5)
         cutoff = lowest + share * (math.pi - lowest)
 
@@ -86,14 +89,12 @@ class Blur(_Blur):
             (~ringing & plateau, lambda i: kernels.plateau(distance[i], beta[i])),
             (ringing, lambda i: kernels.sinc(cutoff[i], SIDE)),
         )
-        kernel = kernels.normalised(kernel, size)
-        kernel = kernels.where(applied, kernel)
+        kernel = kernels.where(applied, kernels.normalised(kernel, size))
         drawn = {"kernel": kernel, "applied": applied, "kind": kind, "ringing": ringing}
-        drawn |= {"sigma_x": sigma_x, "sigma_y": sigma_y, "cutoff": cutoff}
-        return per_frame(drawn, frames)
+        return per_frame({**drawn, "sigma_x": sigma_x, "sigma_y": sigma_y, "cutoff": cutoff}, frames)
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: family and sigmas."""
+        """Describe the blur of image i: family and sigmas."""
         p = {key: value[i] for key, value in parameters.items()}
         if not p["applied"]:
             return ""
@@ -105,12 +106,12 @@ class Blur(_Blur):
 
 
 class Sinc(_Blur):
-    """The ideal low-pass filter, for ringing and overshoot.
+    """Ideal low-pass filter, which causes ringing and overshoot.
 
     Args:
-        cutoff: range, in radians a pixel.
-        size: range of the kernels' side, odd.
-        probability: of any filter at all.
+        cutoff: range of the cutoff frequency, in radians per pixel.
+        size: range of the kernel side in pixels, odd.
+        probability: probability of any filter.
     """
 
     def __init__(
@@ -124,26 +125,24 @@ class Sinc(_Blur):
         self.probability = draw.probability("the probability of sinc", probability)
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """A kernel for each clip."""
+        """Draw a kernel for each clip."""
         applied = draw.chance(clips, self.probability, generator)
         size, cutoff = odd(clips, self.size, generator), draw.uniform(clips, self.cutoff, generator)
-        kernel = kernels.normalised(kernels.sinc(cutoff, SIDE), size)
-        kernel = kernels.where(applied, kernel)
-        drawn = {"kernel": kernel, "applied": applied, "cutoff": cutoff}
-        return per_frame(drawn, frames)
+        kernel = kernels.where(applied, kernels.normalised(kernels.sinc(cutoff, SIDE), size))
+        return per_frame({"kernel": kernel, "applied": applied, "cutoff": cutoff}, frames)
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: the cutoff."""
+        """Describe the filter of image i: its cutoff."""
         return f"sinc {parameters['cutoff'][i]:.1f}" if parameters["applied"][i] else ""
 
 
 class Motion(_Blur):
-    """Camera shake: a straight movement while the shutter is open; over a clip its speed and direction drift.
+    """Motion blur: straight camera movement during the exposure, drifting in speed and direction over a clip.
 
     Args:
-        length: range of the movement, in pixels.
-        turn: the direction changes by at most this much over a clip, in degrees.
-        probability: of any movement at all.
+        length: range of the length of the movement, in pixels.
+        turn: largest change of direction over a clip, in degrees.
+        probability: probability of any movement.
     """
 
     def __init__(self, length: Sequence[float], turn: float = 45.0, probability: float = 1.0) -> None:
@@ -152,30 +151,29 @@ class Motion(_Blur):
         self.probability = draw.probability("the probability of motion", probability)
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """A kernel for each frame; length and direction go evenly from the first frame's to the last one's."""
+        """Draw a kernel for each frame; length and direction change linearly from the first frame to the last."""
         applied = draw.chance(clips, self.probability, generator)
         first, last = draw.uniform(clips, self.length, generator), draw.uniform(clips, self.length, generator)
-        begin = draw.uniform(clips, (0, math.pi), generator)
-        turned = draw.uniform(clips, (-self.turn, self.turn), generator)
+        start_angle = draw.uniform(clips, (0, math.pi), generator)
+        turn = draw.uniform(clips, (-self.turn, self.turn), generator)
         time = torch.linspace(0, 1, frames, dtype=torch.float64)
-        length = (first[:, None] + time * (last - first)[:, None]).flatten()
-        angle = (begin[:, None] + time * turned[:, None]).flatten()
+        length = (first[:, None] + time * (last - first)[:, None]).flatten()  # (clips * frames,)
+        angle = (start_angle[:, None] + time * turn[:, None]).flatten()
         applied = applied.repeat_interleave(frames)
-        kernel = kernels.normalised(kernels.motion(length, angle, SIDE))
-        kernel = kernels.where(applied, kernel)
+        kernel = kernels.where(applied, kernels.normalised(kernels.motion(length, angle, SIDE)))
         return {"kernel": kernel, "applied": applied, "length": length, "angle": angle}
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: how far."""
+        """Describe the movement of image i: its length."""
         return f"motion {parameters['length'][i]:.1f}" if parameters["applied"][i] else ""
 
 
 class Defocus(_Blur):
-    """A lens out of focus: a disk.
+    """Blur of a lens that is out of focus: a disk.
 
     Args:
-        radius: range, in pixels.
-        probability: of any blur at all.
+        radius: range of the radius, in pixels.
+        probability: probability of any blur.
     """
 
     def __init__(self, radius: Sequence[float], probability: float = 1.0) -> None:
@@ -183,36 +181,33 @@ class Defocus(_Blur):
         self.probability = draw.probability("the probability of defocus", probability)
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """A kernel for each clip."""
+        """Draw a kernel for each clip."""
         applied = draw.chance(clips, self.probability, generator)
         radius = draw.uniform(clips, self.radius, generator)
-        kernel = kernels.normalised(kernels.disk(radius, SIDE))
-        kernel = kernels.where(applied, kernel)
-        drawn = {"kernel": kernel, "applied": applied, "radius": radius}
-        return per_frame(drawn, frames)
+        kernel = kernels.where(applied, kernels.normalised(kernels.disk(radius, SIDE)))
+        return per_frame({"kernel": kernel, "applied": applied, "radius": radius}, frames)
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: the radius."""
+        """Describe the blur of image i: its radius."""
         return f"disk {parameters['radius'][i]:.1f}" if parameters["applied"][i] else ""
 
 
 def convolve(canvas: Canvas, kernel: Tensor) -> Tensor:
-    """Each image (N, C, H, W) with its own kernel (N, side, side), in float32, over mirrored borders."""
-    reach = kernels.reach(kernel, NEGLIGIBLE)  # (N,)
-    if not reach.any():
+    """Convolve images (N, C, H, W) with their kernels (N, side, side), in float32, with reflected borders."""
+    radius = kernels.radius(kernel, NEGLIGIBLE)  # (N,)
+    if not radius.any():
         return canvas.pixels
-    if canvas.one_by_one:
-        return one_by_one.filtered(canvas, kernel, reach)
-    return convolve_tensor(canvas, kernel, reach)
+    convolve_all = per_image.convolve if canvas.per_image else convolve_tensor
+    return convolve_all(canvas, kernel, radius)
 
 
-def convolve_tensor(canvas: Canvas, kernel: Tensor, reach: Tensor) -> Tensor:
-    """The same with all images at once, on any device; `reach` (N,) is the kernels', in pixels."""
+def convolve_tensor(canvas: Canvas, kernel: Tensor, radius: Tensor) -> Tensor:
+    """Do the same for all images at once, on any device; `radius` (N,) is that of the kernels, in pixels."""
     middle = kernel.shape[-1] // 2
     pixels = canvas.pixels.clone()
-    # Small kernels and large ones apart: what a convolution takes goes by the largest.
+    # Small and large kernels go separately: the cost of a batched convolution is set by its largest kernel.
     for first, last in ((1, middle // 2), (middle // 2 + 1, middle)):
-        images = ((reach >= first) & (reach <= last)).nonzero()[:, 0]
+        images = ((radius >= first) & (radius <= last)).nonzero()[:, 0]
         if len(images):
             part = canvas if len(images) == len(canvas) else canvas.take(images)
             cut = slice(middle - last, middle + last + 1)
@@ -223,16 +218,17 @@ def convolve_tensor(canvas: Canvas, kernel: Tensor, reach: Tensor) -> Tensor:
 
 def _convolve(canvas: Canvas, kernel: Tensor, margin: int) -> Tensor:
     n, channels, height, width = canvas.pixels.shape
-    around = canvas.mirrored(margin).reshape(1, n * channels, height + 2 * margin, width + 2 * margin)
-    weight = kernel.to(around.device, torch.float32).repeat_interleave(channels, 0)[:, None]
-    return F.conv2d(around, weight, groups=n * channels).reshape(n, channels, height, width)
+    # Every channel of every image becomes a group of its own in one convolution.
+    padded = canvas.mirrored(margin).reshape(1, n * channels, height + 2 * margin, width + 2 * margin)
+    weight = kernel.to(padded.device, torch.float32).repeat_interleave(channels, 0)[:, None]  # (N * C, 1, side, side)
+    return F.conv2d(padded, weight, groups=n * channels).reshape(n, channels, height, width)
 
 
 def odd_limits(step: str, size: Sequence[int]) -> tuple[int, int]:
-    """Limits of the sides of kernels.
+    """Return the limits of kernel sides as whole numbers.
 
     Raises:
-        SRError: one is even, or larger than any kernel is.
+        SRError: one is even, or larger than SIDE.
     """
     low, high = (int(v) for v in draw.limits(f"the size of {step}", size, low=1, high=SIDE))
     if low % 2 == 0 or high % 2 == 0:
@@ -241,5 +237,5 @@ def odd_limits(step: str, size: Sequence[int]) -> tuple[int, int]:
 
 
 def odd(n: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """(n,) odd numbers from the first to the last, all as probable."""
+    """Draw (n,) odd numbers within limits, all equally likely."""
     return size[0] + 2 * draw.choose(n, [1.0] * ((size[1] - size[0]) // 2 + 1), generator)

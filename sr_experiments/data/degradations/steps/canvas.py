@@ -11,17 +11,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Canvas:
-    """Images in the top left corners of one tensor; what lies beyond an image's own size means nothing.
+    """Images of different sizes in the top left corners of one tensor; values outside an image are undefined.
 
-    A step that looks at neighbouring pixels continues each image from its own pixels (`extended`), so that none
-    sees a seam. Sizes live on the CPU, where deciding by them doesn't wait for the device.
+    A step that reads neighbouring pixels first extends each image with its own pixels (`mirrored`, `repeated`), so
+    that undefined values never leak in. Sizes are kept on the CPU, so that branching on them does not wait for the
+    device.
 
     Attributes:
         pixels: (N, C, H, W).
-        heights: (N,) of each image, at most H.
-        widths: (N,).
-        lr_size: (height, width) that the images end with.
-        frames: of each clip; images i * frames to (i + 1) * frames - 1 are clip i.
+        heights: (N,) height of each image, at most H.
+        widths: (N,) width of each image, at most W.
+        lr_size: (height, width) of the images after the last step.
+        frames: number of frames per clip; images i * frames to (i + 1) * frames - 1 are clip i.
     """
 
     pixels: Tensor
@@ -34,8 +35,8 @@ class Canvas:
         return len(self.pixels)
 
     @property
-    def one_by_one(self) -> bool:
-        """Whether steps work image by image, as is best on a CPU, or on whole tensors, as it is on a GPU."""
+    def per_image(self) -> bool:
+        """Whether steps process one image at a time (faster on a CPU) or the whole tensor (faster on a GPU)."""
         return self.pixels.device.type == "cpu"
 
     @cached_property
@@ -44,24 +45,24 @@ class Canvas:
         return list(zip(self.heights.tolist(), self.widths.tolist(), strict=True))
 
     def with_pixels(self, pixels: Tensor) -> "Canvas":
-        """The same sizes, other pixels."""
+        """Return a canvas of the same sizes with other pixels."""
         return replace(self, pixels=pixels)
 
     def take(self, images: Tensor) -> "Canvas":
-        """The images of these indices (on the CPU), on a canvas no larger than they need."""
+        """Return the images of these indices (a tensor on the CPU), on the smallest canvas that holds them."""
         heights, widths = self.heights[images], self.widths[images]
         pixels = self.pixels[images.to(self.pixels.device), :, : int(heights.max()), : int(widths.max())]
         return replace(self, pixels=pixels, heights=heights, widths=widths)
 
     def inside(self) -> Tensor:
-        """(N, 1, H, W), true on images' own pixels."""
+        """Return a mask (N, 1, H, W) that is true on pixels that belong to an image."""
         height, width = self.pixels.shape[-2:]
         rows = torch.arange(height) < self.heights[:, None]
         columns = torch.arange(width) < self.widths[:, None]
         return (rows[:, None, :, None] & columns[:, None, None, :]).to(self.pixels.device)
 
     def mirrored(self, margin: int) -> Tensor:
-        """(N, C, H + 2 * margin, W + 2 * margin): each image mirrored at its own border pixels' centres."""
+        """Return (N, C, H + 2 * margin, W + 2 * margin): images reflected about the centres of their border pixels."""
         height, width = self.pixels.shape[-2:]
         if bool((self.heights == height).all() and (self.widths == width).all()):
             return mirror_pad(self.pixels, margin)
@@ -72,7 +73,7 @@ class Canvas:
         return self._gather(rows, columns)
 
     def repeated(self, multiple: int) -> Tensor:
-        """(N, C, H', W') with H' and W' the next multiples: each image continued by its own border pixels."""
+        """Return (N, C, H', W'), H' and W' rounded up to a multiple: images extended by repeating border pixels."""
         rows, columns = (
             torch.minimum(torch.arange(-(-length // multiple) * multiple), sizes[:, None] - 1)
             for length, sizes in zip(self.pixels.shape[-2:], (self.heights, self.widths), strict=True)
@@ -89,9 +90,9 @@ class Canvas:
 
 
 def mirror_pad(images: Tensor, margin: int) -> Tensor:
-    """Images (N, C, H, W), mirrored at their border pixels' centres, as often as it takes."""
+    """Return images (N, C, H, W) padded by reflection about the centres of their border pixels."""
     height, width = images.shape[-2:]
-    if margin < min(height, width):
+    if margin < min(height, width):  # F.pad reflects once only; smaller images need several reflections
         return F.pad(images, (margin, margin, margin, margin), mode="reflect")
     rows, columns = (
         mirror(torch.arange(-margin, size + margin), torch.tensor([size]))[0].to(images.device)
@@ -101,14 +102,14 @@ def mirror_pad(images: Tensor, margin: int) -> Tensor:
 
 
 def mirror(positions: Tensor, sizes: Tensor) -> Tensor:
-    """Indices (N, L) of positions (L,) in images of these sizes (N,), mirrored as often as it takes."""
+    """Return indices (N, L) of positions (L,) reflected, repeatedly if needed, into images of sizes (N,)."""
     period = (2 * (sizes - 1)).clamp(min=1)[:, None]
     folded = positions % period
     return torch.where(folded < sizes[:, None], folded, period - folded)
 
 
 def join(parts: Sequence[tuple[Tensor, Canvas]]) -> Canvas:
-    """One canvas of disjoint parts of a batch, each with the indices of its images (on the CPU)."""
+    """Join disjoint parts of a batch into one canvas; each part comes with the indices of its images (on the CPU)."""
     if len(parts) == 1:
         order = parts[0][0].argsort()
         return parts[0][1].take(order)

@@ -1,4 +1,4 @@
-"""Video compression by the encoder that videos are made with."""
+"""Video compression with a real encoder, x264."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +12,16 @@ from sr_experiments.data.degradations.steps import draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 
-THREADS = 4  # clips at once
+THREADS = 4  # clips encoded in parallel
 
 
 class H264:
-    """Encode each clip with libx264 (4:2:0, 8 bits) in memory, and decode it. On the CPU, clip by clip.
+    """Step that encodes each clip with libx264 (4:2:0, 8 bits) in memory and decodes it, on the CPU.
 
     Args:
-        crf: range of the constant rate factor, 0 to 51; whole numbers are drawn. 23 is x264's default.
-        preset: x264's.
-        probability: of any compression at all.
+        crf: range of the constant rate factor, 0 to 51; whole numbers are drawn. x264's default is 23.
+        preset: x264 preset.
+        probability: probability of any compression.
     """
 
     def __init__(self, crf: Sequence[float], preset: str = "veryfast", probability: float = 1.0) -> None:
@@ -30,7 +30,7 @@ class H264:
         self.probability = draw.probability("the probability of h264", probability)
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Quality of each clip."""
+        """Draw the rate factor of each clip."""
         drawn = {
             "applied": draw.chance(clips, self.probability, generator),
             "crf": draw.uniform(clips, self.crf, generator).round(),
@@ -38,49 +38,48 @@ class H264:
         return per_frame(drawn, frames)
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
-        """Images of the same sizes, encoded and decoded, in 255ths."""
+        """Return the images encoded and decoded, multiples of 1/255."""
         channels = canvas.pixels.shape[1]
         levels = (canvas.pixels * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()  # (N * T, H, W, C)
         if channels == 1:
             levels = levels.expand(-1, -1, -1, 3)
         decoded = levels.clone().numpy()
 
-        def work(first: int) -> None:
+        def compress_clip(first: int) -> None:
             if parameters["applied"][first]:
                 height, width = int(canvas.heights[first]), int(canvas.widths[first])
                 clip = decoded[first : first + canvas.frames, :height, :width]
                 clip[:] = compress(clip, int(parameters["crf"][first]), self.preset)
 
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(work, range(0, len(canvas), canvas.frames)))
+            list(pool.map(compress_clip, range(0, len(canvas), canvas.frames)))  # list: raises what a thread raised
         pixels = torch.from_numpy(decoded[..., :channels]).permute(0, 3, 1, 2).to(canvas.pixels) / 255
         applied = parameters["applied"][:, None, None, None].to(pixels.device)
         return canvas.with_pixels(torch.where(applied, pixels, canvas.pixels))
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: the quality."""
+        """Describe the compression of image i: its rate factor."""
         return f"crf {parameters['crf'][i]:.0f}" if parameters["applied"][i] else ""
 
 
 def compress(clip: np.ndarray, crf: int, preset: str) -> np.ndarray:
-    """A clip (T, H, W, 3), uint8, encoded and decoded. One thread each: the result doesn't depend on the machine."""
+    """Return a clip (T, H, W, 3), uint8, encoded and decoded."""
     height, width = clip.shape[1:3]
-    # 4:2:0 needs even sides; x264 itself continues pictures up to whole macroblocks.
+    # 4:2:0 needs even sides; x264 itself extends frames to whole macroblocks.
     even = np.pad(clip, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = even.shape[1:3]
     encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
-    encoder.thread_count = 1
+    encoder.thread_count = 1  # x264's output depends on the number of threads, and so on the machine
     encoder.options = {"crf": str(crf), "preset": preset}
     packets = []
-    for number, picture in enumerate(even):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+    for number, pixels in enumerate(even):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
         frame.pts = number
         packets += encoder.encode(frame)
-    packets += encoder.encode(None)
+    packets += encoder.encode(None)  # flush what the encoder holds back
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
     frames = [frame for packet in packets for frame in decoder.decode(packet)]
     frames += decoder.decode(None)
-    pictures = [frame.to_ndarray(format="rgb24")[:height, :width] for frame in frames]
-    return np.stack(pictures)
+    return np.stack([frame.to_ndarray(format="rgb24")[:height, :width] for frame in frames])

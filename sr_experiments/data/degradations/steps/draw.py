@@ -1,4 +1,4 @@
-"""Random parameters of a batch, drawn on the CPU, and random pixels, drawn on the images' device."""
+"""Random draws: parameters of a batch, on the CPU, and random pixels, on the images' device."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,36 +10,37 @@ from sr_experiments.errors import SRError
 
 
 def uniform(n: int, limits: Sequence[float], generator: torch.Generator) -> Tensor:
-    """(n,) between two limits, float64."""
+    """Draw (n,) uniformly distributed numbers between two limits, float64."""
     low, high = limits
     return low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
 
 
 def chance(n: int, probability: float, generator: torch.Generator) -> Tensor:
-    """(n,), each true with this probability."""
+    """Draw (n,) booleans, each true with this probability."""
     return torch.rand(n, generator=generator, dtype=torch.float64) < probability
 
 
 def choose(n: int, weights: Sequence[float], generator: torch.Generator) -> Tensor:
-    """(n,) indices of the weights, each as probable as its weight's share of their sum."""
+    """Draw (n,) indices of the weights, with probabilities proportional to them."""
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)
     drawn = torch.rand(n, generator=generator, dtype=torch.float64) * bounds[-1]
     return torch.searchsorted(bounds[:-1].contiguous(), drawn, right=True)
 
 
 def normal(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
-    """Standard normal float32 values."""
+    """Draw standard normal float32 values of a shape."""
+    # torch needs a generator on the device it draws on; the result then moves to the images.
     return torch.randn(*shape, generator=generator, device=generator.device).to(device)
 
 
-# -- what a configuration may say --------------------------------------------------------------------------
+# -- checks of configured values ---------------------------------------------------------------------------
 
 
 def limits(name: str, value: Sequence[float], low: float = -math.inf, high: float = math.inf) -> tuple[float, float]:
-    """A range of a configuration: two numbers, ascending, within bounds.
+    """Check a configured range: two ascending numbers within bounds.
 
     Raises:
-        SRError: they aren't; `name` says of what.
+        SRError: the value is not such a range; `name` is in the message.
     """
     try:
         first, last = (float(v) for v in value)
@@ -51,10 +52,10 @@ def limits(name: str, value: Sequence[float], low: float = -math.inf, high: floa
 
 
 def probability(name: str, value: float) -> float:
-    """A probability of a configuration.
+    """Check a configured probability.
 
     Raises:
-        SRError: it is none.
+        SRError: the value is not between 0 and 1.
     """
     if not 0 <= value <= 1:
         raise SRError(f"{name} must be between 0 and 1, not {value}")
@@ -62,16 +63,16 @@ def probability(name: str, value: float) -> float:
 
 
 def weights(name: str, value: Mapping[str, float], known: Sequence[str]) -> list[float]:
-    """Weights of choices in a configuration, by name, as a list in the order of `known`; 0 for those left out.
+    """Check the configured weights of choices; return them in the order of `known`, 0 for those left out.
 
     Raises:
-        SRError: unknown choice, negative weight, or none above 0.
+        SRError: unknown choice, negative weight, or no weight above 0.
     """
     for key, weight in value.items():
         if key not in known:
-            raise SRError(f"unknown {name} {key!r}: choose of {', '.join(known)}")
+            raise SRError(f"unknown {name} {key!r}: choose from {', '.join(known)}")
         if weight < 0:
-            raise SRError(f"the weight of {name} {key!r} is {weight}: 0 or more is possible")
+            raise SRError(f"the weight of {name} {key!r} is {weight}: give 0 or more")
     if not any(value.values()):
         raise SRError(f"{name} needs a choice with a weight above 0, of {', '.join(known)}")
     return [float(value.get(key, 0)) for key in known]

@@ -1,4 +1,4 @@
-"""Noise: Gaussian of the sensor and its amplifier, or Poisson of counted photons (Real-ESRGAN, section 3.1)."""
+"""Noise: Gaussian (sensor and amplifier) or Poisson (photon counts), as in Real-ESRGAN, section 3.1."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.poisson import poisson
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 
-LUMA = (0.2989, 0.587, 0.114)  # torchvision's grey, which BasicSR takes for grey Poisson noise
+LUMA = (0.2989, 0.587, 0.114)  # grey weights of torchvision, which BasicSR uses for grey Poisson noise
 
 
 class Noise:
-    """Gaussian or Poisson noise, in colour or grey, clipped to [0, 1].
+    """Step that adds Gaussian or Poisson noise, in colour or grey, and clips to [0, 1].
 
-    The level is a clip's, the noise each frame's own.
+    The frames of a clip share the noise level; the noise itself is drawn for each frame.
 
     Args:
-        gaussian: range of sigma, in 255ths.
-        poisson: range of the scale by which Poisson noise is multiplied. The counts are the pixel's value times
-            2^ceil(log2 k), k being the number of different values in the image, as in BasicSR.
-        gaussian_probability: of Gaussian noise; else it is Poisson's.
-        grey_probability: of noise that is the same in all channels.
-        probability: of any noise at all.
+        gaussian: range of the standard deviation, on the scale of 0 to 255.
+        poisson: range of the factor that Poisson noise is multiplied by. Expected counts are pixel values times
+            2^ceil(log2 k), k being the number of distinct values in the image, as in BasicSR.
+        gaussian_probability: probability that the noise is Gaussian rather than Poisson.
+        grey_probability: probability that the noise is the same in all channels.
+        probability: probability of any noise.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Noise:
         self.probability = draw.probability("the probability of noise", probability)
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Kind and level of each clip."""
+        """Draw the kind and level of noise of each clip."""
         drawn = {
             "applied": draw.chance(clips, self.probability, generator),
             "gaussian": draw.chance(clips, self.gaussian_probability, generator),
@@ -53,19 +53,20 @@ class Noise:
         return per_frame(drawn, frames)
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
-        """Images of the same sizes, with noise."""
+        """Add noise to the images."""
         pixels = canvas.pixels.clone()
         applied, gaussian, grey = (parameters[key] for key in ("applied", "gaussian", "grey"))
         level = torch.where(gaussian, parameters["sigma"] / 255, parameters["scale"]).float()
-        if canvas.one_by_one:
+        if canvas.per_image:
             drawn = zip(applied.tolist(), gaussian.tolist(), grey.tolist(), level.tolist(), strict=True)
-            for i, (does, is_gaussian, is_grey, scale) in enumerate(drawn):
-                if does:
+            for i, (is_noisy, is_gaussian, is_grey, scale) in enumerate(drawn):
+                if is_noisy:
                     height, width = canvas.sizes[i]
                     image = pixels[i : i + 1, :, :height, :width]
-                    make = gaussian_noise if is_gaussian else poisson_noise
-                    image.add_(make(image, is_grey, generator), alpha=scale)
+                    make_noise = gaussian_noise if is_gaussian else poisson_noise
+                    image.add_(make_noise(image, is_grey, generator), alpha=scale)
             return canvas.with_pixels(pixels.clamp_(0, 1))
+        # All images of one kind at once: colour and grey, Gaussian and Poisson noise differ in shape or in method.
         for kind in (gaussian & ~grey, gaussian & grey, ~gaussian & ~grey, ~gaussian & grey):
             images = (applied & kind).nonzero()[:, 0]
             if not len(images):
@@ -81,7 +82,7 @@ class Noise:
         return canvas.with_pixels(pixels.clamp_(0, 1))
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: kind and level."""
+        """Describe the noise of image i: kind and level."""
         p = {key: value[i] for key, value in parameters.items()}
         if not p["applied"]:
             return ""
@@ -90,34 +91,34 @@ class Noise:
 
 
 def gaussian_noise(image: Tensor, grey: bool, generator: torch.Generator) -> Tensor:
-    """Standard normal (N, C or 1, H, W)."""
+    """Draw standard normal noise (N, C or 1, H, W)."""
     n, channels, height, width = image.shape
     return draw.normal((n, 1 if grey else channels, height, width), generator, image.device)
 
 
 def poisson_noise(image: Tensor, grey: bool, generator: torch.Generator, inside: Tensor | None = None) -> Tensor:
-    """Counted less expected photons, (N, C or 1, H, W), in units of [0, 1].
+    """Draw Poisson noise: photon counts minus their expectation, (N, C or 1, H, W), on the scale of [0, 1].
 
     Args:
-        image: (N, C, H, W).
-        grey: count the photons of the image's grey.
+        image: (N, C, H, W) in [0, 1].
+        grey: count the photons of the grey image.
         generator: on any device.
-        inside: (N, 1, H, W), the pixels that belong to the images; by default all.
+        inside: mask (N, 1, H, W) of the pixels that belong to the images; all by default.
     """
     if grey and image.shape[1] == 3:
         image = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
     levels = (image * 255).round_().clamp_(0, 255)
-    if inside is not None:  # the rest of the canvas counts as the first pixel does
+    if inside is not None:  # outside, repeat the first pixel: it must not add to the number of distinct values
         levels = torch.where(inside, levels, levels[..., :1, :1])
     levels = levels.int()
-    exponent = different(levels).log2().ceil()
-    counted = poisson(levels, exponent, generator)
-    return counted.mul_(torch.exp2(-exponent)[:, None, None, None]).sub_(levels, alpha=1 / 255)
+    exponent = count_distinct(levels).log2().ceil()
+    counts = poisson(levels, exponent, generator)
+    return counts.mul_(torch.exp2(-exponent)[:, None, None, None]).sub_(levels, alpha=1 / 255)
 
 
-def different(levels: Tensor) -> Tensor:
-    """(N,), float32: how many different values there are in each of the levels (N, C, H, W), int32, 0 to 255."""
-    if len(levels) == 1 and levels.device.type == "cpu":
+def count_distinct(levels: Tensor) -> Tensor:
+    """Return the number (N,), float32, of distinct values in each image (N, C, H, W) of int32 levels, 0 to 255."""
+    if len(levels) == 1 and levels.device.type == "cpu":  # one at a time, bincount is the fastest
         return (levels.flatten().bincount(minlength=256) > 0).sum()[None].float()
     present = torch.zeros(len(levels), 256, device=levels.device)
     return present.scatter_(1, levels.flatten(1).long(), 1.0).sum(1)

@@ -1,4 +1,4 @@
-"""Groups of steps in an order that is each clip's own."""
+"""Groups of steps applied in a random order, drawn per clip."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,13 @@ from sr_experiments.data.degradations.steps.step import Parameters, Step, take
 from sr_experiments.errors import SRError
 
 
-class AnyOrder:
-    """Do the groups in a random order, every order as probable; within a group the order stays.
+class RandomOrder:
+    """Step that applies groups of steps in a random order; all orders are equally likely.
+
+    The order within a group is fixed.
 
     Args:
-        groups: two or three lists of built steps.
+        groups: two or three lists of steps.
     """
 
     def __init__(self, groups: Sequence[Sequence[Step]]) -> None:
@@ -24,13 +26,13 @@ class AnyOrder:
         self.orders = list(itertools.permutations(range(len(groups))))
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """An order for each clip, and what its steps draw."""
+        """Draw an order for each clip, and the parameters of all steps."""
         order = draw.choose(clips, [1.0] * len(self.orders), generator)
         steps = [[step.draw(clips, frames, generator) for step in group] for group in self.groups]
         return {"order": order.repeat_interleave(frames), "steps": steps}
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
-        """Each order for the images that drew it, all at once."""
+        """Apply each order to all images that drew it."""
         parts = []
         for number, order in enumerate(self.orders):
             images = (parameters["order"] == number).nonzero()[:, 0]
@@ -44,21 +46,23 @@ class AnyOrder:
         return join(parts)
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: its steps in their order."""
+        """Describe the steps applied to image i, in their order."""
         order = self.orders[int(parameters["order"][i])]
         pairs = [pair for g in order for pair in zip(self.groups[g], parameters["steps"][g], strict=True)]
         return ", ".join(filter(None, (step.describe(own, i) for step, own in pairs)))
 
 
-def build_groups(groups: Any, build_step: Callable[[Mapping[str, Any]], Step]) -> AnyOrder:
-    """AnyOrder of a configuration: lists of steps, each a mapping with a name.
+def build_groups(groups: Any, build_step: Callable[[Mapping[str, Any]], Step]) -> RandomOrder:
+    """Build a RandomOrder from a configuration: lists of steps, each a mapping with a name.
 
     Raises:
-        SRError: not two or three lists of steps.
+        SRError: the configuration is not two or three lists of steps.
     """
     well_formed = isinstance(groups, Sequence) and not isinstance(groups, str) and len(groups) in (2, 3)
     if not well_formed or not all(
         isinstance(group, Sequence) and all(isinstance(step, Mapping) for step in group) for group in groups
     ):
-        raise SRError("any_order needs groups: two or three lists of steps, [[{name: blur, ...}], [{name: jpeg, ...}]]")
-    return AnyOrder([[build_step(step) for step in group] for group in groups])
+        raise SRError(
+            "random_order needs groups: two or three lists of steps, [[{name: blur, ...}], [{name: jpeg, ...}]]"
+        )
+    return RandomOrder([[build_step(step) for step in group] for group in groups])

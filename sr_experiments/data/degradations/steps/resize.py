@@ -1,4 +1,4 @@
-"""Resize: each image by its own factor, with its own kernel, as torch's `F.interpolate(size=...)` does it."""
+"""Resize step: each image by its own factor and interpolation, as torch's `F.interpolate(size=...)` does."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,33 +6,32 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw
-from sr_experiments.data.degradations.steps import per_image as one_by_one
+from sr_experiments.data.degradations.steps import draw, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 from sr_experiments.errors import SRError
 
 MODES = ("area", "bilinear", "bicubic")
-CUBIC = -0.75  # a of torch's bicubic, and OpenCV's
-LARGEST = 4.0  # factor: what bounds the canvas
+CUBIC = -0.75  # the parameter a of bicubic interpolation in torch and OpenCV; MATLAB's is -0.5
+LARGEST = 4.0  # largest factor, which bounds the memory of a canvas
 
 
 class Resize:
-    """Enlarge, shrink or keep.
+    """Step that enlarges, shrinks or keeps each image.
 
-    A new size is rounded down, and the picture fills it from edge to edge: a picture resized and back lies where
-    it was. (`F.interpolate(scale_factor=...)`, which Real-ESRGAN calls for its first resize, cuts the last fraction
-    of a pixel off instead, and the next resize to a whole size then stretches the picture by as much.)
+    The new size is rounded down and the image fills it from edge to edge, so resizing and resizing back does not
+    shift it. (`F.interpolate(scale_factor=...)`, which Real-ESRGAN uses for its first resize, cuts off the last
+    fraction of a pixel instead, and the next resize to a given size then stretches the image by as much.)
 
     Args:
-        factor: [smallest, largest], on both sides of 1: enlarged between 1 and the largest, shrunk between the
-            smallest and 1.
+        factor: [smallest, largest], enclosing 1: enlarging draws from 1 to the largest, shrinking from the smallest
+            to 1.
         kinds: weights of up, down and keep.
         modes: weights of area, bilinear and bicubic.
-        of: "input": the factor is of the size the image has; "lr": of the size it ends with.
+        of: size that the factor refers to: "input", the current size of the image, or "lr", the size of LR.
 
     Raises:
-        SRError: an argument says none of these.
+        SRError: an argument is none of these.
     """
 
     def __init__(
@@ -52,29 +51,28 @@ class Resize:
         self.of = of
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Factor and mode of each clip."""
+        """Draw the factor and mode of each clip."""
         kind = draw.choose(clips, self.kinds, generator)
         share = draw.uniform(clips, (0, 1), generator)
         mode = draw.choose(clips, self.modes, generator)
         smallest, largest = self.factor
         factor = torch.where(kind == 0, 1 + share * (largest - 1), smallest + share * (1 - smallest))
         factor = torch.where(kind == 2, 1.0, factor)
-        drawn = {"factor": factor, "mode": mode}
-        return per_frame(drawn, frames)
+        return per_frame({"factor": factor, "mode": mode}, frames)
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
-        """Images of new sizes."""
+        """Resize the images."""
         bases = (canvas.heights, canvas.widths) if self.of == "input" else canvas.lr_size
         sizes = [(base * parameters["factor"]).floor().long().clamp(min=1) for base in bases]
         heights, widths = (size.expand(len(canvas)) for size in sizes)
         if torch.equal(heights, canvas.heights) and torch.equal(widths, canvas.widths):
-            return canvas  # every mode keeps what keeps its size
-        made = one_by_one.resized if canvas.one_by_one else resize_tensor
-        pixels = made(canvas, heights, widths, parameters["mode"])
+            return canvas  # at the same size every mode is the identity
+        resize_all = per_image.resize if canvas.per_image else resize_tensor
+        pixels = resize_all(canvas, heights, widths, parameters["mode"])
         return replace(canvas, pixels=pixels, heights=heights, widths=widths)
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Of image i: factor and mode."""
+        """Describe the resize of image i: factor and mode."""
         mode = MODES[int(parameters["mode"][i])]
         if self.of == "lr" and self.factor == (1, 1):
             return mode
@@ -82,7 +80,7 @@ class Resize:
 
 
 def resize_tensor(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor) -> Tensor:
-    """All images at once in their new sizes (N,), by their modes (N,): (N, C, H', W'), on any device."""
+    """Resize all images at once to new sizes (N,) with their modes (N,), on any device: (N, C, H', W')."""
     device = canvas.pixels.device
     rows = interpolation(canvas.heights, heights, mode, canvas.pixels.shape[2], device)  # (N, H', H)
     columns = interpolation(canvas.widths, widths, mode, canvas.pixels.shape[3], device)  # (N, W', W)
@@ -92,18 +90,18 @@ def resize_tensor(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor)
 
 
 def interpolation(sizes: Tensor, new: Tensor, mode: Tensor, length: int, device: torch.device) -> Tensor:
-    """Weights of old pixels in new ones, (N, longest new size, length), float32.
+    """Return the weights of old pixels in new ones along one axis, (N, largest new size, length), float32.
 
     Args:
         sizes: old sizes (N,), at most `length`.
         new: new sizes (N,).
-        mode: index in MODES (N,).
-        length: of the old canvas.
-        device: of the result.
+        mode: (N,), index in MODES.
+        length: size of the old canvas.
+        device: device of the result.
     """
-    places = torch.arange(int(new.max()))
+    positions = torch.arange(int(new.max()))
     old, fresh = sizes[:, None], new[:, None]
-    centres = (places + 0.5) * (old.double() / fresh) - 0.5  # (N, L), in old pixels
+    centres = (positions + 0.5) * (old.double() / fresh) - 0.5  # (N, L), in old pixels
     base = centres.floor()
     t = centres - base
     linear = torch.stack((torch.zeros_like(t), 1 - t, t, torch.zeros_like(t)), -1)  # (N, L, 4)
@@ -111,18 +109,18 @@ def interpolation(sizes: Tensor, new: Tensor, mode: Tensor, length: int, device:
     weights = torch.where((mode == 2)[:, None, None], cubic, linear).to(device, torch.float32)
     taps = torch.minimum((base.long()[..., None] + torch.arange(-1, 3)).clamp(min=0), old[..., None] - 1).to(device)
     matrix = torch.zeros(*centres.shape, length, device=device)
-    for k in range(4):  # one after the other, so that a GPU always adds them up in the same order
+    for k in range(4):  # one at a time: on a GPU, a single scatter adds in no fixed order
         matrix.scatter_add_(2, taps[..., k : k + 1], weights[..., k : k + 1])
-    # Area: the mean of all pixels that a new one touches.
-    first = (places * old).div(fresh, rounding_mode="floor")[..., None].to(device, torch.int32)
-    last = ((places + 1) * old).add(fresh - 1).div(fresh, rounding_mode="floor")[..., None].to(device, torch.int32)
+    # Area: the mean of all old pixels that a new one touches (adaptive average pooling).
+    first = (positions * old).div(fresh, rounding_mode="floor")[..., None].to(device, torch.int32)
+    last = ((positions + 1) * old).add(fresh - 1).div(fresh, rounding_mode="floor")[..., None].to(device, torch.int32)
     columns = torch.arange(length, dtype=torch.int32, device=device)
     area = ((columns >= first) & (columns < last)) / (last - first)
     return torch.where((mode == 0)[:, None, None].to(device), area, matrix)
 
 
 def _cubic(x: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel at distances x of 0 to 2."""
+    """Evaluate Keys' cubic convolution kernel at distances x from 0 to 2."""
     inner = ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
     outer = ((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC
     return torch.where(x <= 1, inner, outer)

@@ -1,4 +1,4 @@
-"""Unsharp masking of HR, Real-ESRGAN's targets (arXiv 2107.10833, section 3.4; its `USMSharp`)."""
+"""Unsharp masking of HR for Real-ESRGAN's targets (arXiv 2107.10833, section 3.4; `USMSharp` in its code)."""
 
 import numpy as np
 import torch
@@ -7,50 +7,51 @@ from torch import Tensor
 from sr_experiments.data.degradations.steps.canvas import mirror
 from sr_experiments.data.resize import device_matrix
 
-RADIUS = 25  # of the Gaussian's kernel: "radius 50" there, made odd, is its side of 51
-STRIP = 32  # pixels that are blurred at once on a CPU
-SIGMA = 8.0  # OpenCV's for a side of 51: 0.3 * ((51 - 1) / 2 - 1) + 0.8
+RADIUS = 25  # radius of the Gaussian kernel: its side of 51 is USMSharp's "radius 50", made odd
+STRIP = 32  # width in pixels of the strips that are blurred at a time on a CPU
+SIGMA = 8.0  # OpenCV's default for a side of 51: 0.3 * ((51 - 1) / 2 - 1) + 0.8
 
 
 @torch.no_grad()
 def sharpen(hr: Tensor, weight: float = 0.5, threshold: float = 10.0) -> Tensor:
-    """Add `weight` of what a wide Gaussian takes away, around where it takes away more than `threshold` 255ths.
+    """Sharpen images: add `weight` times the detail that a wide Gaussian removes, where it exceeds a threshold.
 
     Args:
         hr: (N, C, H, W) in [0, 1].
-        weight: of the difference.
-        threshold: in 255ths.
+        weight: factor of the detail.
+        threshold: smallest detail that is sharpened, on the scale of 0 to 255; the mask of it is blurred.
 
     Returns:
         (N, C, H, W) in [0, 1].
     """
     with torch.autocast(hr.device.type, enabled=False):
         hr = hr.float().contiguous()
-        between, residual, mask = (torch.empty_like(hr) for _ in range(3))  # memory that is new takes time
-        torch.sub(hr, _blur(hr, between, residual), out=residual)
+        # Three buffers are reused throughout: allocating fresh memory costs more than the arithmetic.
+        buffer, residual, mask = (torch.empty_like(hr) for _ in range(3))
+        torch.sub(hr, _blur(hr, buffer, residual), out=residual)
         torch.gt(torch.abs(residual, out=mask), threshold / 255, out=mask)
-        _blur(mask, between, mask)
+        _blur(mask, buffer, mask)
         sharp = residual.mul_(weight).add_(hr).clamp_(0, 1)
         return sharp.sub_(hr).mul_(mask).add_(hr)
 
 
-def _blur(image: Tensor, between: Tensor, out: Tensor) -> Tensor:
-    """Gaussian blur, mirrored at the border pixels' centres, into `out`; both it and `between` are (N, C, H, W)."""
+def _blur(image: Tensor, buffer: Tensor, out: Tensor) -> Tensor:
+    """Blur an image with reflected borders into `out`; `buffer` holds the first pass. All are (N, C, H, W)."""
     rows, columns = (device_matrix(gaussian_weights, (size,), image.device, torch.float32) for size in image.shape[-2:])
     if image.device.type != "cpu":
-        torch.matmul(image, columns.T, out=between)
-        return torch.matmul(rows, between, out=out)
-    # The matrices are zero but around their diagonals: a strip of pixels needs those around it alone.
-    lines, blurred_lines = image.flatten(0, 2), between.flatten(0, 2)
+        torch.matmul(image, columns.T, out=buffer)
+        return torch.matmul(rows, buffer, out=out)
+    # The matrices are banded: a strip of result pixels depends only on the pixels within RADIUS of it.
+    lines, blurred_lines = image.flatten(0, 2), buffer.flatten(0, 2)  # (N * C * H, W)
     for new, old in _strips(image.shape[3]):
         torch.mm(lines[:, old], columns[new, old].T, out=blurred_lines[:, new])
     for new, old in _strips(image.shape[2]):
-        out[..., new, :] = rows[new, old] @ between[..., old, :]
+        out[..., new, :] = rows[new, old] @ buffer[..., old, :]
     return out
 
 
 def _strips(size: int) -> list[tuple[slice, slice]]:
-    """Strips of blurred pixels, each with the pixels that it is made of."""
+    """Return strips of blurred pixels, each with the range of input pixels it depends on."""
     return [
         (slice(first, first + STRIP), slice(max(first - RADIUS, 0), first + STRIP + RADIUS))
         for first in range(0, size, STRIP)
@@ -58,7 +59,7 @@ def _strips(size: int) -> list[tuple[slice, slice]]:
 
 
 def gaussian_weights(size: int) -> np.ndarray:
-    """Weights of every old pixel in every new one, (size, size), rows summing to 1."""
+    """Return the weights of old pixels in each new one, (size, size); rows sum to 1."""
     taps = np.arange(-RADIUS, RADIUS + 1)
     kernel = np.exp(-(taps**2) / (2 * SIGMA**2))
     positions = torch.from_numpy(np.arange(size)[:, None] + taps)  # (size, taps)

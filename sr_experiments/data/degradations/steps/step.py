@@ -1,4 +1,4 @@
-"""What a step is: it draws its parameters for a batch at once, then does to each image what its parameters say."""
+"""Interface of a degradation step: it draws parameters for a whole batch, then applies them to each image."""
 
 from typing import Any, Protocol
 
@@ -7,41 +7,41 @@ from torch import Tensor
 
 from sr_experiments.data.degradations.steps.canvas import Canvas
 
-# Tensors on the CPU with a row an image, by name; of steps that hold others, nested in lists and dictionaries.
+# Tensors on the CPU with one row per image, by name; steps that contain steps nest them in lists and dictionaries.
 Parameters = dict[str, Any]
 
 
 class Step(Protocol):
-    """One cause of a picture's decay."""
+    """One cause of degradation: a blur, a resize, noise, compression."""
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Parameters of clips * frames images; those of one clip agree, or change evenly.
+        """Draw parameters of clips * frames images; within a clip they are equal or change linearly.
 
         Args:
-            clips: how many.
-            frames: of each.
+            clips: number of clips.
+            frames: number of frames per clip.
             generator: on the CPU.
         """
         ...
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
-        """Do it; `generator` is for random pixels and lives on their device."""
+        """Apply the step; `generator` draws random pixels and is on the images' device."""
         ...
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """What is done to image i, in a word and a number; nothing where nothing is done."""
+        """Describe what is applied to image i, in a word and a number; empty where nothing is."""
         ...
 
 
 def per_frame(drawn: dict[str, Tensor], frames: int) -> Parameters:
-    """Parameters of clips, repeated for each of their frames."""
+    """Repeat the parameters of clips for each of their frames."""
     if frames == 1:
         return drawn
     return {key: value.repeat_interleave(frames, 0) for key, value in drawn.items()}
 
 
 def take(parameters: Any, images: Tensor) -> Any:
-    """The rows of these images, of all that `Step.draw` drew."""
+    """Return the rows of these images from parameters of `Step.draw`."""
     if isinstance(parameters, dict):
         return {key: take(value, images) for key, value in parameters.items()}
     if isinstance(parameters, list):
