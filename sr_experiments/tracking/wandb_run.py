@@ -214,9 +214,8 @@ def define_best(logger: Logger, module: Any) -> None:
     """Have W&B keep the best value of every validation metric in the run's summary."""
     for run in wandb_runs([logger]):
         for name in module.validation.names:
-            for metric in module.validation.conventions():
-                key = f"val/{name}/{metric}"
-                run.define_best(key, module.validation.higher_is_better(key))
+            for key, metric in module.validation.metrics.items():
+                run.define_best(f"val/{name}/{key}", metric.higher_is_better)
 
 
 def sweep_name(folder: Path) -> str | None:

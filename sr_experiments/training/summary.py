@@ -9,12 +9,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from sr_experiments.config.run_kind import is_gan
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks import Checkpoints
 from sr_experiments.training.validation import Validation
 
 
-def print_outcome(
+def print_summary(
     console: Console,
     state: str,
     folder: Path,
@@ -30,15 +31,15 @@ def print_outcome(
         state: finished, pruned, interrupted or failed.
         folder: the run folder.
         config: the resolved configuration.
-        assembly: what was trained.
-        checkpoints: knows what was saved.
-        wandb_sync: command that uploads an offline W&B run, if there is one.
+        assembly: module and data of the run.
+        checkpoints: the callback that saved them.
+        wandb_sync: command that uploads an offline W&B run, or None.
     """
     validation = assembly.module.validation
     if validation.values:
         console.print(_metrics_table(validation, checkpoints))
-        for metric, convention in validation.conventions().items():
-            console.print(f"  {metric:<14}{convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        for key, metric in validation.metrics.items():
+            console.print(f"  {key:<14}{metric.convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
     command = "uv run train.py" if "UV" in os.environ else "python train.py"
@@ -52,12 +53,12 @@ def print_outcome(
             last = config["stages"][-1]
             key, steps = f"++stage.{last}.steps", config["stage"][last]["steps"]
         lines.append(("train longer", f"{command} resume={where} {key}={2 * steps}"))
-        if config["loss"]["name"] == "pixel" and staged:
+        if staged and not is_gan(config):
             srnet = config["model"]["srnet"]
             model = "model=frvsr_rrdb" if srnet["name"] == "rrdbnet" else "model=frvsr"
             model += "".join(f" model.srnet.{key}={value}" for key, value in srnet.items())
             lines.append(("sharpen", f"{command} {model} loss=gan 'stages=[joint]' init_from={where}"))
-        elif config["loss"]["name"] == "pixel":
+        elif not is_gan(config):
             name = config["model"]["name"]
             arch = f" arch={config['model']['arch']}" if name == "spandrel" else ""
             lines.append(("sharpen", f"{command} model={name}{arch} loss=gan init_from={where}"))
