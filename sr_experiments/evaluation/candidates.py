@@ -1,4 +1,4 @@
-"""The columns of the table: who makes an SR picture of an LR one."""
+"""The columns of the table: networks, bicubic, and finished pictures."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from sr_experiments.inference.engine import Engine
 
 
 class Candidate(Protocol):
-    """Gives SR pictures, frame by frame.
+    """Makes SR pictures, frame by frame.
 
     Attributes:
         name: of the column.
@@ -25,14 +25,14 @@ class Candidate(Protocol):
     source: str
 
     def start(self, scene: Scene) -> None:
-        """Begin an image or a clip."""
+        """Start an image or a clip."""
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
-        """The next frame, uint8 (H, W, C) to (scale * H, scale * W, C)."""
+        """Make the next frame, uint8 (H, W, C) to (scale * H, scale * W, C)."""
 
 
 class Bicubic:
-    """LR enlarged by MATLAB's bicubic kernel, as 8-bit RGB; pixels lie where the degradation left them."""
+    """LR enlarged by MATLAB's bicubic kernel, as 8-bit RGB, for LR pixels of the degradation's phase."""
 
     name = "bicubic"
     source = "LR enlarged by MATLAB's bicubic imresize, all channels, 8-bit"
@@ -42,15 +42,15 @@ class Bicubic:
         self.phase = phase
 
     def start(self, scene: Scene) -> None:
-        """Nothing carries over."""
+        """Do nothing: no frame depends on another."""
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
-        """Enlarge it."""
+        """Enlarge LR."""
         return to_pixels(bicubic_upsample(to_tensor(lr), self.scale, self.phase))
 
 
 class Network:
-    """A generator in its engine, with a clock."""
+    """A generator in its inference engine, whose time is measured."""
 
     def __init__(self, name: str, source: str, engine: Engine) -> None:
         self.name = name
@@ -60,11 +60,11 @@ class Network:
         self._pictures = 0
 
     def start(self, scene: Scene) -> None:
-        """Forget the clip before."""
+        """Reset the state of a recurrent network."""
         self.engine.start_clip()
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
-        """Super-resolve it."""
+        """Super-resolve LR."""
         begin = time.perf_counter()
         sr = self.engine.next_frame(lr) if self.engine.recurrent else self.engine.upscale(lr)
         seconds = time.perf_counter() - begin
@@ -76,12 +76,12 @@ class Network:
         return sr
 
     def seconds_per_image(self) -> float | None:
-        """Mean over all but the first, in which much is prepared."""
+        """Return the mean over all pictures but the first, which includes the warm-up."""
         return self._others / (self._pictures - 1) if self._pictures > 1 else self._first or None
 
 
 class Finished:
-    """Pictures that are there already."""
+    """Pictures that exist already, such as another program's."""
 
     def __init__(self, name: str, source: str, readers: Mapping[str, Reader]) -> None:
         self.name = name
@@ -89,20 +89,20 @@ class Finished:
         self.readers = readers
 
     def start(self, scene: Scene) -> None:
-        """Turn to the picture or clip of a scene."""
+        """Open the picture or clip of a scene."""
         self.scene = scene
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
-        """Read it, cropped as HR is."""
+        """Read the picture, cropped as HR is."""
         height, width = self.scene.size
         return self.readers[self.scene.name](number)[:height, :width]
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """uint8 (H, W, C) to float64 (1, C, H, W) in [0, 1]."""
+    """Convert uint8 (H, W, C) to float64 (1, C, H, W) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].double() / 255
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
-    """(1, C, H, W) in [0, 1] to uint8 (H, W, C)."""
+    """Convert (1, C, H, W) in [0, 1] to uint8 (H, W, C)."""
     return np.ascontiguousarray(image[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy())

@@ -1,4 +1,4 @@
-"""`sr evaluate`: measure, show, write."""
+"""`sr evaluate`: measure, write the files, show the tables."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ WIDTH = 200  # of tables that go to a file or a pipe
 
 
 def run(request: Request, json_file: Path | None, csv_file: Path | None) -> None:
-    """Do what is asked, with a progress bar on stderr and the tables on stdout.
+    """Measure, with a progress bar on stderr and the tables on stdout.
 
     Args:
         request: what to measure.
-        json_file: gets everything, or None.
-        csv_file: gets the values, or None.
+        json_file: for the whole report, or None.
+        csv_file: for the values, or None.
     """
     json_file, csv_file = (None if file is None else file.expanduser() for file in (json_file, csv_file))
     for file in (json_file, csv_file):

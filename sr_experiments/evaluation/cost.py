@@ -1,4 +1,4 @@
-"""What a network costs, whatever it runs on."""
+"""The cost of a network, on whatever hardware it runs."""
 
 import torch
 from torch import nn
@@ -11,15 +11,15 @@ SIDE = 64  # LR pixels of the image that operations are counted on
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers were learned."""
+    """Count the parameters."""
     return sum(p.numel() for p in network.parameters())
 
 
 @torch.inference_mode()
 def macs_per_pixel(network: Generator) -> float:
-    """Multiplications with addition for one LR pixel, in convolutions and products of matrices.
+    """Count the multiply-accumulate operations (MACs) for one LR pixel, in convolutions and matrix products.
 
-    Counted on one LR image of 64x64; of a recurrent network, on a frame that has one before it.
+    Counted on one LR image of 64x64; for a recurrent network, on a frame that has a predecessor.
 
     Args:
         network: on the CPU.

@@ -1,4 +1,4 @@
-"""Measure every candidate on every scene, in one pass over the data, holding one frame at a time."""
+"""Measure every candidate on every scene, in one pass over the data, with one frame in memory at a time."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def measure(
         protocol: the metrics.
         scale: upsampling factor.
         with_papers: add bicubic as papers report it, after the first result, if LR is bicubic; see `papers`.
-        save: folder that gets the pictures, as `<candidate>/<scene>.png` or `<candidate>/<clip>/<frame>.png`.
+        save: folder for the pictures, as `<candidate>/<scene>.png` or `<candidate>/<clip>/<frame>.png`.
         progress: called with the frames done, all frames and the scene's name.
 
     Raises:
@@ -58,6 +58,7 @@ def measure(
                 measurement.add(sr, hr, lr)
                 if save is not None:
                     _save(save, candidate.name, scene, number, sr)
+            # Published values are for LR by MATLAB's bicubic: beside another LR the column would mislead.
             if with_papers and not papers.is_bicubic(hr, lr, scale):
                 with_papers = False
                 protocol.left_out[papers.NAME] = f"LR of {scene.name} isn't exactly MATLAB's bicubic of HR"
@@ -72,20 +73,16 @@ def measure(
         for result, measurement in zip(results, measurements, strict=True):
             result.per_image[scene.name] = measurement.values()
     for result, candidate in zip(results, candidates, strict=True):
-        _finish(result, candidate)
+        result.take_means()
+        if isinstance(candidate, Network):
+            result.seconds_per_image = candidate.seconds_per_image()
+            result.device, result.precision = str(candidate.engine.device), candidate.engine.precision
     if not any(result.mean for result in results):
         raise SRError(f"nothing could be measured: {next(iter(protocol.left_out.values()), 'no metrics')}")
     if with_papers and published.per_image:
         published.take_means()
         results.insert(1, published)
     return results
-
-
-def _finish(result: Result, candidate: Candidate) -> None:
-    result.take_means()
-    if isinstance(candidate, Network):
-        result.seconds_per_image = candidate.seconds_per_image()
-        result.device, result.precision = str(candidate.engine.device), candidate.engine.precision
 
 
 def _save(folder: Path, name: str, scene: Scene, number: int, sr: np.ndarray) -> None:

@@ -1,8 +1,8 @@
-"""Bicubic as papers report it, which differs a little from bicubic measured as everything else is.
+"""Bicubic as papers report it, which differs a little from bicubic measured by the protocol of all else.
 
 The code of SRCNN (Dong et al. 2014), which most tables of Set5, Set14 and BSD100 go back to, works on luma alone:
-rounded to 8 bits, made small and large again without rounding in between, rounded, and compared with HR's rounded
-luma. That gives Set5 x4 its 28.42 dB and 0.8104; the networks' way, with 8-bit RGB images, 28.43 dB and 0.8111.
+round it to 8 bits, make it small and large again without rounding in between, round it, and compare it with HR's
+rounded luma. That gives Set5 x4 its 28.42 dB and 0.8104; the networks' way, with 8-bit RGB images, 28.43 dB and 0.8111.
 """
 
 from fractions import Fraction
@@ -24,7 +24,7 @@ CONVENTION = (
 
 
 def papers_bicubic(hr: np.ndarray, scale: int, crop: int) -> dict[str, float]:
-    """PSNR and SSIM of luma.
+    """Measure PSNR and SSIM on luma.
 
     Args:
         hr: uint8 (H, W, C), sides multiples of the scale.
@@ -34,12 +34,12 @@ def papers_bicubic(hr: np.ndarray, scale: int, crop: int) -> dict[str, float]:
     y = luma(to_tensor(hr)).round() / 255  # (1, 1, H, W)
     small = imresize(y, Fraction(1, scale), quantise=False)
     large = imresize(small, Fraction(scale), quantise=False)
-    # Of one channel, the metrics on "rgb" take its levels as they are.
+    # Given one channel, the metrics on "rgb" compare its levels as they are, without a conversion to luma.
     return {"psnr_y": _value(PSNR("rgb", crop), large, y), "ssim_y": _value(SSIM("rgb", crop), large, y)}
 
 
 def is_bicubic(hr: np.ndarray, lr: np.ndarray, scale: int) -> bool:
-    """Whether LR is exactly what MATLAB's `imresize(hr, 1 / scale)` gives."""
+    """Return whether LR is exactly what MATLAB's `imresize(hr, 1 / scale)` gives."""
     return np.array_equal(to_pixels(imresize(to_tensor(hr), Fraction(1, scale))), lr)
 
 

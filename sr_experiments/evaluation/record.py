@@ -1,6 +1,6 @@
-"""A report as files: JSON with everything, CSV with one value a line.
+"""Write a report: JSON with everything, CSV with one value a line.
 
-JSON knows no infinity: the PSNR of equal images is the string "inf" there, and what is not a number is null.
+JSON has no infinity: the PSNR of equal images is the string "inf" there, and NaN is null.
 """
 
 import csv
@@ -19,12 +19,12 @@ PACKAGES = ("sr-experiments", "torch", "torchvision", "numpy", "kornia", "lpips"
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report in plain types that JSON can hold, with the versions of what measured."""
+    """Convert the report to plain types that JSON can hold, with the versions of the packages that measured."""
     return _plain({**asdict(report), "versions": versions()})
 
 
 def write_report_json(path: Path, report: Report) -> None:
-    """Write all of it.
+    """Write the report as JSON.
 
     Raises:
         SRError: the place can't be written to.
@@ -47,7 +47,7 @@ def write_report_csv(path: Path, report: Report) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that the values depend on."""
+    """Return the versions of the packages that the values depend on."""
     found = {}
     for package in (*PACKAGES, "scikit-image"):
         try:

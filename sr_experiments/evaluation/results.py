@@ -1,7 +1,7 @@
 """The results of a measurement as plain values, for tables, files and model cards."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 CONFIDENCE = 0.95
@@ -112,12 +112,16 @@ class Report:
 
 
 def difference(result: Result, against: Result, metric: str) -> Difference | None:
-    """Compare two results image by image; None if no image has both values, finite.
+    """Compare two results image by image; None if no image has a finite value in both.
 
     The interval is Student's t interval of the mean of paired differences.
     """
-    pairs = [(of[metric], against.per_image.get(image, {}).get(metric)) for image, of in _having(result, metric)]
-    deltas = [ours - theirs for ours, theirs in pairs if theirs is not None and math.isfinite(ours - theirs)]
+    common = (
+        (values[metric], against.per_image[image][metric])
+        for image, values in result.per_image.items()
+        if metric in values and metric in against.per_image.get(image, {})
+    )
+    deltas = [ours - theirs for ours, theirs in common if math.isfinite(ours - theirs)]
     if not deltas:
         return None
     n, mean = len(deltas), sum(deltas) / len(deltas)
@@ -135,7 +139,3 @@ def differences(results: Sequence[Result], against: Result, metrics: Sequence[st
     """Return the `difference` of each result to one of them, for each metric."""
     found = [difference(result, against, metric) for result in results if result is not against for metric in metrics]
     return [one for one in found if one is not None]
-
-
-def _having(result: Result, metric: str) -> list[tuple[str, Mapping[str, float]]]:
-    return [(image, of) for image, of in result.per_image.items() if metric in of]

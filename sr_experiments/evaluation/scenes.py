@@ -1,4 +1,4 @@
-"""What is measured: HR images or clips, paired by name with LR and with pictures that others made."""
+"""HR images or clips to measure on, paired by name with LR and with finished pictures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
 
 @dataclass
 class Scene:
-    """An image, which has one frame, or a clip.
+    """An image, which is one frame, or a clip.
 
     Attributes:
         name: unique.
-        frames: how many.
+        frames: their number.
         size: (height, width) of HR, multiples of the scale.
         hr: reads a frame.
         lr: reads a frame, or None where LR is made from HR.
-        path: where HR is.
+        path: of HR.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Scene:
 
 
 def holds_clips(root: Path) -> bool:
-    """Whether a path is a video, or a folder of videos or of nothing but folders."""
+    """Return whether a path is a video, or a folder of videos or of folders only."""
     if root.is_file():
         return root.suffix.lower() in VIDEO_EXTENSIONS
     if not root.is_dir():
@@ -53,10 +53,10 @@ def holds_clips(root: Path) -> bool:
 
 
 def infer_scale(hr: Path, lr: Path, clips: bool) -> int:
-    """The scale, from the first image or clip of either.
+    """Infer the scale from the sizes of the first image or clip of both.
 
     Raises:
-        SRError: it is no whole number, or LR is there in several scales.
+        SRError: it is no whole number, or there is LR of several scales.
     """
     of_scales = [path for path in lr.glob("[Xx][0-9]") if path.is_dir()]
     if len(of_scales) > 1:
@@ -75,7 +75,7 @@ def infer_scale(hr: Path, lr: Path, clips: bool) -> int:
 
 
 def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: int | None) -> list[Scene]:
-    """The images of a folder, cropped at the bottom and the right to multiples of the scale.
+    """List the images of a folder, cropped at the bottom and the right to multiples of the scale.
 
     Raises:
         SRError: no images, an unreadable one, or names or sizes that don't pair.
@@ -95,7 +95,7 @@ def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: in
 
 
 def finished_images(scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int) -> dict[str, Reader]:
-    """Pictures that others made, by the name of their scene.
+    """Pair finished pictures with scenes: their readers, by the name of the scene.
 
     Raises:
         SRError: names or sizes don't pair, or a picture is unreadable.
@@ -115,7 +115,7 @@ def finished_images(scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, cha
 def clip_scenes(
     hr: Path, lr: Path | None, scale: int, channels: int, limit: int | None, frames: int | None
 ) -> list[Scene]:
-    """The clips of a folder: folders of frames, and videos; a folder of nothing but frames is one clip.
+    """List the clips of a folder: folders of frames, and videos; a folder of frames only is one clip.
 
     Raises:
         SRError: no clips, a damaged or incomplete one, or clips that don't pair.
@@ -143,7 +143,7 @@ def clip_scenes(
 def finished_clips(
     scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int, limit: int | None
 ) -> dict[str, Reader]:
-    """Clips that others made, by the name of their scene; errors as of `finished_images`."""
+    """Pair finished clips with scenes; returns and raises as `finished_images`."""
     of_hr = _pair_clips(_open_clips(hr, channels)[:limit], _open_clips(sr, channels), "SR", limit)
     for scene in scenes:
         _check_size(scene, of_hr[scene.name].path, of_hr[scene.name].size, scale)
@@ -161,7 +161,7 @@ def _open_clips(root: Path, channels: int = 3) -> list[Clip]:
 
 
 def _pair_clips(clips: Sequence[Clip], others: Sequence[Clip], kind: str, limit: int | None) -> dict[str, Clip]:
-    """By the name of the HR clip; of one clip each, names don't matter."""
+    """Pair clips by name, and a single clip with a single clip whatever their names; by the HR clip's name."""
     by_name = {clip.name: clip for clip in others}
     if len(clips) == 1 and len(others) == 1:
         by_name = {clips[0].name: others[0]}
@@ -178,7 +178,7 @@ def _pair_clips(clips: Sequence[Clip], others: Sequence[Clip], kind: str, limit:
 
 
 def _check_size(scene: Scene, path: Path, size: tuple[int, int], scale: int) -> None:
-    """A finished picture has the size of HR, or of HR cropped to whole LR pixels."""
+    """Refuse a finished picture that has neither HR's size nor that of HR cropped to whole LR pixels."""
     if (size[0] // scale * scale, size[1] // scale * scale) != scene.size:
         raise SRError(
             f"{path} is {_words(size)}, but for scale={scale} {scene.path} asks for {_words(scene.size)}: "
@@ -204,7 +204,7 @@ def _sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
 
 
 def _unique(names: list[str], others: list[str]) -> list[str]:
-    """Names, with those that are twice there replaced by their counterparts, which have an extension."""
+    """Replace names that occur twice by their counterparts, which have an extension."""
     return [other if names.count(name) > 1 else name for name, other in zip(names, others, strict=True)]
 
 

@@ -34,7 +34,7 @@ from sr_experiments.training.callbacks import Checkpoints, Interrupted, Record, 
 from sr_experiments.training.callbacks.checkpoints import link_checkpoint
 from sr_experiments.training.callbacks.pruning import state_at_the_end
 from sr_experiments.training.rollback import agreed, roll_back
-from sr_experiments.training.summary import print_outcome
+from sr_experiments.training.summary import print_summary
 from sr_experiments.training.trainer import make_loggers, make_trainer
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _run(
         kept = record.checkpoints
         sync = next((run.finish(state, kept.best_step, kept.best_values) for run in wandb_runs(loggers)), None)
         if _is_rank_zero():
-            print_outcome(console, state, folder, config, session.assembly, kept, sync)
+            print_summary(console, state, folder, config, session.assembly, kept, sync)
     return session.record.checkpoints.best_value
 
 

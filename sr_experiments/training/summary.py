@@ -14,7 +14,7 @@ from sr_experiments.training.callbacks import Checkpoints
 from sr_experiments.training.validation import Validation
 
 
-def print_outcome(
+def print_summary(
     console: Console,
     state: str,
     folder: Path,
@@ -30,15 +30,15 @@ def print_outcome(
         state: finished, pruned, interrupted or failed.
         folder: the run folder.
         config: the resolved configuration.
-        assembly: what was trained.
-        checkpoints: knows what was saved.
-        wandb_sync: command that uploads an offline W&B run, if there is one.
+        assembly: module and data of the run.
+        checkpoints: the callback that saved them.
+        wandb_sync: command that uploads an offline W&B run, or None.
     """
     validation = assembly.module.validation
     if validation.values:
         console.print(_metrics_table(validation, checkpoints))
-        for metric, convention in validation.conventions().items():
-            console.print(f"  {metric:<14}{convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        for key, metric in validation.metrics.items():
+            console.print(f"  {key:<14}{metric.convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
     command = "uv run train.py" if "UV" in os.environ else "python train.py"

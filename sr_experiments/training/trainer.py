@@ -160,8 +160,9 @@ def make_loggers(config: dict[str, Any], folder: Path, resume_step: int, validat
     name = config["logger"]["name"]
     if name == "wandb":
         run = start_wandb(folder, config, csv.logged, **options)
-        for key in (f"val/{name}/{metric}" for name in validation.names for metric in validation.conventions()):
-            run.define_best(key, validation.higher_is_better(key))
+        for place in validation.names:
+            for key, metric in validation.metrics.items():
+                run.define_best(f"val/{place}/{key}", metric.higher_is_better)
         loggers.append(run)
     elif name == "tensorboard":
         loggers.append(tensorboard_logger(folder))

@@ -1,7 +1,8 @@
 """Measure a generator on validation sets, beside bicubic and, if there is one, beside another network."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,8 +14,6 @@ from sr_experiments.metrics.flow import FLOW_METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.metrics.temporal import TemporalMetric
-
-Upscale = Callable[[Tensor], Tensor]
 
 
 class Stream:
@@ -114,15 +113,16 @@ class Validation:
         self.names = names
         self.compared = compared
         self.values: dict[str, float] = {}
-        self._bicubic: Upscale = lambda lr: bicubic_upsample(lr, scale, phase)
+        self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
         others = ["bicubic", *(["compared"] if compared is not None else [])]
         self._metrics = {
             of: {name: {key: copy.deepcopy(m) for key, m in metrics.items()} for name in names}
             for of in ("sr", *others)
         }
         self.flow = flow
-        of_flow = flow.metrics if flow is not None else {}
-        self.metrics: dict[str, SRMetric] = dict(metrics) | {key: next(iter(m.values())) for key, m in of_flow.items()}
+        self.metrics = dict(self._metrics["sr"][names[0]])
+        if flow is not None:
+            self.metrics |= {key: next(iter(of_sets.values())) for key, of_sets in flow.metrics.items()}
         self._with_sr = True
         self._fixed: dict[str, float] = {}  # values of bicubic and the compared network, once measured
         self._streams: dict[str, Stream] = {}
@@ -186,10 +186,6 @@ class Validation:
         """Measure one image, (1, C, H, W) in [0, 1] twice, without the metrics that compare frames."""
         metrics = next(iter(self._metrics["sr"].values()))
         return {key: float(m.per_image(sr, hr)) for key, m in metrics.items() if isinstance(m, ImageMetric)}
-
-    def conventions(self) -> dict[str, str]:
-        """Return what each metric measures, by its key."""
-        return {key: metric.convention for key, metric in self.metrics.items()}
 
     def higher_is_better(self, key: str) -> bool:
         """Return whether the value `val/<set>/<metric>` grows as pictures get better."""

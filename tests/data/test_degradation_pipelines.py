@@ -204,12 +204,14 @@ def test_the_published_recipes_use_it(name):
         recipe = OmegaConf.to_container(compose("train", [f"experiment={name}"]))
     assert recipe["degradation"] == config("real_esrgan")
     assert (recipe["scale"], recipe["data"]["batch_size"], recipe["data"]["crop"]) == (4, 48, 256)
-    assert recipe["loss"]["pixel"] == {"name": "l1", "weight": 1.0}
+    assert recipe["loss"]["terms"]["pixel"] == {"name": "l1", "weight": 1.0}
     if name == "realesrgan_x4":
         assert recipe["loss"]["discriminator"]["name"] == "unet"
         layers = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
-        assert recipe["loss"]["perceptual"]["layers"] == layers
-        assert recipe["loss"]["adversarial"] == {"name": "vanilla", "weight": 0.1, "label_smoothing": 0.0}
+        assert recipe["loss"]["terms"]["perceptual"]["layers"] == layers
+        assert recipe["loss"]["terms"]["adversarial"] == {
+            "name": "vanilla", "weight": 0.1, "label_smoothing": 0.0, "start": 0, "ramp": 0
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,19 @@ def test_evaluations_come_back_as_they_were_written(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_evaluations_of_version_0_1_are_still_read(tmp_path: Path) -> None:
+    write_report_json(tmp_path / "e.json", _report())
+    older = json.loads((tmp_path / "e.json").read_text())
+    del older["digits"], older["units"]
+    for result in older["results"]:
+        result["own_ruler"] = result["name"] == "net"
+        del result["own_protocol"]
+    (tmp_path / "e.json").write_text(json.dumps(older))
+
+    assert [result.own_protocol for result in read_evaluation(tmp_path / "e.json").results] == [False, True]
+    assert evaluation_section(tmp_path / "e.json")["digits"] == {"psnr_y": 2}
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"results": 3}', '{"results": [{"name": "a"}], "differences": []}'])
 def test_what_is_no_evaluation_is_one_line(tmp_path: Path, content: str) -> None:
     path = tmp_path / "e.json"
