@@ -1,19 +1,10 @@
-"""Networks from LR to SR. To add one: one file with its nn.Module, and its name here."""
-
-from collections.abc import Callable
+"""Networks from LR to SR. To add one: one file with its nn.Module, registered there."""
 
 from torch import nn
 
-from sr_experiments.generators.frvsr import FRVSR
-from sr_experiments.generators.msrresnet import MSRResNet
-from sr_experiments.generators.rrdbnet import RRDBNet
-from sr_experiments.generators.spandrel_arch import SpandrelGenerator
-from sr_experiments.generators.srresnet import SRResNet
+from sr_experiments.registry import Registry
 
-GENERATORS: dict[str, Callable[..., nn.Module]] = {
-    "srresnet": SRResNet,
-    "msrresnet": MSRResNet,
-    "rrdbnet": RRDBNet,
-    "frvsr": FRVSR,
-    "spandrel": SpandrelGenerator,
-}
+GIVEN = {"scale": "scale", "channels": "channels", "extra_channels": "scale"}
+GENERATORS: Registry[nn.Module] = Registry("generator", "sr_experiments.generators", GIVEN)
+# The part of a frame-recurrent network that makes SR: networks for one image, with further channels behind the LR ones.
+SR_NETS: Registry[nn.Module] = Registry("SR net", "sr_experiments.generators", {**GIVEN, "phase": "model.phase"})

@@ -13,19 +13,18 @@ Conventions, here and everywhere in the project:
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.initialisation import see_contrasts
-from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.padding import continued, whole_blocks, without_padding
-from sr_experiments.generators.rrdbnet import RRDBNet
-from sr_experiments.generators.srresnet import SRResNet
-from sr_experiments.registry import build
+from sr_experiments.registry import Component, build
 
 FRAME_MULTIPLE = 8  # the flow net halves the size three times
 MAX_VELOCITY = 24.0  # LR pixels a frame
@@ -46,6 +45,7 @@ class Clip(NamedTuple):
     flow: Tensor
 
 
+@GENERATORS.register("frvsr", small={"srnet": {"name": "resnet", "features": 8, "blocks": 1}})
 class FRVSR(nn.Module):
     """The SR net sees the LR frame beside the previous SR frame, warped by the flow net's flow, space-to-depth.
 
@@ -65,8 +65,8 @@ class FRVSR(nn.Module):
         self,
         scale: int = 4,
         channels: int = 3,
-        srnet: Mapping[str, Any] | None = None,
-        phase: str = "centred",
+        srnet: Annotated[Mapping[str, Any] | None, Component(SR_NETS)] = None,
+        phase: Literal["auto", "centred", "corner"] = "centred",
     ) -> None:
         super().__init__()
         if scale not in (2, 4):
@@ -187,6 +187,7 @@ class FNet(nn.Module):
         return MAX_VELOCITY * torch.tanh(self.flow(x))
 
 
+@SR_NETS.register("resnet", small={"features": 8, "blocks": 1})
 class SRNet(nn.Module):
     """FRVSR's own SR net: residual blocks without batch norm, then transposed convolutions (figure 3).
 
@@ -208,8 +209,8 @@ class SRNet(nn.Module):
         scale: int,
         channels: int,
         extra_channels: int,
-        features: int = 64,
-        blocks: int = 10,
+        features: Features = 64,
+        blocks: Blocks = 10,
         phase: str = "centred",
     ) -> None:
         super().__init__()
@@ -269,15 +270,6 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, features, H, W) to the same."""
         return x + self.conv(x)
-
-
-# Networks for one image take the warped previous frame as further channels behind the LR ones.
-SR_NETS: dict[str, Callable[..., nn.Module]] = {
-    "resnet": SRNet,
-    "srresnet": SRResNet,
-    "msrresnet": MSRResNet,
-    "rrdbnet": RRDBNet,
-}
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import continued, whole_blocks, without_padding
 
 # What the architectures' authors called the same things.
@@ -25,6 +26,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 
 
+@GENERATORS.register("spandrel", small={"arch": "SPAN", "options": {"feature_channels": 8}})
 class SpandrelGenerator(nn.Module):
     """A freshly initialised network of one of spandrel's architectures, without its weights' history.
 

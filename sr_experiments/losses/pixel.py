@@ -3,7 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Share
+from sr_experiments.losses import LOSSES
 
+
+@LOSSES.register("mse")
 class MSELoss(nn.Module):
     """Mean squared error: the most likely picture under Gaussian noise, and the highest PSNR."""
 
@@ -12,6 +16,7 @@ class MSELoss(nn.Module):
         return (sr - hr).square().mean()
 
 
+@LOSSES.register("l1")
 class L1Loss(nn.Module):
     """Mean absolute error; sharper and steadier than MSE in practice (Zhao et al. 2017, arXiv 1511.08861)."""
 
@@ -20,6 +25,7 @@ class L1Loss(nn.Module):
         return (sr - hr).abs().mean()
 
 
+@LOSSES.register("charbonnier")
 class CharbonnierLoss(nn.Module):
     """Mean of sqrt(d^2 + eps^2), L1 made smooth at 0 (Lai et al. 2017, arXiv 1704.03915).
 
@@ -27,7 +33,7 @@ class CharbonnierLoss(nn.Module):
         eps: width of the smooth part; 1e-6 is BasicSR's (which writes it as eps = 1e-12 under the root).
     """
 
-    def __init__(self, eps: float = 1e-6) -> None:
+    def __init__(self, eps: Share = 1e-6) -> None:
         super().__init__()
         self.eps = eps
 

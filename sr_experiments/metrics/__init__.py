@@ -1,23 +1,7 @@
-"""Metrics with stated conventions. To add one: one file with its torchmetrics.Metric, and its name here."""
-
-from collections.abc import Callable
+"""Metrics with stated conventions. To add one: one file with its torchmetrics.Metric, registered there."""
 
 from torchmetrics import Metric
 
-from sr_experiments.metrics.fine_detail import FineDetail
-from sr_experiments.metrics.lpips import LPIPS
-from sr_experiments.metrics.psnr import PSNR
-from sr_experiments.metrics.ssim import SSIM
-from sr_experiments.metrics.tlp import TLP
-from sr_experiments.metrics.tof import TOF
-from sr_experiments.metrics.warping_error import WarpingError
+from sr_experiments.registry import Registry
 
-METRICS: dict[str, Callable[..., Metric]] = {
-    "psnr": PSNR,
-    "ssim": SSIM,
-    "lpips": LPIPS,
-    "fine_detail": FineDetail,
-    "tof": TOF,
-    "tlp": TLP,
-    "warping_error": WarpingError,
-}
+METRICS: Registry[Metric] = Registry("metric", "sr_experiments.metrics", {"crop_border": "scale"})

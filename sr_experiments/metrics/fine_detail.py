@@ -1,14 +1,18 @@
 """Fine detail: does a picture have as much of what LR could not carry as the truth has?"""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from sr_experiments.errors import SRError
+from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric, luma
 
 LEAST = 1e-6  # energy a pixel, in squared levels: of a flat picture, so that the ratio stays finite
 
 
+@METRICS.register("fine_detail")
 class FineDetail(ImageMetric):
     """|10 log10(E(SR) / E(HR))| per image, in dB: E is the energy of luma above LR's Nyquist frequency.
 
@@ -26,10 +30,8 @@ class FineDetail(ImageMetric):
 
     higher_is_better = False
 
-    def __init__(self, scale: int = 4, crop_border: int = 0) -> None:
+    def __init__(self, scale: Annotated[int, Ge(1)] = 4, crop_border: int = 0) -> None:
         super().__init__(crop_border)
-        if scale < 1:
-            raise SRError(f"fine_detail can't have scale={scale}: give a whole number of at least 1")
         self.scale = scale
         self.convention = (
             f"energy above LR's Nyquist frequency (scale {scale}) of SR to HR, absolute dB, Y (BT.601, 16-235), "

@@ -1,10 +1,14 @@
 """What the image metrics share: 8-bit images, cropped borders, the mean over images."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from sr_experiments.errors import SRError
+
+Channels = Literal["y", "rgb"]
 
 
 class ImageMetric(Metric):
@@ -53,20 +57,6 @@ class ImageMetric(Metric):
         if min(image.shape[-2:]) <= 2 * b:
             raise SRError(f"an image of {image.shape[-1]}x{image.shape[-2]} is too small to cut {b} pixels a side")
         return image[..., b : image.shape[-2] - b, b : image.shape[-1] - b]
-
-
-CHANNELS = ("y", "rgb")
-
-
-def check_channels(channels: str) -> str:
-    """`channels` if it is one of CHANNELS.
-
-    Raises:
-        SRError: otherwise.
-    """
-    if channels not in CHANNELS:
-        raise SRError(f"unknown channels {channels!r} of a metric: choose one of {', '.join(CHANNELS)}")
-    return channels
 
 
 def luma(image: Tensor) -> Tensor:

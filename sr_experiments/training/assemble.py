@@ -18,9 +18,9 @@ from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
-from sr_experiments.losses import ADVERSARIAL_LOSSES, PERCEPTUAL_LOSSES, PIXEL_LOSSES
+from sr_experiments.losses import LOSSES
 from sr_experiments.metrics import METRICS
-from sr_experiments.registry import build
+from sr_experiments.registry import Registry, build
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.adversary import GANModule
 from sr_experiments.training.module import OptimConfig, SRModule
@@ -210,7 +210,7 @@ def _metrics(config: Config, scale: int, clips: bool, left_out: dict[str, str]) 
     return metrics
 
 
-def _with_weights(kind: str, config: Config, left_out: dict[str, str], registry: Mapping, **fixed: Any) -> Any:
+def _with_weights(kind: str, config: Config, left_out: dict[str, str], registry: Registry[Any], **fixed: Any) -> Any:
     """Build what needs pretrained weights, or leave it out, unless it is required."""
     arguments = {k: v for k, v in config.items() if k not in ("weight", "required")}
     try:
@@ -238,18 +238,18 @@ def _without_weight(config: Config) -> dict[str, Any]:
 
 def _terms(loss: Config, judged_channels: int, left_out: dict[str, str], in_memory: Limited) -> dict[str, Any]:
     """The losses of a training module by argument name, without their weights, and in a GAN the discriminator."""
-    pixel = build("pixel loss", PIXEL_LOSSES, _without_weight(loss["pixel"]))
+    pixel = build("pixel loss", LOSSES, _without_weight(loss["pixel"]))
     if loss["name"] == "pixel":
         return {"pixel": pixel}
     perceptual = None
     if loss["perceptual"].get("name") != "none":
-        perceptual = _with_weights("perceptual loss", loss["perceptual"], left_out, PERCEPTUAL_LOSSES)
+        perceptual = _with_weights("perceptual loss", loss["perceptual"], left_out, LOSSES)
     with in_memory:
         discriminator = build("discriminator", DISCRIMINATORS, loss["discriminator"], channels=judged_channels)
     return {
         "pixel": pixel,
         "perceptual": perceptual,
-        "adversarial": build("adversarial loss", ADVERSARIAL_LOSSES, _without_weight(loss["adversarial"])),
+        "adversarial": build("adversarial loss", LOSSES, _without_weight(loss["adversarial"])),
         "discriminator": discriminator,
         "warmup_steps": loss["warmup_steps"],
         "ramp_steps": loss["ramp_steps"],

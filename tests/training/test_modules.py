@@ -11,7 +11,7 @@ from torch import nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
-from sr_experiments.losses import PERCEPTUAL_LOSSES
+from sr_experiments.losses import LOSSES
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.callbacks.gan_health import GANHealth
 from sr_experiments.training.ema import ema_copy, ema_update
@@ -51,7 +51,7 @@ def test_accumulated_halves_equal_the_whole_batch(train):
     [(["loss/perceptual=none"], 5.0), (["loss/perceptual=vgg19"], 0.01), (["loss.pixel.weight=0.5"], 0.5)],
 )
 def test_without_a_perceptual_loss_the_pixel_loss_holds_the_picture(train, monkeypatch, overrides, weight):
-    monkeypatch.setitem(PERCEPTUAL_LOSSES, "vgg19", lambda **arguments: nn.L1Loss())
+    monkeypatch.setitem(LOSSES, "vgg19", lambda **arguments: nn.L1Loss())
     values = metrics_of(train(*TINY_GAN, *overrides, "trainer.max_steps=2", "trainer.log_every=1"))
     ratio = values["loss_weighted/pixel"][2] / values["loss/pixel"][2]
     assert ratio == pytest.approx(weight, rel=1e-3)

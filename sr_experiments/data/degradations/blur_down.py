@@ -4,33 +4,28 @@ FRVSR (Sajjadi et al. 2018, arXiv 1801.04590) names sigma 1.5 at scale 4; the si
 (`tf_data_gaussDownby4`), 1 + 2 int(3 sigma).
 """
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.config.constraints import Positive
+from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.resize import device_matrix, round_half_up, working_types
-from sr_experiments.errors import SRError
 
 
+@DEGRADATIONS.register("blur_down")
 class BlurDown:
     """LR is every scale-th pixel, from pixel 0 on, of blurred 8-bit images; mirrored at the border pixels' centres.
 
     Args:
         scale: whole downsampling factor.
-        sigma: of the Gaussian, in HR pixels.
-
-    Raises:
-        SRError: sigma isn't positive.
+        sigma: of the Gaussian, in HR pixels; 1.5 is the published one.
     """
 
     phase = "corner"
     pool_size = 0
 
-    def __init__(self, scale: int, sigma: float = 1.5) -> None:
-        if not 0 < sigma < math.inf:
-            raise SRError(f"the blur of blur_down needs a sigma above 0, not {sigma}: 1.5 is the published one")
+    def __init__(self, scale: int, sigma: Positive = 1.5) -> None:
         self.scale = scale
         self.sigma = sigma
 

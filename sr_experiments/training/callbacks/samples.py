@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.utils import flow_to_image
 
 from sr_experiments.files import replacing
-from sr_experiments.metrics import PSNR
+from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.pictures import as_picture, labelled
 from sr_experiments.report.media import error_map
 from sr_experiments.tracking.wandb_run import wandb_runs

@@ -1,21 +1,25 @@
 """Blurs: each image with its own kernel."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, kernels
+from sr_experiments.config.constraints import Choices, Interval, Odd, Share
+from sr_experiments.data.degradations.steps import STEPS, draw, kernels
 from sr_experiments.data.degradations.steps import per_image as one_by_one
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
-from sr_experiments.errors import SRError
 
 SIDE = 21  # of all kernels, the smaller ones surrounded by zeros
 NEGLIGIBLE = 5e-6  # share of a kernel's weights that may be cut off at its edges
-FAMILIES = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")
+Family = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+FAMILIES = get_args(Family)
+Side = Annotated[Odd[int], Ge(1), Le(SIDE)]
 
 
 class _Blur:
@@ -26,6 +30,7 @@ class _Blur:
         return canvas.with_pixels(convolve(canvas, parameters["kernel"]))
 
 
+@STEPS.register("blur")
 class Blur(_Blur):
     """A lens's blur: Gaussians, generalised Gaussians and plateaus, or the sinc filter of repeated sharpening.
 
@@ -41,23 +46,20 @@ class Blur(_Blur):
 
     def __init__(
         self,
-        kinds: Mapping[str, float],
-        sigma: Sequence[float],
-        generalized_beta: Sequence[float] = (1, 1),
-        plateau_beta: Sequence[float] = (1, 1),
-        sinc: float = 0.0,
-        size: Sequence[int] = (7, SIDE),
-        probability: float = 1.0,
+        kinds: Choices[Family],
+        sigma: Interval[Annotated[float, Ge(0.01)]],
+        generalized_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
+        plateau_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
+        sinc: Share = 0.0,
+        size: Interval[Side] = (7, SIDE),
+        probability: Share = 1.0,
     ) -> None:
-        self.weights = draw.weights("kind of blur", kinds, FAMILIES)
-        self.sigma = draw.limits("the sigma of blur", sigma, low=0.01)
-        self.betas = [
-            draw.limits("the generalized_beta of blur", generalized_beta, low=0.05),
-            draw.limits("the plateau_beta of blur", plateau_beta, low=0.05),
-        ]
-        self.sinc = draw.probability("the sinc of blur", sinc)
-        self.size = odd_limits("blur", size)
-        self.probability = draw.probability("the probability of blur", probability)
+        self.weights = draw.weights(kinds, FAMILIES)
+        self.sigma = sigma
+        self.betas = (generalized_beta, plateau_beta)
+        self.sinc = sinc
+        self.size = size
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """A kernel for each clip."""
@@ -104,6 +106,7 @@ class Blur(_Blur):
         return f"{name} {p['sigma_x']:.1f}{across}"
 
 
+@STEPS.register("sinc")
 class Sinc(_Blur):
     """The ideal low-pass filter, for ringing and overshoot.
 
@@ -115,13 +118,13 @@ class Sinc(_Blur):
 
     def __init__(
         self,
-        cutoff: Sequence[float] = (math.pi / 3, math.pi),
-        size: Sequence[int] = (7, SIDE),
-        probability: float = 1.0,
+        cutoff: Interval[Annotated[float, Ge(0.1), Le(3.15)]] = (math.pi / 3, math.pi),
+        size: Interval[Side] = (7, SIDE),
+        probability: Share = 1.0,
     ) -> None:
-        self.cutoff = draw.limits("the cutoff of sinc", cutoff, low=0.1, high=3.15)
-        self.size = odd_limits("sinc", size)
-        self.probability = draw.probability("the probability of sinc", probability)
+        self.cutoff = cutoff
+        self.size = size
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """A kernel for each clip."""
@@ -137,6 +140,7 @@ class Sinc(_Blur):
         return f"sinc {parameters['cutoff'][i]:.1f}" if parameters["applied"][i] else ""
 
 
+@STEPS.register("motion")
 class Motion(_Blur):
     """Camera shake: a straight movement while the shutter is open; over a clip its speed and direction drift.
 
@@ -146,10 +150,15 @@ class Motion(_Blur):
         probability: of any movement at all.
     """
 
-    def __init__(self, length: Sequence[float], turn: float = 45.0, probability: float = 1.0) -> None:
-        self.length = draw.limits("the length of motion", length, low=0, high=SIDE - 1)
+    def __init__(
+        self,
+        length: Interval[Annotated[float, Ge(0), Le(SIDE - 1)]],
+        turn: Annotated[float, Ge(-360), Le(360)] = 45.0,
+        probability: Share = 1.0,
+    ) -> None:
+        self.length = length
         self.turn = math.radians(turn)
-        self.probability = draw.probability("the probability of motion", probability)
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """A kernel for each frame; length and direction go evenly from the first frame's to the last one's."""
@@ -170,6 +179,7 @@ class Motion(_Blur):
         return f"motion {parameters['length'][i]:.1f}" if parameters["applied"][i] else ""
 
 
+@STEPS.register("defocus")
 class Defocus(_Blur):
     """A lens out of focus: a disk.
 
@@ -178,9 +188,9 @@ class Defocus(_Blur):
         probability: of any blur at all.
     """
 
-    def __init__(self, radius: Sequence[float], probability: float = 1.0) -> None:
-        self.radius = draw.limits("the radius of defocus", radius, low=0, high=SIDE // 2)
-        self.probability = draw.probability("the probability of defocus", probability)
+    def __init__(self, radius: Interval[Annotated[float, Ge(0), Le(SIDE // 2)]], probability: Share = 1.0) -> None:
+        self.radius = radius
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """A kernel for each clip."""
@@ -228,18 +238,6 @@ def _convolve(canvas: Canvas, kernel: Tensor, margin: int) -> Tensor:
     return F.conv2d(around, weight, groups=n * channels).reshape(n, channels, height, width)
 
 
-def odd_limits(step: str, size: Sequence[int]) -> tuple[int, int]:
-    """Limits of the sides of kernels.
-
-    Raises:
-        SRError: one is even, or larger than any kernel is.
-    """
-    low, high = (int(v) for v in draw.limits(f"the size of {step}", size, low=1, high=SIDE))
-    if low % 2 == 0 or high % 2 == 0:
-        raise SRError(f"the size of {step} must be odd numbers, not {low} ... {high}")
-    return low, high
-
-
-def odd(n: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+def odd(n: int, size: Sequence[int], generator: torch.Generator) -> Tensor:
     """(n,) odd numbers from the first to the last, all as probable."""
     return size[0] + 2 * draw.choose(n, [1.0] * ((size[1] - size[0]) // 2 + 1), generator)
