@@ -319,7 +319,7 @@ def check(config: Mapping[str, Any]) -> None:
             possible.
     """
     try:
-        check_group(Run, config)
+        check_group(Run, {**config, "loss": _new_layout(config.get("loss"))})
     except Problem as error:
         raise SRError(error.line("")) from None
 
@@ -335,3 +335,15 @@ def check_group(model: type[Group], config: Mapping[str, Any]) -> None:
         model.model_validate(plain)
     except ValidationError as error:
         raise problem(error, model, plain, {}) from None
+
+
+def _new_layout(loss: Any) -> Any:
+    """Wip: the loss of before, as named terms; goes with conf/loss."""
+    if not isinstance(loss, Mapping) or "terms" in loss:
+        return loss
+    old = {key: loss[key] for key in ("warmup_steps", "ramp_steps", "ramp_shape") if key in loss}
+    terms = {key: loss[key] for key in ("pixel", "perceptual", "adversarial") if key in loss}
+    if isinstance(terms.get("adversarial"), Mapping):
+        new = dict(zip(("start", "ramp", "ramp_shape"), old.values(), strict=False))
+        terms["adversarial"] = {**terms["adversarial"], **new}
+    return {**{k: v for k, v in loss.items() if k not in terms and k not in old}, "terms": terms}
