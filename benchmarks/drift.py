@@ -21,7 +21,7 @@ from PIL import Image
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample_video import film
 from sr_experiments.evaluation.candidates import to_tensor
-from sr_experiments.metrics import PSNR
+from sr_experiments.metrics.psnr import PSNR
 
 EARLY = slice(10, 60)  # frames, once the recurrence has something to look back at
 

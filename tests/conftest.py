@@ -167,16 +167,9 @@ def weights(tmp_path: Path) -> Callable[..., Path]:
     """`weights("msrresnet", scale=2)` makes a tiny network, saves it as BasicSR does, and gives the file."""
     from sr_experiments.generators import GENERATORS
 
-    sizes: dict[str, dict[str, object]] = {
-        "srresnet": {"features": 8, "blocks": 1},
-        "msrresnet": {"features": 8, "blocks": 1},
-        "rrdbnet": {"features": 8, "blocks": 1, "growth": 4},
-        "frvsr": {"srnet": {"name": "resnet", "features": 8, "blocks": 1}},
-    }
-
     def make(name: str = "msrresnet", scale: int = 2, seed: int = 0, **options: object) -> Path:
         torch.manual_seed(seed)
-        generator = GENERATORS[name](scale=scale, **{**sizes[name], **options})
+        generator = GENERATORS[name](scale=scale, **{**GENERATORS.small[name], **options})
         path = tmp_path / f"{name}_x{scale}_{seed}.pth"
         torch.save({"params": generator.state_dict()}, path)
         return path

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sr_experiments.config.knobs import check_knobs
+from sr_experiments.config.schema import check
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError, one_line
@@ -61,7 +61,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     if HydraConfig.initialized():  # W&B records the command line
         refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
     try:
-        check_knobs(config)
+        check(config)
     except SRError as error:
         raise error if folder is None else SRError(f"resume={folder}: {error}") from None
     _check_devices(config["trainer"])

@@ -8,7 +8,7 @@ Settings = Mapping[str, Any]
 
 def is_gan(config: Settings) -> bool:
     """Return whether a term of the objective is adversarial, so that a discriminator is trained."""
-    from sr_experiments.losses import is_adversarial
+    from sr_experiments.losses.objective import is_adversarial
 
     return any(map(is_adversarial, config["loss"]["terms"].values()))
 
@@ -21,7 +21,8 @@ def terms_of_stage(stage: Settings, terms: Mapping[str, Settings]) -> list[tuple
 
 def compares_sr(term: Settings) -> bool:
     """Return whether a term looks at SR, so that it teaches the SR net."""
-    from sr_experiments.losses import LOSSES, inputs_of, is_adversarial
+    from sr_experiments.losses import LOSSES
+    from sr_experiments.losses.objective import inputs_of, is_adversarial
 
     loss = LOSSES.get(str(term.get("name")))
     return loss is not None and (is_adversarial(term) or not {"sr", "sr_clip"}.isdisjoint(inputs_of(loss)))

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sr_experiments.config.constraints import Count, OnError
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.packs.folders import open_folder
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
 
 
+@TRAINING_SETS.register("images")
 class ImageFolder(TrainingCrops):
     """Training crops of all images in a folder and below it.
 
@@ -37,7 +40,7 @@ class ImageFolder(TrainingCrops):
         scale: int,
         channels: int = 3,
         seed: int = 0,
-        on_error: str = "stop",
+        on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
@@ -51,6 +54,7 @@ class ImageFolder(TrainingCrops):
         return {"hr": self.folder.read(self.paths[index], self.channels)}
 
 
+@VALIDATION_SETS.register("images")
 class ImageValidation(Dataset[dict[str, Any]]):
     """Whole images of a folder for validation, in natural order.
 
@@ -68,7 +72,7 @@ class ImageValidation(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, root: str, scale: int, channels: int = 3, limit: int | None = None, cache: str | None = None
+        self, root: str, scale: int, channels: int = 3, limit: Count | None = None, cache: str | None = None
     ) -> None:
         self.root = Path(root).expanduser()
         self.folder = open_folder(root, cache)

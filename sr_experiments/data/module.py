@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
-from sr_experiments.data import SOURCES
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.batches import StepBatches, next_validation
 from sr_experiments.data.packs.cache import cache_folder
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
-from sr_experiments.registry import build
+from sr_experiments.registry import Registry, build
 
 
 class SRDataModule(pl.LightningDataModule):
@@ -27,7 +27,7 @@ class SRDataModule(pl.LightningDataModule):
     The Trainer needs `use_distributed_sampler=False`, since ranks are handled here.
 
     Args:
-        train: `name` of the source (see `SOURCES`) and its arguments: `{"name": "images", "root": ...}`.
+        train: `name` of the source (see `TRAINING_SETS`) and its arguments: `{"name": "images", "root": ...}`.
         val: validation sets by name, each like `train`. A set without `name` is "paired" if it has `lr` or `hr`, else
             "images"; if training on clips, "videos". If there is none, the sample photographs, or sample clips.
         batch_size: samples per batch and device.
@@ -63,20 +63,13 @@ class SRDataModule(pl.LightningDataModule):
         clips_of_step: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
-        _check_count("batch_size", batch_size, 1)
-        _check_count("crop", crop, 1)
-        if num_workers != "auto":
-            _check_count("num_workers", num_workers, 0, " or auto")
-        if channels not in (1, 3):
-            raise SRError(f"channels={channels!r}: choose 3 for RGB or 1 for grey")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.next_validation = partial(next_validation, val_every=val_every, ends=ends)
         self.clips_of_step = clips_of_step or (lambda step: (batch_size, 1))
         packs = cache_folder(cache)
-        kinds = {name: source.train for name, source in SOURCES.items()}
-        train = _with_cache(kinds, train, packs)
-        self.train_set = build("training data", kinds, train, crop=crop, scale=scale, channels=channels, seed=seed)
+        given = {"crop": crop, "scale": scale, "channels": channels, "seed": seed}
+        self.train_set = build("training data", TRAINING_SETS, train, **given, **_cache(TRAINING_SETS, train, packs))
         self.clips = bool(getattr(self.train_set, "clips", False))
         sample = "sample_video" if self.clips else "sample"
         self.val_sets = {
@@ -162,28 +155,18 @@ def _validation_set(
 ) -> Any:
     if not isinstance(arguments, Mapping):
         raise SRError(f"data.val.{name}={arguments}: give its arguments, for example data.val.{name}.root=<folder>")
-    if arguments.get("limit") is not None:
-        _check_count(f"val.{name}.limit", arguments["limit"], 1)
     kind = "videos" if clips else "paired" if "lr" in arguments or "hr" in arguments else "images"
-    kinds = {key: source.validation for key, source in SOURCES.items()}
-    arguments = _with_cache(kinds, {"name": kind, **arguments}, packs)
-    images = build(f"validation data {name}:", kinds, arguments, scale=scale, channels=channels)
+    arguments = {"name": kind, **arguments}
+    given = {"scale": scale, "channels": channels, **_cache(VALIDATION_SETS, arguments, packs)}
+    images = build(f"validation data {name}:", VALIDATION_SETS, arguments, **given)
     if getattr(images, "clips", False) != clips:
         what, other = ("images", "clips") if clips else ("clips", "images")
         raise SRError(f"data.val.{name} has {what}, but training uses {other}: validate on {other}")
     return images
 
 
-def _with_cache(
-    kinds: Mapping[str, Callable[..., Any]], arguments: Mapping[str, Any], packs: Path | None
-) -> Mapping[str, Any]:
-    """Add the folder of packs to the arguments of a dataset, if there is one and the dataset takes it."""
+def _cache(kinds: Registry[Any], arguments: Mapping[str, Any], packs: Path | None) -> dict[str, str]:
+    """Return the folder of packs as an argument, if there is one and the dataset reads from a folder."""
     kind = kinds.get(str(arguments.get("name")))
-    if packs is None or kind is None or "cache" not in inspect.signature(kind).parameters:
-        return arguments
-    return {"cache": str(packs), **arguments}
-
-
-def _check_count(name: str, value: Any, least: int, otherwise: str = "") -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise SRError(f"data.{name}={value!r}: give a whole number of at least {least}{otherwise}")
+    takes = kind is not None and "cache" in inspect.signature(kind).parameters
+    return {"cache": str(packs)} if packs and takes else {}

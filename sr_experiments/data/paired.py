@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from sr_experiments.config.constraints import Count, OnError
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import Size, UnreadableImage, natural_key
 from sr_experiments.data.images import as_tensor, image_name
 from sr_experiments.data.packs.folders import FileFolder, is_folder, open_folder
@@ -14,6 +16,7 @@ from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.errors import SRError
 
 
+@TRAINING_SETS.register("paired")
 class PairedFolder(TrainingCrops):
     """Training crops of HR and LR at the same position and in the same orientation.
 
@@ -41,7 +44,7 @@ class PairedFolder(TrainingCrops):
         scale: int,
         channels: int = 3,
         seed: int = 0,
-        on_error: str = "stop",
+        on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
@@ -60,6 +63,7 @@ class PairedFolder(TrainingCrops):
         }
 
 
+@VALIDATION_SETS.register("paired")
 class PairedValidation(Dataset[dict[str, Any]]):
     """Whole pairs for validation: `{"hr": uint8 (C, H, W), "lr": uint8 (C, H / scale, W / scale), "name": str}`.
 
@@ -76,7 +80,7 @@ class PairedValidation(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, hr: str, lr: str, scale: int, channels: int = 3, limit: int | None = None, cache: str | None = None
+        self, hr: str, lr: str, scale: int, channels: int = 3, limit: Count | None = None, cache: str | None = None
     ) -> None:
         self.root = Path(hr).expanduser()
         self.folders = open_pair(hr, lr, scale, cache)

@@ -4,7 +4,10 @@ Clips 000, 011, 015 and 020 of the training set ("REDS4") are held out for valid
 """
 
 from pathlib import Path
+from typing import Literal
 
+from sr_experiments.config.constraints import Count, OnError, Share
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.packs.folders import is_folder
 from sr_experiments.data.videos import VideoFolder, VideoValidation
 from sr_experiments.errors import SRError
@@ -12,6 +15,7 @@ from sr_experiments.errors import SRError
 REDS4 = ("000", "011", "015", "020")
 
 
+@TRAINING_SETS.register("reds")
 class REDS(VideoFolder):
     """Training clips of REDS, without REDS4.
 
@@ -39,21 +43,22 @@ class REDS(VideoFolder):
         scale: int,
         channels: int = 3,
         seed: int = 0,
-        lr: str | None = None,
+        lr: Literal["bicubic"] | None = None,
         scene_cuts: str = "none",
-        moving_frame: float = 0.3,
-        on_error: str = "stop",
+        moving_frame: Share = 0.3,
+        on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
-        hr, lr = _folders(root, lr, scale)
-        super().__init__(hr, crop, scale, channels, seed, lr, scene_cuts, moving_frame, on_error, augment, cache)
+        hr, lr_folder = _folders(root, lr, scale)
+        super().__init__(hr, crop, scale, channels, seed, lr_folder, scene_cuts, moving_frame, on_error, augment, cache)
 
     def wants(self, name: str) -> bool:
         """Return whether a clip is used: all but REDS4."""
         return name not in REDS4
 
 
+@VALIDATION_SETS.register("reds")
 class REDSValidation(VideoValidation):
     """REDS4, frame by frame.
 
@@ -75,16 +80,16 @@ class REDSValidation(VideoValidation):
         root: str,
         scale: int,
         channels: int = 3,
-        lr: str | None = None,
-        limit: int | None = None,
-        frames: int | None = None,
+        lr: Literal["bicubic"] | None = None,
+        limit: Count | None = None,
+        frames: Count | None = None,
         cache: str | None = None,
     ) -> None:
-        hr, lr = _folders(root, lr, scale)
+        hr, lr_folder = _folders(root, lr, scale)
         missing = [name for name in REDS4 if not is_folder(Path(hr, name))]
         if missing:
             raise SRError(f"{hr} lacks {', '.join(missing)} of REDS4: unpack all of train_sharp there")
-        super().__init__(scale, channels, hr, lr=lr, limit=limit, frames=frames, cache=cache)
+        super().__init__(scale, channels, hr, lr=lr_folder, limit=limit, frames=frames, cache=cache)
 
     def wants(self, name: str) -> bool:
         """Return whether a clip is used: only REDS4."""

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch.utils.data import Dataset
 
+from sr_experiments.config.constraints import Count
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.images import as_tensor, crop_to_multiple
 from sr_experiments.data.training_crops import TrainingCrops
@@ -27,6 +29,7 @@ TRAINING = (
 VALIDATION = ("camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
+@TRAINING_SETS.register("sample")
 class SampleImages(TrainingCrops):
     """Training crops of nine photographs, held in memory.
 
@@ -50,6 +53,7 @@ class SampleImages(TrainingCrops):
         return {"hr": self.images[index]}
 
 
+@VALIDATION_SETS.register("sample")
 class SampleValidation(Dataset[dict[str, Any]]):
     """Centres of four photographs that are not trained on: `{"hr": uint8 (C, H, W), "name": str}`.
 
@@ -62,7 +66,7 @@ class SampleValidation(Dataset[dict[str, Any]]):
 
     in_memory: ClassVar[bool] = True
 
-    def __init__(self, scale: int, channels: int = 3, size: int = 256, limit: int | None = None) -> None:
+    def __init__(self, scale: int, channels: int = 3, size: Count = 256, limit: Count | None = None) -> None:
         self.paths = sample_paths(VALIDATION)[:limit]
         centres = [_centre(read_image(path, channels), size) for path in self.paths]
         self.images = [crop_to_multiple(centre, scale, f"an image of data.val.*.size={size}") for centre in centres]

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sr_experiments.config.constraints import Count
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import list_images, read_image
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
 from sr_experiments.data.training_crops import check_crop
@@ -20,6 +22,7 @@ ZOOM = 0.01  # share of the size
 TURN = 0.6  # degrees
 
 
+@TRAINING_SETS.register("sample_video")
 class SampleVideo(Dataset[dict[str, Tensor]]):
     """Training clips: `dataset[n, frames]` is a pure function of n, the number of frames and the seed.
 
@@ -64,6 +67,7 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
         return {"hr": film(photograph.float() / 255, path, self.crop), "skipped": torch.tensor(-1)}
 
 
+@VALIDATION_SETS.register("sample_video")
 class SampleVideoValidation(Dataset[dict[str, Any]]):
     """Clips of four photographs that are not trained on, frame by frame, with their true flow.
 
@@ -86,7 +90,7 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
     true_flow: ClassVar[bool] = True
 
     def __init__(
-        self, scale: int, channels: int = 3, size: int = 192, frames: int = 12, limit: int | None = None
+        self, scale: int, channels: int = 3, size: Count = 192, frames: Count = 12, limit: Count | None = None
     ) -> None:
         if size < scale:
             raise SRError(f"data.val.*.size={size} is less than one LR pixel at scale={scale}: raise it")

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sr_experiments.config.constraints import Count, OnError, Share
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.clips import Clip, TrainingClips, ValidationClips
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import UnreadableImage, natural_key
@@ -74,6 +76,7 @@ class FrameFolder:
         return [self.folder.read(self.path / self.files[index], self.channels) for index in indices]
 
 
+@TRAINING_SETS.register("videos")
 class VideoFolder(TrainingClips):
     """Training clips of a folder and all folders below it.
 
@@ -109,8 +112,8 @@ class VideoFolder(TrainingClips):
         seed: int = 0,
         lr: str | None = None,
         scene_cuts: str = "detect",
-        moving_frame: float = 0.3,
-        on_error: str = "stop",
+        moving_frame: Share = 0.3,
+        on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
@@ -123,6 +126,7 @@ class VideoFolder(TrainingClips):
         return True
 
 
+@VALIDATION_SETS.register("videos")
 class VideoValidation(ValidationClips):
     """Whole clips of a folder for validation, frame by frame; clips as for `VideoFolder`.
 
@@ -147,8 +151,8 @@ class VideoValidation(ValidationClips):
         root: str | None = None,
         hr: str | None = None,
         lr: str | None = None,
-        limit: int | None = None,
-        frames: int | None = None,
+        limit: Count | None = None,
+        frames: Count | None = None,
         cache: str | None = None,
     ) -> None:
         folder = root or hr

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sr_experiments.config.constraints import Count, OnError, Share
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.clips import TrainingClips, ValidationClips
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.packs.folders import FileFolder, open_folder
@@ -49,6 +51,7 @@ class Septuplet:
         return [self.folder.read(self.path / f"im{index + 1}.png", self.channels) for index in indices]
 
 
+@TRAINING_SETS.register("vimeo90k")
 class Vimeo90K(TrainingClips):
     """Training clips of at most seven frames.
 
@@ -74,8 +77,8 @@ class Vimeo90K(TrainingClips):
         scale: int,
         channels: int = 3,
         seed: int = 0,
-        moving_frame: float = 0.3,
-        on_error: str = "stop",
+        moving_frame: Share = 0.3,
+        on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
@@ -88,6 +91,7 @@ class Vimeo90K(TrainingClips):
         super().__init__(clips, crop, scale, seed, None, "none", moving_frame, on_error, augment)
 
 
+@VALIDATION_SETS.register("vimeo90k")
 class Vimeo90KValidation(ValidationClips):
     """Test clips, frame by frame; there are 7824, so use `limit`.
 
@@ -108,8 +112,8 @@ class Vimeo90KValidation(ValidationClips):
         root: str,
         scale: int,
         channels: int = 3,
-        limit: int | None = None,
-        frames: int | None = None,
+        limit: Count | None = None,
+        frames: Count | None = None,
         cache: str | None = None,
     ) -> None:
         super().__init__(_listed_clips(root, "sep_testlist.txt", channels, limit, cache=cache), scale, None, frames)

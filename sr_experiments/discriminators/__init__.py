@@ -1,17 +1,9 @@
-"""Networks from images to logits. To add one: one file with its nn.Module, and its name here."""
-
-from collections.abc import Callable
+"""Networks from images to logits. To add one: one file with its nn.Module, registered there."""
 
 from torch import nn
 
-from sr_experiments.discriminators.patch import PatchDiscriminator
-from sr_experiments.discriminators.tecogan import TecoGANDiscriminator
-from sr_experiments.discriminators.unet import UNetDiscriminator
-from sr_experiments.discriminators.vgg import VGGDiscriminator
+from sr_experiments.registry import Registry
 
-DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
-    "vgg": VGGDiscriminator,
-    "unet": UNetDiscriminator,
-    "patch": PatchDiscriminator,
-    "tecogan": TecoGANDiscriminator,
-}
+DISCRIMINATORS: Registry[nn.Module] = Registry(
+    "discriminator", "sr_experiments.discriminators", {"channels": "channels"}
+)

@@ -1,10 +1,16 @@
 """PatchGAN (Isola et al. 2017, arXiv 1611.07004): a logit for each overlapping 70x70 patch."""
 
+from typing import Annotated
+
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from sr_experiments.discriminators.normalisation import normalisation
+from sr_experiments.config.constraints import Features
+from sr_experiments.discriminators import DISCRIMINATORS
+from sr_experiments.discriminators.normalisation import Norm, normalisation
 
 
+@DISCRIMINATORS.register("patch", small={"features": 4})
 class PatchDiscriminator(nn.Module):
     """pix2pix's n-layer discriminator.
 
@@ -15,7 +21,9 @@ class PatchDiscriminator(nn.Module):
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
 
-    def __init__(self, channels: int = 3, features: int = 64, layers: int = 3, norm: str = "batch") -> None:
+    def __init__(
+        self, channels: int = 3, features: Features = 64, layers: Annotated[int, Ge(1), Le(8)] = 3, norm: Norm = "batch"
+    ) -> None:
         super().__init__()
         stack: list[nn.Module] = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = features

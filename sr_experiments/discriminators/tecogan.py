@@ -2,9 +2,12 @@
 
 from torch import Tensor, nn
 
-from sr_experiments.discriminators.normalisation import normalisation
+from sr_experiments.config.constraints import Features
+from sr_experiments.discriminators import DISCRIMINATORS
+from sr_experiments.discriminators.normalisation import Norm, normalisation
 
 
+@DISCRIMINATORS.register("tecogan", small={"features": 4})
 class TecoGANDiscriminator(nn.Module):
     """A convolution, four convolutions of stride 2, and a linear layer to one logit.
 
@@ -16,7 +19,7 @@ class TecoGANDiscriminator(nn.Module):
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
 
-    def __init__(self, channels: int = 3, features: int = 64, norm: str = "batch") -> None:
+    def __init__(self, channels: int = 3, features: Features = 64, norm: Norm = "batch") -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), nn.LeakyReLU(0.2)]
         width = features

@@ -4,7 +4,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
+from sr_experiments.config.constraints import Features
+from sr_experiments.discriminators import DISCRIMINATORS
 
+
+@DISCRIMINATORS.register("unet", small={"features": 4})
 class UNetDiscriminator(nn.Module):
     """Three levels down and three up, with skip connections; layers and names are BasicSR's UNetDiscriminatorSN's.
 
@@ -19,7 +23,7 @@ class UNetDiscriminator(nn.Module):
 
     compiles = False
 
-    def __init__(self, channels: int = 3, features: int = 64) -> None:
+    def __init__(self, channels: int = 3, features: Features = 64) -> None:
         super().__init__()
         f = features
         self.conv0 = nn.Conv2d(channels, f, 3, padding=1)

@@ -2,12 +2,15 @@
 
 from torch import Tensor, nn
 
-from sr_experiments.discriminators.normalisation import normalisation
+from sr_experiments.config.constraints import Features
+from sr_experiments.discriminators import DISCRIMINATORS
+from sr_experiments.discriminators.normalisation import Norm, normalisation
 from sr_experiments.generators.padding import replicate_pad
 
 SMALLEST = 64  # the last feature maps are then 2x2: enough to normalise over, even for a batch of one
 
 
+@DISCRIMINATORS.register("vgg", small={"features": 4})
 class VGGDiscriminator(nn.Module):
     """Pairs of convolutions that halve the size five times, pooled to 4x4, then two linear layers to one logit.
 
@@ -20,7 +23,7 @@ class VGGDiscriminator(nn.Module):
         norm: "batch", "instance" or "none" (for wgan_gp, whose penalty is per sample).
     """
 
-    def __init__(self, channels: int = 3, features: int = 64, norm: str = "batch") -> None:
+    def __init__(self, channels: int = 3, features: Features = 64, norm: Norm = "batch") -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), nn.LeakyReLU(0.2)]
         width = features
@@ -42,7 +45,7 @@ class VGGDiscriminator(nn.Module):
         return self.classifier(self.features(image).flatten(1))
 
     @staticmethod
-    def _block(in_channels: int, out_channels: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
+    def _block(in_channels: int, out_channels: int, kernel: int, stride: int, norm: Norm) -> list[nn.Module]:
         # The normalisation has a bias of its own.
         convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1, bias=norm == "none")
         return [convolution, *normalisation(norm, out_channels), nn.LeakyReLU(0.2)]

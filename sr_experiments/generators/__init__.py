@@ -1,18 +1,13 @@
-"""Networks from LR to SR. To add one: one file with its nn.Module, and its name here."""
+"""Networks from LR to SR. To add one: one file with its nn.Module, registered there."""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from sr_experiments.generators.frvsr import FRVSR
-from sr_experiments.generators.generator import Generator
-from sr_experiments.generators.msrresnet import MSRResNet
-from sr_experiments.generators.rrdbnet import RRDBNet
-from sr_experiments.generators.spandrel_arch import SpandrelGenerator
-from sr_experiments.generators.srresnet import SRResNet
+from sr_experiments.registry import Registry
 
-GENERATORS: dict[str, Callable[..., Generator]] = {
-    "srresnet": SRResNet,
-    "msrresnet": MSRResNet,
-    "rrdbnet": RRDBNet,
-    "frvsr": FRVSR,
-    "spandrel": SpandrelGenerator,
-}
+if TYPE_CHECKING:
+    from sr_experiments.generators.generator import Generator
+
+GIVEN = {"scale": "scale", "channels": "channels", "extra_channels": "scale"}
+GENERATORS: "Registry[Generator]" = Registry("generator", "sr_experiments.generators", GIVEN)
+# SR nets of frame-recurrent networks: image networks that take the warped previous frame as extra channels.
+SR_NETS: "Registry[Generator]" = Registry("SR net", "sr_experiments.generators", {**GIVEN, "phase": "model.phase"})

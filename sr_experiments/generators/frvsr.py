@@ -13,21 +13,20 @@ Conventions, here and everywhere in the project:
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.errors import SRError
-from sr_experiments.generators.generator import Generator, TwoPartGenerator
+from sr_experiments.generators import SR_NETS
+from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
-from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
 from sr_experiments.generators.recurrent import RecurrentGenerator
-from sr_experiments.generators.rrdbnet import RRDBNet
-from sr_experiments.generators.srresnet import SRResNet
-from sr_experiments.registry import build
+from sr_experiments.registry import Component, build
 
 FNET_MULTIPLE = 8  # the flow net halves the size three times
 MAX_VELOCITY = 24.0  # LR pixels a frame
@@ -55,8 +54,8 @@ class FRVSR(RecurrentGenerator):
         self,
         scale: int = 4,
         channels: int = 3,
-        srnet: Mapping[str, Any] | None = None,
-        phase: str = "centred",
+        srnet: Annotated[Mapping[str, Any] | None, Component(SR_NETS)] = None,
+        phase: Literal["auto", "centred", "corner"] = "centred",
     ) -> None:
         super().__init__(scale, channels, phase)
         if scale not in (2, 4):
@@ -138,6 +137,7 @@ class FNet(nn.Module):
         return MAX_VELOCITY * torch.tanh(self.flow(x))
 
 
+@SR_NETS.register("resnet", small={"features": 8, "blocks": 1})
 class SRNet(TwoPartGenerator):
     """FRVSR's own SR net: residual blocks without batch norm, then transposed convolutions (figure 3).
 
@@ -160,8 +160,8 @@ class SRNet(TwoPartGenerator):
         scale: int,
         channels: int,
         extra_channels: int,
-        features: int = 64,
-        blocks: int = 10,
+        features: Features = 64,
+        blocks: Blocks = 10,
         phase: str = "centred",
     ) -> None:
         super().__init__(scale, channels, phase)
@@ -208,15 +208,6 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, features, H, W) to the same shape."""
         return x + self.conv(x)
-
-
-# Image networks take the warped previous frame as extra channels behind those of the LR frame.
-SR_NETS: dict[str, Callable[..., Generator]] = {
-    "resnet": SRNet,
-    "srresnet": SRResNet,
-    "msrresnet": MSRResNet,
-    "rrdbnet": RRDBNet,
-}
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:

@@ -3,11 +3,15 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 
 
+@SR_NETS.register("msrresnet")
+@GENERATORS.register("msrresnet", small={"features": 8, "blocks": 1})
 class MSRResNet(TwoPartGenerator):
     """Residual blocks at LR size, sub-pixel upsampling, plus the bilinearly enlarged input.
 
@@ -26,7 +30,12 @@ class MSRResNet(TwoPartGenerator):
     """
 
     def __init__(
-        self, scale: int = 4, channels: int = 3, features: int = 64, blocks: int = 16, extra_channels: int = 0
+        self,
+        scale: int = 4,
+        channels: int = 3,
+        features: Features = 64,
+        blocks: Blocks = 16,
+        extra_channels: int = 0,
     ) -> None:
         super().__init__(scale, channels)
         if scale not in (2, 3, 4):

@@ -4,12 +4,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import bilinear_smoothing_, identity_, kaiming_scaled_, scale_outputs_
 from sr_experiments.generators.padding import crop, pad_to_multiple
 
 
+@SR_NETS.register("rrdbnet")
+@GENERATORS.register("rrdbnet", small={"features": 8, "blocks": 1, "growth": 4})
 class RRDBNet(TwoPartGenerator):
     """Residual-in-residual dense blocks at LR size, then nearest-neighbour upsampling with convolutions.
 
@@ -36,9 +40,9 @@ class RRDBNet(TwoPartGenerator):
         self,
         scale: int = 4,
         channels: int = 3,
-        features: int = 64,
-        blocks: int = 23,
-        growth: int = 32,
+        features: Features = 64,
+        blocks: Blocks = 23,
+        growth: Features = 32,
         extra_channels: int = 0,
     ) -> None:
         super().__init__(scale, channels)

@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Share, Weight
+from sr_experiments.losses import LOSSES
+
 
 class AdversarialLoss(nn.Module):
     """What the GAN training asks of a loss.
@@ -18,7 +21,7 @@ class AdversarialLoss(nn.Module):
 
     uses_real = False
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: Share = 0.0) -> None:
         super().__init__()
         self.real_target = 1.0 - label_smoothing
 
@@ -35,6 +38,7 @@ class AdversarialLoss(nn.Module):
         return None
 
 
+@LOSSES.register("vanilla")
 class VanillaLoss(AdversarialLoss):
     """Cross-entropy, non-saturating for the generator (Goodfellow et al. 2014, arXiv 1406.2661)."""
 
@@ -47,6 +51,7 @@ class VanillaLoss(AdversarialLoss):
         return _bce(real, self.real_target) + _bce(fake, 0.0)
 
 
+@LOSSES.register("relativistic")
 class RelativisticLoss(AdversarialLoss):
     """Relativistic average GAN: more real than the average fake (1807.00734), as ESRGAN weighs it (both halves / 2)."""
 
@@ -62,6 +67,7 @@ class RelativisticLoss(AdversarialLoss):
         return 0.5 * (_bce(real - fake.mean(), self.real_target) + _bce(fake - real.mean(), 0.0))
 
 
+@LOSSES.register("lsgan")
 class LeastSquaresLoss(AdversarialLoss):
     """Squared distance to the targets 1 and 0 (Mao et al. 2017, arXiv 1611.04076)."""
 
@@ -74,6 +80,7 @@ class LeastSquaresLoss(AdversarialLoss):
         return (real - self.real_target).square().mean() + fake.square().mean()
 
 
+@LOSSES.register("hinge")
 class HingeLoss(AdversarialLoss):
     """Margins of 1 for the discriminator (Lim & Ye 2017, arXiv 1705.02894)."""
 
@@ -89,6 +96,7 @@ class HingeLoss(AdversarialLoss):
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
+@LOSSES.register("wgan_gp")
 class WassersteinLoss(AdversarialLoss):
     """Wasserstein distance with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028).
 
@@ -98,7 +106,7 @@ class WassersteinLoss(AdversarialLoss):
         penalty_weight: lambda of the penalty.
     """
 
-    def __init__(self, penalty_weight: float = 10.0) -> None:
+    def __init__(self, penalty_weight: Weight = 10.0) -> None:
         super().__init__()
         self.penalty_weight = penalty_weight
 

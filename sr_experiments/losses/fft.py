@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.losses import LOSSES
 
+
+@LOSSES.register("fft")
 class FFTLoss(nn.Module):
     """Mean absolute difference of the complex 2-D Fourier coefficients, real and imaginary parts.
 

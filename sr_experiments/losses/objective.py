@@ -4,17 +4,18 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sr_experiments.checkpoints.backbones import WeightsUnavailable
+from sr_experiments.config.constraints import Count, CountOrZero, NameOf, Weight
 from sr_experiments.errors import SRError
-from sr_experiments.losses import LOSSES, inputs_of, is_adversarial
+from sr_experiments.losses import LOSSES
 from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.perceptual import PerceptualLoss
-from sr_experiments.registry import build
+from sr_experiments.registry import Group, build, optional
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,30 @@ log = logging.getLogger(__name__)
 AUTO_WEIGHT_BESIDE_PERCEPTUAL = 0.01
 AUTO_WEIGHT_ALONE = 5.0
 
-OWN_SETTINGS = ("weight", "start", "ramp", "ramp_shape", "every", "required")  # of a term; all others are the loss's
-
 RAMPS: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,
     "cosine": lambda t: 0.5 * (1 - math.cos(math.pi * t)),
 }
+
+
+class TermSettings(Group):
+    """What every term of the loss has besides its own arguments."""
+
+    weight: Weight | Literal["auto"] = optional()
+    """Weight of the term; auto: what suits the other terms of a GAN; 1 if it is left out."""
+    start: CountOrZero = optional()
+    """First step at which the term acts; in a run with stages counted from the start of the stage."""
+    ramp: CountOrZero = optional()
+    """Steps over which the weight then rises from 0."""
+    ramp_shape: Annotated[str, NameOf(RAMPS)] = optional()
+    """Shape of the rise."""
+    every: Count = optional()
+    """The term is computed at each so many-th step."""
+    required: bool = optional()
+    """Stop where pretrained weights can't be had, instead of leaving the term out."""
+
+
+OWN_SETTINGS = tuple(TermSettings.model_fields)  # all other settings of a term are arguments of its loss
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,17 @@ class Outputs:
 
 IMAGES = ("lr", "hr", "target", "sr")
 CLIPS = ("lr_clip", "hr_clip", "target_clip", "sr_clip", "flow")
+
+
+def is_adversarial(term: Mapping[str, Any]) -> bool:
+    """Return whether the settings of a term, `{"name": ..., ...}`, are those of an adversarial loss."""
+    loss = LOSSES.get(str(term.get("name")))
+    return isinstance(loss, type) and issubclass(loss, AdversarialLoss)
+
+
+def inputs_of(loss: object) -> tuple[str, ...]:
+    """Return the names of the tensors that a loss (or its class) takes: SR and its target, unless it has `inputs`."""
+    return getattr(loss, "inputs", ("sr", "target"))
 
 
 class Objective(nn.Module):

@@ -1,22 +1,25 @@
 """Losses on the features of pretrained networks, whose weights never enter a checkpoint."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.checkpoints.backbones import pretrained_features
+from sr_experiments.config.constraints import Weight
 from sr_experiments.errors import SRError
-from sr_experiments.metrics.lpips import lpips_network
+from sr_experiments.losses import LOSSES
+from sr_experiments.metrics.lpips import Trunk, lpips_network
 
 
 def _cosine(ours: Tensor, targets: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(ours, targets, dim=1).mean()
 
 
-CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "cosine": _cosine}
+Criterion = Literal["l1", "mse", "cosine"]
+CRITERIA: dict[Criterion, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "cosine": _cosine}
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)  # in each of the five stages
 
 
@@ -53,6 +56,7 @@ def _drop_state(module: nn.Module, state_dict: dict[str, Any], prefix: str, _: A
         del state_dict[name]
 
 
+@LOSSES.register("vgg19")
 class VGGLoss(PerceptualLoss):
     """Weighted distance between VGG19 features of SR and HR (Ledig et al. 2017; before ReLU as in ESRGAN).
 
@@ -64,24 +68,22 @@ class VGGLoss(PerceptualLoss):
         criterion: "l1", "mse" or "cosine" (1 - cosine similarity over channels, TecoGAN).
 
     Raises:
-        SRError: unknown layer or criterion.
+        SRError: unknown layer.
         WeightsUnavailable: no VGG19 weights.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, layers: Mapping[str, float] | None = None, criterion: str = "l1") -> None:
+    def __init__(self, layers: Mapping[str, Weight | None] | None = None, criterion: Criterion = "l1") -> None:
         super().__init__()
-        layers = {name: weight for name, weight in (layers or {"conv5_4": 1.0}).items() if weight is not None}
+        weights = {name: weight for name, weight in (layers or {"conv5_4": 1.0}).items() if weight is not None}
         known = vgg19_layers()
-        for name in layers:
+        for name in weights:
             if name not in known:
                 raise SRError(f"VGG19 has no layer {name!r}: choose of {', '.join(n for n in known if n[0] == 'c')}")
-        if criterion not in CRITERIA:
-            raise SRError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
         self.criterion = CRITERIA[criterion]
-        self.weights = {known[name]: weight for name, weight in layers.items()}
+        self.weights = {known[name]: weight for name, weight in weights.items()}
         self.features = pretrained_features("vgg19")[: max(self.weights) + 1]
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
@@ -107,6 +109,7 @@ class VGGLoss(PerceptualLoss):
         return captured
 
 
+@LOSSES.register("lpips")
 class LPIPSLoss(PerceptualLoss):
     """LPIPS v0.1 as a loss (Zhang et al. 2018, arXiv 1801.03924).
 
@@ -114,11 +117,10 @@ class LPIPSLoss(PerceptualLoss):
         net: trunk: "vgg", which its authors advise for optimisation, "alex" or "squeeze".
 
     Raises:
-        SRError: unknown trunk.
         WeightsUnavailable: no trained weights of the trunk.
     """
 
-    def __init__(self, net: str = "vgg") -> None:
+    def __init__(self, net: Trunk = "vgg") -> None:
         super().__init__()
         self.network = lpips_network(net)
 

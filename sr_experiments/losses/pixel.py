@@ -1,11 +1,13 @@
 """Losses on pixels: means over all values of a batch."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Share
+from sr_experiments.losses import LOSSES
 
+
+@LOSSES.register("mse")
 class MSELoss(nn.Module):
     """Mean squared error: the most likely picture under Gaussian noise, and the highest PSNR."""
 
@@ -14,6 +16,7 @@ class MSELoss(nn.Module):
         return (sr - hr).square().mean()
 
 
+@LOSSES.register("l1")
 class L1Loss(nn.Module):
     """Mean absolute error; sharper and steadier than MSE in practice (Zhao et al. 2017, arXiv 1511.08861)."""
 
@@ -22,6 +25,7 @@ class L1Loss(nn.Module):
         return (sr - hr).abs().mean()
 
 
+@LOSSES.register("charbonnier")
 class CharbonnierLoss(nn.Module):
     """Mean of sqrt(d^2 + eps^2), L1 made smooth at 0 (Lai et al. 2017, arXiv 1704.03915).
 
@@ -29,13 +33,10 @@ class CharbonnierLoss(nn.Module):
         eps: width of the smooth part; 1e-6 is BasicSR's (which writes it as eps = 1e-12 under the root).
     """
 
-    def __init__(self, eps: float = 1e-6) -> None:
+    def __init__(self, eps: Share = 1e-6) -> None:
         super().__init__()
         self.eps = eps
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, C, H, W) twice to a scalar."""
         return torch.sqrt((sr - hr).square() + self.eps**2).mean()
-
-
-PIXEL_LOSSES: dict[str, Callable[..., nn.Module]] = {"mse": MSELoss, "l1": L1Loss, "charbonnier": CharbonnierLoss}

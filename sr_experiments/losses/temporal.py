@@ -1,15 +1,19 @@
 """Losses on clips: the flow must predict the next LR frame, a clip must look the same in both directions of time."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
 from sr_experiments.generators.frvsr import warp
-from sr_experiments.losses.pixel import PIXEL_LOSSES
-from sr_experiments.registry import build
+from sr_experiments.losses import LOSSES
+from sr_experiments.registry import Component, build
+
+Criterion = Annotated[Mapping[str, Any], Component(LOSSES)]
+CHARBONNIER = {"name": "charbonnier"}
 
 
+@LOSSES.register("warp")
 class WarpLoss(nn.Module):
     """Distance of each LR frame to the frame before it, warped by the estimated flow (Sajjadi et al. 2018, eq. 4).
 
@@ -22,9 +26,9 @@ class WarpLoss(nn.Module):
 
     inputs = ("lr_clip", "flow")
 
-    def __init__(self, criterion: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, criterion: Criterion = CHARBONNIER) -> None:
         super().__init__()
-        self.criterion = build("pixel loss", PIXEL_LOSSES, criterion or {"name": "charbonnier"})
+        self.criterion = build("criterion", LOSSES, criterion)
 
     def forward(self, lr_clip: Tensor, flow: Tensor) -> Tensor:
         """LR frames (N, T, C, H, W) and the flow (N, T - 1, 2, H, W) of frames 1 to T - 1, to a scalar."""
@@ -32,6 +36,7 @@ class WarpLoss(nn.Module):
         return self.criterion(warp(previous, flow.flatten(0, 1)), current)
 
 
+@LOSSES.register("ping_pong")
 class PingPongLoss(nn.Module):
     """Distance between the SR frames of the way to a clip's end and those of the way back.
 
@@ -48,9 +53,9 @@ class PingPongLoss(nn.Module):
     inputs = ("sr_clip",)
     palindrome = True  # clips are run to their end and back, T to 2 * T - 1 frames
 
-    def __init__(self, criterion: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, criterion: Criterion = CHARBONNIER) -> None:
         super().__init__()
-        self.criterion = build("pixel loss", PIXEL_LOSSES, criterion or {"name": "charbonnier"})
+        self.criterion = build("criterion", LOSSES, criterion)
 
     def forward(self, sr_clip: Tensor) -> Tensor:
         """SR frames (N, 2 * T - 1, C, H, W), there and back, to a scalar."""

@@ -1,20 +1,10 @@
-"""Metrics with stated conventions. To add one: one file with its SRMetric, and its name here."""
+"""Metrics with stated conventions. To add one: one file with its SRMetric, registered there."""
 
-from sr_experiments.metrics.fine_detail import FineDetail
-from sr_experiments.metrics.lpips import LPIPS
-from sr_experiments.metrics.metric import SRMetric
-from sr_experiments.metrics.psnr import PSNR
-from sr_experiments.metrics.ssim import SSIM
-from sr_experiments.metrics.tlp import TLP
-from sr_experiments.metrics.tof import TOF
-from sr_experiments.metrics.warping_error import WarpingError
+from typing import TYPE_CHECKING
 
-METRICS: dict[str, type[SRMetric]] = {
-    "psnr": PSNR,
-    "ssim": SSIM,
-    "lpips": LPIPS,
-    "fine_detail": FineDetail,
-    "tof": TOF,
-    "tlp": TLP,
-    "warping_error": WarpingError,
-}
+from sr_experiments.registry import Registry
+
+if TYPE_CHECKING:
+    from sr_experiments.metrics.metric import SRMetric
+
+METRICS: "Registry[SRMetric]" = Registry("metric", "sr_experiments.metrics", {"crop_border": "scale"})

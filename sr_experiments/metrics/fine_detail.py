@@ -1,14 +1,18 @@
 """Fine detail: whether SR has as much energy above LR's Nyquist frequency as HR has."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from sr_experiments.errors import SRError
+from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric, luma
 
 FLOOR = 1e-6  # energy a pixel, in squared levels, added so that the ratio of flat pictures stays finite
 
 
+@METRICS.register("fine_detail")
 class FineDetail(ImageMetric):
     """|10 log10(E(SR) / E(HR))| per image, in dB: E is the energy of luma above LR's Nyquist frequency.
 
@@ -28,10 +32,8 @@ class FineDetail(ImageMetric):
     digits = 2
     unit = "dB"
 
-    def __init__(self, scale: int = 4, crop_border: int = 0) -> None:
+    def __init__(self, scale: Annotated[int, Ge(1)] = 4, crop_border: int = 0) -> None:
         super().__init__(crop_border)
-        if scale < 1:
-            raise SRError(f"fine_detail can't have scale={scale}: give a whole number of at least 1")
         self.scale = scale
         self.convention = (
             f"energy above LR's Nyquist frequency (scale {scale}) of SR to HR, absolute dB, Y (BT.601, 16-235), "

@@ -1,10 +1,14 @@
 """What the image metrics share: 8-bit images, cropped borders, the mean over images."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.metric import SRMetric
+
+Channels = Literal["y", "rgb"]
 
 
 class ImageMetric(SRMetric):
@@ -45,20 +49,6 @@ class ImageMetric(SRMetric):
                 f"an image of {width}x{height}, of which {b} are cut from each side, has fewer"
             )
         return image[..., b : height - b, b : width - b]
-
-
-CHANNELS = ("y", "rgb")
-
-
-def check_channels(channels: str) -> str:
-    """Return `channels` if it is one of CHANNELS.
-
-    Raises:
-        SRError: otherwise.
-    """
-    if channels not in CHANNELS:
-        raise SRError(f"unknown channels {channels!r} of a metric: choose one of {', '.join(CHANNELS)}")
-    return channels
 
 
 def luma(image: Tensor) -> Tensor:

@@ -1,17 +1,22 @@
 """LPIPS v0.1 (Zhang et al. 2018, arXiv 1801.03924), never with untrained weights."""
 
+from typing import Literal
+
 import lpips
 import torch
 from torch import Tensor, nn
 
 from sr_experiments.checkpoints.backbones import pretrained_features
-from sr_experiments.errors import SRError
+from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
 
-TRUNKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
-LEAST_SIZES = {"alex": 31, "vgg": 16, "squeeze": 17}  # below it, a layer of the trunk has nothing left to output
+Trunk = Literal["alex", "vgg", "squeeze"]
+TRUNKS: dict[Trunk, str] = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+# Smallest side of an image: below it, a layer of the trunk has nothing left to output.
+LEAST_SIZES: dict[Trunk, int] = {"alex": 31, "vgg": 16, "squeeze": 17}
 
 
+@METRICS.register("lpips")
 class LPIPS(ImageMetric):
     """Learned perceptual distance; smaller is better.
 
@@ -26,7 +31,7 @@ class LPIPS(ImageMetric):
 
     higher_is_better = False
 
-    def __init__(self, net: str = "alex", crop_border: int = 0) -> None:
+    def __init__(self, net: Trunk = "alex", crop_border: int = 0) -> None:
         super().__init__(crop_border)
         self.network = lpips_network(net)
         self.least_size = LEAST_SIZES[net]
@@ -40,7 +45,7 @@ class LPIPS(ImageMetric):
             return self.network(sr, hr).flatten()
 
 
-def lpips_network(net: str) -> nn.Module:
+def lpips_network(net: Trunk) -> nn.Module:
     """Return the lpips package's network: its linear heads on a trunk from `sr_experiments.checkpoints.backbones`.
 
     Args:
@@ -50,11 +55,8 @@ def lpips_network(net: str) -> nn.Module:
         Frozen module of two images (N, 3, H, W) in [-1, 1], giving (N, 1, 1, 1).
 
     Raises:
-        SRError: unknown trunk.
         WeightsUnavailable: no trained weights of the trunk.
     """
-    if net not in TRUNKS:
-        raise SRError(f"LPIPS has no trunk {net!r}: choose one of {', '.join(TRUNKS)}")
     features = pretrained_features(TRUNKS[net])
     # pnet_rand: without weights of the trunk, so that nothing is downloaded behind our back.
     network = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
-from sr_experiments.metrics.image_metric import ImageMetric, check_channels, luma
+from sr_experiments.metrics import METRICS
+from sr_experiments.metrics.image_metric import Channels, ImageMetric, luma
 
 
+@METRICS.register("psnr")
 class PSNR(ImageMetric):
     """10 log10(255^2 / MSE) per image, in dB, averaged over images (never a pooled MSE); infinite for equal images.
 
@@ -18,9 +20,9 @@ class PSNR(ImageMetric):
     digits = 2
     unit = "dB"
 
-    def __init__(self, channels: str = "y", crop_border: int = 0) -> None:
+    def __init__(self, channels: Channels = "y", crop_border: int = 0) -> None:
         super().__init__(crop_border)
-        self.channels = check_channels(channels)
+        self.channels = channels
         self.needs_rgb = channels == "rgb"
         on = "Y (BT.601, 16-235)" if channels == "y" else "RGB"
         self.convention = f"PSNR in dB, {on}, crop {crop_border}, 8-bit, mean over images"

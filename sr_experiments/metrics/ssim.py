@@ -3,11 +3,13 @@
 from kornia.metrics import ssim
 from torch import Tensor
 
-from sr_experiments.metrics.image_metric import ImageMetric, check_channels, luma
+from sr_experiments.metrics import METRICS
+from sr_experiments.metrics.image_metric import Channels, ImageMetric, luma
 
 WINDOW = 11
 
 
+@METRICS.register("ssim")
 class SSIM(ImageMetric):
     """Structural similarity: Gaussian window 11, sigma 1.5, K1 0.01, K2 0.03, range 255, valid region only.
 
@@ -19,9 +21,9 @@ class SSIM(ImageMetric):
     higher_is_better = True
     least_size = WINDOW
 
-    def __init__(self, channels: str = "y", crop_border: int = 0) -> None:
+    def __init__(self, channels: Channels = "y", crop_border: int = 0) -> None:
         super().__init__(crop_border)
-        self.channels = check_channels(channels)
+        self.channels = channels
         self.needs_rgb = channels == "rgb"
         on = "Y (BT.601, 16-235)" if channels == "y" else "RGB mean"
         self.convention = f"SSIM, {on}, Gaussian 11 / 1.5, crop {crop_border}, 8-bit, mean over images"

@@ -80,7 +80,9 @@ class MetricSuite(Mapping[str, SRMetric]):
 
 def _is_temporal(arguments: Mapping[str, Any]) -> bool:
     name = arguments.get("name")
-    return isinstance(name, str) and name in METRICS and METRICS[name].temporal  # of an unknown one `build` will speak
+    return (
+        isinstance(name, str) and name in METRICS and getattr(METRICS[name], "temporal", False)
+    )  # of an unknown one `build` will speak
 
 
 def descriptions(metrics: Mapping[str, SRMetric]) -> dict[str, dict[str, Any]]:

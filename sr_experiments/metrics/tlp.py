@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor
 
-from sr_experiments.metrics.lpips import lpips_network
+from sr_experiments.metrics import METRICS
+from sr_experiments.metrics.lpips import Trunk, lpips_network
 from sr_experiments.metrics.temporal import TemporalMetric, crop_8x8
 
 
+@METRICS.register("tlp")
 class TLP(TemporalMetric):
     """tLP100: 100 |LPIPS(hr[t-1], hr[t]) - LPIPS(sr[t-1], sr[t])|, as in TecoGAN's `metrics.py`.
 
@@ -23,7 +25,7 @@ class TLP(TemporalMetric):
 
     skipped = 2
 
-    def __init__(self, net: str = "alex", crop_border: int = 0) -> None:
+    def __init__(self, net: Trunk = "alex", crop_border: int = 0) -> None:
         super().__init__(crop_border)
         self.network = lpips_network(net)
         self.convention = (

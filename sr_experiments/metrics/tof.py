@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.temporal import TemporalMetric, crop_8x8, to_grey
 
 
+@METRICS.register("tof")
 class TOF(TemporalMetric):
     """Mean Euclidean distance between the optical flows of SR and HR, in pixels, as in TecoGAN's `metrics.py`.
 

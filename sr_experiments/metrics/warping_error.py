@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from sr_experiments.errors import SRError
+from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.temporal import TemporalMetric, to_grey, to_uint8
 
 SMALLEST = 8  # pixels a side; OpenCV's DIS flow refuses smaller frames
@@ -16,6 +17,7 @@ class _Frame(NamedTuple):
     hr: np.ndarray  # (H, W) uint8, grey
 
 
+@METRICS.register("warping_error")
 class WarpingError(TemporalMetric):
     """1000 times the MSE between an SR frame and the one before, warped to it by the flow of the HR frames.
 

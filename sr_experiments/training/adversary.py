@@ -5,9 +5,19 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sr_experiments.config.constraints import Count
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.losses.adversarial import AdversarialLoss
-from sr_experiments.registry import build
+from sr_experiments.registry import Group, build, optional
+
+
+class DiscriminatorSettings(Group):
+    """What every discriminator has besides its own arguments."""
+
+    every: Count = optional()
+    """Steps from one update of the discriminator to the next."""
+    update_margin: float | None = optional()
+    """The discriminator is updated only while log D(real) - log D(fake) is below; null: always."""
 
 
 class Adversary:
@@ -59,6 +69,6 @@ class Adversary:
 
 def build_adversary(loss: AdversarialLoss, settings: dict[str, Any], channels: int) -> Adversary:
     """Build the discriminator of `loss.discriminator` for images of so many channels."""
-    own = {key: settings[key] for key in ("every", "update_margin") if key in settings}
+    own = {key: settings[key] for key in DiscriminatorSettings.model_fields if key in settings}
     arguments = {key: value for key, value in settings.items() if key not in own}
     return Adversary(loss, build("discriminator", DISCRIMINATORS, arguments, channels=channels), **own)

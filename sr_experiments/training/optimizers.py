@@ -5,21 +5,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from sr_experiments.errors import SRError
-
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 def make_optimizer(
     network: nn.Module, name: str, learning_rate: float, betas: Sequence[float], weight_decay: float
 ) -> torch.optim.Optimizer:
-    """The optimiser of one network's trainable parameters.
-
-    Raises:
-        SRError: unknown name.
-    """
-    if name not in OPTIMIZERS:
-        raise SRError(f"unknown optimizer {name!r}: choose one of {', '.join(sorted(OPTIMIZERS))}")
+    """The optimiser of one network's trainable parameters."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     floats = tuple(float(beta) for beta in betas)  # torch refuses (0, 0.99)

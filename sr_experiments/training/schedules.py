@@ -6,24 +6,32 @@ A schedule has no state, so a resumed run needs nothing but its step counter to 
 import bisect
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from sr_experiments.errors import SRError
+from annotated_types import Ge
+
+from sr_experiments.config.constraints import Count, Positive, Share
+from sr_experiments.registry import Registry
 
 Schedule = Callable[[int], float]
+SCHEDULES: Registry[Schedule] = Registry("schedule", __name__, {"total_steps": "trainer.max_steps"})
 
 
+@SCHEDULES.register("constant")
 def constant(total_steps: int) -> Schedule:
     """The base learning rate at every step."""
     return lambda step: 1.0
 
 
-def multistep(total_steps: int, milestones: Sequence[int], gamma: float = 0.5) -> Schedule:
+@SCHEDULES.register("multistep")
+def multistep(total_steps: int, milestones: Sequence[Annotated[float, Ge(0)]], gamma: Positive = 0.5) -> Schedule:
     """Multiply by `gamma` at each milestone (in steps); SRGAN's and ESRGAN's schedule."""
     ordered = sorted(milestones)
     return lambda step: gamma ** bisect.bisect_right(ordered, step)
 
 
-def cosine_restart(total_steps: int, cycles: int = 1, floor: float = 0.0) -> Schedule:
+@SCHEDULES.register("cosine_restart")
+def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0) -> Schedule:
     """Cosine decay from 1 to `floor`, restarted so that `cycles` of them fill the run.
 
     SGDR (Loshchilov & Hutter 2017) with equal periods, as BasicSR's PSNR recipes use it.
@@ -33,8 +41,6 @@ def cosine_restart(total_steps: int, cycles: int = 1, floor: float = 0.0) -> Sch
         cycles: number of cosine periods.
         floor: smallest factor, as a share of the base learning rate.
     """
-    if cycles < 1:
-        raise SRError(f"optim.schedule.cycles is {cycles}: give 1 or more")
     period = max(1, math.ceil(total_steps / cycles))
 
     def factor(step: int) -> float:
@@ -43,13 +49,6 @@ def cosine_restart(total_steps: int, cycles: int = 1, floor: float = 0.0) -> Sch
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step % period) / period))
 
     return factor
-
-
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "constant": constant,
-    "multistep": multistep,
-    "cosine_restart": cosine_restart,
-}
 
 
 def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:

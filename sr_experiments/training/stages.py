@@ -7,7 +7,8 @@ from typing import Any
 
 from sr_experiments.config.run_kind import compares_sr, is_gan, makes_sr, terms_of_stage
 from sr_experiments.errors import SRError
-from sr_experiments.losses import LOSSES, is_adversarial
+from sr_experiments.losses import LOSSES
+from sr_experiments.losses.objective import is_adversarial
 from sr_experiments.registry import build
 from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
 

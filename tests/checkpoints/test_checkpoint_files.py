@@ -12,7 +12,10 @@ from torch import nn
 from sr_experiments.checkpoints.initialise import describe_mismatch, load_weights
 from sr_experiments.checkpoints.reading import read
 from sr_experiments.errors import SRError
-from sr_experiments.generators import MSRResNet, RRDBNet, SpandrelGenerator, SRResNet
+from sr_experiments.generators.msrresnet import MSRResNet
+from sr_experiments.generators.rrdbnet import RRDBNet
+from sr_experiments.generators.spandrel_arch import SpandrelGenerator
+from sr_experiments.generators.srresnet import SRResNet
 
 RRDB = {"features": 8, "blocks": 3, "growth": 4}
 

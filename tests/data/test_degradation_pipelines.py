@@ -188,13 +188,13 @@ def test_the_published_table_is_the_files():
     made = degradation("real_esrgan")
     assert made.usm and made.pool_size == 180
     lens, resize, noise, jpeg, blur, again, _, last = made.steps
-    assert (lens.sigma, lens.sinc, lens.probability, lens.size) == ((0.2, 3), 0.1, 1, (7, 21))
-    assert (blur.sigma, blur.sinc, blur.probability) == ((0.2, 1.5), 0.1, 0.8)
-    assert (resize.kinds, resize.factor) == ([0.2, 0.7, 0.1], (0.15, 1.5))
-    assert (again.kinds, again.factor, again.of) == ([0.3, 0.4, 0.3], (0.3, 1.2), "lr")
-    assert (noise.gaussian, noise.poisson) == ((1, 30), (0.05, 3))
+    assert (lens.sigma, lens.sinc, lens.probability, lens.size) == ([0.2, 3], 0.1, 1, [7, 21])
+    assert (blur.sigma, blur.sinc, blur.probability) == ([0.2, 1.5], 0.1, 0.8)
+    assert (resize.kinds, resize.factor) == ([0.2, 0.7, 0.1], [0.15, 1.5])
+    assert (again.kinds, again.factor, again.of) == ([0.3, 0.4, 0.3], [0.3, 1.2], "lr")
+    assert (noise.gaussian, noise.poisson) == ([1, 30], [0.05, 3])
     assert (noise.gaussian_probability, noise.grey_probability) == (0.5, 0.4)
-    assert jpeg.quality == last.groups[1][0].quality == (30, 95)
+    assert jpeg.quality == last.groups[1][0].quality == [30, 95]
     assert last.groups[0][1].probability == 0.8
 
 
@@ -217,11 +217,11 @@ def test_the_published_recipes_use_it(name):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"stages": []}, "list of steps"),
+        ({"stages": []}, "give a list of mappings, not empty"),
         ({"stages": {"name": "jpeg"}}, "its stages is .*: give a list"),
-        ({"stages": [{"name": "jpg"}]}, "unknown degradation step 'jpg'"),
+        ({"stages": [{"name": "jpg"}]}, "stages.0.name is 'jpg': give .*jpeg"),
         ({"pool": -1}, "pool"),
-        ({"stagess": []}, "did you mean 'stages'"),
+        ({"stagess": []}, "did you mean stages"),
     ],
 )
 def test_mistakes_in_a_file_get_one_line(changes, says):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.data import SOURCES
+from sr_experiments.data import TRAINING_SETS
 from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.data.images import ImageFolder, ImageValidation
 from sr_experiments.data.paired import PairedFolder, PairedValidation
@@ -316,8 +316,7 @@ def test_sample_photographs_too_small_for_the_crop_say_so() -> None:
 
 def test_sources_are_built_by_name_and_typos_get_a_hint(tmp_path: Path, save_image) -> None:
     save_image(tmp_path / "0.png")
-    kinds = {name: source.train for name, source in SOURCES.items()}
     config = {"name": "images", "root": str(tmp_path)}
-    assert isinstance(build("training data", kinds, config, crop=16, scale=2, channels=3, seed=0), ImageFolder)
-    with pytest.raises(SRError, match="did you mean 'root'"):
-        build("training data", kinds, {"name": "images", "rot": "."}, crop=16, scale=2, channels=3, seed=0)
+    assert isinstance(build("training data", TRAINING_SETS, config, crop=16, scale=2, channels=3, seed=0), ImageFolder)
+    with pytest.raises(SRError, match="did you mean root"):
+        build("training data", TRAINING_SETS, {"name": "images", "rot": "."}, crop=16, scale=2, channels=3, seed=0)

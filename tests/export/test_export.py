@@ -17,8 +17,9 @@ from sr_experiments.export import export as story
 from sr_experiments.export import programs
 from sr_experiments.export.export import export
 from sr_experiments.export.runnable import Runnable, largest_difference
-from sr_experiments.generators import GENERATORS, SpandrelGenerator
+from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
+from sr_experiments.generators.spandrel_arch import SpandrelGenerator
 
 NETWORKS = [("srresnet", 2), ("msrresnet", 3), ("msrresnet", 4), ("rrdbnet", 2), ("rrdbnet", 4), ("frvsr", 4)]
 

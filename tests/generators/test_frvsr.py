@@ -143,7 +143,7 @@ def test_enlarging_undoes_the_shift_of_the_degradation_of_that_phase(phase):
         ({"scale": 3}, "scale=3"),
         ({"phase": "left"}, "phase 'left'"),
         ({"srnet": {"name": "swin"}}, "unknown SR net 'swin'"),
-        ({"srnet": {"name": "resnet", "block": 3}}, "did you mean 'blocks'"),
+        ({"srnet": {"name": "resnet", "block": 3}}, "did you mean blocks"),
     ],
 )
 def test_wrong_arguments_get_one_line(arguments, message):

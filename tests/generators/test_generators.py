@@ -10,23 +10,19 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.generators import GENERATORS, MSRResNet, RRDBNet, SRResNet
+from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.msrresnet import MSRResNet
+from sr_experiments.generators.rrdbnet import RRDBNet
+from sr_experiments.generators.srresnet import SRResNet
 from sr_experiments.registry import build
 from tests.conftest import ROOT
 
-TINY = {
-    "srresnet": {"features": 8, "blocks": 1},
-    "msrresnet": {"features": 8, "blocks": 1},
-    "rrdbnet": {"features": 8, "blocks": 1, "growth": 4},
-    "spandrel": {"arch": "SPAN", "options": {"feature_channels": 8}},
-    "frvsr": {"srnet": {"name": "resnet", "features": 8, "blocks": 1}},
-}
-IMAGE = [name for name in TINY if name != "frvsr"]
+IMAGE = [name for name in GENERATORS if name != "frvsr"]
 
 
 def tiny(name, **more):
-    return build("generator", GENERATORS, {"name": name, **TINY[name], **more})
+    return build("generator", GENERATORS, {"name": name, **GENERATORS.small[name], **more})
 
 
 def test_every_model_file_builds_a_generator():

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from sr_experiments.generators import MSRResNet
+from sr_experiments.generators.msrresnet import MSRResNet
 
 HUGE = 10**12
 

@@ -8,8 +8,8 @@ import torch
 import yaml
 from torch import nn
 
-from sr_experiments.losses import LOSSES, is_adversarial
-from sr_experiments.losses.objective import OWN_SETTINGS
+from sr_experiments.losses import LOSSES
+from sr_experiments.losses.objective import OWN_SETTINGS, is_adversarial
 from sr_experiments.registry import build
 from tests.conftest import ROOT
 

@@ -16,7 +16,9 @@ from torch import nn
 from sr_experiments.checkpoints import backbones
 from sr_experiments.errors import SRError
 from sr_experiments.losses.perceptual import LPIPSLoss, VGGLoss, vgg19_layers
-from sr_experiments.metrics import LPIPS
+from sr_experiments.metrics import METRICS
+from sr_experiments.metrics.lpips import LPIPS
+from sr_experiments.registry import build
 
 
 def test_layer_indices_match_torchvision():
@@ -107,8 +109,8 @@ def test_missing_weights_name_the_file_and_the_place(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "urlopen", no_network)
     with pytest.raises(backbones.WeightsUnavailable, match="no route to host"):
         LPIPS()
-    with pytest.raises(SRError, match="trunk"):
-        LPIPS("resnet")
+    with pytest.raises(SRError, match="its net is 'resnet': give alex or vgg or squeeze"):
+        build("metric", METRICS, {"name": "lpips", "net": "resnet"})
 
 
 def test_download_is_checked_against_its_hash(tmp_path, monkeypatch):

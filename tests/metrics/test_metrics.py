@@ -7,7 +7,10 @@ import yaml
 from skimage import metrics as reference
 
 from sr_experiments.errors import SRError
-from sr_experiments.metrics import METRICS, PSNR, SSIM, FineDetail
+from sr_experiments.metrics import METRICS
+from sr_experiments.metrics.fine_detail import FineDetail
+from sr_experiments.metrics.psnr import PSNR
+from sr_experiments.metrics.ssim import SSIM
 from tests.conftest import ROOT
 
 

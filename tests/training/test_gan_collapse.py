@@ -5,7 +5,7 @@ import logging
 import pytest
 import wandb
 
-from sr_experiments.generators import MSRResNet
+from sr_experiments.generators.msrresnet import MSRResNet
 from tests.conftest import gan_schedule
 from tests.test_train_command import metrics_of
 

@@ -1,14 +1,15 @@
-"""Degradations, which make LR from HR on the device. To add one: a class with the methods of `Degradation`."""
+"""Degradations, which make LR from HR on the device.
 
-from collections.abc import Callable
+One that is composed of steps is a YAML file with its `stages`, whatever its name, see `pipeline`. To add another: a
+class with the methods of `Degradation`, registered in its file.
+"""
+
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from sr_experiments.data.degradations.bicubic import Bicubic
-from sr_experiments.data.degradations.blur_down import BlurDown
-from sr_experiments.data.degradations.pipeline import Pipeline
+from sr_experiments.registry import Registry
 
 
 class Degradation(Protocol):
@@ -39,11 +40,4 @@ class Degradation(Protocol):
         ...
 
 
-# Pipelines share one class; conf/degradation/<name>.yaml lists their steps.
-DEGRADATIONS: dict[str, Callable[..., Degradation]] = {
-    "bicubic": Bicubic,
-    "blur_down": BlurDown,
-    "classical": Pipeline,
-    "real_esrgan": Pipeline,
-    "video": Pipeline,
-}
+DEGRADATIONS: Registry[Degradation] = Registry("degradation", "sr_experiments.data.degradations", {"scale": "scale"})

@@ -5,9 +5,11 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.resize import imresize
 
 
+@DEGRADATIONS.register("bicubic")
 class Bicubic:
     """Degradation by MATLAB's `imresize(hr, 1 / scale)` on 8-bit images.
 

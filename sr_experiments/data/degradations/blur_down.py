@@ -4,16 +4,16 @@ FRVSR (Sajjadi et al. 2018, arXiv 1801.04590) uses sigma 1.5 at scale 4; the ker
 that of TecoGAN (`tf_data_gaussDownby4`).
 """
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.config.constraints import Positive
+from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.resize import computation_types, device_matrix, round_half_up
-from sr_experiments.errors import SRError
 
 
+@DEGRADATIONS.register("blur_down")
 class BlurDown:
     """Degradation that blurs 8-bit images and keeps every scale-th pixel, starting at pixel 0.
 
@@ -21,18 +21,13 @@ class BlurDown:
 
     Args:
         scale: integer downsampling factor.
-        sigma: standard deviation of the Gaussian, in HR pixels.
-
-    Raises:
-        SRError: sigma is not positive.
+        sigma: standard deviation of the Gaussian, in HR pixels; 1.5 is the published one.
     """
 
     phase = "corner"
     pool_size = 0
 
-    def __init__(self, scale: int, sigma: float = 1.5) -> None:
-        if not 0 < sigma < math.inf:
-            raise SRError(f"the blur of blur_down needs a sigma above 0, not {sigma}: 1.5 is the published one")
+    def __init__(self, scale: int, sigma: Positive = 1.5) -> None:
         self.scale = scale
         self.sigma = sigma
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import build_step
+from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations.steps import STEPS, build_step
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.resize import Resize
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.data.degradations.steps.step import Parameters, take
-from sr_experiments.errors import SRError
+from sr_experiments.registry import Component
 
 CPU_GROUP = 12  # images per group on a CPU: small enough to stay in its cache
 VALIDATION_SEED = 20210722  # changing it changes validation LR, and with it every validation metric
@@ -29,6 +31,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@DEGRADATIONS.register(with_argument="stages")
 class Pipeline:
     """Degradation that applies a list of steps; LR pixels are centred on the HR pixels they cover.
 
@@ -51,11 +54,13 @@ class Pipeline:
 
     phase = "centred"
 
-    def __init__(self, scale: int, stages: Sequence[Mapping[str, Any]], usm: bool = False, pool: int = 0) -> None:
-        if isinstance(stages, (str, Mapping)) or not stages:
-            raise SRError("stages must be a list of steps: [{name: blur, ...}, {name: resize, ...}]")
-        if pool < 0:
-            raise SRError(f"the pool of a degradation is a number of pairs, 0 or more, not {pool}")
+    def __init__(
+        self,
+        scale: int,
+        stages: Annotated[Sequence[Annotated[Mapping[str, Any], Component(STEPS)]], MinLen(1)],
+        usm: bool = False,
+        pool: Annotated[int, Ge(0), Le(100_000)] = 0,
+    ) -> None:
         self.scale = scale
         self.steps = [build_step(stage) for stage in stages]
         self._to_lr = Resize(of="lr", modes={"area": 1})

@@ -72,18 +72,17 @@ def _resolve(name: str, config: Mapping[str, Any]) -> Objective:
     if name == PARAMETERS:
         return Objective(name, higher=False)
     # Torch, for a sweep that has a metric to decide.
-    from sr_experiments.data import SOURCES
+    from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
     from sr_experiments.metrics.flow import FLOW_METRICS
     from sr_experiments.metrics.monitor import resolve_monitor
     from sr_experiments.metrics.suite import MetricSuite
 
     data, setting = config["data"], "hydra.sweeper.objective"
-    kind = SOURCES.get(str(data["train"].get("name")))
-    clips = kind is not None and getattr(kind.train, "clips", False)
+    clips = getattr(TRAINING_SETS.get(str(data["train"].get("name"))), "clips", False)
     sample = "sample_video" if clips else "sample"  # what SRDataModule validates on if nothing else is given
     sets = data.get("val") or {sample: {"name": sample}}
-    of_sets = [SOURCES[of["name"]].validation for of in sets.values() if of.get("name") in SOURCES]
-    true_flow = any(getattr(of, "true_flow", False) for of in of_sets)
+    kinds = [VALIDATION_SETS.get(str(of.get("name"))) for of in sets.values()]
+    true_flow = any(getattr(kind, "true_flow", False) for kind in kinds)
     suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
     of_flow = FLOW_METRICS.items() if "stages" in config else ()
     flow = {key: metric() for key, metric in of_flow if true_flow or not metric.needs_true_flow}

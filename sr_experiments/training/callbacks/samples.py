@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.utils import flow_to_image
 
 from sr_experiments.files import replacing
-from sr_experiments.metrics import PSNR
+from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.pictures import as_picture, error_map, labelled
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.module import SRModule

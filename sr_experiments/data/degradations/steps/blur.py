@@ -1,20 +1,24 @@
 """Blur steps: each image is convolved with its own kernel."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, kernels, per_image
+from sr_experiments.config.constraints import Choices, Interval, Odd, Share
+from sr_experiments.data.degradations.steps import STEPS, draw, kernels, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
-from sr_experiments.errors import SRError
 
 SIDE = 21  # side of every kernel tensor, in pixels; smaller kernels are padded with zeros (Real-ESRGAN's largest)
 NEGLIGIBLE = 5e-6  # share of a kernel's weight that may be cut off at its edges: far below half of 1/255
-FAMILIES = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")
+Family = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+FAMILIES = get_args(Family)
+Side = Annotated[Odd[int], Ge(1), Le(SIDE)]
 
 
 class _Blur:
@@ -25,6 +29,7 @@ class _Blur:
         return canvas.with_pixels(convolve(canvas, parameters["kernel"]))
 
 
+@STEPS.register("blur")
 class Blur(_Blur):
     """Blur of a lens: Gaussian, generalised Gaussian and plateau kernels, or a sinc filter (ringing).
 
@@ -40,23 +45,20 @@ class Blur(_Blur):
 
     def __init__(
         self,
-        kinds: Mapping[str, float],
-        sigma: Sequence[float],
-        generalized_beta: Sequence[float] = (1, 1),
-        plateau_beta: Sequence[float] = (1, 1),
-        sinc: float = 0.0,
-        size: Sequence[int] = (7, SIDE),
-        probability: float = 1.0,
+        kinds: Choices[Family],
+        sigma: Interval[Annotated[float, Ge(0.01)]],
+        generalized_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
+        plateau_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
+        sinc: Share = 0.0,
+        size: Interval[Side] = (7, SIDE),
+        probability: Share = 1.0,
     ) -> None:
-        self.weights = draw.weights("kind of blur", kinds, FAMILIES)
-        self.sigma = draw.limits("the sigma of blur", sigma, low=0.01)
-        self.betas = [
-            draw.limits("the generalized_beta of blur", generalized_beta, low=0.05),
-            draw.limits("the plateau_beta of blur", plateau_beta, low=0.05),
-        ]
-        self.sinc = draw.probability("the sinc of blur", sinc)
-        self.size = odd_limits("blur", size)
-        self.probability = draw.probability("the probability of blur", probability)
+        self.weights = draw.weights(kinds, FAMILIES)
+        self.sigma = sigma
+        self.betas = (generalized_beta, plateau_beta)
+        self.sinc = sinc
+        self.size = size
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw a kernel for each clip."""
@@ -105,6 +107,7 @@ class Blur(_Blur):
         return f"{name} {p['sigma_x']:.1f}{across}"
 
 
+@STEPS.register("sinc")
 class Sinc(_Blur):
     """Ideal low-pass filter, which causes ringing and overshoot.
 
@@ -116,13 +119,13 @@ class Sinc(_Blur):
 
     def __init__(
         self,
-        cutoff: Sequence[float] = (math.pi / 3, math.pi),
-        size: Sequence[int] = (7, SIDE),
-        probability: float = 1.0,
+        cutoff: Interval[Annotated[float, Ge(0.1), Le(3.15)]] = (math.pi / 3, math.pi),
+        size: Interval[Side] = (7, SIDE),
+        probability: Share = 1.0,
     ) -> None:
-        self.cutoff = draw.limits("the cutoff of sinc", cutoff, low=0.1, high=3.15)
-        self.size = odd_limits("sinc", size)
-        self.probability = draw.probability("the probability of sinc", probability)
+        self.cutoff = cutoff
+        self.size = size
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw a kernel for each clip."""
@@ -136,6 +139,7 @@ class Sinc(_Blur):
         return f"sinc {parameters['cutoff'][i]:.1f}" if parameters["applied"][i] else ""
 
 
+@STEPS.register("motion")
 class Motion(_Blur):
     """Motion blur: straight camera movement during the exposure, drifting in speed and direction over a clip.
 
@@ -145,10 +149,15 @@ class Motion(_Blur):
         probability: probability of any movement.
     """
 
-    def __init__(self, length: Sequence[float], turn: float = 45.0, probability: float = 1.0) -> None:
-        self.length = draw.limits("the length of motion", length, low=0, high=SIDE - 1)
+    def __init__(
+        self,
+        length: Interval[Annotated[float, Ge(0), Le(SIDE - 1)]],
+        turn: Annotated[float, Ge(-360), Le(360)] = 45.0,
+        probability: Share = 1.0,
+    ) -> None:
+        self.length = length
         self.turn = math.radians(turn)
-        self.probability = draw.probability("the probability of motion", probability)
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw a kernel for each frame; length and direction change linearly from the first frame to the last."""
@@ -168,6 +177,7 @@ class Motion(_Blur):
         return f"motion {parameters['length'][i]:.1f}" if parameters["applied"][i] else ""
 
 
+@STEPS.register("defocus")
 class Defocus(_Blur):
     """Blur of a lens that is out of focus: a disk.
 
@@ -176,9 +186,9 @@ class Defocus(_Blur):
         probability: probability of any blur.
     """
 
-    def __init__(self, radius: Sequence[float], probability: float = 1.0) -> None:
-        self.radius = draw.limits("the radius of defocus", radius, low=0, high=SIDE // 2)
-        self.probability = draw.probability("the probability of defocus", probability)
+    def __init__(self, radius: Interval[Annotated[float, Ge(0), Le(SIDE // 2)]], probability: Share = 1.0) -> None:
+        self.radius = radius
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw a kernel for each clip."""
@@ -224,18 +234,6 @@ def _convolve(canvas: Canvas, kernel: Tensor, margin: int) -> Tensor:
     return F.conv2d(padded, weight, groups=n * channels).reshape(n, channels, height, width)
 
 
-def odd_limits(step: str, size: Sequence[int]) -> tuple[int, int]:
-    """Return the limits of kernel sides as whole numbers.
-
-    Raises:
-        SRError: one is even, or larger than SIDE.
-    """
-    low, high = (int(v) for v in draw.limits(f"the size of {step}", size, low=1, high=SIDE))
-    if low % 2 == 0 or high % 2 == 0:
-        raise SRError(f"the size of {step} must be odd numbers, not {low} ... {high}")
-    return low, high
-
-
-def odd(n: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+def odd(n: int, size: Sequence[int], generator: torch.Generator) -> Tensor:
     """Draw (n,) odd numbers within limits, all equally likely."""
     return size[0] + 2 * draw.choose(n, [1.0] * ((size[1] - size[0]) // 2 + 1), generator)

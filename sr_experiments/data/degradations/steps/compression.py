@@ -1,20 +1,26 @@
 """Video compression with a real encoder, x264."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from typing import Annotated, Literal
 
 import av
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 
-from sr_experiments.data.degradations.steps import draw
+from sr_experiments.config.constraints import Interval, Share
+from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 
 THREADS = 4  # clips encoded in parallel
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
 
 
+@STEPS.register("h264")
 class H264:
     """Step that encodes each clip with libx264 (4:2:0, 8 bits) in memory and decodes it, on the CPU.
 
@@ -24,10 +30,15 @@ class H264:
         probability: probability of any compression.
     """
 
-    def __init__(self, crf: Sequence[float], preset: str = "veryfast", probability: float = 1.0) -> None:
-        self.crf = draw.limits("the crf of h264", crf, low=0, high=51)
+    def __init__(
+        self,
+        crf: Interval[Annotated[float, Ge(0), Le(51)]],
+        preset: Preset = "veryfast",
+        probability: Share = 1.0,
+    ) -> None:
+        self.crf = crf
         self.preset = preset
-        self.probability = draw.probability("the probability of h264", probability)
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw the rate factor of each clip."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, per_image
+from sr_experiments.config.constraints import Interval, Share
+from sr_experiments.data.degradations.steps import STEPS, draw, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 
@@ -34,6 +37,7 @@ TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688,
 TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
+@STEPS.register("jpeg")
 class JPEG:
     """Step that compresses and decompresses with JPEG, 4:2:0 like almost all software.
 
@@ -43,10 +47,15 @@ class JPEG:
         probability: probability of any compression.
     """
 
-    def __init__(self, quality: Sequence[float], real: bool = False, probability: float = 1.0) -> None:
-        self.quality = draw.limits("the quality of jpeg", quality, low=1, high=100)
+    def __init__(
+        self,
+        quality: Interval[Annotated[float, Ge(1), Le(100)]],
+        real: bool = False,
+        probability: Share = 1.0,
+    ) -> None:
+        self.quality = quality
         self.real = real
-        self.probability = draw.probability("the probability of jpeg", probability)
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw the quality of each clip."""

@@ -1,11 +1,10 @@
 """Noise: Gaussian (sensor and amplifier) or Poisson (photon counts), as in Real-ESRGAN, section 3.1."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw
+from sr_experiments.config.constraints import Interval, Share, Weight
+from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.poisson import poisson
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
@@ -13,6 +12,7 @@ from sr_experiments.data.degradations.steps.step import Parameters, per_frame
 LUMA = (0.2989, 0.587, 0.114)  # grey weights of torchvision, which BasicSR uses for grey Poisson noise
 
 
+@STEPS.register("noise")
 class Noise:
     """Step that adds Gaussian or Poisson noise, in colour or grey, and clips to [0, 1].
 
@@ -29,17 +29,17 @@ class Noise:
 
     def __init__(
         self,
-        gaussian: Sequence[float],
-        poisson: Sequence[float] = (0, 0),
-        gaussian_probability: float = 1.0,
-        grey_probability: float = 0.0,
-        probability: float = 1.0,
+        gaussian: Interval[Weight],
+        poisson: Interval[Weight] = (0, 0),
+        gaussian_probability: Share = 1.0,
+        grey_probability: Share = 0.0,
+        probability: Share = 1.0,
     ) -> None:
-        self.gaussian = draw.limits("the gaussian of noise", gaussian, low=0)
-        self.poisson = draw.limits("the poisson of noise", poisson, low=0)
-        self.gaussian_probability = draw.probability("the gaussian_probability of noise", gaussian_probability)
-        self.grey_probability = draw.probability("the grey_probability of noise", grey_probability)
-        self.probability = draw.probability("the probability of noise", probability)
+        self.gaussian = gaussian
+        self.poisson = poisson
+        self.gaussian_probability = gaussian_probability
+        self.grey_probability = grey_probability
+        self.probability = probability
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw the kind and level of noise of each clip."""

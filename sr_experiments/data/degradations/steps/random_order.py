@@ -1,28 +1,32 @@
 """Groups of steps applied in a random order, drawn per clip."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Len
 
-from sr_experiments.data.degradations.steps import draw
+from sr_experiments.data.degradations.steps import STEPS, build_step, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas, join
-from sr_experiments.data.degradations.steps.step import Parameters, Step, take
-from sr_experiments.errors import SRError
+from sr_experiments.data.degradations.steps.step import Parameters, take
+from sr_experiments.registry import Component
 
 
+@STEPS.register("random_order")
 class RandomOrder:
     """Step that applies groups of steps in a random order; all orders are equally likely.
 
     The order within a group is fixed.
 
     Args:
-        groups: two or three lists of steps.
+        groups: two or three lists of steps, each a mapping with a name.
     """
 
-    def __init__(self, groups: Sequence[Sequence[Step]]) -> None:
-        self.groups = groups
+    def __init__(
+        self, groups: Annotated[Sequence[Sequence[Annotated[Mapping[str, Any], Component(STEPS)]]], Len(2, 3)]
+    ) -> None:
+        self.groups = [[build_step(step) for step in group] for group in groups]
         self.orders = list(itertools.permutations(range(len(groups))))
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
@@ -50,19 +54,3 @@ class RandomOrder:
         order = self.orders[int(parameters["order"][i])]
         pairs = [pair for g in order for pair in zip(self.groups[g], parameters["steps"][g], strict=True)]
         return ", ".join(filter(None, (step.describe(own, i) for step, own in pairs)))
-
-
-def build_groups(groups: Any, build_step: Callable[[Mapping[str, Any]], Step]) -> RandomOrder:
-    """Build a RandomOrder from a configuration: lists of steps, each a mapping with a name.
-
-    Raises:
-        SRError: the configuration is not two or three lists of steps.
-    """
-    well_formed = isinstance(groups, Sequence) and not isinstance(groups, str) and len(groups) in (2, 3)
-    if not well_formed or not all(
-        isinstance(group, Sequence) and all(isinstance(step, Mapping) for step in group) for group in groups
-    ):
-        raise SRError(
-            "random_order needs groups: two or three lists of steps, [[{name: blur, ...}], [{name: jpeg, ...}]]"
-        )
-    return RandomOrder([[build_step(step) for step in group] for group in groups])

@@ -1,21 +1,30 @@
 """Resize step: each image by its own factor and interpolation, as torch's `F.interpolate(size=...)` does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated, Literal, get_args
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps import draw, per_image
+from sr_experiments.config.constraints import Choices, Interval, Rule
+from sr_experiments.data.degradations.steps import STEPS, draw, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import Parameters, per_frame
-from sr_experiments.errors import SRError
 
-MODES = ("area", "bilinear", "bicubic")
+Kind = Literal["up", "down", "keep"]
+Mode = Literal["area", "bilinear", "bicubic"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 CUBIC = -0.75  # the parameter a of bicubic interpolation in torch and OpenCV; MATLAB's is -0.5
 LARGEST = 4.0  # largest factor, which bounds the memory of a canvas
 
 
+def _encloses_one(limits: Sequence[float]) -> bool:
+    return limits[0] <= 1 <= limits[1]
+
+
+@STEPS.register("resize")
 class Resize:
     """Step that enlarges, shrinks or keeps each image.
 
@@ -29,25 +38,18 @@ class Resize:
         kinds: weights of up, down and keep.
         modes: weights of area, bilinear and bicubic.
         of: size that the factor refers to: "input", the current size of the image, or "lr", the size of LR.
-
-    Raises:
-        SRError: an argument is none of these.
     """
 
     def __init__(
         self,
-        factor: Sequence[float] = (1, 1),
-        kinds: Mapping[str, float] | None = None,
-        modes: Mapping[str, float] | None = None,
-        of: str = "input",
+        factor: Annotated[Interval[Annotated[float, Ge(0.02), Le(LARGEST)]], Rule(_encloses_one, " around 1")] = (1, 1),
+        kinds: Choices[Kind] | None = None,
+        modes: Choices[Mode] | None = None,
+        of: Literal["input", "lr"] = "input",
     ) -> None:
-        self.factor = draw.limits("the factor of resize", factor, low=0.02, high=LARGEST)
-        if not self.factor[0] <= 1 <= self.factor[1]:
-            raise SRError(f"the factor of resize must enclose 1, not {self.factor[0]:g} ... {self.factor[1]:g}")
-        self.kinds = draw.weights("kind of resize", kinds or {"keep": 1}, ("up", "down", "keep"))
-        self.modes = draw.weights("mode of resize", modes or dict.fromkeys(MODES, 1), MODES)
-        if of not in ("input", "lr"):
-            raise SRError(f"resize can be of input or of lr, not of {of!r}")
+        self.factor = factor
+        self.kinds = draw.weights(kinds or {"keep": 1}, get_args(Kind))
+        self.modes = draw.weights(modes or dict.fromkeys(MODES, 1), MODES)
         self.of = of
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
