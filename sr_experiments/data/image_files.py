@@ -74,10 +74,10 @@ def list_images(folder: str | Path) -> list[Path]:
     return [Path(path) for path in sorted(found, key=lambda path: natural_key(path[start:]))]
 
 
-def natural_key(name: str) -> tuple[list[list[int | str]], str]:
+def natural_key(name: str) -> tuple:
     """Sort key that compares the numbers in names as numbers, folder by folder."""
     *folders, last = name.split("/")
-    return [*map(_natural_folder, folders), _natural(last)], name
+    return [*map(_natural_folder, folders), _natural(last)], name  # type: ignore[return-value]
 
 
 def _natural(name: str) -> list[int | str]:

@@ -35,9 +35,8 @@ def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[tuple[int, int] | U
     index = cache / "sizes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
     known = _read(index)
     stamps = [_stamp(path) for path in paths]
-    entries = [known.get(name, (-1, -1, 0, 0)) for name in names]
-    fresh = [i for i, entry in enumerate(entries) if not stamps[i] or list(entry[:2]) != stamps[i]]
-    sizes: list[tuple[int, int] | UnreadableImage] = [(height, width) for *_, height, width in entries]
+    fresh = [i for i, name in enumerate(names) if not stamps[i] or known.get(name, [])[:2] != stamps[i]]
+    sizes: list[tuple[int, int] | UnreadableImage] = [tuple(known.get(name, ())[2:]) for name in names]  # type: ignore[misc]
     if not fresh:
         return sizes
     log.info("reading the sizes of %d images", len(fresh))

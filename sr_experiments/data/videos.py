@@ -55,18 +55,15 @@ class FrameFolder:
         self.files = _in_order(self.path, files)
         self.frames = len(self.files)
         sizes = self.folder.sizes([self.path / file for file in self.files])
-        first: tuple[int, int] | None = None
         for file, size in zip(self.files, sizes, strict=True):
             if isinstance(size, UnreadableImage):
                 raise size
-            first = first or size
-            if size != first:
+            if size != sizes[0]:
                 raise SRError(
                     f"frames of clip {self.path} differ in size: {file} is {size[1]}x{size[0]}, "
-                    f"{self.files[0]} is {first[1]}x{first[0]}; put them into clips of their own"
+                    f"{self.files[0]} is {sizes[0][1]}x{sizes[0][0]}; put them into clips of their own"  # type: ignore[index]
                 )
-        assert first is not None
-        self.size = first
+        self.size: tuple[int, int] = sizes[0]  # type: ignore[assignment]
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Frames by number, each uint8 (H, W, channels).
