@@ -1,7 +1,5 @@
 """Real-ESRGAN's training pair pool: batches mixed from the pairs of many (arXiv 2107.10833, section 4.1)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +63,7 @@ class PairPool(nn.Module):
         self._count = count
         self.filled.fill_(count)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
+    def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:  # type: ignore[no-untyped-def]
         """Take the shapes of what is loaded."""
         for name in ("lr", "hr"):
             if prefix + name in state_dict:
