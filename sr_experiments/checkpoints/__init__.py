@@ -1,1 +1,1 @@
-"""Read the weights of any SR network, safely, and fill a network with them."""
+"""Read checkpoints of SR networks safely, build their networks, and initialise others with their weights."""

@@ -1,7 +1,7 @@
 """ImageNet-trained networks for perceptual losses and LPIPS: from torchvision's cache, or its download.
 
-A file that is already in the cache is taken as it is; a download is checked against the hash in its name
-before it gets that name, so half a download never counts.
+A file that is already in the cache is used without a check; a download is checked against the hash in its name
+before it is renamed, so an interrupted download leaves no file.
 """
 
 import socket
@@ -21,26 +21,26 @@ WEIGHTS = {
     "alexnet": AlexNet_Weights.IMAGENET1K_V1,
     "squeezenet1_1": SqueezeNet1_1_Weights.IMAGENET1K_V1,
 }
-PART = "features."  # of the names in a file; the classifier is left out
-DOWNLOAD_TIMEOUT = 10.0  # seconds without an answer
+PREFIX = "features."  # of the convolutional part in a file; the classifier is not read
+DOWNLOAD_TIMEOUT = 10.0  # seconds without data
 
 
 class WeightsUnavailable(SRError):
-    """Pretrained weights are neither in the cache nor to be downloaded; the message says which file to put where."""
+    """Pretrained weights are not in the cache and can't be downloaded; the message says which file to put where."""
 
 
 def pretrained_features(name: str) -> nn.Sequential:
-    """The convolutional part of a torchvision network with its ImageNet weights, frozen, in eval mode.
+    """Return the convolutional part of a torchvision network with its ImageNet weights, frozen, in eval mode.
 
     Args:
         name: "vgg19", "vgg16", "alexnet" or "squeezenet1_1".
 
     Raises:
-        WeightsUnavailable: no weights.
-        SRError: the file is damaged, or another network's.
+        WeightsUnavailable: the weights can't be had.
+        SRError: the file is damaged, or of another network.
     """
-    weights = {key[len(PART) :]: value for key, value in _state_dict(name).items() if key.startswith(PART)}
-    with torch.device("meta"):  # no memory for weights that the file's replace, and no random numbers drawn
+    weights = {key[len(PREFIX) :]: value for key, value in _state_dict(name).items() if key.startswith(PREFIX)}
+    with torch.device("meta"):  # no memory for weights that are replaced, and no random numbers drawn
         features = getattr(torchvision.models, name)(weights=None).features
     try:
         features.load_state_dict(weights, assign=True)
@@ -50,7 +50,7 @@ def pretrained_features(name: str) -> nn.Sequential:
 
 
 def weights_file(name: str) -> Path:
-    """Where torchvision keeps the weights of `name`."""
+    """Return the path where torchvision keeps the weights of `name`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS[name].url.rsplit("/", 1)[-1]
 
 
@@ -72,7 +72,7 @@ def _download(name: str, file: Path) -> None:
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Writes to a temporary name and checks the hash before renaming.
+        # Writes to a temporary file, and checks the hash before it is renamed.
         torch.hub.download_url_to_file(WEIGHTS[name].url, str(file), _hash_in(file.name), progress=False)
     except (OSError, RuntimeError) as error:
         reason = str(getattr(error, "reason", error)).splitlines()[0]

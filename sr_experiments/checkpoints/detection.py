@@ -12,7 +12,14 @@ Shapes = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Detector:
-    """How to know one network: names it must have and must not have, and its arguments from the shapes."""
+    """How to recognise a network, and how to read its arguments.
+
+    Attributes:
+        name: in the registry of generators.
+        has: names of tensors that all networks of this kind have.
+        lacks: names that only relatives of it have.
+        arguments: infers the constructor's arguments from the shapes.
+    """
 
     name: str
     has: tuple[str, ...]
@@ -21,13 +28,13 @@ class Detector:
 
 
 def _count(state: Shapes, prefix: str) -> int:
-    """Number of children of a Sequential."""
+    """Count the children of a Sequential."""
     return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
 def _msrresnet(state: Shapes) -> dict[str, Any]:
     features, channels = state["conv_first.weight"].shape[:2]
-    step = math.isqrt(state["upconv1.weight"].shape[0] // features)
+    step = math.isqrt(state["upconv1.weight"].shape[0] // features)  # of the pixel shuffle
     scale = 4 if "upconv2.weight" in state else step
     return {"scale": scale, "channels": channels, "features": features, "blocks": _count(state, "body.")}
 
@@ -40,10 +47,10 @@ def _srresnet(state: Shapes) -> dict[str, Any]:
 
 
 def _rrdbnet(state: Shapes) -> dict[str, Any]:
-    features, inside = state["conv_first.weight"].shape[:2]
+    features, in_channels = state["conv_first.weight"].shape[:2]
     channels = state["conv_last.weight"].shape[0]
     return {
-        "scale": {1: 4, 4: 2, 16: 1}[inside // channels],  # smaller scales fold 2x2 or 4x4 pixels into channels
+        "scale": {1: 4, 4: 2, 16: 1}[in_channels // channels],  # by the pixel-unshuffle of smaller scales
         "channels": channels,
         "features": features,
         "blocks": _count(state, "body."),
@@ -53,9 +60,9 @@ def _rrdbnet(state: Shapes) -> dict[str, Any]:
 
 def _frvsr(state: Shapes) -> dict[str, Any]:
     channels = state["fnet.encoder1.0.weight"].shape[1] // 2
-    features, inside = state["srnet.conv_in.0.weight"].shape[:2]
+    features, in_channels = state["srnet.conv_in.0.weight"].shape[:2]
     return {
-        "scale": math.isqrt(inside // channels - 1),
+        "scale": math.isqrt(in_channels // channels - 1),  # the LR frame and scale^2 parts of the previous one
         "channels": channels,
         "srnet": {"name": "resnet", "features": features, "blocks": _count(state, "srnet.resblocks.")},
         # TecoGAN-PyTorch keeps the kernels of its bicubic upsampling in the weights of models for BD data.
@@ -78,11 +85,11 @@ DETECTORS = (
 
 
 def detect(state: Shapes) -> dict[str, Any] | None:
-    """Registry name and arguments of the generator that a state dict belongs to; None if it is unknown."""
+    """Return registry name and arguments of the generator that a state dict belongs to; None if it is unknown."""
     for detector in DETECTORS:
         if all(name in state for name in detector.has) and not any(name in state for name in detector.lacks):
             try:
                 return {"name": detector.name, **detector.arguments(state)}
-            except (ValueError, LookupError, ArithmeticError):  # the names, but not the shapes: a relative of ours
+            except (ValueError, LookupError, ArithmeticError):  # the same names with other shapes
                 return None
     return None

@@ -1,4 +1,4 @@
-"""Open checkpoint files as plain data: nothing in them is ever run."""
+"""Open checkpoint files as plain data: no code in them is ever run."""
 
 import json
 import pickle
@@ -15,14 +15,14 @@ from sr_experiments.checkpoints.limits import check_archive
 from sr_experiments.errors import SRError
 
 RECORD = "sr_experiments"  # key of the record in this project's checkpoints and exports
-COMPILED = (".onnx", ".pt2", ".ts", ".torchscript")  # have no weights under names
+COMPILED = (".onnx", ".pt2", ".ts", ".torchscript")  # no state dict in them
 
 
 def file_of(path: Path) -> Path:
-    """The file of a checkpoint, which is itself, or of a run folder, its best.
+    """Return the file of a checkpoint: the path itself, or the best or last checkpoint of a run folder.
 
     Raises:
-        SRError: there is none.
+        SRError: no such file.
     """
     if path.is_dir():
         for name in ("best.ckpt", "last.ckpt"):
@@ -35,10 +35,10 @@ def file_of(path: Path) -> Path:
 
 
 def load_content(file: Path) -> Mapping[str, Any]:
-    """What a file holds, read as plain data.
+    """Read the content of a file as plain data.
 
     Raises:
-        SRError: a compiled network, damaged, no checkpoint, or one that would run code when opened.
+        SRError: the file is a compiled network, damaged, no checkpoint, or would run code when unpickled.
     """
     if file.suffix.lower() in COMPILED:
         raise SRError(f"{file} is a compiled network: give the run folder, the .pth or the .safetensors it is from")
@@ -47,7 +47,7 @@ def load_content(file: Path) -> Mapping[str, Any]:
             return _load_safetensors(file)
         check_archive(file)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles in other protocols
+            warnings.simplefilter("ignore")  # about other pickle protocols
             content = torch.load(file, map_location="cpu", weights_only=True)
     except SRError:
         raise
@@ -66,7 +66,7 @@ def load_content(file: Path) -> Mapping[str, Any]:
 
 
 def _load_safetensors(file: Path) -> dict[str, Any]:
-    """The tensors, and this project's record if the metadata has one."""
+    """Read the tensors, and this project's record if the metadata has one."""
     with safe_open(file, framework="pt") as opened:
         metadata = opened.metadata() or {}
         content: dict[str, Any] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
@@ -74,7 +74,7 @@ def _load_safetensors(file: Path) -> dict[str, Any]:
         try:
             content[RECORD] = json.loads(metadata[RECORD])
         except ValueError:
-            content[RECORD] = None  # refused where it is looked at
+            content[RECORD] = None  # refused where the record is read
     return content
 
 

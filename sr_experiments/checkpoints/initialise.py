@@ -59,7 +59,7 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
     recurrent = isinstance(generator, RecurrentGenerator)
     if part is not None and not (recurrent and part in PARTS):
         raise SRError(f"init_from.{part}: the network to be trained has no such part; give init_from=<checkpoint>")
-    if recurrent and part is None:
+    if part is None:
         _check_phase(generator, checkpoint)
     weights, own = checkpoint.state_dict, generator.state_dict()
     if recurrent and not any(name.startswith(("fnet.", "srnet.")) for name in weights):  # of an image network
@@ -87,7 +87,7 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
 
 def _check_phase(generator: Generator, checkpoint: Checkpoint) -> None:
     trained = (checkpoint.generator or {}).get("phase")
-    if trained not in (None, generator.phase):
+    if None not in (trained, generator.phase) and trained != generator.phase:
         degradation = "blur_down" if trained == "corner" else "bicubic"
         raise SRError(
             f"{checkpoint.source} is for LR pixels with phase={trained}, the network to be trained has "

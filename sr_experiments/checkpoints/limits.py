@@ -1,4 +1,4 @@
-"""What a checkpoint may make this program do: nothing that is out of proportion to the size of its file."""
+"""Limits on what a checkpoint can make this program allocate, in proportion to the size of its file."""
 
 import math
 import zipfile
@@ -12,16 +12,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sr_experiments.errors import SRError
 
-SHARED = 4  # times that the tensors of a file may be larger together than the file: some may share their values
-SPARE = 2**22  # values that a network may have beside its weights, such as masks
+SHARED = 4  # factor by which all tensors together may be larger than the file: some may share their storage
+SPARE = 2**22  # values that a network may have besides its weights, such as masks
 CREATING = ("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", "randint", "eye", "arange", "linspace")
 
 
 def check_archive(file: Path) -> None:
-    """Refuse a zip archive that unpacks to more than its size: torch stores tensors as they are.
+    """Refuse a zip archive that unpacks to more than its size: torch.save doesn't compress.
 
     Raises:
-        SRError: it would, or its directory can't be read.
+        SRError: it is compressed, or its directory can't be read.
     """
     if not zipfile.is_zipfile(file):
         return
@@ -32,10 +32,10 @@ def check_archive(file: Path) -> None:
 
 
 def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
-    """Refuse tensors that are no plain arrays of finite numbers, or larger than their file.
+    """Refuse tensors that are not plain arrays of finite numbers, or larger than their file.
 
     Raises:
-        SRError: there is one, named.
+        SRError: names the tensor.
     """
     left = SHARED * file.stat().st_size
     for name, tensor in state.items():
@@ -51,15 +51,15 @@ def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
 
 
 class Limited(TorchDispatchMode):
-    """Within it, networks can be built only up to a size.
+    """Context in which networks can be built only up to a size.
 
     Args:
-        values: that may be created.
-        tensors: operations that may be done.
+        values: number of tensor elements that may be created.
+        tensors: number of operations on tensors that may be run.
         message: of the error.
 
     Raises:
-        SRError: as soon as more would be.
+        SRError: before an operation that would exceed a limit.
     """
 
     def __init__(self, values: int, tensors: int, message: str) -> None:
@@ -69,7 +69,7 @@ class Limited(TorchDispatchMode):
         self.message = message
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count what is made before it is made."""
+        """Count what an operation creates before it is run."""
         if func.overloadpacket.__name__ in CREATING and args:
             size: Iterable[Any] = args[0] if isinstance(args[0], list | tuple) else args[:2]
             self.values -= math.prod(abs(int(side)) for side in size)
@@ -80,6 +80,6 @@ class Limited(TorchDispatchMode):
 
 
 def in_proportion(state: Mapping[str, Tensor]) -> Limited:
-    """Within it, a network can be built that is of the size of its weights, but none that is much larger."""
+    """Return a context in which no network can be built that is much larger than its weights."""
     values = SHARED * sum(tensor.numel() for tensor in state.values()) + SPARE
     return Limited(values, 1000 * (len(state) + 100), "the network would be much larger than its weights")

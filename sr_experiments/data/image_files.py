@@ -98,7 +98,7 @@ def list_images(folder: str | Path) -> list[Path]:
 def natural_key(name: str) -> tuple[list[list[int | str]], str]:
     """Return a sort key that compares numbers in names by value, folder by folder."""
     *folders, last = name.split("/")
-    return [*map(_natural_folder, folders), _natural(last)], name
+    return [*map(_natural_folder, folders), _natural(last)], name  # type: ignore[return-value]
 
 
 def _natural(name: str) -> list[int | str]:

@@ -222,8 +222,7 @@ def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
         if request.degradation not in DEGRADATIONS:
             raise SRError(f"unknown --degradation {request.degradation}: choose one of {', '.join(DEGRADATIONS)}")
         return request.degradation
-    # Image networks don't say what LR they were trained on.
-    phases = {network.generator.phase for network in networks if isinstance(network.generator, RecurrentGenerator)}
+    phases = {network.generator.phase for network in networks} - {None}
     if len(phases) > 1:
         raise SRError("the networks are for LR of different kinds: choose with --degradation bicubic or blur_down")
     return "blur_down" if "corner" in phases else "bicubic"
@@ -254,5 +253,5 @@ def _notes(networks: Sequence[_Loaded], phase: str) -> list[str]:
         f"{network.name} is for LR pixels with phase={network.generator.phase}, here they have phase={phase}: "
         "its pictures are shifted"
         for network in networks
-        if getattr(network.generator, "phase", phase) != phase
+        if network.generator.phase not in (None, phase)
     ]

@@ -22,6 +22,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.export.export import Exported
 from sr_experiments.files import replacing, write_json
 from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.spandrel_arch import SpandrelModel
 from sr_experiments.inference.engine import Engine
 from sr_experiments.pictures import labelled
 
@@ -139,7 +140,8 @@ def _facts(exported: Exported, words: Words, generator: Generator) -> dict[str, 
     """Return the fields of an OpenModelDB model."""
     config = exported.generator or {}
     sizes = {**config, **config.get("srnet", {})}
-    name = str(config.get("arch") or config.get("name") or getattr(generator, "arch", "unknown"))
+    inferred = generator.arch if isinstance(generator, SpandrelModel) else "unknown"
+    name = str(config.get("arch") or config.get("name") or inferred)
     return {
         "name": words.name,
         "author": words.author,

@@ -155,6 +155,8 @@ class SRNet(TwoPartGenerator):
         phase: see `FRVSR`.
     """
 
+    phase: str
+
     def __init__(
         self,
         scale: int,

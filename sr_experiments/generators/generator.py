@@ -18,7 +18,8 @@ class Generator(nn.Module):
     Args:
         scale: upsampling factor.
         channels: of the LR and the SR image.
-        phase: where LR pixels lie on the HR grid, see `Degradation`: "centred" or "corner".
+        phase: where LR pixels lie on the HR grid, "centred" or "corner", see `Degradation`. None: the network learns it
+            from the data it is trained on, and inference takes it for "centred".
 
     Attributes:
         receptive_radius: distance in LR pixels from which an output pixel depends on the input; the overlap of
@@ -32,7 +33,7 @@ class Generator(nn.Module):
     size_multiple: int = 1
     smallest_size: int = 1
 
-    def __init__(self, scale: int, channels: int, phase: str = "centred") -> None:
+    def __init__(self, scale: int, channels: int, phase: str | None = None) -> None:
         super().__init__()
         self.scale = scale
         self.channels = channels

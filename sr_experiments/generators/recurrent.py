@@ -39,12 +39,14 @@ class RecurrentGenerator(Generator):
     faster equivalent; the SR net may be a `TwoPartGenerator`.
 
     Attributes:
+        phase: the network enlarges frames and flow itself, so it is made for one phase.
         fnet: flow net, current and previous LR frame (N, 2 * C, H, W) to flow (N, 2, H, W); H and W multiples of
             `size_multiple`.
         srnet: SR net, LR frame and scale^2 * C further channels of the previous frame, (N, (1 + scale^2) * C, H, W), to
             SR (N, C, scale * H, scale * W).
     """
 
+    phase: str
     fnet: nn.Module
     srnet: nn.Module
 

@@ -98,7 +98,7 @@ class Engine:
         self.runtime = choose_runtime(runtime, self.device, self.precision)
         self.scale = generator.scale
         self.channels = generator.channels
-        self.phase = generator.phase
+        self.phase = generator.phase or "centred"
         self.recurrent = isinstance(generator, RecurrentGenerator)
         self.generator = generator.eval().requires_grad_(False)
         self.state: State | None = None

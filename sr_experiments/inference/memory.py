@@ -24,7 +24,7 @@ def memory_budget(device: torch.device) -> int:
     return min(free_on_host() // 2, LARGEST)
 
 
-def return_freed_memory() -> None:
+def keep_little() -> None:
     """Return freed memory to the system at once: between frames, glibc would keep 0.2 GiB of it."""
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         c_library = ctypes.CDLL(None)

@@ -24,7 +24,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, format_of, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.inputs import VIDEOS, Work, find, missing, pair
-from sr_experiments.inference.memory import return_freed_memory
+from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
@@ -57,7 +57,7 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     to_video = output.suffix.lower() in VIDEOS
     if sources.images and sources.root is None and to_video:
         raise SRError(f"{sources.images[0]} is one image: it makes no video; give a folder of frames")
-    return_freed_memory()
+    keep_little()
     generator, found = load_generator(checkpoint)
     engine = Engine(generator, options.device, options.precision, options.tile, options.runtime)
     log.info("x%d, %s; %s, %s, %s", engine.scale, found.source, engine.device, engine.precision, engine.runtime)
