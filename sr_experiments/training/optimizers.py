@@ -13,10 +13,10 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.opt
 def make_optimizer(
     network: nn.Module, name: str, learning_rate: float, betas: Sequence[float], weight_decay: float
 ) -> torch.optim.Optimizer:
-    """The optimiser of one network's trainable parameters.
+    """Return the optimiser of a network's trainable parameters.
 
     Raises:
-        SRError: unknown name.
+        SRError: an unknown name.
     """
     if name not in OPTIMIZERS:
         raise SRError(f"unknown optimizer {name!r}: choose one of {', '.join(sorted(OPTIMIZERS))}")

@@ -13,12 +13,12 @@ Schedule = Callable[[int], float]
 
 
 def constant(total_steps: int) -> Schedule:
-    """The base learning rate at every step."""
+    """Keep the base learning rate at every step."""
     return lambda step: 1.0
 
 
 def multistep(total_steps: int, milestones: Sequence[int], gamma: float = 0.5) -> Schedule:
-    """Multiply by `gamma` at each milestone (in steps); SRGAN's and ESRGAN's schedule."""
+    """Multiply the rate by `gamma` at each milestone (in steps): the schedule of SRGAN and ESRGAN."""
     ordered = sorted(milestones)
     return lambda step: gamma ** bisect.bisect_right(ordered, step)
 
@@ -32,6 +32,9 @@ def cosine_restart(total_steps: int, cycles: int = 1, floor: float = 0.0) -> Sch
         total_steps: length of the run in steps.
         cycles: number of cosine periods.
         floor: smallest factor, as a share of the base learning rate.
+
+    Raises:
+        SRError: `cycles` is less than 1.
     """
     if cycles < 1:
         raise SRError(f"optim.schedule.cycles is {cycles}: give 1 or more")
@@ -71,7 +74,11 @@ RAMPS: dict[str, Callable[[float], float]] = {"linear": _linear, "cosine": _cosi
 
 
 def ramp(shape: str, start: int, length: int) -> Schedule:
-    """0 before step `start`, 1 after `start + length` steps, and in between a "linear" or "cosine" rise."""
+    """Return a ramp: 0 before step `start`, 1 from step `start + length` on, a "linear" or "cosine" rise in between.
+
+    Raises:
+        SRError: an unknown shape.
+    """
     if shape not in RAMPS:
         raise SRError(f"unknown ramp {shape!r}: choose one of {', '.join(sorted(RAMPS))}")
     curve = RAMPS[shape]
