@@ -36,8 +36,8 @@ from rich.console import Console
 from torch.utils.data import Dataset
 
 from sr_experiments.generators import GENERATORS
+from sr_experiments.logging_setup import log_training
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.run import set_up_logging
 from sr_experiments.training.trainer import make_loggers, make_trainer
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -65,7 +65,7 @@ def main() -> None:
     os.environ["WANDB_MODE"] = "offline"
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    set_up_logging(Console(stderr=True))
+    log_training(Console(stderr=True))
     figures: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch",
         "torch": torch.__version__,
@@ -143,8 +143,8 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 def fit(config: dict[str, Any], assembly: Assembly, folder: Path, callback: pl.Callback) -> None:
     """Train as `train.py` does, with one callback more."""
-    loggers = make_loggers(config, folder)
-    trainer, _ = make_trainer(config, assembly, folder, loggers, Console(stderr=True))
+    loggers = make_loggers(config, folder, assembly.module.validation)
+    trainer, *_ = make_trainer(config, assembly, folder, loggers, Console(stderr=True))
     trainer.callbacks.append(callback)  # type: ignore[attr-defined]
     trainer.fit(assembly.module, assembly.data)
     for logger in loggers:

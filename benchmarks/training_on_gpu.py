@@ -28,9 +28,9 @@ from rich.console import Console
 from training import composed, fit
 
 from sr_experiments.checkpoints.backbones import weights_file
+from sr_experiments.logging_setup import log_training
 from sr_experiments.runs.series import read_series
 from sr_experiments.training.assemble import assemble
-from sr_experiments.training.run import set_up_logging
 
 WANTED, WAITING, SHARE = 3.0, 0.02, 0.2
 WINDOW = 10  # steps that are timed together
@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["WANDB_MODE"] = "offline"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    set_up_logging(Console(stderr=True))
+    log_training(Console(stderr=True))
     on_gpu = arguments.accelerator == "gpu"
     common = [f"trainer.accelerator={arguments.accelerator}", f"trainer.log_every={WINDOW}", "optim/schedule=constant"]
     figures: dict[str, Any] = {

@@ -23,8 +23,8 @@ from sr_experiments.doctor.findings import Finding
 from sr_experiments.doctor.pictures import aligned, apart, look_at, readable, repeated, tinted
 from sr_experiments.doctor.rehearsal import left_out, rehearse
 from sr_experiments.errors import SRError, composition_error
+from sr_experiments.logging_setup import log_training
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.run import set_up_logging
 from sr_experiments.training.trainer import monitored
 
 
@@ -37,7 +37,7 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
         steps: of the rehearsal, for each stage.
         console: for the progress bar.
     """
-    set_up_logging(console)
+    log_training(console)
     try:
         with _composed(overrides) as cfg:
             config, _ = plain_config(cfg)

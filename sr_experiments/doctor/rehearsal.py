@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.doctor.findings import Finding
 from sr_experiments.training.assemble import Assembly
-from sr_experiments.training.run import as_user_error
+from sr_experiments.training.run import user_error
 from sr_experiments.training.trainer import precision_of
 
 WARM_UP = 3  # steps that are not counted: memory is being claimed, kernels chosen
@@ -66,10 +66,10 @@ def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list
         try:
             _trainer(config, clock).fit(module, data)
         except Exception as error:
-            mended = as_user_error(error, Path(config["output_dir"]))
-            if mended is None:
+            message = user_error(error, Path(config["output_dir"]))
+            if message is None:
                 raise
-            return [Finding("a few steps", "fail", str(mended), "see there")]
+            return [Finding("a few steps", "fail", str(message), "see there")]
         timed, waited = clock.steps[WARM_UP:] or clock.steps, clock.waits[WARM_UP:] or clock.waits or [0.0]
         step, wait = sum(timed) / len(timed), sum(waited) / len(waited)
         seconds_left += (end - start) * (step + wait)

@@ -1,4 +1,6 @@
-"""Less memory for a third more time: blocks keep their input alone, and compute the rest again on the way back.
+"""Activation checkpointing: blocks store their input only, and recompute the rest in the backward pass.
+
+It takes less memory and about a third more time.
 
 Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, arXiv 1604.06174.
 """
@@ -14,18 +16,18 @@ BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 def checkpoint_activations(network: nn.Module) -> None:
-    """Have each block of a network's stacks recomputed in the backward pass; outputs and gradients stay the same.
+    """Recompute each block of a network's stacks in the backward pass; outputs and gradients stay the same.
 
     Args:
-        network: a generator. A stack is a Sequential or ModuleList of modules of one class, which have
-            parts of their own.
+        network: a generator. A stack is a Sequential or ModuleList of modules of one class that have children.
 
     Raises:
-        SRError: it has no such stack, or batch normalisation, which would count each batch twice.
+        SRError: the network has no such stack, or has batch normalisation, which would count each batch twice.
     """
     if any(isinstance(module, BATCH_NORM) for module in network.modules()):
         raise SRError("trainer.checkpoint_activations=true counts each batch twice in batch norm: set it to false")
     blocks = [block for stack in network.modules() if _is_stack(stack) for block in stack.children()]
+    # Of nested stacks only the outermost is recomputed: the inner ones would be recomputed twice.
     inner = {id(part) for block in blocks for part in block.modules() if part is not block}
     blocks = [block for block in blocks if id(block) not in inner]
     if not blocks:
@@ -35,6 +37,7 @@ def checkpoint_activations(network: nn.Module) -> None:
 
 
 def _is_stack(module: nn.Module) -> bool:
+    """Return whether a module is a Sequential or ModuleList of modules of one class that have children."""
     parts = list(module.children())
     alike = len({type(part) for part in parts}) == 1
     return isinstance(module, nn.Sequential | nn.ModuleList) and alike and any(True for _ in parts[0].children())

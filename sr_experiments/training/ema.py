@@ -10,23 +10,23 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def ema_copy(generator: N) -> N:
-    """A frozen copy of `generator`, with the same state dict names, to be moved by `ema_update`."""
+    """Return a frozen copy of `generator`, with the same state dict names, for `ema_update`."""
     return copy.deepcopy(generator).requires_grad_(False).eval()
 
 
 @torch.no_grad()
 def ema_update(ema: nn.Module, generator: nn.Module, decay: float, updates: int) -> None:
-    """Move the average towards the generator: `ema = d * ema + (1 - d) * weights`.
+    """Update the average: `ema = d * ema + (1 - d) * weights`.
 
-    The decay starts low, `d = min(decay, (1 + t) / (10 + t))` after `t` updates, so that a short run is not
-    held back by its random beginning; from about ten thousand updates on it is `decay`. Buffers (batch-norm
-    statistics) are copied as they are.
+    The decay starts low, `d = min(decay, (1 + t) / (10 + t))` after `t` updates, so that the random initial weights do
+    not hold a short run back; from about ten thousand updates on it is `decay`. Buffers (batch-norm statistics) are
+    copied.
 
     Args:
         ema: the average, from `ema_copy`.
         generator: the network it follows.
         decay: weight of the past, 0.999 in the field's recipes.
-        updates: how many updates came before this one.
+        updates: number of updates before this one.
     """
     decay = min(decay, (1 + updates) / (10 + updates))
     torch._foreach_lerp_(list(ema.parameters()), list(generator.parameters()), 1 - decay)

@@ -306,8 +306,8 @@ class SRModule(pl.LightningModule):
         return (frames.float() / 255).contiguous(memory_format=self.memory_format)
 
     def check_finite(self) -> None:
-        """Look at the scalars since the last look; raises NotFinite, see `Scalars.look`."""
-        self.scalars.look(self.trainer.world_size)
+        """Check the scalars since the last check; raises NotFinite, see `Scalars.check_finite`."""
+        self.scalars.check_finite(self.trainer.world_size)
         self.pairs.clear()
 
     def drain_scalars(self) -> dict[str, float]:

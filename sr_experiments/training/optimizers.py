@@ -11,7 +11,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.opt
 def make_optimizer(
     network: nn.Module, name: str, learning_rate: float, betas: Sequence[float], weight_decay: float
 ) -> torch.optim.Optimizer:
-    """The optimiser of one network's trainable parameters."""
+    """Return the optimiser of a network's trainable parameters."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     floats = tuple(float(beta) for beta in betas)  # torch refuses (0, 0.99)

@@ -1,4 +1,4 @@
-"""Go back to the last good checkpoint with a lower learning rate, when a loss has become NaN."""
+"""Roll back to the last good checkpoint, with a lower learning rate, when a loss has become NaN."""
 
 import logging
 from collections.abc import Callable
@@ -20,22 +20,22 @@ T = TypeVar("T")
 def roll_back(
     folder: Path, module: SRModule, error: NotFinite, tries: int = 0, factor: float = 0.5
 ) -> dict[str, Any] | None:
-    """Make `last.ckpt` the checkpoint to go on from, with the rollback noted in it; the run is then resumed.
+    """Make `last.ckpt` the checkpoint to resume from, with the rollback recorded in it.
 
-    What it is resumed from has the lower rate in it, so a run that is stopped or killed afterwards goes on to the
-    same bits. Samples depend on the seed and the step alone: the same batches come again, and a batch that is itself
-    bad ends the run when the tries are used up. If the newest checkpoint was gone back to before, and nothing
-    was saved since, the run goes back further, to `best.ckpt`.
+    The lower rate is in the checkpoint, so a run that is stopped afterwards resumes to the same bits. Samples depend on
+    the seed and the step alone: the same batches come again, and a batch that is bad at any rate ends the run when the
+    tries are used up. If the newest checkpoint was rolled back to before and nothing was saved since, the run goes back
+    further, to `best.ckpt`.
 
     Args:
         folder: `<run folder>/checkpoints`.
-        module: that the error came from.
-        error: what became NaN.
-        tries: how often a run may go back.
-        factor: of all learning rates, each time.
+        module: the module that raised the error.
+        error: the value that became NaN or infinite.
+        tries: largest number of rollbacks of a run.
+        factor: factor of all learning rates at each rollback.
 
     Returns:
-        The rollback, as in the summary; None where no try is left, or no checkpoint with finite values.
+        The rollback, as in summary.json; None if no try or no checkpoint with finite values is left.
     """
     if len(module.rollbacks) >= tries:
         return None
@@ -45,9 +45,10 @@ def roll_back(
             content = torch.load(path, weights_only=True, map_location="cpu")
             values = {key: content[key] for key in ("state_dict", "optimizer_states")}
             if bad := not_finite(values):
-                log.warning("%s is not gone back to: %s is not finite", path, bad[0])
+                log.warning("cannot roll back to %s: %s is not finite", path, bad[0])
             else:
                 found.append((int(content["sr_experiments"]["step"]), content))
+    # Newest first, but not the one that led to a NaN already.
     found.sort(key=lambda one: -one[0])
     before = module.rollbacks[-1]["to_step"] if module.rollbacks else None
     if before is not None and len(found) > 1 and found[0][0] <= before:
@@ -62,10 +63,10 @@ def roll_back(
     return rollback
 
 
-def agreed(decide: Callable[[], T]) -> T:
-    """What rank 0 decides, on all ranks."""
+def decided_by_rank_zero(decide: Callable[[], T]) -> T:
+    """Call `decide` on rank 0, and return its result on all ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return decide()
-    box = [decide() if torch.distributed.get_rank() == 0 else None]
-    torch.distributed.broadcast_object_list(box)
-    return box[0]  # type: ignore[return-value]
+    result: list[Any] = [decide() if torch.distributed.get_rank() == 0 else None]
+    torch.distributed.broadcast_object_list(result)
+    return result[0]

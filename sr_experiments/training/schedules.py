@@ -19,13 +19,13 @@ SCHEDULES: Registry[Schedule] = Registry("schedule", __name__, {"total_steps": "
 
 @SCHEDULES.register("constant")
 def constant(total_steps: int) -> Schedule:
-    """The base learning rate at every step."""
+    """Keep the base learning rate at every step."""
     return lambda step: 1.0
 
 
 @SCHEDULES.register("multistep")
 def multistep(total_steps: int, milestones: Sequence[Annotated[float, Ge(0)]], gamma: Positive = 0.5) -> Schedule:
-    """Multiply by `gamma` at each milestone (in steps); SRGAN's and ESRGAN's schedule."""
+    """Multiply the rate by `gamma` at each milestone (in steps): the schedule of SRGAN and ESRGAN."""
     ordered = sorted(milestones)
     return lambda step: gamma ** bisect.bisect_right(ordered, step)
 
@@ -40,6 +40,9 @@ def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0) -> S
         total_steps: length of the run in steps.
         cycles: number of cosine periods.
         floor: smallest factor, as a share of the base learning rate.
+
+    Raises:
+        SRError: `cycles` is less than 1.
     """
     period = max(1, math.ceil(total_steps / cycles))
 

@@ -1,4 +1,4 @@
-"""The trainer of a run: its callbacks, its loggers, what it runs on, and what is recorded of that."""
+"""Build the trainer of a run: callbacks, loggers, strategy and precision; and the facts for summary.json."""
 
 import logging
 import platform
@@ -30,10 +30,11 @@ from sr_experiments.training.callbacks import (
     Gradients,
     Inspection,
     ProgressLine,
+    Pruning,
     Record,
     Samples,
+    make_pruning,
 )
-from sr_experiments.training.callbacks.pruning import pruning
 from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,11 @@ PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips",
 
 def make_trainer(
     config: dict[str, Any], assembly: Assembly, folder: Path, loggers: list[Logger], console: Console
-) -> tuple[pl.Trainer, Record]:
-    """The trainer of a run with all its callbacks, and the one that keeps the record.
+) -> tuple[pl.Trainer, Record, Pruning | None]:
+    """Return the trainer of a run with all its callbacks, and of those Record and, in a sweep that prunes, Pruning.
 
     Raises:
-        SRError: settings that don't fit together, or not this machine.
+        SRError: settings that don't fit together, or don't fit this machine.
     """
     t = config["trainer"]
     checkpoints = Checkpoints(
@@ -62,7 +63,7 @@ def make_trainer(
         checkpoints,
         path_of=lambda index: str(assembly.data.train_set.paths[index]),
     )
-    # Record before Checkpoints: what is logged at a step is logged before the step is saved.
+    # Record before Checkpoints: the values of a step are logged before the step is saved, and a resume has them all.
     callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
     if config["callbacks"]["samples"]["count"]:
         callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
@@ -70,27 +71,30 @@ def make_trainer(
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
     if is_gan(config):
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
-    callbacks.append(Inspection(folder, assembly.data))  # before Alerts, which say where the batch is
+    callbacks.append(Inspection(folder, assembly.data))  # before Alerts: it adds the batch's folder to the message
     for run in wandb_runs(loggers):
         callbacks += [Alerts(), *([Gradients(t["log_every"])] if run.watched else [])]
     callbacks.append(checkpoints)
-    callbacks += pruning(lambda choice: monitored(choice, config, assembly))
+    pruning = make_pruning(lambda choice: monitored(choice, config, assembly))
+    if pruning is not None:
+        callbacks.append(pruning)
     try:
         trainer = pl.Trainer(
             accelerator=t["accelerator"],
             devices=t["devices"],
             num_nodes=t["num_nodes"],
+            # Lightning must not requeue jobs itself: submitit does.
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             strategy=_strategy(t["strategy"], len(assembly.module.networks())),
             precision=precision_of(t["precision"], t["accelerator"]),
-            max_epochs=-1,
+            max_epochs=-1,  # SRModule counts steps and stops the trainer
             logger=loggers,
             callbacks=callbacks,
             default_root_dir=folder,
             num_sanity_val_steps=0,
-            enable_checkpointing=False,
+            enable_checkpointing=False,  # Checkpoints saves
             enable_model_summary=False,
-            use_distributed_sampler=False,
+            use_distributed_sampler=False,  # the data module divides the samples among the processes
         )
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
         raise SRError(f"trainer: {str(error).splitlines()[0]}") from error
@@ -103,7 +107,7 @@ def make_trainer(
             "sweep jobs of one device, or start each job with torchrun or Slurm"
         )
     record.facts = _facts(config, assembly, trainer)
-    return trainer, record
+    return trainer, record, pruning
 
 
 def monitored(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
@@ -119,19 +123,19 @@ def monitored(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
 
 def _strategy(strategy: str, networks: int) -> str:
     if strategy not in ("auto", "ddp"):
-        # Parameters, gradients, Adam and EMA of the largest network here, RRDBNet as a GAN, take less than a gigabyte.
+        # Sharding saves nothing: parameters, gradients, Adam and EMA of RRDBNet as a GAN take less than a gigabyte.
         raise SRError(
             f"trainer.strategy={strategy} is not supported: choose auto or ddp; no network here needs sharding"
         )
-    # In each half of a GAN step, and in most stages, some network's parameters have no gradient.
+    # DDP waits for gradients of all parameters; in each half of a GAN step, and in most stages, some have none.
     return "ddp_find_unused_parameters_true" if strategy == "ddp" and networks > 1 else strategy
 
 
 def precision_of(precision: str, accelerator: str) -> Any:
-    """Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that has it.
+    """Return Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that supports it.
 
     Raises:
-        SRError: an unknown one.
+        SRError: an unknown precision.
     """
     allowed = ("auto", "32-true", "bf16-mixed")
     if precision not in allowed:
@@ -142,14 +146,14 @@ def precision_of(precision: str, accelerator: str) -> Any:
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
-def make_loggers(config: dict[str, Any], folder: Path, resume_step: int, validation: Validation) -> list[Logger]:
+def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, resume_step: int = 0) -> list[Logger]:
     """Return the logger of metrics.csv and the one that `logger` names.
 
     Args:
         config: the resolved configuration.
         folder: the run folder.
-        resume_step: step that the run resumes from, 0 for a new one.
         validation: its metrics get a best value in the summary of the W&B run.
+        resume_step: step that the run resumes from, 0 for a new one.
 
     Raises:
         SRError: the logger is unknown, or not installed.
@@ -172,8 +176,9 @@ def make_loggers(config: dict[str, Any], folder: Path, resume_step: int, validat
 
 
 def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> dict[str, Any]:
+    """Return the entries of summary.json that do not change while the run trains."""
     cuda = trainer.strategy.root_device.type == "cuda"
-    # Of a CPU what decides the order of sums, and with it the last bits.
+    # The vector instructions of a CPU decide the order of sums, and so the last bits of results.
     device = torch.cuda.get_device_name() if cuda else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return {
         "name": config["name"],

@@ -1,5 +1,7 @@
 """Training pair pool of Real-ESRGAN, which mixes the pairs of many batches (arXiv 2107.10833, section 4.1)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 

@@ -1,12 +1,13 @@
-"""What happens around the training steps."""
+"""Callbacks: what happens around the training steps, one idea per file."""
 
 from sr_experiments.training.callbacks.alerts import Alerts
-from sr_experiments.training.callbacks.checkpoints import Checkpoints, Interrupted, signals_given_back
+from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.clips import Clips
 from sr_experiments.training.callbacks.gan_health import GANHealth
 from sr_experiments.training.callbacks.gradients import Gradients
 from sr_experiments.training.callbacks.inspection import Inspection
 from sr_experiments.training.callbacks.progress import ProgressLine
+from sr_experiments.training.callbacks.pruning import Pruning, make_pruning
 from sr_experiments.training.callbacks.record import Record
 from sr_experiments.training.callbacks.samples import Samples
 
@@ -17,9 +18,9 @@ __all__ = [
     "GANHealth",
     "Gradients",
     "Inspection",
-    "Interrupted",
     "ProgressLine",
+    "Pruning",
     "Record",
     "Samples",
-    "signals_given_back",
+    "make_pruning",
 ]

@@ -1,4 +1,4 @@
-"""Tell the user, wherever they are, that a loss became NaN."""
+"""Send an alert when a loss becomes NaN."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -11,7 +11,7 @@ class Alerts(Callback):
     """Send a W&B alert when training ends because a loss or gradient is not finite; for GANs see GANHealth."""
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Look at what ended it."""
+        """Send the alert if the exception is a NaN or infinite value."""
         if isinstance(exception, NotFinite):
             for run in wandb_runs(trainer.loggers):
                 run.alert("NaN", str(exception))

@@ -1,4 +1,4 @@
-"""Moving pictures to look at: short clips, and time slices in which flicker shows."""
+"""Validation clips: short videos, and time slices that make flicker visible."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -13,27 +13,27 @@ from torch import Tensor
 
 from sr_experiments.files import replacing
 from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.callbacks.samples import sample_folder
-from sr_experiments.training.module import SRModule
 
-SLICE_HEIGHT = 4  # pixels for each moment of a time slice, at least
-SLICE_ROWS = 192  # height to fill with them
+SLICE_HEIGHT = 4  # pixels of a frame's row in a time slice, at least
+SLICE_ROWS = 192  # height in pixels that the rows of short clips are stretched to
 COLUMNS = ("bicubic", "compared", "sr", "hr")
 
 
 class Clips(Callback):
     """Write `<set>_<clip>.mp4` and `<set>_<clip>_xt.png` beside the samples, and show them in W&B.
 
-    The clip shows the centre of bicubic, the network that is compared with, SR and HR side by side. The time
-    slice shows one row of pixels over time, downwards, of each of them: still content is vertical, smooth motion
-    a clean slanted line, flicker a ragged one.
+    The clip shows the centres of bicubic, the network of `val.compare_with`, SR and HR side by side. The time slice
+    shows one row of pixels of each over time, downwards: still content is a vertical line, smooth motion a clean
+    slanted one, flicker a ragged one.
 
     Args:
         folder: the run's samples folder.
-        count: clips of each validation set.
+        count: number of clips of each validation set.
         size: side of the centre that is shown, in HR pixels.
-        frames: at most so many of each clip, from its first.
-        fps: of the clips.
+        frames: largest number of frames of a clip, from its first.
+        fps: frame rate of the clips.
     """
 
     def __init__(self, folder: Path, count: int = 2, size: int = 256, frames: int = 48, fps: int = 12) -> None:
@@ -42,18 +42,18 @@ class Clips(Callback):
         self.size = size
         self.frames = frames
         self.fps = fps
-        self._clips: dict[str, dict[str, list[np.ndarray]]] = {}  # of each shown clip, the frames by column
+        self._clips: dict[str, dict[str, list[np.ndarray]]] = {}  # {clip: {column: frames}}
 
-    def on_validation_batch_end(  # type: ignore[override]
+    def on_validation_batch_end(
         self,
         trainer: pl.Trainer,
-        pl_module: SRModule,
-        outputs: dict[str, Any],
+        pl_module: pl.LightningModule,
+        outputs: Any,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the centre of a frame, as 8 bits."""
+        """Keep the centre of a frame, uint8 (H, W, 3)."""
         if not trainer.is_global_zero or "sr" not in outputs:
             return
         name = f"{outputs['set']}_{batch['clip'][0]}"
@@ -66,9 +66,10 @@ class Clips(Callback):
             if column in outputs and len(kept) < self.frames:
                 kept.append(np.asarray(as_picture(_centre(outputs[column], self.size))))
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """Write and show them."""
-        folder = sample_folder(self.folder, pl_module)
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the clips and time slices, and log them to W&B."""
+        module = sr_module(pl_module)
+        folder = sample_folder(self.folder, module)
         for name, clip in self._clips.items():
             columns = {column: frames for column, frames in clip.items() if frames}
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,15 +81,13 @@ class Clips(Callback):
                 if isinstance(logger, WandbLogger):
                     caption = [f"{name}: {' | '.join(columns)}"]
                     image, video = folder / f"{name}_xt.png", folder / f"{name}.mp4"
-                    logger.log_image(f"time_slices/{name}", [str(image)], step=pl_module.step, caption=caption)
-                    logger.log_video(
-                        f"clips/{name}", [str(video)], step=pl_module.step, caption=caption, format=["mp4"]
-                    )
+                    logger.log_image(f"time_slices/{name}", [str(image)], step=module.step, caption=caption)
+                    logger.log_video(f"clips/{name}", [str(video)], step=module.step, caption=caption, format=["mp4"])
         self._clips = {}
 
 
 def time_slice(columns: dict[str, list[np.ndarray]]) -> Image.Image:
-    """The middle row of each column's frames (T, H, W, 3) over time, downwards."""
+    """Return the middle row of each column's frames (T, H, W, 3) over time, downwards."""
     row = columns["hr"][0].shape[0] // 2
     stretch = max(SLICE_HEIGHT, SLICE_ROWS // len(columns["hr"]))
     tiles = {
@@ -98,7 +97,7 @@ def time_slice(columns: dict[str, list[np.ndarray]]) -> Image.Image:
 
 
 def side_by_side(columns: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
-    """Frames with all columns beside each other, (H, W, 3)."""
+    """Return frames, (H, W, 3), with all columns side by side."""
     moments = zip(*columns.values(), strict=True)
     return [
         np.asarray(labelled({label: Image.fromarray(tile) for label, tile in zip(columns, moment, strict=True)}))
@@ -107,7 +106,7 @@ def side_by_side(columns: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
 
 
 def write_clip(path: Path, frames: list[np.ndarray], fps: int) -> None:
-    """Write uint8 frames (H, W, 3) as H.264 in an MP4 file; an odd last row or column is left out."""
+    """Write uint8 frames (H, W, 3) as H.264 in an MP4 file; yuv420p has no odd sides, so an odd last row is cut."""
     import av
 
     height, width = (side // 2 * 2 for side in frames[0].shape[:2])

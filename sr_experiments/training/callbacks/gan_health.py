@@ -1,4 +1,4 @@
-"""Is my GAN healthy? Warn when the discriminator has won or lost for long."""
+"""Warn when the discriminator of a GAN has won or lost for many steps."""
 
 import logging
 from typing import Any
@@ -7,23 +7,23 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.tracking.wandb_run import wandb_runs
+from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.callbacks.record import Record
-from sr_experiments.training.module import SRModule
 
 log = logging.getLogger(__name__)
 
 
 class GANHealth(Callback):
-    """Watch `gan/d_accuracy`, the share of real-fake pairs that D orders rightly.
+    """Watch `gan/d_accuracy`, the share of real-fake pairs that the discriminator orders correctly.
 
-    It needs no threshold on logits, so it means the same for every adversarial loss. What counts is its mean over
-    the last `patience` steps: a discriminator that guesses is above one half as often as below. A warning comes once
-    in so many steps; a W&B alert once in a run for each way of ending.
+    It needs no threshold on logits, so it means the same for every adversarial loss. Its mean over the last `patience`
+    steps decides: a discriminator that guesses is above one half as often as below. There is at most one warning in
+    `patience` steps, and one W&B alert per run for each of won and lost.
 
     Args:
-        record: has the latest logged means.
-        patience: steps that are judged together.
-        won: mean accuracy from which D has won: it learns nothing more and G gets no useful gradient.
+        record: the callback that has the latest logged means.
+        patience: length of the sliding window, in steps.
+        won: mean accuracy from which D has won: it learns nothing more, and G gets no useful gradient.
         lost: mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed.
     """
 
@@ -32,23 +32,23 @@ class GANHealth(Callback):
         self.patience = patience
         self.won = won
         self.lost = lost
-        self.recent: list[tuple[int, float]] = []  # step and accuracy of the intervals since the last warning
+        self.recent: list[tuple[int, float]] = []  # (step, accuracy) of each log interval in the window
         self.alerted: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What is judged, and what was told already."""
+        """Return the window, and the alerts sent so far."""
         return {"recent": self.recent, "alerted": self.alerted}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the window and the alerts."""
         self.recent = [(step, accuracy) for step, accuracy in state_dict.get("recent", ())]
         self.alerted = list(state_dict.get("alerted", ()))
 
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Judge each new logged mean."""
-        step = pl_module.step
+        """Add each new logged mean to the window, and warn if its mean is too high or too low."""
+        step = sr_module(pl_module).step
         if step % self.record.log_every or "gan/d_accuracy" not in self.record.latest:
             return
         self.recent.append((step, self.record.latest["gan/d_accuracy"]))
@@ -69,7 +69,7 @@ class GANHealth(Callback):
         }[state]
         message = (
             f"the discriminator has {state} for {self.patience} steps (it orders {mean:.0%} of real-fake pairs "
-            f"rightly, margin {self.record.latest['gan/margin']:+.2f}): {advice}"
+            f"correctly, margin {self.record.latest['gan/margin']:+.2f}): {advice}"
         )
         log.warning(message)
         if state not in self.alerted:

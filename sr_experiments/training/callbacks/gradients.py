@@ -1,4 +1,4 @@
-"""Histograms of gradients in W&B: which layers learn, which rest, which explode."""
+"""Histograms of gradients in W&B: which layers learn, which have vanishing or exploding gradients."""
 
 import numpy as np
 import pytorch_lightning as pl
@@ -7,35 +7,36 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from sr_experiments.tracking.wandb_run import wandb_runs
-from sr_experiments.training.module import SRModule
+from sr_experiments.training.callbacks.hooks import sr_module
 
 BINS = 64
 
 
 class Gradients(Callback):
-    """Log `gradients/<network>/<block>`, what the optimisers get: clipped, over all accumulated batches.
+    """Log `gradients/<network>/<block>`: the gradients the optimisers use, clipped and accumulated over all batches.
 
-    A block is a layer of the network or an item of a list of layers (`body.3`): one histogram a block keeps a deep
-    network's small. Nothing random is drawn and nothing is changed, so a run with them ends with the same bits.
+    A block is a layer of the network, or an item of a list of layers (`body.3`): one histogram per block keeps those of
+    a deep network small. It draws no random numbers and changes nothing, so the run stays bit-exact.
 
     Args:
-        every: log at the first update of each interval of so many steps.
+        every: interval in steps; the first update of each interval is logged.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
 
-    def on_before_optimizer_step(  # type: ignore[override]
-        self, trainer: pl.Trainer, pl_module: SRModule, optimizer: torch.optim.Optimizer
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Log those of the network whose optimiser is about to step."""
+        """Log the gradients of the network whose optimiser is about to step."""
         import wandb
 
-        step = pl_module.step + 1
-        if step // self.every == max(step - pl_module.optim.accumulate, 0) // self.every:
+        module = sr_module(pl_module)
+        step = module.step + 1
+        if step // self.every == max(step - module.optim.accumulate, 0) // self.every:
             return
-        which = next(i for i, known in enumerate(trainer.optimizers) if known is optimizer)
-        name, network = list(pl_module.networks().items())[which]
+        index = next(i for i, known in enumerate(trainer.optimizers) if known is optimizer)
+        name, network = list(module.networks().items())[index]
         histograms = {}
         for block, gradients in blocks(network).items():
             counts = histogram(torch.cat([gradient.detach().flatten().float() for gradient in gradients]))
@@ -46,7 +47,7 @@ class Gradients(Callback):
 
 
 def blocks(network: nn.Module) -> dict[str, list[Tensor]]:
-    """The gradients that a network has, by block."""
+    """Return the gradients of a network by block; parameters without a gradient are left out."""
     found: dict[str, list[Tensor]] = {}
     for name, parameter in network.named_parameters():
         if parameter.grad is not None:
@@ -57,7 +58,7 @@ def blocks(network: nn.Module) -> dict[str, list[Tensor]]:
 
 
 def histogram(values: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
-    """Counts and the edges of `BINS` bins from the smallest to the largest finite value; None if there is none."""
+    """Return counts and edges of `BINS` bins between the smallest and largest finite value; None if there is none."""
     values = values[values.isfinite()]
     if not len(values):
         return None

@@ -1,4 +1,4 @@
-"""When a loss becomes NaN: keep the batch, the networks and the values, to look at."""
+"""Save the batch, the networks and the values when a loss becomes NaN, for inspection."""
 
 import logging
 import shutil
@@ -15,44 +15,46 @@ from torch import Tensor
 from sr_experiments.errors import NotFinite
 from sr_experiments.files import link_or_copy, replacing, write_json
 from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.module import Pair, SRModule
 from sr_experiments.training.scalars import not_finite
 
 log = logging.getLogger(__name__)
 
-SHOWN = 32  # images of a batch, at most
+SHOWN = 32  # images of a batch in batch.png, at most
 
 
 class Inspection(Callback):
     """Write `nan/step_<step>/` when training ends because a loss or gradient is not finite.
 
-    - batch.pt: LR, HR and target as the networks saw them, (N, C, H, W), of clips all frames; of all batches of the
-      update if it is a gradient. Batches are made again from (seed, step), so keeping them costs no step anything.
+    - batch.pt: LR, HR and target as the networks saw them, (N, C, H, W), all frames of clips; if a gradient is not
+      finite, those of all batches of the update. A batch is a function of (seed, step) and is made again here, so
+      training steps pay nothing for it.
     - batch.png: LR and HR of its first images.
-    - state.pt: networks and optimisers as they were when it was noticed, at most `trainer.log_every` steps later.
-    - before.ckpt: the last checkpoint; resuming from it comes to the same step.
-    - report.json: which value at which step, all values of the steps around it, the samples and their files, and
-      which tensors hold NaN or infinite values.
+    - state.pt: networks and optimisers when it was noticed, at most `trainer.log_every` steps later.
+    - before.ckpt: the last checkpoint; resuming from it leads to the same step.
+    - report.json: the value and its step, all values of the steps around it, the samples and their files, and the
+      names of tensors with NaN or infinite values.
     - config.yaml
 
     Args:
         folder: the run folder.
-        data: gives a batch again, see `SRDataModule.batch_of`.
+        data: the data module, which makes a batch again, see `SRDataModule.batch_of`.
     """
 
     def __init__(self, folder: Path, data: Any) -> None:
         self.folder = folder
         self.data = data
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: SRModule, exception: BaseException) -> None:  # type: ignore[override]
-        """Look at what ended it; each process has its own batch."""
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save everything if the exception is a NaN or infinite value; each process has its own batch."""
         if not isinstance(exception, NotFinite):
             return
         rank = f"_rank{trainer.global_rank}" if trainer.global_rank else ""
         folder = self.folder / "nan" / f"step_{exception.step:08d}{rank}"
         try:
-            self._save(folder, pl_module, trainer.optimizers, exception)
-        except Exception as error:  # a full disk, say, must not hide what is wrong with the run
+            self._save(folder, sr_module(pl_module), trainer.optimizers, exception)
+        except Exception as error:  # a full disk, for example, must not hide the original error
             log.warning("could not keep the batch of step %d in %s: %s", exception.step, folder, error)
             return
         exception.args = (f"{exception}; the batch is in {folder}",)
@@ -62,10 +64,10 @@ class Inspection(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
         state = {"state_dict": module.state_dict(), "optimizer_states": [one.state_dict() for one in optimizers]}
-        kept = self.folder / "checkpoints" / "last.ckpt"
-        if kept.is_file():
+        last = self.folder / "checkpoints" / "last.ckpt"
+        if last.is_file():
             with replacing(folder / "before.ckpt") as temporary:
-                link_or_copy(kept, temporary)
+                link_or_copy(last, temporary)
         with replacing(folder / "state.pt") as temporary:
             torch.save({**state, "step": module.step}, temporary)
         if (self.folder / "config.yaml").is_file():
@@ -95,18 +97,18 @@ class Inspection(Callback):
         )
 
     def _batch(self, module: SRModule, step: int) -> tuple[Pair, list[dict[str, Any]]]:
-        """The pair that was learned from at a step, on the CPU, and where its samples come from."""
+        """Return the training pair of a step, on the CPU, and where its samples come from."""
         batch, samples = self.data.batch_of(step)
         on_device = {key: value.to(module.device) for key, value in batch.items()}
         pair = module.pairs[step] if step in module.pairs else module.pair_of(on_device, step)
-        if module.pool is not None:  # what is given comes from earlier batches
+        if module.pool is not None:  # the pool gives pairs of earlier batches
             samples = [{"number": sample["number"], "file": "the pool, see degradation.pool"} for sample in samples]
         lr, hr, target = (images.detach().cpu().contiguous() for images in pair)
         return (lr, hr, target), samples
 
 
 def _sheet(lr: Tensor, hr: Tensor) -> Image.Image:
-    """LR, enlarged, beside HR, a row for each image; NaN is black."""
+    """Return LR, enlarged, beside HR, with a row for each image; NaN is black."""
     lr, hr = (images[:SHOWN].float().nan_to_num(0.0, 1.0, 0.0) for images in (lr, hr))
     large = F.interpolate(lr, hr.shape[-2:], mode="nearest")
     rows = [

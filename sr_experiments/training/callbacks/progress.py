@@ -1,4 +1,4 @@
-"""A progress bar that says what one wants to know while waiting."""
+"""The progress bar of training."""
 
 import logging
 from typing import Any
@@ -10,22 +10,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
+from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.callbacks.record import Record
-from sr_experiments.training.module import SRModule
 from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
 
 class ProgressLine(ProgressBar):
-    """Step, ETA, losses, samples a second, share of time waiting for data, best metric so far.
+    """Show step, ETA, losses, throughput, share of time spent waiting for data, and best metric so far.
 
     Without a terminal it logs the same as one line per log interval.
 
     Args:
-        record: has the latest values.
-        checkpoints: knows the best metric.
-        console: where to draw; the one logging writes to.
+        record: the callback that has the latest values.
+        checkpoints: the callback that has the best metric.
+        console: the console that logging writes to, so that messages appear above the bar.
     """
 
     def __init__(self, record: Record, checkpoints: Checkpoints, console: Console) -> None:
@@ -36,18 +36,18 @@ class ProgressLine(ProgressBar):
         self.bar: Progress | None = None
 
     def disable(self) -> None:
-        """Ranks other than 0 draw nothing."""
+        """Show nothing; Lightning calls this on ranks other than 0."""
         self.record.latest = {}
         self._is_enabled = False
 
     def enable(self) -> None:
-        """Rank 0 draws."""
+        """Show the bar; Lightning calls this on rank 0."""
         self._is_enabled = True
 
     _is_enabled = True
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """Draw the bar, at the step the run is at."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar, at the step that the run starts or resumes at."""
         if not (self._is_enabled and self.console.is_terminal):
             return
         self.bar = Progress(
@@ -60,36 +60,38 @@ class ProgressLine(ProgressBar):
             TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self.console,
         )
-        self.task = self.bar.add_task("train", total=pl_module.max_steps, completed=pl_module.step, text="", stage="")
+        module = sr_module(pl_module)
+        self.task = self.bar.add_task("train", total=module.max_steps, completed=module.step, text="", stage="")
         self.bar.start()
 
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Advance."""
-        due = pl_module.step % self.record.log_every == 0
+        """Advance the bar, or log a line at the end of each log interval."""
+        module = sr_module(pl_module)
         if self.bar is not None:
-            self.bar.update(self.task, completed=pl_module.step, text=self.text(), stage=pl_module.stage())
-        elif due and self._is_enabled:
-            stage = pl_module.stage() and f"{pl_module.stage()}  "
-            log.info("step %d/%d  %s%s", pl_module.step, pl_module.max_steps, stage, self.text())
+            self.bar.update(self.task, completed=module.step, text=self.text(), stage=module.stage())
+        elif module.step % self.record.log_every == 0 and self._is_enabled:
+            stage = module.stage() and f"{module.stage()}  "
+            log.info("step %d/%d  %s%s", module.step, module.max_steps, stage, self.text())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say why the bar rests."""
+        """Show that a validation is running."""
         if self.bar is not None:
             self.bar.update(self.task, text="validating")
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """One line for each validation set, beside bicubic."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log a line for each validation set, with the values of bicubic."""
         if not self._is_enabled:
             return
         if self.bar is not None:
             self.bar.update(self.task, text=self.text())
-        for name in pl_module.validation.names:
-            log.info("step %d  %s", pl_module.step, describe(pl_module.validation, name))
+        module = sr_module(pl_module)
+        for name in module.validation.names:
+            log.info("step %d  %s", module.step, describe(module.validation, name))
 
     def text(self) -> str:
-        """Losses, speed, waiting and best metric as one line."""
+        """Return losses, throughput, waiting time and best metric as one line."""
         latest = self.record.latest
         parts = [f"{k.removeprefix('loss/')} {v:.4g}" for k, v in latest.items() if k.startswith("loss/")]
         if "gan/margin" in latest:
@@ -102,18 +104,18 @@ class ProgressLine(ProgressBar):
         return "  ".join(parts)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Leave the terminal tidy, however the run ended."""
+        """Remove the bar, however the run ended."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
 
 def describe(validation: Validation, name: str) -> str:
-    """Return the values of a set as one line: `set5  psnr_y 30.12 (bicubic 28.42)  ...`."""
+    """Return the metrics of a validation set as a line: `set5  psnr_y 30.12 (bicubic 28.42)  ...`."""
     values, parts = validation.values, [name]
     for key, value in values.items():
-        _, of, metric = key.split("/")
-        if of == name and not metric.endswith(("_bicubic", "_compared")):
+        _, set_name, metric = key.split("/")
+        if set_name == name and not metric.endswith(("_bicubic", "_compared")):
             digits = validation.metrics[metric].digits
             others = [
                 f"{other} {values[f'{key}_{other}']:.{digits}f}"

@@ -1,4 +1,4 @@
-"""A trial of `hydra/sweeper=optuna` reports each validation to its study, and ends early if Optuna says so."""
+"""Pruning: a trial of `hydra/sweeper=optuna` reports each validation, and ends early if Optuna decides so."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.config.resolve import is_sweep, sweep_folder
 from sr_experiments.sweeps.optuna.study import JOURNAL, load_study, objectives_of, trial_id
-from sr_experiments.training.module import SRModule
+from sr_experiments.training.callbacks.hooks import sr_module
 
 if TYPE_CHECKING:
     import optuna
@@ -22,16 +22,16 @@ log = logging.getLogger(__name__)
 class Pruning(Callback):
     """Report the objective after each validation, and stop the run if the study's pruner asks for it.
 
-    The study is read and written through the journal in the sweep folder, so the sweeper may be another process, or on
-    another machine.
+    The study is read and written through the journal in the sweep folder, so the sweeper may be another process, also
+    on another machine.
 
     Attributes:
         pruned: whether it stopped the run.
 
     Args:
-        folder: of the sweep.
-        number: of the trial.
-        key_of: from the objective's name to its key `val/<set>/<metric>`.
+        folder: the sweep folder.
+        number: number of the trial.
+        key_of: maps the objective's name to its key `val/<set>/<metric>`.
 
     Raises:
         SRError: there is no study in the folder, or the objective is not measured.
@@ -44,37 +44,33 @@ class Pruning(Callback):
         self.study: optuna.Study = load_study(folder)
         self.key = key_of(objectives_of(self.study)[0].name)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """Report; stop."""
-        value = pl_module.validation.values.get(self.key)
-        if value is None or not pl_module.eligible_as_best() or pl_module.step >= pl_module.max_steps:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the objective, and stop the run if the pruner asks for it."""
+        module = sr_module(pl_module)
+        value = module.validation.values.get(self.key)
+        if value is None or not module.eligible_as_best() or module.step >= module.max_steps:
             return
-        stop = self._report(pl_module.step, value) if trainer.is_global_zero else False
-        if trainer.strategy.broadcast(stop):
+        stop = self._report(module.step, value) if trainer.is_global_zero else False
+        if trainer.strategy.broadcast(stop):  # all ranks stop together
             self.pruned = trainer.should_stop = True
-            log.info("step %d: pruned, %s is behind that of other trials", pl_module.step, self.key)
+            log.info("step %d: pruned, %s is behind that of other trials", module.step, self.key)
 
     def _report(self, step: int, value: float) -> bool:
-        """Whether the trial is to end."""
+        """Report a value; return whether the pruner asks to stop."""
         storage = self.study._storage
         try:
             trial = trial_id(self.study, self.number)
             storage.set_trial_intermediate_value(trial, step, value)
             return self.study.pruner.prune(self.study, storage.get_trial(trial))
-        except OSError as error:  # a network file system that is away for a moment should not cost a run
-            log.warning("the study in %s can't be reached (%s): this trial goes on", self.folder, error)
+        except OSError as error:  # a network file system may be unavailable for a moment: no reason to fail
+            log.warning("the study in %s can't be reached (%s): this trial continues", self.folder, error)
             return False
 
 
-def pruning(key_of: Callable[[str], str]) -> list[Callback]:
-    """The callback, in a trial of a sweep with `hydra.sweeper.pruner`; errors as of `Pruning`."""
+def make_pruning(key_of: Callable[[str], str]) -> Pruning | None:
+    """Return the callback in a trial of a sweep with `hydra.sweeper.pruner`, else None; errors as of `Pruning`."""
     if not is_sweep() or HydraConfig.get().sweeper.get("pruner", "none") == "none":
-        return []
-    places = sweep_folder().absolute().parents
-    folder = next((place for place in places if (place / JOURNAL).is_file()), places[0])
-    return [Pruning(folder, HydraConfig.get().job.num, key_of)]
-
-
-def state_at_the_end(trainer: pl.Trainer) -> str:
-    """What summary.json says of a run whose training has returned: finished or pruned."""
-    return "pruned" if any(isinstance(c, Pruning) and c.pruned for c in trainer.callbacks) else "finished"  # type: ignore[attr-defined]
+        return None
+    parents = sweep_folder().absolute().parents  # hydra.sweep.subdir may have several levels
+    folder = next((parent for parent in parents if (parent / JOURNAL).is_file()), parents[0])
+    return Pruning(folder, HydraConfig.get().job.num, key_of)

@@ -1,4 +1,4 @@
-"""Send training scalars and validation metrics to the loggers and to summary.json, by our step."""
+"""Log training scalars and validation metrics under our steps, and write summary.json."""
 
 import time
 from collections.abc import Callable
@@ -12,21 +12,22 @@ from pytorch_lightning.utilities import rank_zero_only
 from sr_experiments.files import write_json
 from sr_experiments.metrics.suite import descriptions
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
+from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.module import SRModule
 
 
 class Record(Callback):
-    """Log means over each interval of `log_every` steps, with speed and the share of time waiting for data.
+    """Log means over each interval of `log_every` steps, with throughput and the share of time waiting for data.
 
     Attributes:
-        latest: what was logged last, for the progress bar.
-        facts: what summary.json says of the run besides its metrics.
+        latest: the values logged last, for the progress bar.
+        facts: entries of summary.json besides metrics: device, versions, ...
 
     Args:
         log_every: interval in steps.
         folder: the run folder, for summary.json.
-        checkpoints: knows the best metrics.
-        path_of: index of a training image to its path, for naming skipped ones.
+        checkpoints: the callback that has the best metrics.
+        path_of: maps the index of a training image to its path, to name skipped ones.
     """
 
     def __init__(
@@ -43,18 +44,18 @@ class Record(Callback):
         self.path_of = path_of
         self.latest: dict[str, float] = {}
         self.skipped: dict[str, int] = {}
-        self.stages: dict[str, dict[str, float]] = {}  # validation values at the end of each
+        self.stages: dict[str, dict[str, float]] = {}  # validation values at the end of each stage
         self.elapsed_before = 0.0
         self._begin = self._interval_begin = self._paused = time.perf_counter()
         self._waited = 0.0
         self._samples = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Time spent so far, the images skipped, and how the stages ended."""
+        """Return the time spent so far, the skipped images, and the results of the stages."""
         return {"elapsed": self.elapsed, "skipped": self.skipped, "stages": self.stages}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting from there."""
+        """Restore time, skipped images and stages."""
         self.elapsed_before = state_dict["elapsed"]
         self.skipped = dict(state_dict["skipped"])
         self.stages = dict(state_dict["stages"])
@@ -68,48 +69,52 @@ class Record(Callback):
         """Start the clocks."""
         self._begin = self._interval_begin = self._paused = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Data has arrived."""
-        self._waited += time.perf_counter() - pl_module.idle_since
-
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: pl.Trainer, pl_module: SRModule, outputs: Any, batch: Any, batch_idx: int
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Count; log when the interval is full."""
+        """Add the time spent waiting for this batch."""
+        self._waited += time.perf_counter() - sr_module(pl_module).idle_since
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count samples and skipped images; log at the end of the interval."""
+        module = sr_module(pl_module)
         self._samples += len(batch["skipped"]) * trainer.world_size
         for index in batch["skipped"].tolist():
             if index >= 0:
                 path = self.path_of(index)
                 self.skipped[path] = self.skipped.get(path, 0) + 1
-        if pl_module.step % self.log_every == 0 or pl_module.step >= pl_module.max_steps:
-            values = pl_module.drain_scalars()  # waits for the device, so the clock below is honest
+        if module.step % self.log_every == 0 or module.step >= module.max_steps:
+            values = module.drain_scalars()  # waits for the device, so the time below includes its work
             seconds = time.perf_counter() - self._interval_begin
             values["speed/samples_per_second"] = self._samples / seconds
             values["speed/data_wait_share"] = self._waited / seconds
             if self.skipped:
                 values["data/images_skipped"] = float(len(self.skipped))
             self.latest = {k: v for k, v in self.latest.items() if k.startswith("val/")}
-            self._send(trainer, values, pl_module.step)
+            self._log(trainer, values, module.step)
             self._interval_begin, self._waited, self._samples = time.perf_counter(), 0.0, 0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop the interval's clock: validating and saving are no training time."""
+        """Pause the interval's clock: validation and saving do not count for the throughput."""
         self._paused = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the interval's clock again."""
+        """Restart the interval's clock; Lightning starts a new epoch after each validation."""
         self._interval_begin += time.perf_counter() - self._paused
         self._paused = time.perf_counter()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """Log the metrics."""
-        values = pl_module.validation.values
-        if pl_module.step in pl_module.stage_ends:
-            self.stages[pl_module.stage()] = {"step": pl_module.step, "seconds": round(self.elapsed, 1), **values}
-        self._send(trainer, values, pl_module.step)
-        self.write_summary(pl_module, "running")
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the metrics, and write summary.json."""
+        module = sr_module(pl_module)
+        values = module.validation.values
+        if module.step in module.stage_ends:
+            self.stages[module.stage()] = {"step": module.step, "seconds": round(self.elapsed, 1), **values}
+        self._log(trainer, values, module.step)
+        self.write_summary(module, "running")
 
-    def _send(self, trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
+    def _log(self, trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
         self.latest |= values
         if trainer.is_global_zero:
             for logger in trainer.loggers:
@@ -117,7 +122,7 @@ class Record(Callback):
 
     @rank_zero_only
     def write_summary(self, pl_module: SRModule, state: str, error: str = "") -> None:
-        """Bring summary.json up to date; `state` is running, finished, pruned, interrupted or failed."""
+        """Write summary.json; `state` is running, finished, pruned, interrupted or failed."""
         best = self.checkpoints
         summary = {
             "state": state,

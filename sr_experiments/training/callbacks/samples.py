@@ -1,7 +1,7 @@
-"""Pictures to look at: lr | bicubic | sr | hr strips of validation images, by step."""
+"""Validation pictures: strips lr | bicubic | sr | hr by step."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -17,21 +17,22 @@ from sr_experiments.files import replacing
 from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.pictures import as_picture, error_map, labelled
 from sr_experiments.tracking.wandb_run import wandb_runs
+from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.module import SRModule
 
-CLIP_FRAME = 5  # of a clip, this frame is shown: recurrent networks have warmed up
+CLIP_FRAME = 5  # the frame of a clip that is shown: recurrent networks have warmed up by then
 
 
 class Samples(Callback):
-    """Write `samples/step_<step>/<set>_<image>.png` and show the same to loggers that take images.
+    """Write `samples/step_<step>/<set>_<image>.png`, and log the same to loggers that take images.
 
-    Of clips, one frame each; of a run in stages, below a folder for each. Of a stage without SR, the flow. W&B also
-    gets them as rows of a table, for comparing runs image by image.
+    A clip is shown by one of its frames; a stage that makes no SR by its flow. A run in stages has a subfolder for each
+    stage. W&B also gets the pictures as rows of a table, for comparing runs image by image.
 
     Args:
         folder: the run's samples folder.
-        count: strips of each validation set; 0 for none.
-        size: side of the centre crop shown, in HR pixels.
+        count: number of strips of each validation set; 0 for none.
+        size: side of the centre crop that is shown, in HR pixels.
     """
 
     def __init__(self, folder: Path, count: int = 4, size: int = 256) -> None:
@@ -41,19 +42,20 @@ class Samples(Callback):
         self._pending: list[tuple[str, Image.Image, str]] = []
         self._rows: list[dict[str, Any]] = []
 
-    def on_validation_batch_end(  # type: ignore[override]
+    def on_validation_batch_end(
         self,
         trainer: pl.Trainer,
-        pl_module: SRModule,
-        outputs: dict[str, Any],
+        pl_module: pl.LightningModule,
+        outputs: Any,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take the strip of one of the first images."""
+        """Keep the strip of one of the first images."""
         if not trainer.is_global_zero or not self._wanted(outputs["set"], batch):
             return
-        scale = int(pl_module.generator.scale)  # type: ignore[arg-type]
+        module = sr_module(pl_module)
+        scale = cast(int, module.generator.scale)
         name = f"{outputs['set']}_{Path(outputs['name']).stem}"
         if "sr" not in outputs:
             self._pending.append((name, self._strip(_flow_tiles(outputs), scale), f"{name}: flow"))
@@ -69,13 +71,14 @@ class Samples(Callback):
         }
         self._pending.append((name, self._strip(tiles, scale), caption))
         if any(run.tables != "none" for run in wandb_runs(trainer.loggers)):
-            self._rows.append(self._row(pl_module, outputs, scale))
+            self._rows.append(self._row(module, outputs, scale))
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: SRModule) -> None:  # type: ignore[override]
-        """Write and show the strips."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the strips, and log them."""
         if not self._pending:
             return
-        folder = sample_folder(self.folder, pl_module)
+        module = sr_module(pl_module)
+        folder = sample_folder(self.folder, module)
         folder.mkdir(parents=True, exist_ok=True)
         for name, image, _ in self._pending:
             with replacing(folder / f"{name}.png") as temporary:
@@ -84,10 +87,10 @@ class Samples(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 captions = [caption for _, _, caption in self._pending]
-                logger.log_image(key="samples", images=images, caption=captions, step=pl_module.step)
+                logger.log_image(key="samples", images=images, caption=captions, step=module.step)
             elif isinstance(logger, TensorBoardLogger):
                 for name, image, _ in self._pending:
-                    logger.experiment.add_image(f"samples/{name}", np.asarray(image), pl_module.step, dataformats="HWC")
+                    logger.experiment.add_image(f"samples/{name}", np.asarray(image), module.step, dataformats="HWC")
         if self._rows:
             for run in wandb_runs(trainer.loggers):
                 run.set_table(self._rows)
@@ -99,7 +102,7 @@ class Samples(Callback):
         return sum(strip.startswith(f"{name}_") for strip, _, _ in self._pending) < self.count
 
     def _strip(self, tiles: dict[str, Tensor], scale: int) -> Image.Image:
-        """Centres beside each other, the first tile and others of its size enlarged to HR."""
+        """Return the centres side by side; the first tile is LR and is enlarged to HR, like others of its size."""
         centres = self._centres(tiles, scale)
         lr_size = next(iter(centres.values())).shape[-2:]
         return labelled(
@@ -113,33 +116,33 @@ class Samples(Callback):
             }
         )
 
-    def _row(self, pl_module: SRModule, outputs: dict[str, Any], scale: int) -> dict[str, Any]:
-        """An image's row of the table: its name, pictures of the centre, and metrics of the whole."""
+    def _row(self, module: SRModule, outputs: dict[str, Any], scale: int) -> dict[str, Any]:
+        """Return an image's row of the W&B table: its name, pictures of its centre, metrics of the whole image."""
         tiles = {key: outputs[key] for key in ("lr", "bicubic", "sr", "hr")}
         pictures = {key: as_picture(centre) for key, centre in self._centres(tiles, scale).items()}
-        row: dict[str, Any] = {"image": f"{outputs['set']}/{Path(outputs['name']).stem}", "step": pl_module.step}
+        row: dict[str, Any] = {"image": f"{outputs['set']}/{Path(outputs['name']).stem}", "step": module.step}
         row |= pictures
         row["error"] = Image.fromarray(error_map(np.asarray(pictures["sr"]), np.asarray(pictures["hr"])))
-        ours, bicubic = (pl_module.validation.per_image(outputs[key], outputs["hr"]) for key in ("sr", "bicubic"))
+        ours, bicubic = (module.validation.per_image(outputs[key], outputs["hr"]) for key in ("sr", "bicubic"))
         for key, value in ours.items():
             row |= {key: value, f"{key}_bicubic": bicubic[key]}
         return row
 
     def _centres(self, tiles: dict[str, Tensor], scale: int) -> dict[str, Tensor]:
-        """The same part of each tile; those of the first one's size are LR."""
+        """Return the centre of each tile, (1, C, h, w); the first tile and others of its size are LR."""
         lr_height, lr_width = next(iter(tiles.values())).shape[-2:]
         side = self.size // scale
         height, width = min(side, lr_height), min(side, lr_width)
         top, left = (lr_height - height) // 2, (lr_width - width) // 2
         centres = {}
         for label, tile in tiles.items():
-            by = 1 if tile.shape[-2:] == (lr_height, lr_width) else scale
-            centres[label] = tile[..., top * by : (top + height) * by, left * by : (left + width) * by]
+            s = 1 if tile.shape[-2:] == (lr_height, lr_width) else scale
+            centres[label] = tile[..., top * s : (top + height) * s, left * s : (left + width) * s]
         return centres
 
 
 def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:
-    """What shows how good a flow is; both flows on one scale of colours."""
+    """Return the tiles that show a flow: LR, the warped previous LR, and the flows on one colour scale."""
     tiles = {"lr": outputs["lr"], "lr before, warped": outputs["warped"]}
     flows = {"flow": outputs["flow"].float()}
     if "true_flow" in outputs:
@@ -149,6 +152,6 @@ def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:
     return tiles | {label: colours[i : i + 1] for i, label in enumerate(flows)}
 
 
-def sample_folder(folder: Path, pl_module: SRModule) -> Path:
-    """Where the pictures of the current step go."""
-    return folder / pl_module.stage() / f"step_{pl_module.step:08d}"
+def sample_folder(folder: Path, module: SRModule) -> Path:
+    """Return the folder for the pictures of the current step."""
+    return folder / module.stage() / f"step_{module.step:08d}"
