@@ -8,7 +8,7 @@ import numpy as np
 
 from sr_experiments.data.clips import Clip
 from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_sizes, list_images, read_image
-from sr_experiments.data.images import image_name, crop_to_multiple
+from sr_experiments.data.images import crop_to_multiple, image_name
 from sr_experiments.data.paired import PairedValidation, pair_files, scale_folder
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.videos import FrameFolder, VideoValidation

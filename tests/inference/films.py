@@ -15,7 +15,7 @@ from sr_experiments.data.sample import sample_paths
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_video
-from sr_experiments.video.decode import SCALER
+from sr_experiments.video.colour import SCALER
 from sr_experiments.video.source import VideoSource
 
 QUIET = Console(file=io.StringIO())
