@@ -75,7 +75,7 @@ def test_rotation_and_aspect_are_kept(nearest, tmp_path):
 
 def test_where_no_display_matrix_can_be_written_frames_are_turned(nearest, tmp_path, monkeypatch):
     source = write(tmp_path / "in.mp4", film(4), rotation=90, aspect=Fraction(4, 3))
-    monkeypatch.setattr(source, "_can_write_matrix", lambda: False)
+    monkeypatch.setattr("sr_experiments.video.source._can_write_matrix", lambda: False)
     upscale(nearest, source, tmp_path / "out.mp4")
     monkeypatch.undo()
     with av.open(str(tmp_path / "out.mp4")) as container:
