@@ -199,3 +199,14 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_weights(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Perceptual losses and LPIPS find weights, if random ones."""
     monkeypatch.setenv("TORCH_HOME", str(random_weights))
+
+
+@pytest.fixture
+def truncate() -> Callable[[Path], None]:
+    """Cut a file in half: its header stays."""
+
+    def cut(path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+
+    return cut

@@ -1,8 +1,8 @@
-"""Images to be upscaled: read with everything that belongs to them, written as whole files.
+"""Reading and writing of images for upscaling, with their alpha channel, EXIF data and colour profile.
 
-8-bit images of all formats go through Pillow. Of 16-bit ones it knows grey only, so these go through OpenCV, and
-16-bit TIFF is written by tifffile. Pixels stay as they are stored: the EXIF orientation goes with them into the
-output, which is shown as the input is. Only those of a TIFF are turned, since both libraries do so as they read.
+8-bit images of all formats are handled by Pillow. Pillow supports only grey in 16 bits, so 16-bit images are read and
+written by OpenCV, and 16-bit TIFF is written by tifffile. Pixels stay as stored, and the EXIF orientation is copied to
+the output, which is therefore displayed like the input. Only TIFF is rotated, since both libraries do so on reading.
 """
 
 import struct
@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
-from sr_experiments.data.image_files import open_image, unreadable
+from sr_experiments.data.image_files import open_image, to_8_bits, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.engine import Engine
@@ -31,23 +31,23 @@ FORMATS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
-DEEP = ("PNG", "TIFF")  # can hold 16 bits a channel
-OPAQUE = ("JPEG", "BMP")  # can't hold alpha
+FORMATS_16_BIT = ("PNG", "TIFF")
+FORMATS_WITHOUT_ALPHA = ("JPEG", "BMP")
 
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
-# Of a TIFF's tags, those that say something about the picture rather than about the file.
+# TIFF tags that describe the image rather than the file: description, make, model, date, artist, copyright.
 _TIFF_TAGS = (270, 271, 272, 306, 315, 33432)
 
 
 @dataclass
 class Picture:
-    """An image file's content.
+    """The content of an image file.
 
     Attributes:
-        pixels: uint8 or uint16 (H, W, C), C of 3 for RGB or 1 for grey.
-        alpha: of the same type, (H, W, 1); or None.
-        exif: as bytes, with the orientation; or None.
-        icc: colour profile of the pixels; or None.
+        pixels: uint8 or uint16 (H, W, C), with C = 3 for RGB or 1 for grey.
+        alpha: (H, W, 1) of the same type, or None.
+        exif: EXIF data with the orientation, or None.
+        icc: colour profile of the pixels, or None.
     """
 
     pixels: np.ndarray
@@ -60,59 +60,60 @@ def read_picture(path: Path) -> Picture:
     """Read an image: palettes become RGB, black and white becomes grey, CMYK becomes RGB by its colour profile.
 
     Raises:
-        UnreadableImage: missing, damaged, animated, or of 32 bits a channel, which have no defined range.
+        UnreadableImage: the file is missing, damaged or animated, or has 32 bits per channel, which have no defined
+            range.
     """
     try:
         with open_image(path) as file:
             if getattr(file, "n_frames", 1) > 1:
                 raise ValueError(f"it has {file.n_frames} pictures; make it a video, or a folder of frames")
-            deep = _bits(file, path) == 16
-            if not deep:
-                file.load()
+            is_16_bit = _bits(file, path) == 16
+            if not is_16_bit:
+                file.load()  # metadata of a PNG can follow its pixels
             exif, icc = _exif(file), file.info.get("icc_profile") or None
-            if not deep:
+            if not is_16_bit:
                 upright = ImageOps.exif_transpose(file) if file.format == "TIFF" else file
-                pixels, alpha, icc = _pillow_pixels(upright, icc)
-        if deep:
-            pixels, alpha = _deep_pixels(path)
+                pixels, alpha, icc = _read_8_bits(upright, icc)
+        if is_16_bit:
+            pixels, alpha = _read_16_bits(path)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
     return Picture(pixels, alpha, exif, icc)
 
 
 def upscale_picture(engine: Engine, picture: Picture, progress: Callable[[int, int], None] | None = None) -> Picture:
-    """The picture at `scale` times its size; alpha is enlarged bicubically.
+    """Upscale an image by the network; alpha is upsampled bicubically.
 
     Args:
         engine: the network.
         picture: the LR image.
-        progress: called with the tiles done and all tiles.
+        progress: called with the number of finished tiles and of all tiles.
     """
     alpha = None if picture.alpha is None else engine.bicubic(picture.alpha)
     return Picture(engine.upscale(picture.pixels, progress), alpha, picture.exif, picture.icc)
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
-    """Write an image whole or not at all, in the format of its extension.
+    """Write an image atomically, in the format of its extension.
 
     Args:
-        path: where to; its folder is made.
-        picture: what to write.
-        quality: of JPEG and WebP, 1 to 100.
+        path: the file to write; its folder is created.
+        picture: the image.
+        quality: quality of JPEG and WebP, 1 to 100.
 
     Returns:
-        What the format couldn't hold, in words; empty if it holds everything.
+        A description of what the format could not hold; empty if nothing was lost.
 
     Raises:
-        SRError: unknown extension, no space left, or a size that the format can't have.
+        SRError: unknown extension, no space left, or a size that the format does not support.
     """
-    kind = format_of(path)
+    image_format = format_of(path)
     lost = []
     pixels, alpha = picture.pixels, picture.alpha
-    if pixels.dtype == np.uint16 and kind not in DEEP:
-        pixels, alpha = _to_8_bits(pixels), None if alpha is None else _to_8_bits(alpha)
-        lost.append("16 bits a channel")
-    if alpha is not None and kind in OPAQUE:
+    if pixels.dtype == np.uint16 and image_format not in FORMATS_16_BIT:
+        pixels, alpha = to_8_bits(pixels), None if alpha is None else to_8_bits(alpha)
+        lost.append("16 bits per channel")
+    if alpha is not None and image_format in FORMATS_WITHOUT_ALPHA:
         alpha = None
         lost.append("transparency")
     content = pixels if alpha is None else np.concatenate((pixels, alpha), 2)
@@ -120,11 +121,11 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             if content.dtype == np.uint8:
-                _write_pillow(temporary, content, kind, picture, quality)
-            elif kind == "PNG":
-                temporary.write_bytes(_deep_png(content, picture))
+                _write_8_bits(temporary, content, image_format, picture, quality)
+            elif image_format == "PNG":
+                temporary.write_bytes(_encode_16_bit_png(content, picture))
             else:
-                _write_deep_tiff(temporary, content, picture)
+                _write_16_bit_tiff(temporary, content, picture)
     except (ValueError, OSError, struct.error, cv2.error) as error:
         height, width = content.shape[:2]
         raise SRError(f"can't write {path}, {width}x{height}: {' '.join(str(error).split())}") from error
@@ -132,29 +133,29 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
 
 
 def format_of(path: Path) -> str:
-    """The format of an image file's extension.
+    """Return Pillow's name of the format of a file's extension.
 
     Raises:
-        SRError: an unknown one.
+        SRError: unknown extension.
     """
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
+    image_format = FORMATS.get(path.suffix.lower())
+    if image_format is None:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
-    return kind
+    return image_format
 
 
 # -- reading -----------------------------------------------------------------------------------------------
 
 
 def _bits(file: Image.Image, path: Path) -> int:
-    """Bits of a channel, as stored."""
+    """Return the stored bits per channel."""
     if file.format == "PNG":
-        with path.open("rb") as raw:
+        with path.open("rb") as raw:  # Pillow does not expose it: the byte after width and height in the header
             return raw.read(25)[24]
     if isinstance(file, TiffImageFile):
         bits = max(file.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
         if bits > 16:
-            raise ValueError("32 bits a channel have no defined range, convert it to 8 or 16")
+            raise ValueError("32 bits per channel have no defined range, convert it to 8 or 16")
         return bits
     return 8
 
@@ -169,8 +170,8 @@ def _exif(file: Image.Image) -> bytes | None:
     return kept.tobytes() if len(kept) else None
 
 
-def _pillow_pixels(file: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
-    """Pixels (H, W, C), alpha (H, W, 1) or None, and the colour profile that now holds."""
+def _read_8_bits(file: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
+    """Read pixels (H, W, C) and alpha (H, W, 1) or None with Pillow; also return their colour profile."""
     if file.mode == "CMYK":
         if icc:
             try:
@@ -178,7 +179,7 @@ def _pillow_pixels(file: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np
                     file, ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
                 )
                 return np.array(rgb), None, None
-            except ImageCms.PyCMSError:  # a broken profile
+            except ImageCms.PyCMSError:  # an invalid profile
                 pass
         return np.array(file.convert("RGB")), None, None
     grey = file.mode in ("1", "L", "LA", "La")
@@ -191,7 +192,8 @@ def _pillow_pixels(file: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np
     return np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1:]), icc
 
 
-def _deep_pixels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_16_bits(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read pixels (H, W, C) and alpha (H, W, 1) or None with OpenCV."""
     content = np.frombuffer(path.read_bytes(), np.uint8)
     try:
         pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -201,49 +203,48 @@ def _deep_pixels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError("damaged, or of a kind that OpenCV can't read")
     if pixels.ndim == 2:
         return pixels[..., None], None
-    colours = np.ascontiguousarray(pixels[..., 2::-1])
+    colours = np.ascontiguousarray(pixels[..., 2::-1])  # OpenCV's order is blue, green, red, alpha
     if np.array_equal(colours[..., 0], colours[..., 1]) and np.array_equal(colours[..., 0], colours[..., 2]):
-        colours = np.ascontiguousarray(colours[..., :1])  # of grey with alpha, OpenCV makes four channels
+        colours = np.ascontiguousarray(colours[..., :1])  # OpenCV reads grey with alpha as four channels
     return colours, np.ascontiguousarray(pixels[..., 3:]) if pixels.shape[2] == 4 else None
 
 
 # -- writing -----------------------------------------------------------------------------------------------
 
 
-def _write_pillow(path: Path, content: np.ndarray, kind: str, picture: Picture, quality: int) -> None:
+def _write_8_bits(path: Path, content: np.ndarray, image_format: str, picture: Picture, quality: int) -> None:
     image = Image.fromarray(content[..., 0] if content.shape[2] == 1 else content)
-    options: dict = {"exif": picture.exif} if picture.exif and kind != "BMP" else {}
-    if picture.icc and kind != "BMP":
+    options: dict = {"exif": picture.exif} if picture.exif and image_format != "BMP" else {}
+    if picture.icc and image_format != "BMP":
         options["icc_profile"] = picture.icc
-    if kind in ("JPEG", "WEBP"):
+    if image_format in ("JPEG", "WEBP"):
         options["quality"] = quality
-    if kind == "JPEG" and quality >= 90:
-        options["subsampling"] = 0
-    if kind == "TIFF":
+    if image_format == "JPEG" and quality >= 90:
+        options["subsampling"] = 0  # 4:4:4: at high quality, subsampled chroma would be the largest error
+    if image_format == "TIFF":
         options["compression"] = "tiff_adobe_deflate"
-    if kind == "PNG":
-        options["compress_level"] = 3  # a tenth larger than the default's, in a third of its time
-    image.save(path, kind, **options)
+    if image_format == "PNG":
+        options["compress_level"] = 3  # a tenth larger than by default, in a third of the time
+    image.save(path, image_format, **options)
 
 
-def _deep_png(content: np.ndarray, picture: Picture) -> bytes:
+def _encode_16_bit_png(content: np.ndarray, picture: Picture) -> bytes:
     if content.shape[2] == 2:  # OpenCV can't write grey with alpha
         content = content[..., (0, 0, 0, 1)]
     bgr = content[..., (2, 1, 0, 3)[: content.shape[2]]] if content.shape[2] > 1 else content
-    kinds, values = [], []
+    metadata = {}
     if picture.exif:
-        kinds.append(cv2.IMAGE_METADATA_EXIF)
-        values.append(np.frombuffer(picture.exif.removeprefix(b"Exif\0\0"), np.uint8))
+        metadata[cv2.IMAGE_METADATA_EXIF] = np.frombuffer(picture.exif.removeprefix(b"Exif\0\0"), np.uint8)
     if picture.icc:
-        kinds.append(cv2.IMAGE_METADATA_ICCP)
-        values.append(np.frombuffer(picture.icc, np.uint8))
-    done, buffer = cv2.imencodeWithMetadata(".png", np.ascontiguousarray(bgr), kinds, values)
-    if not done:
+        metadata[cv2.IMAGE_METADATA_ICCP] = np.frombuffer(picture.icc, np.uint8)
+    bgr = np.ascontiguousarray(bgr)
+    success, buffer = cv2.imencodeWithMetadata(".png", bgr, list(metadata), list(metadata.values()))
+    if not success:
         raise ValueError("OpenCV can't encode it")
     return buffer.tobytes()
 
 
-def _write_deep_tiff(path: Path, content: np.ndarray, picture: Picture) -> None:
+def _write_16_bit_tiff(path: Path, content: np.ndarray, picture: Picture) -> None:
     exif = Image.Exif()
     if picture.exif:
         exif.load(picture.exif)
@@ -259,7 +260,3 @@ def _write_deep_tiff(path: Path, content: np.ndarray, picture: Picture) -> None:
         iccprofile=picture.icc,
         extratags=[(_ORIENTATION, 3, 1, exif.get(_ORIENTATION, 1), True)],
     )
-
-
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

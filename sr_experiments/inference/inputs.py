@@ -1,35 +1,32 @@
-"""What there is to upscale, and where each result goes."""
+"""The inputs of `sr upscale`, and the output of each."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sr_experiments.data import image_files
-from sr_experiments.data.image_files import natural_key
+from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
+from sr_experiments.data.image_files import natural_key, walk
 from sr_experiments.errors import SRError
-from sr_experiments.video import decode
-
-IMAGES = tuple(image_files.EXTENSIONS)
-VIDEOS = tuple(decode.EXTENSIONS)
+from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 
 
 @dataclass(frozen=True)
-class Work:
-    """A file or a folder of frames, and what is to be made of it."""
+class Job:
+    """A file or a folder of frames to upscale, and the output to write."""
 
     source: Path
     target: Path
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What the user named.
+class Inputs:
+    """The files that the user named.
 
     Attributes:
         images: image files, in natural order.
-        videos: video files, likewise.
-        root: the folder that they lie in or below; None for a single file.
+        videos: video files, in natural order.
+        root: the folder that contains them, directly or deeper; None for a single file.
     """
 
     images: list[Path]
@@ -37,18 +34,18 @@ class Sources:
     root: Path | None
 
     def frame_folders(self) -> list[Path]:
-        """The folders that images lie in."""
+        """Return the folders that directly contain images."""
         return list(dict.fromkeys(path.parent for path in self.images))
 
 
-def find(names: Sequence[str]) -> Sources:
-    """Images and videos that paths or globs (`**` for any depth) name.
+def find_inputs(names: Sequence[str]) -> Inputs:
+    """Find the images and videos named by paths or globs (`**` for any depth).
 
     Args:
-        names: one file, folder or glob; or several files, as a shell makes of a glob.
+        names: one file, folder or glob; or several files, as when a shell expands a glob.
 
     Raises:
-        SRError: there is none.
+        SRError: there are none.
     """
     path = Path(names[0]).expanduser()
     root: Path | None = None
@@ -56,12 +53,12 @@ def find(names: Sequence[str]) -> Sources:
         files = [Path(name).expanduser() for name in names]
         absent = [file for file in files if not file.is_file()]
         if absent:
-            raise SRError(f"{absent[0]} is no file: give several files, or one folder or glob")
+            raise SRError(f"{absent[0]} is not a file: give several files, or one folder or glob")
         root = Path(os.path.commonpath([file.parent for file in files]))
     elif path.is_file():
         files = [path]
     elif path.is_dir():
-        files, root = _below(path), path
+        files, root = [Path(parent, name) for parent, found in walk(path) for name in found], path
     elif any(map(_is_pattern, path.parts)):
         depth = next(i for i, part in enumerate(path.parts) if _is_pattern(part))
         root = Path(*path.parts[:depth])
@@ -69,32 +66,32 @@ def find(names: Sequence[str]) -> Sources:
     else:
         raise SRError(f"no {path}: give an image, a video, a folder or a glob")
     files.sort(key=lambda file: natural_key(file.as_posix()))
-    images = [file for file in files if file.suffix.lower() in IMAGES]
-    videos = [file for file in files if file.suffix.lower() in VIDEOS]
+    images = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
+    videos = [file for file in files if file.suffix.lower() in VIDEO_EXTENSIONS]
     if not images and not videos:
-        known = " ".join((*IMAGES, *VIDEOS))
+        known = " ".join((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
         what = f"{path} is neither an image nor a video" if path.is_file() else f"no images or videos in {path}"
-        raise SRError(f"{what}: known are {known}")
-    return Sources(images, videos, root)
+        raise SRError(f"{what}: known extensions are {known}")
+    return Inputs(images, videos, root)
 
 
 def _is_pattern(part: str) -> bool:
     return any(sign in part for sign in "*?[")
 
 
-def pair(sources: Sequence[Path], root: Path | None, output: Path, extension: str | None = None) -> list[Work]:
-    """Each source with its target: `output` itself for one file, the same tree below it for others.
+def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extension: str | None = None) -> list[Job]:
+    """Assign each source its target: `output` itself for a single file, else the same relative path below it.
 
     Args:
-        sources: files.
-        root: of the tree; None if the source is one file.
-        output: what the user gave.
-        extension: of the targets, with or without its dot; None for the source's.
+        sources: the files.
+        root: folder that contains them; None for a single file.
+        output: the output named by the user.
+        extension: extension of the targets, with or without its dot; None for that of the source.
 
     Raises:
-        SRError: two sources with one target, or a target that is its own source.
+        SRError: two sources have the same target, or a target is its own source.
     """
-    works, taken = [], dict[Path, Path]()
+    jobs, taken = [], dict[Path, Path]()
     for source in sources:
         if root is None and output.suffix and not output.is_dir():
             target = output
@@ -106,29 +103,21 @@ def pair(sources: Sequence[Path], root: Path | None, output: Path, extension: st
         if target.exists() and source.exists() and target.samefile(source):
             raise SRError(f"{source} would be replaced by its own result: choose another --output")
         taken[target] = source
-        works.append(Work(source, target))
-    return works
+        jobs.append(Job(source, target))
+    return jobs
 
 
-def missing(works: Sequence[Work], overwrite: bool, resume: bool) -> list[Work]:
-    """The works to be done.
+def pending_jobs(jobs: Sequence[Job], overwrite: bool, resume: bool) -> list[Job]:
+    """Return the jobs to do: all with `overwrite`, those without an output with `resume`.
 
     Raises:
-        SRError: some are done already, and the user said neither that they may be replaced nor that they are right.
+        SRError: outputs exist, and neither option is given.
     """
-    done = [work for work in works if work.target.exists()]
+    done = [job for job in jobs if job.target.exists()]
     if overwrite or not done:
-        return list(works)
+        return list(jobs)
     if resume:
-        return [work for work in works if work not in done]
+        return [job for job in jobs if job not in done]
     what = f"{done[0].target} exists" if len(done) == 1 else f"{len(done)} outputs exist, {done[0].target} the first"
-    only = ", or --resume to make only those that are missing" if len(works) > 1 else ""
-    raise SRError(f"{what}: give --overwrite to replace{only}")
-
-
-def _below(folder: Path) -> list[Path]:
-    found = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
-    return found
+    hint = ", or --resume to make only the missing ones" if len(jobs) > 1 else ""
+    raise SRError(f"{what}: give --overwrite to replace{hint}")

@@ -1,100 +1,93 @@
-"""`sr upscale`: find what is to be done, do it, say what was done."""
+"""The `sr upscale` command: find the inputs, upscale them and report."""
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sr_experiments.checkpoints.loading import load_generator
-from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, format_of, read_picture, upscale_picture, write_picture
-from sr_experiments.inference.inputs import VIDEOS, Work, find, missing, pair
+from sr_experiments.inference.inputs import Job, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.video.container import CONTAINERS
+from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 
 log = logging.getLogger(__name__)
 
 
 def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) -> int:
-    """Upscale what is named.
+    """Upscale images and videos.
 
-    A recurrent generator takes the images of a folder as the frames of a clip; others take them one by one.
+    A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently.
 
     Args:
         names: an image, a video, a folder, a glob, or several files.
         output: a file, or a folder.
-        checkpoint: as for `checkpoints.read`.
-        options: the rest.
+        checkpoint: path of the checkpoint, as for `load_generator`.
+        options: the other options.
 
     Returns:
-        Exit code: 0, or 1 if some of many files couldn't be done.
+        Exit code: 0, or 1 if some of several files failed.
 
     Raises:
-        SRError: nothing could be done.
+        SRError: invalid inputs or options, or the only file failed.
     """
     console = Console(stderr=True)
     log_to_console(console)
     output = output.expanduser()
-    sources = find(names)
-    to_video = output.suffix.lower() in VIDEOS
-    if sources.images and sources.root is None and to_video:
-        raise SRError(f"{sources.images[0]} is one image: it makes no video; give a folder of frames")
+    inputs = find_inputs(names)
+    to_video = output.suffix.lower() in VIDEO_EXTENSIONS
+    if inputs.images and inputs.root is None and to_video:
+        raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
     keep_little()
     generator, found = load_generator(checkpoint)
     engine = Engine(generator, options.device, options.precision, options.tile, options.runtime)
     log.info("x%d, %s; %s, %s, %s", engine.scale, found.source, engine.device, engine.precision, engine.runtime)
 
     failed = 0
-    if sources.videos:
-        works = pair(sources.videos, sources.root, output)
-        if sources.root is not None:
-            works = [_writable(work) for work in works]
-        failed += _clips(engine, works, options, console, upscale_video)
-    if sources.images and (to_video or (engine.recurrent and sources.root is not None)):
-        assert sources.root is not None
-        folders = sources.frame_folders()
+    if inputs.videos:
+        jobs = plan_jobs(inputs.videos, inputs.root, output)
+        if inputs.root is not None:
+            jobs = [_writable(job) for job in jobs]
+        failed += _upscale_clips(engine, jobs, options, console, upscale_video)
+    if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
+        assert inputs.root is not None
+        folders = inputs.frame_folders()
         if to_video and len(folders) > 1:
             raise SRError(f"{len(folders)} folders of frames don't fit into one video {output}: give a folder")
-        works = [Work(f, output if to_video else output / f.relative_to(sources.root)) for f in folders]
-        failed += _clips(engine, works, options, console, upscale_frames)
-    elif sources.images:
-        works = pair(sources.images, sources.root, output, options.image_format)
-        failed += _images(engine, works, options, console)
+        jobs = [Job(f, output if to_video else output / f.relative_to(inputs.root)) for f in folders]
+        failed += _upscale_clips(engine, jobs, options, console, upscale_frames)
+    elif inputs.images:
+        jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
+        failed += _upscale_images(engine, jobs, options, console)
     return 1 if failed else 0
 
 
-def _clips(
+def _upscale_clips(
     engine: Engine,
-    works: Sequence[Work],
+    jobs: Sequence[Job],
     options: Options,
     console: Console,
     upscale: Callable[[Engine, Path, Path, Options, Console], Summary],
 ) -> int:
-    """Upscale one after the other; returns how many failed, if there are several."""
+    """Upscale clips in turn; return the number that failed, or raise if the only one failed."""
     failed = 0
-    for work in works:
+    for job in jobs:
         try:
-            done = upscale(engine, work.source, work.target, options, console)
+            done = upscale(engine, job.source, job.target, options, console)
         except SRError as error:
-            if len(works) == 1:
+            if len(jobs) == 1:
                 raise
             log.error("%s", error)
             failed += 1
@@ -102,92 +95,80 @@ def _clips(
         for note in done.notes:
             log.warning("%s", note)
         if done.seconds:
-            _say(
-                f"{work.target}: {done.frames} frames of {done.width}x{done.height} in {done.seconds:.1f} s, "
+            _print(
+                f"{job.target}: {done.frames} frames of {done.width}x{done.height} in {done.seconds:.1f} s, "
                 f"{done.frames / done.seconds:.2f} FPS ({engine.device}, {engine.precision})"
             )
     return failed
 
 
-def _writable(work: Work) -> Work:
-    """Videos of a folder keep their container, or become MKV where only reading it is possible."""
-    known = work.target.suffix.lower() in CONTAINERS
-    return work if known else Work(work.source, work.target.with_suffix(".mkv"))
+def _writable(job: Job) -> Job:
+    """Return a job whose output is in the container of the input, or in MKV if that can only be read."""
+    known = job.target.suffix.lower() in CONTAINERS
+    return job if known else Job(job.source, job.target.with_suffix(".mkv"))
 
 
-def _images(engine: Engine, works: Sequence[Work], options: Options, console: Console) -> int:
-    """Upscale images one by one, reading the next and writing the last meanwhile; returns how many failed."""
-    for work in works:
-        format_of(work.target)
-    works = missing(works, options.overwrite, options.resume)
+def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, console: Console) -> int:
+    """Upscale images in turn, while the next is read and the previous is written; return the number that failed."""
+    for job in jobs:
+        format_of(job.target)  # an unknown extension stops before any work
+    jobs = pending_jobs(jobs, options.overwrite, options.resume)
     start, pixels, failed = time.perf_counter(), 0, 0
     with _progress(console) as progress, ThreadPoolExecutor(1) as writer:
-        task = progress.add_task("upscaling", total=len(works))
+        task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
-        for number, (work, picture) in enumerate(_read_ahead(works)):
+        for number, (job, picture) in enumerate(_read_ahead(jobs)):
             if isinstance(picture, UnreadableImage):
-                if len(works) == 1:
+                if len(jobs) == 1:
                     raise picture
                 log.error("%s", picture)
                 failed += 1
                 continue
-            tiles = partial(_advance, progress, task, number)
-            large = upscale_picture(engine, picture, tiles)
+
+            def report(tile: int, tiles: int, number: int = number) -> None:
+                progress.update(task, completed=number + tile / tiles)
+
+            large = upscale_picture(engine, picture, report)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, work, large, options.quality)
+            writing = writer.submit(_write, job, large, options.quality)
             pixels += large.pixels.shape[0] * large.pixels.shape[1]
         if writing is not None:
             writing.result()
-    seconds, done = time.perf_counter() - start, len(works) - failed
+    seconds, done = time.perf_counter() - start, len(jobs) - failed
     if done == 1:
         height, width = large.pixels.shape[:2]
-        what = f"{works[-1].target if len(works) == 1 else '1 image'}: {width}x{height}"
+        what = f"{jobs[-1].target if len(jobs) == 1 else '1 image'}: {width}x{height}"
     else:
         what = f"{done} images"
-    _say(
+    _print(
         f"{what} in {seconds:.1f} s, {done / seconds:.2f} images/s, {pixels / 1e6 / seconds:.2f} megapixels/s "
         f"({engine.device}, {engine.precision}){f'; {failed} failed, named above' if failed else ''}"
     )
     return failed
 
 
-def _read_ahead(works: Sequence[Work]) -> Iterator[tuple[Work, Picture | UnreadableImage]]:
-    def read(work: Work) -> Picture | UnreadableImage:
-        try:
-            return read_picture(work.source)
-        except UnreadableImage as error:
-            return error
-
+def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
+    """Yield the image of each job, or its error, with at most two read ahead in a thread."""
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(read, work) for work in works[:2]]
-        for number, work in enumerate(works):
-            picture = coming.pop(0).result()
-            if number + 2 < len(works):
-                coming.append(reader.submit(read, works[number + 2]))
-            yield work, picture
+        reading = deque(reader.submit(result_or_error, read_picture, job.source) for job in jobs[:2])
+        for number, job in enumerate(jobs):
+            picture = reading.popleft().result()
+            if number + 2 < len(jobs):
+                reading.append(reader.submit(result_or_error, read_picture, jobs[number + 2].source))
+            yield job, picture
 
 
-def _write(work: Work, picture: Picture, quality: int) -> None:
-    lost = write_picture(work.target, picture, quality)
+def _write(job: Job, picture: Picture, quality: int) -> None:
+    lost = write_picture(job.target, picture, quality)
     if lost:
-        log.warning("%s can't hold %s: left out", work.target, lost)
-
-
-def _advance(progress: Progress, task: TaskID, images: int, tile: int, tiles: int) -> None:
-    progress.update(task, completed=images + tile / tiles)
+        log.warning("%s can't hold %s: left out", job.target, lost)
 
 
 def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     Console(soft_wrap=True, highlight=False, markup=False).print(line)

@@ -1,8 +1,8 @@
-"""From a video's pixels to RGB and back, by the colour matrix and the range that the file states.
+"""Conversion between a video's pixels and RGB, by the colour matrix and range stated in the file.
 
-Where a file states no matrix, it is BT.709 from 720 lines up, else BT.601; where it states no range, limited.
-The tags of the input go into the output as they are, also where they are "unspecified", unless the output is RGB
-and the input isn't or the other way round. Sources of more than 8 bits a channel are computed in 16 bits.
+If a file states no matrix, BT.709 is assumed from 720 lines up, else BT.601; if it states no range, limited range. The
+colour tags of the input are copied to the output unchanged, including "unspecified", unless exactly one of the two is
+RGB. Sources with more than 8 bits per channel are converted to 16 bits.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from sr_experiments.video.decode import FULL_RANGE, SCALER, is_full_range, matrix_of
+# Codes of ITU-T H.273, as PyAV and FFmpeg use them.
+LIMITED_RANGE, FULL_RANGE = 1, 2
+RGB_MATRIX, BT709 = 0, 1
+# swscale's names of colour matrices, by their code.
+_MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
 
-LIMITED_RANGE = 1
-RGB_MATRIX, BT709 = 0, 1  # ITU-T H.273
-_FULL_CHROMA_INPUT = 0x4000  # of swscale: chroma is averaged from all pixels
+# Flags of swscale; PyAV 17 has no names for them.
+SCALER = 0x4 | 0x2000 | 0x40000  # bicubic, full_chroma_int, accurate_rnd: more exact than the defaults
+_FULL_CHROMA_INPUT = 0x4000  # average chroma over all pixels instead of taking every second one
 
 
 @dataclass(frozen=True)
 class Colours:
-    """The colours of a video: its tags, and what they mean for a conversion.
+    """Colour tags of a video and the conversion that follows from them.
 
     Attributes:
         matrix: swscale's name of the YUV matrix.
-        full_range: whether black is 0.
-        tags: of an encoder or a frame: `colorspace`, `color_range`, `color_primaries`, `color_trc`, by H.273.
+        full_range: whether black is 0 rather than 16.
+        tags: attributes of an encoder or a frame, as H.273 codes: `colorspace`, `color_range`, `color_primaries`,
+            `color_trc`.
     """
 
     matrix: str
@@ -33,7 +38,7 @@ class Colours:
 
     @classmethod
     def of(cls, frame: Any, is_rgb: bool) -> "Colours":
-        """Of a video like this frame, encoded as RGB or as YUV."""
+        """Return the colours of an output that is encoded from an input frame, as RGB or as YUV."""
         tags = {name: int(getattr(frame, name)) for name in ("color_primaries", "color_trc")}
         if is_rgb:
             return cls("ITU709", True, {"colorspace": RGB_MATRIX, "color_range": FULL_RANGE, **tags})
@@ -45,36 +50,44 @@ class Colours:
 
 
 class ToRGB:
-    """Convert decoded frames to uint8 arrays (H, W, 3), or uint16 where they have more than 8 bits a channel."""
+    """Converter of decoded frames to arrays (H, W, 3), uint8, or uint16 if they have more than 8 bits per channel.
 
-    def __init__(self) -> None:
+    Args:
+        always_8_bits: convert deeper frames to uint8 too.
+        threads: number of threads; 0 for as many as there are cores.
+    """
+
+    def __init__(self, always_8_bits: bool = False, threads: int = 0) -> None:
         from av.video.reformatter import VideoReformatter
 
-        self._converter = VideoReformatter()
+        self.always_8_bits = always_8_bits
+        self.threads = threads
+        self._converter = VideoReformatter()  # keeps swscale's tables from frame to frame
 
     def __call__(self, frame: Any) -> np.ndarray:
-        """Convert one."""
+        """Convert a frame."""
         from av.video.reformatter import ColorRange
 
-        given: dict[str, Any] = {}
+        yuv_arguments: dict[str, Any] = {}
         if not frame.format.is_rgb:
-            given["src_colorspace"] = matrix_of(frame)
-            given["src_color_range"] = ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG
+            yuv_arguments["src_colorspace"] = matrix_of(frame)
+            yuv_arguments["src_color_range"] = ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG
         rgb = self._converter.reformat(
             frame,
-            format="rgb48le" if depth(frame.format) > 8 else "rgb24",
+            format="rgb48le" if depth(frame.format) > 8 and not self.always_8_bits else "rgb24",
             interpolation=SCALER,
-            dst_color_range=ColorRange.JPEG,
-            **given,
+            dst_color_range=ColorRange.JPEG,  # FFmpeg's name of full range
+            threads=self.threads,
+            **yuv_arguments,
         )
         return rgb.to_ndarray()
 
 
 class FromRGB:
-    """Convert uint8 or uint16 arrays (H, W, 3) to frames for an encoder.
+    """Converter of uint8 or uint16 arrays (H, W, 3) to frames for an encoder.
 
     Args:
-        colours: of the output.
+        colours: colours of the output.
         pix_fmt: FFmpeg's name of the pixel format.
     """
 
@@ -86,7 +99,7 @@ class FromRGB:
         self._converter = VideoReformatter()
 
     def __call__(self, pixels: np.ndarray) -> Any:
-        """Convert one."""
+        """Convert an array."""
         from av import VideoFrame
         from av.video.reformatter import ColorRange
 
@@ -94,22 +107,32 @@ class FromRGB:
             np.ascontiguousarray(pixels), format="rgb24" if pixels.dtype == np.uint8 else "rgb48le"
         )
         rgb.colorspace = RGB_MATRIX
-        given: dict[str, Any] = {}
+        matrix: dict[str, Any] = {}
         if self.colours.tags["colorspace"] != RGB_MATRIX:
-            given["dst_colorspace"] = self.colours.matrix
+            matrix["dst_colorspace"] = self.colours.matrix
         frame = self._converter.reformat(
             rgb,
             format=self.pix_fmt,
             interpolation=SCALER | _FULL_CHROMA_INPUT,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.JPEG if self.colours.full_range else ColorRange.MPEG,
-            **given,
+            **matrix,
         )
-        for name, value in self.colours.tags.items():
+        for name, value in self.colours.tags.items():  # reformat sets tags of its own
             setattr(frame, name, value)
         return frame
 
 
+def matrix_of(frame: Any) -> str:
+    """Return swscale's name of a YUV frame's colour matrix: by default BT.709 from 720 lines up, else BT.601."""
+    return _MATRICES.get(int(frame.colorspace), "ITU709" if frame.height >= 720 else "ITU601")
+
+
+def is_full_range(frame: Any) -> bool:
+    """Return whether black is 0 rather than 16; the formats yuvj* and gray imply it."""
+    return frame.color_range == FULL_RANGE or frame.format.name.startswith(("yuvj", "gray"))
+
+
 def depth(pix_fmt: Any) -> int:
-    """Bits a channel of PyAV's VideoFormat."""
+    """Return the bits per channel of PyAV's VideoFormat."""
     return max(component.bits for component in pix_fmt.components)

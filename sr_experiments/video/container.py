@@ -1,4 +1,4 @@
-"""What else is in a video file than its pictures, and how the output's container can hold it."""
+"""The other streams of a video file (audio, subtitles, covers), and how the container of the output can hold them."""
 
 import io
 from dataclasses import dataclass
@@ -11,32 +11,34 @@ from sr_experiments.video.encode import Encoding
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
+# Codecs for streams that can't be copied, by container.
 _AUDIO = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus"}
 _SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-_TEXT = ("subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text")
-_REMADE = (None, "bin_data", "none", "tmcd")  # of QuickTime: chapters and time codes, which are written anew
+_TEXT_SUBTITLES = ("subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text")
+# QuickTime's data streams of chapters and time codes; the muxer writes new ones.
+_REWRITTEN = (None, "bin_data", "none", "tmcd")
 
 
 @dataclass(frozen=True)
-class Companion:
-    """A stream that goes with the video.
+class ExtraStream:
+    """A stream of the input, other than the video, that goes into the output.
 
     Attributes:
-        index: of the stream in the input.
-        how: "copy", "encode" or "attach".
-        codec: to encode with.
+        index: index of the stream in the input.
+        action: "copy", "encode" or "attach".
+        codec: codec to encode with.
     """
 
     index: int
-    how: str
+    action: str
     codec: str = ""
 
 
 def container_of(target: Path) -> str:
-    """FFmpeg's name of the output's format.
+    """Return FFmpeg's name of the container format of an output file.
 
     Raises:
-        SRError: an unknown extension.
+        SRError: unknown extension.
     """
     try:
         return CONTAINERS[target.suffix.lower()]
@@ -46,7 +48,7 @@ def container_of(target: Path) -> str:
 
 
 def check_holds(target: Path, encoding: Encoding) -> None:
-    """See that the output's container can hold the encoded video.
+    """Check that the output's container can hold the encoded video, by writing a header in memory.
 
     Raises:
         SRError: it can't.
@@ -59,53 +61,54 @@ def check_holds(target: Path, encoding: Encoding) -> None:
         container.start_encoding()
         container.close()
     except (av.FFmpegError, ValueError) as error:
-        fitting = "give --codec libvpx-vp9 or libsvtav1, or" if target.suffix.lower() == ".webm" else "choose"
-        raise SRError(f"{target.suffix} can't hold what {encoding.codec} makes: {fitting} an output in .mkv") from error
+        advice = "give --codec libvpx-vp9 or libsvtav1, or" if target.suffix.lower() == ".webm" else "choose"
+        raise SRError(
+            f"{target.suffix} can't hold the video of {encoding.codec}: {advice} an output in .mkv"
+        ) from error
 
 
-def companions_of(source: Path, target: Path) -> tuple[list[Companion], list[str]]:
-    """The streams of a file beside its first video, as they can go into the output; and what is to be said.
+def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], list[str]]:
+    """Plan what happens to the streams of a file besides its first video stream, and return notes for the user.
 
-    What the container can hold is copied. Other audio is encoded anew, other subtitles of text are converted;
-    the rest is left out.
+    Streams that the container can hold are copied. Other audio is re-encoded, other text subtitles are converted; the
+    rest is left out.
     """
-    kind, companions, notes = container_of(target), list[Companion](), list[str]()
+    container_format, planned, notes = container_of(target), list[ExtraStream](), list[str]()
     with open_container(source) as container:
         for stream in container.streams:
-            name = getattr(stream.codec_context, "name", None) or getattr(stream, "name", None)
-            what = f"{stream.type} stream {stream.index} ({name or 'unknown'})"
             if stream.index == container.streams.video[0].index:
                 continue
-            in_mkv = kind != "matroska" and (
-                _fits(stream, "matroska") or (stream.type == "video" and _is_cover(stream))
-            )
-            better = "; .mkv holds it" if in_mkv else ""
-            if stream.type == "video" and not _is_cover(stream):
+            name = getattr(stream.codec_context, "name", None) or getattr(stream, "name", None)
+            what = f"{stream.type} stream {stream.index} ({name or 'unknown'})"
+            is_cover = stream.type == "video" and _is_cover(stream)
+            in_mkv = container_format != "matroska" and (is_cover or _fits(stream, "matroska"))
+            hint = "; .mkv holds it" if in_mkv else ""
+            if stream.type == "video" and not is_cover:
                 notes.append(f"{what} left out: only the first video stream is upscaled")
-            elif stream.type == "video" and kind == "matroska":
-                companions.append(Companion(stream.index, "attach"))
-            elif _fits(stream, kind) and not (stream.type == "video" and kind == "mov"):  # drops covers
-                companions.append(Companion(stream.index, "copy"))
+            elif is_cover and container_format == "matroska":  # where covers are attachments, not streams
+                planned.append(ExtraStream(stream.index, "attach"))
+            elif _fits(stream, container_format) and not (is_cover and container_format == "mov"):  # mov drops covers
+                planned.append(ExtraStream(stream.index, "copy"))
             elif stream.type == "audio" and stream.codec_context is not None:
-                companions.append(Companion(stream.index, "encode", _AUDIO[kind]))
-                notes.append(f"{what} encoded anew as {_AUDIO[kind].removeprefix('lib')}{better}")
-            elif stream.type == "subtitle" and name in _TEXT:
-                companions.append(Companion(stream.index, "encode", _SUBTITLES[kind]))
-                notes.append(f"{what} converted to {_SUBTITLES[kind]}")
-            elif stream.type != "data" or name not in _REMADE:
-                notes.append(f"{what} left out: {target.suffix} can't hold it{better}")
-    return companions, notes
+                planned.append(ExtraStream(stream.index, "encode", _AUDIO[container_format]))
+                notes.append(f"{what} re-encoded as {_AUDIO[container_format].removeprefix('lib')}{hint}")
+            elif stream.type == "subtitle" and name in _TEXT_SUBTITLES:
+                planned.append(ExtraStream(stream.index, "encode", _SUBTITLES[container_format]))
+                notes.append(f"{what} converted to {_SUBTITLES[container_format]}")
+            elif stream.type != "data" or name not in _REWRITTEN:
+                notes.append(f"{what} left out: {target.suffix} can't hold it{hint}")
+    return planned, notes
 
 
 def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
-def _fits(template: Any, kind: str) -> bool:
-    """Whether a container of this kind can hold a copy of the stream: tried out in memory."""
+def _fits(template: Any, container_format: str) -> bool:
+    """Return whether a container format can hold a copy of the stream, by writing a header in memory."""
     import av
 
-    container = av.open(io.BytesIO(), "w", format=kind)
+    container = av.open(io.BytesIO(), "w", format=container_format)
     try:
         stream = container.add_stream_from_template(template, opaque=True)
         stream.disposition = template.disposition

@@ -1,4 +1,4 @@
-"""Video files as clips: any frame by its number, exactly, and no more decoded than that takes."""
+"""Video files as clips: frame-exact access by number, decoding as little as possible."""
 
 import os
 import weakref
@@ -10,45 +10,41 @@ import numpy as np
 from PIL import Image
 
 from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.video.colour import ToRGB
 
 EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg", ".mpeg")
-OPEN_AT_ONCE = 4  # decoders that a process keeps, so that neither memory nor file handles run out
+MAX_OPEN = 4  # decoders that a process keeps open, so that neither memory nor file handles run out
+MAX_PIXELS = 2**27  # of a frame, 16384x8192; a file that states more is damaged or hostile
 
-_SEGMENT = b"\x18\x53\x80\x67"  # Matroska's identifier of all but the header
-# Colour matrices by their number in the file (ITU-T H.273), as swscale calls them.
-MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
-FULL_RANGE = 2
-LARGEST = 2**27  # pixels of a frame: 16384x8192; a file that states more is damaged or hostile
-SCALER = 0x4 | 0x2000 | 0x40000  # swscale's bicubic, full_chroma_int, accurate_rnd; PyAV 17 has no names for them
+_SEGMENT = b"\x18\x53\x80\x67"  # Matroska's identifier of the segment, which contains everything after the header
 
 
 class UnreadableVideo(UnreadableImage):
-    """A video file that is missing, damaged or no video; the message names it."""
+    """A video file is missing, damaged or not a video; the message names the file."""
 
 
 class VideoFile:
-    """The frames of a video file's first video stream, numbered from 0 in the order in which they are shown.
+    """Frames of the first video stream of a file, numbered from 0 in presentation order.
 
-    The file is looked through once, without decoding more than its first frame (but for AVI and MPEG program
-    streams with B-frames, which are slow to seek in: better converted to MKV). A decoder is opened at the first
-    reading, goes on where it stopped as long as frames are asked for in order, and otherwise begins at the
-    keyframe before. At most `OPEN_AT_ONCE` stay open in a process. It can be pickled, and used on both sides of
-    a fork: every process opens its own.
+    Opening reads all packets but decodes only the first frame (except for AVI and MPEG program streams with B-frames,
+    which are slow to seek in: convert them to MKV). The first read opens a decoder, which continues where it stopped
+    if frames are read in order, and otherwise starts at the previous keyframe. At most `MAX_OPEN` decoders stay open
+    in a process. A VideoFile can be pickled and used on both sides of a fork: every process opens its own decoder.
 
-    Colours are converted with the matrix and the range that the file states; where it states none, BT.709 from
-    720 lines up, else BT.601, of limited range. A stated rotation is applied.
+    Colours are converted with the matrix and range stated in the file, see `video.colour`. A stated rotation is
+    applied.
 
     Args:
         path: the file.
-        name: of the clip; the file's without its extension, if not given.
+        name: name of the clip; by default the file name without its extension.
         channels: 3 for RGB, 1 for grey (BT.601 luma of RGB).
 
     Attributes:
-        frames: how many there are.
+        frames: number of frames.
         size: (height, width).
 
     Raises:
-        UnreadableVideo: missing, damaged, without video or without frames.
+        UnreadableVideo: the file is missing or damaged, or has no video stream or no frames.
     """
 
     def __init__(self, path: str | Path, name: str | None = None, channels: int = 3) -> None:
@@ -64,10 +60,10 @@ class VideoFile:
         decoder.close()
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Frames by number, each uint8 (H, W, channels).
+        """Read frames by number, each uint8 (H, W, channels).
 
         Raises:
-            UnreadableVideo: one of them is damaged, or of another size than the first frame of the file.
+            UnreadableVideo: a frame is damaged, or differs in size from the first frame of the file.
         """
         decoder = self._open()
         frames = []
@@ -86,8 +82,8 @@ class VideoFile:
         return frames
 
     def close(self) -> None:
-        """Close the decoder; the next reading opens another."""
-        # One that a parent process opened is left to it: here it is only forgotten.
+        """Close the decoder; the next read opens another."""
+        # A decoder inherited by a fork belongs to the parent process and is only dropped here.
         if self._decoder is not None and self._pid == os.getpid():
             self._decoder.close()
         self._decoder = None
@@ -103,23 +99,32 @@ class VideoFile:
         return {**self.__dict__, "_decoder": None}
 
 
-_recent: list[weakref.ref] = []  # the files with an open decoder, the last used one at the end
+_recent: list[weakref.ref] = []  # files with an open decoder, least recently used first; weak, so that they can go
 
 
 def _close_others(used: VideoFile) -> None:
+    """Mark a file as used, and close the decoders of the least recently used ones."""
     _recent[:] = [ref for ref in _recent if ref() is not None and ref() is not used]
     _recent.append(weakref.ref(used))
-    while len(_recent) > OPEN_AT_ONCE:
+    while len(_recent) > MAX_OPEN:
         file = _recent.pop(0)()
         if file is not None:
             file.close()
 
 
 class Index:
-    """Which packet holds which frame: time stamps and keyframes, from the packets alone.
+    """Index of the frames of a file: time stamps and keyframes, read from its packets.
 
-    Where time stamps are missing or can't be relied on (AVI and MPEG program streams with B-frames), the file is
-    decoded once to count its frames, and read from the beginning whenever a frame is asked for that lies behind.
+    If time stamps are missing or unreliable (AVI and MPEG program streams with B-frames), the file is decoded once to
+    count its frames, and decoded from the start to go back.
+
+    Attributes:
+        stamps: presentation time of each frame, in the stream's time base; frame numbers if `counted`.
+        counted: number of frames, if time stamps are unreliable; else None.
+        lost: number of frames before the first keyframe, which can't be decoded.
+
+    Raises:
+        UnreadableVideo: the file is missing, damaged or cut off, or has no frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,14 +134,14 @@ class Index:
             stamps, dts, keys, shown = [], [], [], []
             try:
                 for packet in container.demux(stream):
-                    if not packet.size:
+                    if not packet.size:  # PyAV ends with an empty packet, which flushes decoders
                         continue
                     if packet.is_corrupt:
                         raise UnreadableVideo(f"can't read video {path}: it is cut off or damaged; replace the file")
                     stamps.append(packet.pts)
                     dts.append(packet.dts)
                     keys.append(packet.is_keyframe)
-                    # Packets can be marked as not to be shown; those of VP8 can be so in their first byte.
+                    # Packets can be marked as not shown; in VP8, by a bit of their first byte.
                     hidden_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx")) and not bytes(packet)[0] & 16
                     shown.append(not packet.is_discard and not hidden_vp8)
             except damage() as error:
@@ -148,20 +153,21 @@ class Index:
         if missing > 0:
             raise UnreadableVideo(f"can't read video {path}: it is cut off, {missing} frames are missing; replace it")
         self.counted: int | None = None
-        self.lost = 0  # frames before the first keyframe, which can't be decoded
+        self.lost = 0
         visible = [stamp for stamp, show in zip(stamps, shown, strict=True) if show]
-        # The others state no times of frames that are not shown in the order of decoding: those are guessed.
-        timed = stamps == dts or any(name in kind for name in ("mp4", "matroska", "mpegts"))
-        if not timed or None in visible or len(set(visible)) < len(visible):
+        # Other formats do not store presentation times where these differ from decoding order: FFmpeg guesses them.
+        reliable = stamps == dts or any(name in kind for name in ("mp4", "matroska", "mpegts"))
+        if not reliable or None in visible or len(set(visible)) < len(visible):
             self.counted = sum(1 for _ in _frames_from_start(path))
             self.stamps = np.arange(self.counted)
         else:
-            # By position, that is in the order of decoding.
+            # A position is the number of a packet in decoding order.
             self.positions: dict[int, int] = {stamp: i for i, stamp in enumerate(stamps) if stamp is not None}
             self.key_positions = [i for i, key in enumerate(keys) if key and stamps[i] is not None]
             self.key_stamps = [stamps[i] for i in self.key_positions]
+            # FFmpeg seeks by decoding time in most formats.
             self.key_times = [stamps[i] if dts[i] is None else dts[i] for i in self.key_positions]
-            # What comes before the first keyframe, in the file or on the screen, can't be decoded.
+            # Frames before the first keyframe, in decoding or in presentation order, can't be decoded.
             if self.key_positions:
                 first, start = self.key_positions[0], self.key_stamps[0]
                 decodable = [s for s in visible if s >= start and self.positions[s] >= first]
@@ -174,7 +180,7 @@ class Index:
         return len(self.stamps)
 
     def key_before(self, index: int) -> int:
-        """Number of the last keyframe that is both decoded and shown no later than frame `index`."""
+        """Return the number of the last keyframe that is both decoded and shown no later than frame `index`."""
         stamp = int(self.stamps[index])
         key = int(np.searchsorted(self.key_positions, self.positions[stamp], "right")) - 1
         while key > 0 and self.key_stamps[key] > stamp:
@@ -183,12 +189,12 @@ class Index:
 
 
 class Decoder:
-    """One open file. Frames come in order; what is behind, or beyond the next keyframe, is reached by seeking.
+    """An open file. It decodes in order, and seeks to go back or to skip beyond the next keyframe.
 
     Args:
         path: the file.
-        index: its own.
-        threads: to decode with; 0 for as many as there are cores.
+        index: index of the file.
+        threads: number of decoding threads; 0 for as many as there are cores.
     """
 
     def __init__(self, path: Path, index: Index, threads: int = 1) -> None:
@@ -197,25 +203,29 @@ class Decoder:
         self.threads = threads
         self.container: Any = None
         self.running: Iterator[tuple[int, Any]] | None = None
-        self.last = -1  # number of the frame that came last
-        self.fed = -1  # position of the packet that was decoded last
-        self.converter: Any = None
+        self.last_frame = -1  # number of the last decoded frame
+        self.last_position = -1  # position of the last packet given to the decoder
+        self.to_rgb = ToRGB(always_8_bits=True, threads=1)
 
     def read(self, index: int, channels: int) -> np.ndarray:
-        """A frame as uint8 (H, W, channels), upright."""
-        return self._picture(self.frame(index), channels)
+        """Read a frame as uint8 (H, W, channels), upright."""
+        frame = self.frame(index)
+        pixels = self.to_rgb(frame)
+        if channels == 1:
+            pixels = np.array(Image.fromarray(pixels).convert("L"))[:, :, None]
+        return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
 
     def frame(self, index: int) -> Any:
-        """A frame as PyAV's VideoFrame.
+        """Decode a frame to PyAV's VideoFrame.
 
         Raises:
-            UnreadableVideo: it is damaged.
+            UnreadableVideo: the frame is damaged.
         """
         if not 0 <= index < len(self.index):
             raise IndexError(f"frame {index} of {self.path}, which has {len(self.index)}")
         try:
             for number, frame in self._frames(index):
-                self.last = number
+                self.last_frame = number
                 if number == index and not frame.is_corrupt:
                     return frame
                 if number >= index:
@@ -225,85 +235,56 @@ class Decoder:
         raise UnreadableVideo(f"can't read frame {index} of {self.path}: damaged; replace or remove the file")
 
     def close(self) -> None:
-        """Close the file; the next reading opens it again."""
+        """Close the file; the next read opens it again."""
         self.running = None
         if self.container is not None:
             self.container.close()
             self.container = None
 
     def _frames(self, index: int) -> Iterator[tuple[int, Any]]:
-        """The running decoder, if it will come to the frame and there is no shorter way; else from a keyframe."""
+        """Return the running decoder if it will reach the frame soonest, else one that starts at a keyframe."""
         if self.index.counted is not None:
-            if self.running is None or index <= self.last:
+            if self.running is None or index <= self.last_frame:
                 self.close()
                 self.running = enumerate(_frames_from_start(self.path, self.threads))
             return self.running
         key = self.index.key_before(index)
-        behind = index <= self.last
-        far = index > self.last + 1 and self.index.key_positions[key] > self.fed
+        behind = index <= self.last_frame
+        # Seeking pays only if a later keyframe comes before the frame.
+        far = index > self.last_frame + 1 and self.index.key_positions[key] > self.last_position
         if self.running is None or behind or far:
             self.running = self._from_key(key)
         return self.running
 
     def _from_key(self, key: int) -> Iterator[tuple[int, Any]]:
         for packet in self._packets(key):
-            self.fed = self.index.positions.get(packet.pts, self.fed)
+            self.last_position = self.index.positions.get(packet.pts, self.last_position)
             for frame in packet.decode():
+                # Frames that are not in the index (hidden, or before the first keyframe) are passed over.
                 number = int(np.searchsorted(self.index.stamps, -1 if frame.pts is None else frame.pts))
                 if number < len(self.index) and self.index.stamps[number] == frame.pts:
                     yield number, frame
 
     def _packets(self, key: int) -> Iterator[Any]:
-        """All packets from a keyframe on: some formats seek there, some near it, and some past it."""
-        begin = self.index.key_positions[key]
-        for jump in (True, False):
-            if self.container is None or not jump:
+        """Yield all packets from a keyframe on; if seeking ends up past it, read from the start of the file."""
+        start = self.index.key_positions[key]
+        for seek in (True, False):
+            if self.container is None or not seek:
                 self.close()
                 self.container = open_container(self.path, self.threads)
             stream = self.container.streams.video[0]
-            if jump:
+            if seek:
                 self.container.seek(self.index.key_times[key], stream=stream, backward=True)
             packets = self.container.demux(stream)
             for packet in packets:
                 position = self.index.positions.get(packet.pts, -1)
-                if position == begin:
+                if position == start:
                     yield packet
                     yield from packets
                     return
-                if position > begin:
+                if position > start:
                     break
         raise UnreadableVideo(f"can't read video {self.path}: it changed while it was read")
-
-    def _picture(self, frame: Any, channels: int) -> np.ndarray:
-        from av.video.reformatter import ColorRange, VideoReformatter
-
-        if self.converter is None:
-            self.converter = VideoReformatter()
-        arguments: dict[str, Any] = {}
-        if not frame.format.is_rgb:
-            arguments["src_colorspace"] = matrix_of(frame)
-            arguments["src_color_range"] = ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG
-        rgb = self.converter.reformat(
-            frame,
-            format="rgb24",
-            interpolation=SCALER,
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-            **arguments,
-        ).to_ndarray()
-        if channels == 1:
-            rgb = np.array(Image.fromarray(rgb).convert("L"))[:, :, None]
-        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90) % 4))
-
-
-def matrix_of(frame: Any) -> str:
-    """Swscale's name of a YUV frame's colour matrix; where none is stated, BT.709 from 720 lines up, else BT.601."""
-    return MATRICES.get(int(frame.colorspace), "ITU709" if frame.height >= 720 else "ITU601")
-
-
-def is_full_range(frame: Any) -> bool:
-    """Whether black is 0 rather than 16."""
-    return frame.color_range == FULL_RANGE or frame.format.name.startswith(("yuvj", "gray"))
 
 
 def _frames_from_start(path: Path, threads: int = 1) -> Iterator[Any]:
@@ -316,12 +297,13 @@ def _frames_from_start(path: Path, threads: int = 1) -> Iterator[Any]:
 
 
 def _missing_bytes_of_matroska(path: Path) -> int:
-    """By how much a Matroska or WebM file is shorter than its one segment says; 0 if that says nothing."""
+    """Return by how many bytes a Matroska or WebM file is shorter than its segment states; 0 if it states no size."""
     with path.open("rb") as file:
         start = file.read(4096)
-    position = 4  # behind the identifier of the EBML header
+    position = 4  # after the identifier of the EBML header
     for step in ("header", "segment"):
-        length = 9 - start[position].bit_length() if len(start) > position + 8 else 9  # of the size that follows
+        # EBML sizes are 1 to 8 bytes: the leading zero bits of the first byte give the length; all ones mean unknown.
+        length = 9 - start[position].bit_length() if len(start) > position + 8 else 9
         if length > 8:
             return 0
         unknown = (1 << 7 * length) - 1
@@ -338,37 +320,41 @@ def _missing_bytes_of_matroska(path: Path) -> int:
 
 
 def open_container(path: Path, threads: int = 1) -> Any:
-    """A file opened by PyAV, sure to have a video stream that can be decoded.
+    """Open a file with PyAV and check that it has a video stream that can be decoded.
 
     Args:
         path: the file.
-        threads: to decode it with; 0 for as many as there are cores.
+        threads: number of decoding threads; 0 for as many as there are cores. The default suits training, where
+            workers are processes already.
 
     Raises:
-        UnreadableVideo: missing, damaged, without video.
+        UnreadableVideo: the file is missing or damaged, or has no such stream.
     """
     import av
 
     if not path.is_file():
         raise UnreadableVideo(f"{path} does not exist")
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        container = av.open(str(path), metadata_errors="ignore")  # metadata need not be UTF-8
     except damage() as error:
         raise _unreadable(path, error) from error
+    problem = ""
     if not container.streams.video:
+        problem = "it has no video stream; replace or remove the file"
+    elif container.streams.video[0].codec_context is None:
+        problem = "its codec is unknown; convert it to H.264"
+    if problem:
         container.close()
-        raise UnreadableVideo(f"can't read video {path}: it has no video stream; replace or remove the file")
-    if container.streams.video[0].codec_context is None:
-        container.close()
-        raise UnreadableVideo(f"can't read video {path}: its codec is unknown; convert it to H.264")
-    container.streams.video[0].codec_context.options = {"max_pixels": str(LARGEST)}
-    container.streams.video[0].thread_type = "AUTO"
-    container.streams.video[0].codec_context.thread_count = threads  # workers are processes already: one is enough
+        raise UnreadableVideo(f"can't read video {path}: {problem}")
+    stream = container.streams.video[0]
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = threads
     return container
 
 
 def damage() -> tuple[type[Exception], ...]:
-    """What PyAV raises on a damaged file, depending on its format and on where the damage is."""
+    """Return the exceptions that PyAV raises on a damaged file; which one depends on its format and on the damage."""
     import av
 
     return (av.FFmpegError, OSError, EOFError, ValueError)

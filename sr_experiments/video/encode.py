@@ -1,4 +1,4 @@
-"""Encode RGB frames with any of FFmpeg's video encoders, at their time stamps."""
+"""Encoding of RGB frames with any of FFmpeg's video encoders, at given time stamps."""
 
 import contextlib
 import os
@@ -13,42 +13,49 @@ import numpy as np
 import torch
 
 from sr_experiments.errors import SRError
-from sr_experiments.inference.options import Options
 from sr_experiments.video.colour import Colours, FromRGB, depth
 
-# Encoders that clip what is out of range, or speak about it on standard error.
-_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx": 63, "libvpx-vp9": 63, "libsvtav1": 63}
-_X26_PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
-)
-_LONGEST_REORDERING = 1000  # frames
-LOOKAHEAD = "10"  # frames that x264 keeps; its usual 40 are a quarter of a gigabyte of 1920x1080
-NUMBERS = Fraction(1, 1000)  # Matroska's time base: in a segment, time stamps are frame numbers
+# Largest crf of encoders that clip it silently, or complain only on standard error.
+_MAX_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx": 63, "libvpx-vp9": 63, "libsvtav1": 63}
+# Presets of x264 and x265, from fast to slow.
+_FAST_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast")
+_PRESETS = (*_FAST_PRESETS, "medium", "slow", "slower", "veryslow", "placebo")
+_MAX_REORDERING = 1000  # frames; subtracted from decoding times, which must not exceed presentation times
+LOOKAHEAD = "10"  # frames that x264 buffers; its default of 40 takes a quarter of a gigabyte at 1920x1080
+SEGMENT_TIME_BASE = Fraction(1, 1000)  # Matroska's; in a segment, time stamps are frame numbers
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Options of the encoder that a user can set.
+
+    Attributes:
+        codec: FFmpeg's name of a video encoder.
+        crf: constant rate factor, or None for the encoder's default.
+        preset: preset of the encoder, or None for its default.
+        pix_fmt: FFmpeg's name of a pixel format, or None for the closest to the input's.
+    """
+
+    codec: str = "libx264"
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a video is encoded.
+    """Complete settings of an encoded video.
 
     Attributes:
         codec: FFmpeg's name of the encoder.
-        options: of it.
+        options: options of the encoder.
         pix_fmt: FFmpeg's name of the pixel format.
-        width: in pixels.
-        height: in pixels.
-        time_base: of the time stamps.
-        rate: frames a second, on average.
-        colours: of the video.
-        aspect: of a pixel.
+        width: width in pixels.
+        height: height in pixels.
+        time_base: unit of the time stamps, in seconds.
+        rate: average frame rate, in frames per second.
+        colours: colours of the video.
+        aspect: aspect ratio of a pixel, or None if square.
     """
 
     codec: str
@@ -62,10 +69,10 @@ class Encoding:
     aspect: Fraction | None
 
     def open(self, context: Any) -> None:
-        """Give PyAV's encoder context all of this, and open it.
+        """Apply the settings to PyAV's encoder context and open it.
 
         Raises:
-            av.FFmpegError, ValueError: the encoder can't be opened like this.
+            av.FFmpegError, ValueError: the encoder does not accept them.
         """
         context.width, context.height, context.pix_fmt = self.width, self.height, self.pix_fmt
         context.time_base, context.framerate = self.time_base, self.rate
@@ -73,13 +80,13 @@ class Encoding:
             setattr(context, name, value)
         if self.aspect:
             context.sample_aspect_ratio = self.aspect
-        context.thread_count = 0
+        context.thread_count = 0  # as many as there are cores
         context.options = dict(self.options)
-        with _ordinary_priority():
+        with _normal_priority():
             context.open()
 
     def unused_options(self) -> list[str] | None:
-        """Try the encoder: the names of options that it doesn't know, or None if it can't be opened like this."""
+        """Try the encoder and return the options it does not know, or None if it does not accept the settings."""
         import av
 
         context = av.CodecContext.create(self.codec, "w")
@@ -87,39 +94,44 @@ class Encoding:
             self.open(context)
         except (av.FFmpegError, ValueError):
             return None
-        return list(context.options)  # those that are left
+        return list(context.options)  # opening removes those it knows
 
 
 def choose_encoding(
-    options: Options, frame: Any, size: tuple[int, int], time_base: Fraction, rate: Fraction, aspect: Fraction | None
+    options: EncoderOptions,
+    frame: Any,
+    size: tuple[int, int],
+    time_base: Fraction,
+    rate: Fraction,
+    aspect: Fraction | None,
 ) -> tuple[Encoding, list[str]]:
-    """The encoding that the user asks for, tried out.
+    """Choose the encoding for the user's options, and check that the encoder accepts it.
 
-    The pixel format is the nearest to the input's that the encoder takes at this size: at odd sizes, 4:2:0 becomes
-    4:4:4 where the encoder wants even ones.
+    The pixel format is the closest to the input's that the encoder accepts at this size: at odd sizes, 4:2:0 becomes
+    4:4:4 if the encoder needs even ones.
 
     Args:
-        options: the user's.
-        frame: of the input, as PyAV's VideoFrame.
+        options: the user's options.
+        frame: a frame of the input, as PyAV's VideoFrame.
         size: (width, height) of the output.
-        time_base: of the time stamps.
-        rate: frames a second.
-        aspect: of a pixel.
+        time_base: unit of the time stamps, in seconds.
+        rate: average frame rate.
+        aspect: aspect ratio of a pixel, or None if square.
 
     Returns:
-        The encoding, and what has to be said about it.
+        The encoding, and notes about it for the user.
 
     Raises:
-        SRError: no such encoder, or it doesn't take what is asked for.
+        SRError: no such encoder, or it does not accept the options.
     """
     import av
 
-    settings = _settings(options)
+    settings = _encoder_settings(options)
     codec = av.codec.Codec(options.codec, "w")
     known = [f.name for f in codec.video_formats or []]
     if options.pix_fmt is not None and known and options.pix_fmt not in known:
         raise SRError(f"{options.codec} can't encode --pix-fmt {options.pix_fmt}: choose one of {' '.join(known)}")
-    candidates = [options.pix_fmt] if options.pix_fmt else _by_nearness(frame.format, known or ["yuv420p"])
+    candidates = [options.pix_fmt] if options.pix_fmt else _by_similarity(frame.format, known or ["yuv420p"])
 
     def with_format(name: str) -> Encoding:
         colours = Colours.of(frame, bool(av.VideoFormat(name).is_rgb))
@@ -128,19 +140,20 @@ def choose_encoding(
     tried = ((encoding, encoding.unused_options()) for encoding in map(with_format, candidates))
     chosen, unused = next(((encoding, unused) for encoding, unused in tried if unused is not None), (None, None))
     if chosen is None:
-        raise SRError(_refused(options, size))
+        raise SRError(_refusal(options, size))
     if unused:
         raise SRError(f"{options.codec} has no --{unused[0]}: leave it out, or choose another --codec")
     notes = []
     before, after = av.VideoFormat(frame.format.name), av.VideoFormat(chosen.pix_fmt)
     if depth(after) < depth(before):
-        notes.append(f"{depth(before)} bits became {depth(after)}: {options.codec} with {chosen.pix_fmt} has no more")
+        notes.append(f"{depth(before)} bits reduced to {depth(after)}: the most of {options.codec} in {chosen.pix_fmt}")
     if options.pix_fmt is None and _chroma(after) > _chroma(before) and any(side % 2 for side in size):
         notes.append(f"encoded as {chosen.pix_fmt}: {options.codec} can't encode {size[0]}x{size[1]} in 4:2:0")
     return chosen, notes
 
 
-def _settings(options: Options) -> dict[str, str]:
+def _encoder_settings(options: EncoderOptions) -> dict[str, str]:
+    """Check the options and return those of the encoder, by FFmpeg's names."""
     import av
 
     try:
@@ -156,59 +169,62 @@ def _settings(options: Options) -> dict[str, str]:
             raise SRError(f"no pixel format --pix-fmt {options.pix_fmt}: try yuv420p or yuv420p10le") from error
     settings = {}
     if options.codec == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # errors alone; there is no other way to tell it
+        os.environ.setdefault("SVT_LOG", "1")  # only errors; it has no option for this
     if options.codec == "libx265":
         settings["x265-params"] = "log-level=error"
     if options.codec.startswith("libx264") and torch.backends.cpu.get_cpu_capability() == "AVX512":
-        # Its mbtree for AVX-512 reads memory that it never wrote: of the same frames, not always the same video.
+        # x264's mbtree for AVX-512 reads uninitialised memory, so that the same frames can give different videos.
         settings["x264-params"] = "asm=avx2"
     if options.crf is not None:
-        highest = _CRF.get(options.codec)
+        highest = _MAX_CRF.get(options.codec)
         if highest is not None and not 0 <= options.crf <= highest:
             raise SRError(f"--crf {options.crf} is out of range: {options.codec} takes 0 (best) to {highest}")
         settings["crf"] = str(options.crf)
         if options.codec.startswith("libvpx"):
-            settings["b"] = "0"
+            settings["b"] = "0"  # without a bit rate of 0, libvpx treats crf as a lower limit only
     if options.preset is not None:
-        if options.codec.startswith("libx26") and options.preset not in _X26_PRESETS:
-            raise SRError(f"no --preset {options.preset} of {options.codec}: choose one of {' '.join(_X26_PRESETS)}")
+        if options.codec.startswith("libx26") and options.preset not in _PRESETS:
+            raise SRError(f"no --preset {options.preset} of {options.codec}: choose one of {' '.join(_PRESETS)}")
         settings["preset"] = options.preset
     elif options.codec.startswith("libx264"):
         settings["rc-lookahead"] = LOOKAHEAD
     return settings
 
 
-def _by_nearness(source: Any, names: Sequence[str]) -> list[str]:
-    """Pixel formats, the nearest first; those with alpha or of the other kind of colour last."""
+def _by_similarity(source: Any, names: Sequence[str]) -> list[str]:
+    """Sort pixel formats by similarity to the source's; those with alpha or another colour model come last."""
     import av
 
     def distance(name: str) -> tuple:
         target = av.VideoFormat(name)
-        other = target.is_rgb != source.is_rgb or name.startswith("yuvj") or len(target.components) in (2, 4)
+        differs = target.is_rgb != source.is_rgb or name.startswith("yuvj") or len(target.components) in (2, 4)
         missing = max(depth(source) - depth(target), 0), max(_chroma(source) - _chroma(target), 0)
         extra = _chroma(target) - _chroma(source), depth(target) - depth(source)
-        return other, missing, not target.is_planar, extra, names.index(name)
+        return differs, missing, not target.is_planar, extra, names.index(name)
 
     return sorted(names, key=distance)
 
 
 def _chroma(pix_fmt: Any) -> float:
-    """Chroma samples a pixel: 0 of grey, 0.25 of 4:2:0, 1 of 4:4:4 and RGB."""
+    """Return the chroma samples per pixel: 0 for grey, 0.25 for 4:2:0, 1 for 4:4:4 and RGB."""
     if len(pix_fmt.components) < 3:
         return 0.0
     return 1.0 if pix_fmt.is_rgb else pix_fmt.chroma_width(64) * pix_fmt.chroma_height(64) / 64**2
 
 
-def _refused(options: Options, size: tuple[int, int]) -> str:
-    given = {"--crf": options.crf, "--preset": options.preset, "--pix-fmt": options.pix_fmt}
-    said = " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
-    what = f"{size[0]}x{size[1]}" + (f" with {said}" if said else "")
+def _refusal(options: EncoderOptions, size: tuple[int, int]) -> str:
+    flags = {"--crf": options.crf, "--preset": options.preset, "--pix-fmt": options.pix_fmt}
+    given = " ".join(f"{flag} {value}" for flag, value in flags.items() if value is not None)
+    what = f"{size[0]}x{size[1]}" + (f" with {given}" if given else "")
     return f"{options.codec} refuses to encode {what}: change these, or --codec"
 
 
 @contextlib.contextmanager
-def _ordinary_priority() -> Iterator[None]:
-    """SVT-AV1, where it may, makes this thread and its own real-time ones, which leave no processor to others."""
+def _normal_priority() -> Iterator[None]:
+    """Restore the scheduling of this process's threads after an encoder was opened.
+
+    If permitted, SVT-AV1 makes this thread and its own real-time threads, which starve all others.
+    """
     if sys.platform != "linux":
         yield
         return
@@ -217,21 +233,21 @@ def _ordinary_priority() -> Iterator[None]:
         yield
     finally:
         for thread in (int(task.name) for task in Path("/proc/self/task").iterdir()):
-            with contextlib.suppress(OSError):  # it has ended
+            with contextlib.suppress(OSError):  # the thread has ended
                 if os.sched_getscheduler(thread) != before[0]:
                     os.sched_setscheduler(thread, *before)
 
 
 class SegmentEncoder:
-    """A Matroska file of frames whose time stamps are their numbers, from 0; use as a context manager.
+    """Writer of a Matroska file whose time stamps are frame numbers, from 0; use as a context manager.
 
     Args:
         path: the file.
-        encoding: of it.
+        encoding: its encoding.
 
     Attributes:
-        frames: how many were written, once it is closed.
-        delay: by how many places frames are stored later than they are shown, at most.
+        frames: number of frames written, once it is closed.
+        delay: largest number of places by which a packet is stored later than it is shown (B-frames).
     """
 
     def __init__(self, path: Path, encoding: Encoding) -> None:
@@ -259,7 +275,8 @@ class SegmentEncoder:
             raise RuntimeError(f"{self._encoding.codec} made {self.frames} frames of {len(self._numbers)}")
 
     def write(self, pixels: np.ndarray, stamp: int) -> None:
-        """Encode a frame (H, W, 3) that is shown at `stamp`."""
+        """Encode a frame (H, W, 3) that is shown at time `stamp`."""
+        # The encoder sees the true times, which its rate control uses; the file gets numbers.
         frame = self._convert(pixels)
         frame.pts, frame.time_base = stamp, self._encoding.time_base
         self._numbers[stamp] = len(self._numbers)
@@ -269,7 +286,7 @@ class SegmentEncoder:
         for packet in packets:
             number = self._numbers[packet.pts]
             self.delay = max(self.delay, self.frames - number)
-            packet.pts, packet.dts = number, self.frames - _LONGEST_REORDERING
-            packet.duration, packet.time_base = 1, NUMBERS
+            packet.pts, packet.dts = number, self.frames - _MAX_REORDERING
+            packet.duration, packet.time_base = 1, SEGMENT_TIME_BASE
             self._container.mux(packet)
             self.frames += 1

@@ -1,4 +1,4 @@
-"""Put the finished segments of a video together, with everything else that the input holds."""
+"""Muxing: join the encoded segments of a video, and add the other streams and the metadata of the input."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from sr_experiments.errors import SRError
-from sr_experiments.video.container import Companion
+from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage, open_container
-from sr_experiments.video.encode import NUMBERS, Encoding
+from sr_experiments.video.encode import SEGMENT_TIME_BASE, Encoding
 from sr_experiments.video.source import Source, VideoSource
 
+# Metadata that describes the input file rather than its content.
 _STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "duration")
 _STALE_PREFIXES = ("bps", "number_of_", "_statistics")  # of Matroska's streams
+# Metadata with a field of its own in MP4; other keys need the muxer's use_metadata_tags.
 _KNOWN_TO_MP4 = {
     *("title", "artist", "album", "album_artist", "author", "comment", "composer", "copyright", "creation_time"),
     *("date", "description", "disc", "episode_id", "genre", "grouping", "keywords", "language", "lyrics", "network"),
     *("publisher", "show", "synopsis", "track", "timecode", "location"),
 }
-_BITS_A_CHANNEL = 96_000
-_MOV_TEXT_GAP = b"\0\0"  # between subtitles; the muxer makes its own
+_AUDIO_BIT_RATE = 96_000  # per channel
+_MOV_TEXT_GAP = b"\0\0"  # an empty subtitle, which fills a gap; the muxer adds its own
 
 
 def mux(
@@ -30,59 +32,59 @@ def mux(
     encoding: Encoding,
     segments: Sequence[Path],
     delays: Sequence[int],
-    companions: Sequence[Companion],
+    extra_streams: Sequence[ExtraStream],
     scale: int,
 ) -> int:
-    """Write the file.
+    """Write the output file.
 
-    Time stamps are the input's; those of MPEG streams, which begin anywhere, begin at zero.
+    Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0.
 
     Args:
-        path: of the file.
-        container_format: FFmpeg's name of it.
-        source: of the frames.
-        encoding: of the segments.
+        path: the file to write.
+        container_format: FFmpeg's name of its format.
+        source: source of the frames.
+        encoding: encoding of the segments.
         segments: files by `SegmentEncoder`, in order.
-        delays: theirs.
-        companions: other streams of the source.
-        scale: by which the frames were enlarged.
+        delays: the `delay` of each segment.
+        extra_streams: other streams of the source to include.
+        scale: upsampling factor of the frames.
 
     Returns:
-        How many frames it holds.
+        The number of frames written.
 
     Raises:
-        SRError: the source can't be read any more.
+        SRError: the source can no longer be read.
     """
     import av
 
     with ExitStack() as stack:
-        # Without random numbers in the file: the same work gives the same bytes.
+        # bitexact: no random identifiers in the file, so that the same input gives the same bytes.
         output = stack.enter_context(av.open(str(path), "w", format=container_format, options={"fflags": "+bitexact"}))
         first = stack.enter_context(av.open(str(segments[0])))
         stream = output.add_stream_from_template(first.streams.video[0], opaque=True)
-        _describe(stream, encoding, container_format)
+        _set_properties(stream, encoding, container_format)
         if source.matrix is not None:
-            linear, shift = list(source.matrix), slice(6, 8)
-            linear[shift] = [value * scale for value in linear[shift]]
-            stream.set_display_matrix(linear)
+            matrix, shift = list(source.matrix), slice(6, 8)  # the translation, in pixels, grows with the frames
+            matrix[shift] = [value * scale for value in matrix[shift]]
+            stream.set_display_matrix(matrix)
         start = 0.0
-        others: Iterable[Any] = ()
+        extra_packets: Iterable[Any] = ()
         if isinstance(source, VideoSource):
             given = stack.enter_context(open_container(source.path))
             if given.format.name in ("mpegts", "mpeg"):
                 start = (given.start_time or 0) / av.time_base
-            _copy_tags(given, output, given.streams.video[0], stream)
+            _copy_metadata(given, output, given.streams.video[0], stream)
             output.set_chapters(given.chapters())
-            others = _Companions(given, output, companions, start)
-        frames = _Frames(segments, source, max(delays, default=0), stream, start)
+            extra_packets = _ExtraPackets(given, output, extra_streams, start)
+        video_packets = _VideoPackets(segments, source, max(delays, default=0), stream, start)
         output.start_encoding()
-        for packet in heapq.merge(frames, others, key=_when):
+        for packet in heapq.merge(video_packets, extra_packets, key=_decoding_time):
             output.mux(packet)
-        return frames.count
+        return video_packets.count
 
 
-def _describe(stream: Any, encoding: Encoding, container_format: str) -> None:
-    """What a Matroska segment doesn't say, or less exactly."""
+def _set_properties(stream: Any, encoding: Encoding, container_format: str) -> None:
+    """Set the properties of a stream that a Matroska segment does not store, or not exactly."""
     stream.time_base = encoding.time_base
     context = stream.codec_context
     context.framerate = encoding.rate
@@ -91,18 +93,19 @@ def _describe(stream: Any, encoding: Encoding, container_format: str) -> None:
     if encoding.aspect:
         context.sample_aspect_ratio = encoding.aspect
     if context.name == "hevc" and container_format in ("mp4", "mov"):
-        context.codec_tag = "hvc1"  # Apple's players know no other
+        context.codec_tag = "hvc1"  # FFmpeg's default, hev1, does not play on Apple devices
 
 
-def _copy_tags(given: Any, output: Any, video: Any, stream: Any) -> None:
-    output.metadata.update(_tags(given.metadata))
-    stream.metadata.update(_tags(video.metadata))
+def _copy_metadata(given: Any, output: Any, video: Any, stream: Any) -> None:
+    output.metadata.update(_valid_metadata(given.metadata))
+    stream.metadata.update(_valid_metadata(video.metadata))
     stream.disposition = video.disposition
     if output.format.name in ("mp4", "mov") and {key.lower() for key in output.metadata} - _KNOWN_TO_MP4:
         output.container_options["movflags"] = "use_metadata_tags"
 
 
-def _tags(metadata: dict[str, str]) -> dict[str, str]:
+def _valid_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Return the metadata that is still valid for the output."""
     return {
         key: value
         for key, value in metadata.items()
@@ -110,15 +113,15 @@ def _tags(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _when(packet: Any) -> float:
+def _decoding_time(packet: Any) -> float:
     return float(packet.dts * packet.time_base)
 
 
-class _Frames:
-    """The packets of all segments, at their times.
+class _VideoPackets:
+    """The packets of all segments, with the time stamps of the source.
 
-    A packet's decoding time is the presentation time `delay` frames before it in their order, as encoders do it;
-    so they are in order across segments, too.
+    The decoding time of packet number i is the presentation time of frame number i - `delay`, as encoders do it, so
+    decoding times increase across segments too.
     """
 
     def __init__(self, segments: Sequence[Path], source: Source, delay: int, stream: Any, start: float) -> None:
@@ -126,10 +129,11 @@ class _Frames:
         self.delay = delay
         self.stream = stream
         self.time_base = source.time_base
-        begin = round(start / source.time_base)
-        self.stamps = [stamp - begin for stamp in source.stamps]
-        usual = max(round(1 / source.rate / source.time_base), 1)
-        self.stamps += [self.stamps[-1] + usual * (i + 1) for i in range(delay + 1)]
+        offset = round(start / source.time_base)
+        self.stamps = [stamp - offset for stamp in source.stamps]
+        # Continued at the average rate: for the duration of the last frame, and for delays longer than the video.
+        interval = max(round(1 / source.rate / source.time_base), 1)
+        self.stamps += [self.stamps[-1] + interval * (i + 1) for i in range(delay + 1)]
         self.count = 0
 
     def __iter__(self) -> Iterator[Any]:
@@ -141,73 +145,75 @@ class _Frames:
                 for packet in container.demux(video=0):
                     if not packet.size:
                         continue
-                    number = first + round(packet.pts * packet.time_base / NUMBERS)
+                    number = first + round(packet.pts * packet.time_base / SEGMENT_TIME_BASE)
                     packet.time_base = self.time_base
-                    packet.pts, packet.dts = self.stamps[number], self._decoded(self.count)
+                    packet.pts, packet.dts = self.stamps[number], self._decoding_stamp(self.count)
                     packet.duration = self.stamps[number + 1] - self.stamps[number]
                     packet.stream = self.stream
                     self.count += 1
                     yield packet
 
-    def _decoded(self, position: int) -> int:
+    def _decoding_stamp(self, position: int) -> int:
         if position >= self.delay:
             return self.stamps[position - self.delay]
-        return self.stamps[0] - (self.stamps[self.delay] - self.stamps[position])
+        return self.stamps[0] - (self.stamps[self.delay] - self.stamps[position])  # before the first frame is shown
 
 
-class _Companions:
-    """The packets of the other streams."""
+class _ExtraPackets:
+    """The packets of the other streams, copied or re-encoded."""
 
-    def __init__(self, given: Any, output: Any, companions: Sequence[Companion], start: float) -> None:
+    def __init__(self, given: Any, output: Any, extra_streams: Sequence[ExtraStream], start: float) -> None:
         self.given = given
         self.start = start
-        self.copied: dict[int, Any] = {}
+        self.copied: dict[int, Any] = {}  # output streams, by the index of the input stream
         self.encoded: dict[int, Any] = {}
-        self.least: dict[int, int] = {}  # decoding time of each stream's next packet
-        self.step = 0 if output.format.name in ("matroska", "webm") else 1
-        for companion in companions:
-            stream = given.streams[companion.index]
-            if companion.how == "attach":
-                _attach(given, output, stream)
+        self.earliest: dict[int, int] = {}  # earliest valid decoding time of the next packet of each output stream
+        self.step = 0 if output.format.name in ("matroska", "webm") else 1  # others refuse equal decoding times
+        for extra in extra_streams:
+            stream = given.streams[extra.index]
+            if extra.action == "attach":
+                _attach_cover(given, output, stream)
                 continue
-            if companion.how == "copy":
-                made = self.copied[stream.index] = output.add_stream_from_template(stream, opaque=True)
+            if extra.action == "copy":
+                target = self.copied[stream.index] = output.add_stream_from_template(stream, opaque=True)
             elif stream.type == "audio":
-                made = self.encoded[stream.index] = _audio_encoder(output, stream, companion.codec)
+                target = self.encoded[stream.index] = _audio_encoder(output, stream, extra.codec)
             else:
-                made = self.encoded[stream.index] = _subtitle_encoder(output, stream, companion.codec)
-            made.metadata.update(_tags(stream.metadata))
-            made.disposition = stream.disposition
+                target = self.encoded[stream.index] = _subtitle_encoder(output, stream, extra.codec)
+            target.metadata.update(_valid_metadata(stream.metadata))
+            target.disposition = stream.disposition
 
     def __iter__(self) -> Iterator[Any]:
-        wanted = [self.given.streams[index] for index in (*self.copied, *self.encoded)]
-        wanted = [stream for stream in wanted if stream.type != "attachment"]  # is in the header
-        if not wanted:
+        streams = [self.given.streams[index] for index in (*self.copied, *self.encoded)]
+        streams = [stream for stream in streams if stream.type != "attachment"]  # attachments are in the header
+        if not streams:
             return
         try:
-            for packet in self.given.demux(wanted):
-                for made in self._made(packet):
-                    shift = round(self.start / made.time_base)
-                    if packet.stream.type == "video":  # a cover
-                        made.pts = made.dts = shift
-                    if made.dts is None:
-                        made.dts = made.pts
-                    if made.dts is not None:
-                        made.pts, made.dts = (None if made.pts is None else made.pts - shift), made.dts - shift
-                        self._put_in_order(made)
-                        yield made
+            for given in self.given.demux(streams):
+                for packet in self._convert(given):
+                    shift = round(self.start / packet.time_base)
+                    if given.stream.type == "video":  # a cover, which has no time
+                        packet.pts = packet.dts = shift
+                    if packet.dts is None:
+                        packet.dts = packet.pts
+                    if packet.dts is not None:
+                        packet.pts = None if packet.pts is None else packet.pts - shift
+                        packet.dts -= shift
+                        self._fix_order(packet)
+                        yield packet
         except damage() as error:
-            raise SRError(f"can't read what goes with video {self.given.name}: {error}; replace the file") from error
+            raise SRError(f"can't read the other streams of video {self.given.name}: {error}; replace it") from error
 
-    def _put_in_order(self, packet: Any) -> None:
-        """Muxers want decoding times that grow; those of damaged or joined files don't always."""
-        least = self.least.get(packet.stream.index, packet.dts)
-        if packet.dts < least:
-            packet.dts = least
-            packet.pts = least if packet.pts is None else max(packet.pts, least)
-        self.least[packet.stream.index] = packet.dts + self.step
+    def _fix_order(self, packet: Any) -> None:
+        """Delay a packet if needed: muxers require increasing decoding times, which damaged or joined files lack."""
+        earliest = self.earliest.get(packet.stream.index, packet.dts)
+        if packet.dts < earliest:
+            packet.dts = earliest
+            packet.pts = earliest if packet.pts is None else max(packet.pts, earliest)
+        self.earliest[packet.stream.index] = packet.dts + self.step
 
-    def _made(self, packet: Any) -> Iterator[Any]:
+    def _convert(self, packet: Any) -> Iterator[Any]:
+        """Yield the output packets of an input packet."""
         stream, index = packet.stream, packet.stream.index
         if index in self.copied:
             if packet.size and not (stream.type == "subtitle" and bytes(packet) == _MOV_TEXT_GAP):
@@ -217,30 +223,30 @@ class _Companions:
             encoder = self.encoded[index]
             for frame in packet.decode():
                 yield from encoder.encode(frame)
-            if not packet.size:
+            if not packet.size:  # the last packet of a stream is empty
                 yield from encoder.encode(None)
         elif packet.size and (subtitle := stream.codec_context.decode2(packet)) and len(subtitle):
             encoder = self.encoded[index]
-            made = encoder.codec_context.encode_subtitle(subtitle)
-            made.stream, made.time_base = encoder, packet.time_base
-            made.pts = made.dts = packet.pts
-            made.duration = packet.duration
-            yield made
+            encoded = encoder.codec_context.encode_subtitle(subtitle)
+            encoded.stream, encoded.time_base = encoder, packet.time_base
+            encoded.pts = encoded.dts = packet.pts
+            encoded.duration = packet.duration
+            yield encoded
 
 
 def _audio_encoder(output: Any, stream: Any, codec: str) -> Any:
     context, rate = stream.codec_context, stream.codec_context.sample_rate
     encoder = output.add_stream(codec)
     known = encoder.codec_context.codec.audio_rates
-    encoder.codec_context.sample_rate = rate if known is None or rate in known else 48000
+    encoder.codec_context.sample_rate = rate if known is None or rate in known else 48000  # Opus takes few rates
     encoder.codec_context.layout = context.layout.name
     if codec != "flac":
-        encoder.codec_context.bit_rate = _BITS_A_CHANNEL * context.layout.nb_channels
+        encoder.codec_context.bit_rate = _AUDIO_BIT_RATE * context.layout.nb_channels
     return encoder
 
 
 def _subtitle_encoder(output: Any, stream: Any, codec: str) -> Any:
-    stream.codec_context.open(strict=False)
+    stream.codec_context.open(strict=False)  # the header below is known only once the decoder is open
     encoder = output.add_stream(codec)
     encoder.codec_context.subtitle_header = stream.codec_context.subtitle_header
     encoder.codec_context.time_base = stream.time_base
@@ -248,9 +254,8 @@ def _subtitle_encoder(output: Any, stream: Any, codec: str) -> Any:
     return encoder
 
 
-def _attach(given: Any, output: Any, stream: Any) -> None:
-    """A cover picture."""
-    kind = "png" if stream.codec_context.name == "png" else "jpeg"
+def _attach_cover(given: Any, output: Any, stream: Any) -> None:
+    name, media_type = ("cover.png", "image/png") if stream.codec_context.name == "png" else ("cover.jpg", "image/jpeg")
     packet = next(packet for packet in given.demux(stream) if packet.size)
-    output.add_attachment(f"cover.{'png' if kind == 'png' else 'jpg'}", f"image/{kind}", bytes(packet))
-    given.seek(0)
+    output.add_attachment(name, media_type, bytes(packet))
+    given.seek(0)  # the other streams are read from the start

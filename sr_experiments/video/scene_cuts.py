@@ -1,12 +1,11 @@
-"""Where one shot ends and the next begins: found by looking, or listed in a file.
+"""Scene cuts: where one shot ends and the next begins, detected in frames or listed in a file.
 
-Two frames are compared as thumbnails of 32x18. Each tile of 4x3 thumbnail pixels of the one may lie elsewhere in
-the other, up to 5x3 thumbnail pixels away (a sixth of the picture), and is compared where it fits best: so
-neither a fast pan or zoom nor a shaking camera counts as different, and a small flash or a passing object
-changes a few tiles only. There is a cut where the tiles differ by more than 20 of 255 on average, unless what
-changed is the light alone: thumbnails that correlate by more than 0.75, at the best common shift, show the same
-scene brighter or darker. Cuts between shots that look alike in the small (two dark scenes) can be missed, and a
-dissolve, whose frames all resemble their neighbours, is no cut.
+Two frames are compared as thumbnails of 32x18 pixels. Each tile of 4x3 pixels of one is matched to the other within
+5x3 pixels (a sixth of the image), and the tiles' differences at the best matches are averaged. A fast pan, a zoom or a
+shaking camera therefore makes little difference, and a small flash or a passing object changes only a few tiles. There
+is a cut if the mean difference exceeds 20 of 255, unless only the light changed: thumbnails that correlate by more
+than 0.75, at the best common shift, show the same scene brighter or darker. Cuts between shots with similar
+thumbnails (two dark scenes) can be missed; a dissolve, whose frames all resemble their neighbours, is not a cut.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,34 +16,35 @@ import numpy as np
 
 from sr_experiments.errors import SRError
 
-DIFFERENT = 20.0
-ALIKE = 0.75
+DIFFERENT = 20.0  # a cut has a larger mean difference, of 255
+ALIKE = 0.75  # and a smaller correlation
 
+# Of the thumbnails, in their pixels.
 _WIDTH, _HEIGHT = 32, 18
 _TILE_WIDTH, _TILE_HEIGHT = 4, 3
 _REACH_X, _REACH_Y = 5, 3
 
 
 def difference(before: np.ndarray, after: np.ndarray) -> float:
-    """How much two frames differ once their parts may have moved.
+    """Return the difference of two frames, allowing for motion of their parts.
 
     Args:
         before: uint8 (H, W, C).
-        after: the next frame, alike.
+        after: the next frame, likewise.
 
     Returns:
-        Mean absolute difference of their thumbnails, tile by tile where it is least: 0 to 255.
+        Mean absolute difference of their thumbnails at the best match of each tile, 0 to 255.
     """
     return _difference(_thumbnail(before), _thumbnail(after))
 
 
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether a new shot begins with the second of two consecutive frames, uint8 (H, W, C)."""
+    """Return whether a new shot begins with the second of two consecutive frames, uint8 (H, W, C)."""
     return _is_cut(_thumbnail(before), _thumbnail(after))
 
 
 def find_cuts(frames: Sequence[np.ndarray]) -> list[int]:
-    """The numbers of the frames, uint8 (H, W, C), with which a new shot begins; never 0."""
+    """Return the numbers of the frames, uint8 (H, W, C), that begin a new shot; never 0."""
     thumbnails = [_thumbnail(frame) for frame in frames]
     return [i for i in range(1, len(thumbnails)) if _is_cut(thumbnails[i - 1], thumbnails[i])]
 
@@ -53,14 +53,14 @@ def read_cuts(path: str | Path, lengths: Mapping[str, int]) -> dict[str, list[in
     """Read a list of cuts: lines of `<clip name> <first frame of a new shot> ...`, frames counted from 0.
 
     Args:
-        path: the text file; empty lines and lines that begin with # are passed over.
-        lengths: the number of frames of each clip, by name.
+        path: the text file; empty lines and lines that begin with # are skipped.
+        lengths: number of frames of each clip, by name.
 
     Returns:
-        The cuts of the clips that have some, in order.
+        The sorted cuts of the clips that have any, by name.
 
     Raises:
-        SRError: no such file, an unknown clip, or what is no frame of it; names the line.
+        SRError: no such file, an unknown clip, or an invalid frame number; names the line.
     """
     path = Path(path).expanduser()
     try:
@@ -72,23 +72,23 @@ def read_cuts(path: str | Path, lengths: Mapping[str, int]) -> dict[str, list[in
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         where = f"{path} line {number}"
-        # Names can have spaces, and end in numbers.
+        # Names can contain spaces and end in numbers: take the longest one that is known.
         words = line.split()
         ends = [k for k in range(len(words), 0, -1) if " ".join(words[:k]) in lengths]
         if not ends:
             some = ", ".join(list(lengths)[:5])
-            raise SRError(f"{where}: {line.strip()!r} begins with no clip's name; there are {some}")
+            raise SRError(f"{where}: {line.strip()!r} does not begin with the name of a clip; there are {some}")
         name, numbers = " ".join(words[: ends[0]]), words[ends[0] :]
         for word in numbers:
             if not word.isdecimal() or int(word) >= lengths[name]:
                 last = lengths[name] - 1
-                raise SRError(f"{where}: {word} is no frame of {name}, which has frames 0 to {last}")
+                raise SRError(f"{where}: {word} is not a frame of {name}, which has frames 0 to {last}")
         cuts[name] = sorted({*cuts.get(name, []), *map(int, numbers)})
     return cuts
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Float (18, 32, C), of upright pictures turned."""
+    """Return a thumbnail of a frame, float32 (18, 32, C); upright frames are transposed."""
     height, width, channels = frame.shape
     size = (_WIDTH, _HEIGHT) if width >= height else (_HEIGHT, _WIDTH)
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
@@ -96,20 +96,20 @@ def _thumbnail(frame: np.ndarray) -> np.ndarray:
 
 
 def _is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    # The search can only lower the difference, so most pairs are done here.
+    # Matching can only lower the difference, so most pairs are decided by this cheap bound.
     if np.abs(before - after).mean() <= DIFFERENT:
         return False
     return _difference(before, after) > DIFFERENT and _correlation(before, after) < ALIKE
 
 
 def _difference(before: np.ndarray, after: np.ndarray) -> float:
-    return (_found_in(before, after) + _found_in(after, before)) / 2
+    return (_match_tiles(before, after) + _match_tiles(after, before)) / 2
 
 
-def _found_in(tiled: np.ndarray, other: np.ndarray) -> float:
-    """Mean absolute difference of the tiles of a thumbnail to where they fit best in another."""
-    outside = ((_REACH_Y, _REACH_Y), (_REACH_X, _REACH_X), (0, 0))
-    padded = np.pad(other, outside, constant_values=1e4)  # nothing fits there
+def _match_tiles(tiled: np.ndarray, other: np.ndarray) -> float:
+    """Return the mean absolute difference of the tiles of one thumbnail to their best matches in another."""
+    margins = ((_REACH_Y, _REACH_Y), (_REACH_X, _REACH_X), (0, 0))
+    padded = np.pad(other, margins, constant_values=1e4)  # far from any pixel, so that nothing matches there
     windows = np.lib.stride_tricks.sliding_window_view(padded, (_HEIGHT, _WIDTH), (0, 1))  # (7, 11, C, 18, 32)
     errors = np.abs(windows - tiled.transpose(2, 0, 1)).mean(2)  # (7, 11, 18, 32)
     tiles = errors.reshape(-1, _HEIGHT // _TILE_HEIGHT, _TILE_HEIGHT, _WIDTH // _TILE_WIDTH, _TILE_WIDTH)
@@ -117,6 +117,6 @@ def _found_in(tiled: np.ndarray, other: np.ndarray) -> float:
 
 
 def _correlation(before: np.ndarray, after: np.ndarray) -> float:
-    """The best correlation, from -1 to 1, of the middle of one thumbnail with the other, anywhere within reach."""
+    """Return the best correlation, -1 to 1, of the middle of the second thumbnail with the first, within reach."""
     middle = after.mean(2)[_REACH_Y:-_REACH_Y, _REACH_X:-_REACH_X]
     return float(cv2.matchTemplate(before.mean(2), middle, cv2.TM_CCOEFF_NORMED).max())

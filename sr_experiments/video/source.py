@@ -1,4 +1,4 @@
-"""What frames come from: a video file or a folder of images."""
+"""Sources of frames to upscale: a video file or a folder of images."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -16,7 +16,7 @@ _HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS",
 
 
 class VideoSource:
-    """The frames of a video file's first video stream, exactly and in order.
+    """Frames of the first video stream of a file, exactly and in order.
 
     Args:
         path: the file.
@@ -24,16 +24,16 @@ class VideoSource:
     Attributes:
         first: the first frame, as PyAV's VideoFrame.
         size: (width, height).
-        stamps: when each frame is shown, in `time_base`s.
-        time_base: in seconds.
-        rate: frames a second, on average.
-        aspect: of a pixel, or None.
-        matrix: the display matrix, 9 integers of FFmpeg's; None if frames are upright, or turned here because
-            PyAV is too old (17.0) to write such a matrix.
-        notes: what the user has to know about it.
+        stamps: presentation time of each frame, in units of `time_base`.
+        time_base: unit of time, in seconds.
+        rate: average frame rate, in frames per second.
+        aspect: aspect ratio of a pixel, or None if square.
+        matrix: FFmpeg's display matrix, 9 integers; None if frames are upright, or rotated here because PyAV is too
+            old (17.0) to write such a matrix.
+        notes: notes about the file for the user.
 
     Raises:
-        UnreadableVideo: it is missing, damaged, or without video.
+        UnreadableVideo: the file is missing or damaged, or has no video stream.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class VideoSource:
             aspect = stream.sample_aspect_ratio
         self.aspect = Fraction(aspect) if aspect and aspect != 1 else None
         self.stamps: Sequence[int] = self._index.stamps.tolist()
-        if self._index.counted is not None:  # its time stamps can't be relied on
+        if self._index.counted is not None:  # unreliable time stamps: frames are numbered, at a constant rate
             self.time_base = 1 / self.rate
         decoder = Decoder(path, self._index)
         self.first = decoder.frame(0)
@@ -56,10 +56,10 @@ class VideoSource:
         self.notes = _notes(self.first)
         if self._index.lost:
             self.notes.append(f"{self._index.lost} frames of {path} could not be read: no keyframe comes before them")
-        self._turns = 0
-        if self.matrix is not None and not _matrices_can_be_written():
-            self.matrix, self._turns = None, round(self.first.rotation / 90) % 4
-            if self._turns % 2:
+        self._quarter_turns = 0
+        if self.matrix is not None and not _can_write_matrix():
+            self.matrix, self._quarter_turns = None, round(self.first.rotation / 90) % 4
+            if self._quarter_turns % 2:
                 self.size = self.size[::-1]
                 self.aspect = 1 / self.aspect if self.aspect else None
 
@@ -67,10 +67,10 @@ class VideoSource:
         return len(self.stamps)
 
     def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """Numbers and pixels (H, W, 3) of frames, uint8 or uint16, in RGB.
+        """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8 or uint16.
 
         Raises:
-            UnreadableVideo: one is damaged, or of another size than the first.
+            UnreadableVideo: a frame is damaged, or differs in size from the first.
         """
         decoder, to_rgb = Decoder(self.path, self._index, threads=0), ToRGB()
         try:
@@ -82,17 +82,17 @@ class VideoSource:
                         f"the first one {self.first.width}x{self.first.height}; split the file there"
                     )
                 pixels = to_rgb(frame)
-                yield number, np.rot90(pixels, self._turns) if self._turns else pixels
+                yield number, np.rot90(pixels, self._quarter_turns) if self._quarter_turns else pixels
         finally:
             decoder.close()
 
 
 class FolderSource:
-    """The images of a folder as frames, in natural order, 8 bits a channel.
+    """Images of a folder as frames, in natural order, with 8 bits per channel; attributes as of `VideoSource`.
 
     Args:
-        folder: it.
-        rate: frames a second; only a video needs to know.
+        folder: the folder.
+        rate: frame rate of the output, if that is a video.
 
     Raises:
         SRError: no such folder, or no image in it.
@@ -113,7 +113,7 @@ class FolderSource:
         self.notes: list[str] = []
         height, width = read_image(self.images[0]).shape[:2]
         self.size = (width, height)
-        # As which a video is best encoded: what every player can show.
+        # A blank frame that stands for the format of the input: encoded like it, the video plays everywhere.
         self.first: Any = VideoFrame(width, height, "yuv420p")
         self.first.colorspace = self.first.color_primaries = self.first.color_trc = BT709
         self.first.color_range = LIMITED_RANGE
@@ -122,10 +122,10 @@ class FolderSource:
         return len(self.images)
 
     def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """Numbers and pixels (H, W, 3) of frames, uint8.
+        """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8.
 
         Raises:
-            SRError: one is damaged, or of another size than the first.
+            SRError: a frame is damaged, or differs in size from the first.
         """
         for number in range(start, len(self) if end is None else end):
             pixels = read_image(self.images[number])
@@ -133,7 +133,7 @@ class FolderSource:
             if (width, height) != self.size:
                 raise SRError(
                     f"frame {self.images[number]} is {width}x{height}, the first one {self.size[0]}x{self.size[1]}: "
-                    "all have to be of one size"
+                    "all must have one size"
                 )
             yield number, pixels
 
@@ -152,14 +152,14 @@ def _display_matrix(frame: Any) -> list[int] | None:
 def _notes(frame: Any) -> list[str]:
     notes = []
     if frame.interlaced_frame:
-        notes.append("the video is interlaced, and upscaled as if it weren't: better deinterlaced before")
+        notes.append("the video is interlaced, which upscaling ignores: better deinterlace it first")
     kinds = {frame.side_data[i].type.name for i in range(len(frame.side_data))}
     if hdr := sorted(kinds & _HDR):
         notes.append(f"HDR metadata left out ({', '.join(hdr).lower()}): colours and their tags are kept")
     return notes
 
 
-def _matrices_can_be_written() -> bool:
+def _can_write_matrix() -> bool:
     from av.video.stream import VideoStream
 
     return hasattr(VideoStream, "set_display_matrix")

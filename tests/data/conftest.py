@@ -23,17 +23,6 @@ def save_image() -> SaveImage:
     return save
 
 
-@pytest.fixture
-def truncate() -> Callable[[Path], None]:
-    """Cut a file in half: its header stays."""
-
-    def cut(path: Path) -> None:
-        content = path.read_bytes()
-        path.write_bytes(content[: len(content) // 2])
-
-    return cut
-
-
 @pytest.fixture(params=["one by one", "tensors"])
 def each_path(request, monkeypatch):
     """What a CPU does with OpenCV, and what a GPU does."""

@@ -193,7 +193,7 @@ def test_cmyk_becomes_rgb_and_loses_its_profile(tmp_path):
 
 def test_what_a_format_cannot_hold_is_said(tmp_path):
     deep = Picture(pixels(4, 4, 3, kind=np.uint16), pixels(4, 4, 1, kind=np.uint16))
-    assert write_picture(tmp_path / "out.jpg", deep) == "16 bits a channel and transparency"
+    assert write_picture(tmp_path / "out.jpg", deep) == "16 bits per channel and transparency"
     assert write_picture(tmp_path / "out.png", deep) == ""
 
 
@@ -205,7 +205,7 @@ def test_what_a_format_cannot_hold_is_said(tmp_path):
         ("cut.png", "cut", "can't read image"),
         ("deep.png", "deep cut", "can't read image"),
         ("moving.png", "animated", "it has 2 pictures; make it a video"),
-        ("float.tif", "float", "32 bits a channel"),
+        ("float.tif", "float", "32 bits per channel"),
     ],
 )
 def test_unreadable_images_are_named(tmp_path, name, content, said):

@@ -87,7 +87,7 @@ def test_existing_outputs_are_kept_unless_told(sr, weights, tmp_path):
         (["notes.txt", "-o", "out.png"], "notes.txt is neither an image nor a video"),
         (["in.png", "-o", "out.gif"], "can't write out.gif: choose an extension"),
         (["in.png", "-o", "in.png"], "in.png would be replaced by its own result"),
-        (["in.png", "-o", "out.mp4"], "in.png is one image"),
+        (["in.png", "-o", "out.mp4"], "in.png is a single image"),
         (["twice", "-o", "out", "--format", "png"], "would both become out/a.png"),
         (["in.png", "-o", "out.png", "--device", "cuda:77"], "--device cuda:77 is not there"),
         (["in.png", "-o", "out.png", "--tile", "3"], "--tile 3 is too small"),

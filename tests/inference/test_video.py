@@ -12,7 +12,7 @@ import torch
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.video.network import WAITING
+from sr_experiments.inference.video.network import QUEUE_SIZE
 from sr_experiments.video.colour import ToRGB
 from sr_experiments.video.source import VideoSource
 from tests.inference.films import Nearest, film, packets, rgb, times, upscale, write
@@ -50,7 +50,7 @@ def test_ten_bits_stay_ten_bits(nearest, tmp_path, codec):
     assert len(np.unique(large[24, :, 1])) > 10, "8 bits would have 5 levels here"
     assert np.abs(large[::2, ::2].astype(int) - small).max() < 300
     (note,) = upscale(nearest, source, tmp_path / "8.mkv", codec="mpeg4").notes
-    assert note == "10 bits became 8: mpeg4 with yuv420p has no more"
+    assert note == "10 bits reduced to 8: the most of mpeg4 in yuv420p"
 
 
 def test_what_cannot_be_done_justice_is_said(nearest, tmp_path):
@@ -75,7 +75,7 @@ def test_rotation_and_aspect_are_kept(nearest, tmp_path):
 
 def test_where_no_display_matrix_can_be_written_frames_are_turned(nearest, tmp_path, monkeypatch):
     source = write(tmp_path / "in.mp4", film(4), rotation=90, aspect=Fraction(4, 3))
-    monkeypatch.setattr(source, "_matrices_can_be_written", lambda: False)
+    monkeypatch.setattr("sr_experiments.video.source._can_write_matrix", lambda: False)
     upscale(nearest, source, tmp_path / "out.mp4")
     monkeypatch.undo()
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -141,7 +141,7 @@ def test_mpeg_transport_streams_begin_at_zero(nearest, tmp_path):
     ("target", "options", "message"),
     [
         ("out.xyz", {}, r"out\.xyz: choose one of \.mp4 \.m4v \.mov \.mkv \.webm"),
-        ("out.webm", {}, r"\.webm can't hold what libx264 makes: give --codec libvpx-vp9 or libsvtav1"),
+        ("out.webm", {}, r"\.webm can't hold the video of libx264: give --codec libvpx-vp9 or libsvtav1"),
         ("out.mp4", {"codec": "libx999"}, "no video encoder --codec libx999: try libx264"),
         ("out.mp4", {"codec": "aac"}, "--codec aac encodes audio"),
         ("out.mp4", {"pix_fmt": "yuv421"}, "no pixel format --pix-fmt yuv421"),
@@ -208,7 +208,7 @@ def test_few_frames_are_in_memory_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(ToRGB, "__call__", counted)
     monkeypatch.setattr(engine, "upscale_batch", slow)
     upscale(engine, source, tmp_path / "out.mp4")
-    assert 2 <= most <= WAITING + 3
+    assert 2 <= most <= QUEUE_SIZE + 3
 
 
 def test_a_frame_more_or_less_is_an_error(tmp_path, monkeypatch, nearest):

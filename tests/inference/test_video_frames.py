@@ -89,7 +89,7 @@ def test_frames_become_a_video_at_the_rate_asked_for(tmp_path, fps, rate):
 
 def test_mistakes_are_one_line(tmp_path):
     engine, source = frvsr(), folder(tmp_path / "in", film(4))
-    with pytest.raises(SRError, match=r"out\.mp4 has to know its frames a second: give --fps"):
+    with pytest.raises(SRError, match=r"out\.mp4 needs a frame rate: give --fps"):
         upscale(engine, source, tmp_path / "out.mp4")
     with pytest.raises(SRError, match=r"out\.avi: choose one of \.mp4"):
         upscale(engine, source, tmp_path / "out.avi", fps=25)
@@ -98,7 +98,7 @@ def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(SRError, match=r"frame2\.png exists: give --overwrite to replace"):
         upscale(engine, source, tmp_path / "there")
     Image.new("RGB", (20, 20)).save(source / "frame3.bmp")
-    with pytest.raises(SRError, match=r"frame3\.bmp is 20x20, the first one 32x24: all have to be of one size"):
+    with pytest.raises(SRError, match=r"frame3\.bmp is 20x20, the first one 32x24: all must have one size"):
         upscale(engine, source, tmp_path / "out")
     Image.new("RGB", (32, 24)).save(source / "frame3.bmp")
     Image.new("RGB", (32, 24)).save(source / "frame3.png")
@@ -112,5 +112,5 @@ def test_a_changed_frame_is_another_input(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         upscale(stop_at(frvsr(), 5, KeyboardInterrupt()), source, tmp_path / "out")
     os.utime(source / "frame4.bmp", (1, 1))
-    with pytest.raises(SRError, match="another input"):
+    with pytest.raises(SRError, match="different input"):
         upscale(frvsr(), source, tmp_path / "out", resume=True)

@@ -126,7 +126,9 @@ def test_unfinished_work_is_not_thrown_away_unasked(source, tmp_path):
     target = tmp_path / "out.mkv"
     with pytest.raises(KeyboardInterrupt):
         upscale(stop_at(frvsr(), 7, KeyboardInterrupt()), source, target)
-    with pytest.raises(SRError, match=r"out\.mkv is unfinished: give --resume to go on, or --overwrite to begin anew"):
+    with pytest.raises(
+        SRError, match=r"out\.mkv is unfinished: give --resume to continue, or --overwrite to start again"
+    ):
         upscale(frvsr(), source, target)
     upscale(frvsr(), source, target, overwrite=True)
     assert times(target) == times(source)
@@ -135,11 +137,11 @@ def test_unfinished_work_is_not_thrown_away_unasked(source, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"codec": "libx265"}, r"another codec \(libx264, now libx265\)"),
-        ({"crf": 30}, r"another crf \(None, now 30\)"),
-        ({"scene_cuts": False}, "another scene_cuts"),
-        ("checkpoint", "another checkpoint: give the same to --resume, or --overwrite to begin anew"),
-        ("input", "another input"),
+        ({"codec": "libx265"}, r"different codec \(libx264, now libx265\)"),
+        ({"crf": 30}, r"different crf \(None, now 30\)"),
+        ({"scene_cuts": False}, "different scene_cuts"),
+        ("checkpoint", "different checkpoint: give the same with --resume, or --overwrite to start again"),
+        ("input", "different input"),
     ],
 )
 def test_resuming_with_something_else_is_named(source, tmp_path, change, message):

@@ -35,7 +35,7 @@ def test_audio_that_the_container_cannot_hold_is_encoded_anew_and_said(
 ):
     source = write(tmp_path / "in.mov", film(), audio=given)
     (note,) = upscale(nearest, source, tmp_path / f"out.{extension}", **options).notes
-    assert note.endswith(f"encoded anew as {made}") and "audio stream 1" in note
+    assert note.endswith(f"re-encoded as {made}") and "audio stream 1" in note
     with av.open(str(tmp_path / f"out.{extension}")) as container:
         frames = list(container.decode(audio=0))
     assert sum(frame.samples for frame in frames) == pytest.approx(24000, abs=4096)

@@ -88,10 +88,10 @@ def test_a_list_of_cuts_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("b 3", r"cuts\.txt line 2: 'b 3' begins with no clip's name; there are a"),
-        ("a 3 40", r"cuts\.txt line 2: 40 is no frame of a, which has frames 0 to 39"),
-        ("a 3 x", r"cuts\.txt line 2: x is no frame of a"),
-        ("a -3", r"cuts\.txt line 2: -3 is no frame of a"),
+        ("b 3", r"cuts\.txt line 2: 'b 3' does not begin with the name of a clip; there are a"),
+        ("a 3 40", r"cuts\.txt line 2: 40 is not a frame of a, which has frames 0 to 39"),
+        ("a 3 x", r"cuts\.txt line 2: x is not a frame of a"),
+        ("a -3", r"cuts\.txt line 2: -3 is not a frame of a"),
     ],
 )
 def test_mistakes_in_a_list_name_the_line(tmp_path: Path, line: str, message: str) -> None:

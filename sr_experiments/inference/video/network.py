@@ -1,4 +1,4 @@
-"""Frames through the network, in segments, while others are decoded and encoded."""
+"""Upscaling of the frames of a video in segments, while other frames are decoded and encoded."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,30 +7,31 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import resume
-from sr_experiments.inference.video.pipe import overlapped
-from sr_experiments.inference.video.progress import FrameProgress
-from sr_experiments.inference.video.resume import Partial
+from sr_experiments.inference.video.pipe import run_overlapped
+from sr_experiments.inference.video.resume import PartialOutput
 from sr_experiments.video.scene_cuts import is_cut
 from sr_experiments.video.source import Source
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 4  # frames in one call of a network that isn't recurrent, on a GPU
-WAITING = 4  # frames that wait between decoding, network and encoding
+BATCH_SIZE = 4  # frames per call of a network that is not recurrent, on a GPU
+QUEUE_SIZE = 4  # frames that wait between decoding, network and encoding
 
 
 @dataclass
 class SegmentEnd:
-    """Stands behind the last frame of a segment.
+    """Marker after the last frame of a segment.
 
     Attributes:
-        frames: finished by then.
-        state: of the engine.
+        frames: number of frames finished so far.
+        state: state of the engine after the segment.
     """
 
     frames: int
@@ -45,76 +46,88 @@ def run(
     source: Source,
     options: Options,
     console: Console,
-    work: Partial,
+    output: PartialOutput,
     write: Callable[[Iterator[Item]], None],
 ) -> None:
-    """Bring all frames that aren't finished yet from the source through the network to `write`.
+    """Upscale all frames of a source that are not finished yet.
 
     Args:
-        engine: with the network.
-        source: of the frames.
-        options: the user's.
-        console: for the progress bar.
-        work: what is finished.
-        write: takes frames and the ends of segments, and notes what is finished.
+        engine: the network.
+        source: source of the frames.
+        options: the user's options.
+        console: console of the progress bar.
+        output: the finished part of the output.
+        write: writes frames and, at the ends of segments, records them as finished.
 
     Raises:
         SRError: a frame can't be read, or `write` fails.
     """
-    start = work.frames
+    start = output.frames
     if start == len(source):
         return
     engine.start_clip()
     if engine.recurrent and start:
-        engine.restore_state(work.state())
-    looks_back = engine.recurrent and options.scene_cuts and start > 0
+        engine.restore_state(output.load_state())
+    # To detect a cut at the first frame, the one before it is decoded again.
+    extra = engine.recurrent and options.scene_cuts and start > 0
+    columns = (TextColumn("upscaling"), BarColumn(), MofNCompleteColumn(), _FPSColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    task = progress.add_task("upscaling", total=len(source), completed=start)
+
+    def upscale_segments(frames: Iterator[tuple[int, np.ndarray]]) -> Iterator[Item]:
+        for number, pixels in upscaled(engine, frames, start, options):
+            yield number, pixels
+            progress.advance(task)
+            if (number + 1) % resume.SEGMENT == 0 or number + 1 == len(source):
+                yield SegmentEnd(number + 1, engine.save_state() if engine.recurrent else None)
+
     try:
-        with FrameProgress(console, start, len(source)) as progress:
-            overlapped(
-                source.frames(start - looks_back),
-                lambda frames: _segments(progress.over(upscaled(engine, frames, start, options)), engine, len(source)),
-                write,
-                WAITING,
-            )
+        with progress:
+            run_overlapped(source.frames(start - extra), upscale_segments, write, QUEUE_SIZE)
     except KeyboardInterrupt:
-        log.warning("%d of %d frames are finished and kept: go on with --resume", work.frames, len(source))
+        log.warning("%d of %d frames are finished and kept: continue with --resume", output.frames, len(source))
         raise
-    if work.frames != len(source):
-        raise SRError(f"only {work.frames} of {len(source)} frames of {source.path} were made: replace the file")
+    if output.frames != len(source):
+        raise SRError(f"only {output.frames} of {len(source)} frames of {source.path} were made: replace the file")
 
 
 def upscaled(
     engine: Engine, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Frames through the network.
+    """Upscale frames in order.
 
     Args:
-        engine: with it; where a clip begins, or in the state behind the frame before `start`.
-        frames: numbers and pixels; those before `start` only tell whether a shot begins at it.
-        start: the first to be enlarged.
-        options: the user's.
+        engine: the network, at the start of a clip or in its state after frame `start` - 1.
+        frames: numbers and pixels; a frame before `start` is only used to detect a cut.
+        start: number of the first frame to upscale.
+        options: the user's options.
 
     Yields:
-        Numbers and enlarged pixels, (scale * H, scale * W, 3).
+        Numbers and upscaled pixels, (scale * H, scale * W, 3).
     """
     if not engine.recurrent:
-        for numbers, batch in _batches(frames, AT_ONCE if engine.device.type != "cpu" else 1):
+        for numbers, batch in _batches(frames, BATCH_SIZE if engine.device.type != "cpu" else 1):
             yield from zip(numbers, engine.upscale_batch(batch), strict=True)
         return
-    before = None
+    previous = None
     for number, pixels in frames:
-        small = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+        frame_8_bits = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
         if number >= start:
-            if options.scene_cuts and before is not None and is_cut(before, small):
+            if options.scene_cuts and previous is not None and is_cut(previous, frame_8_bits):
                 engine.start_clip()
             grey = engine.channels == 1
             large = engine.next_frame(pixels[..., :1] if grey else pixels)
             yield number, large.repeat(3, 2) if grey else large
-        before = small
+        previous = frame_8_bits
+
+
+class _FPSColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.2f} FPS" if task.speed else "- FPS", style="progress.data.speed")
 
 
 def _batches(frames: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-    """Runs of frames which never reach beyond a segment: where work begins makes no difference."""
+    """Group frames into batches that never span two segments, so that resuming forms the same batches."""
     numbers: list[int] = []
     batch: list[np.ndarray] = []
     for number, pixels in frames:
@@ -125,10 +138,3 @@ def _batches(frames: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[tu
             numbers, batch = [], []
     if batch:
         yield numbers, batch
-
-
-def _segments(frames: Iterator[tuple[int, np.ndarray]], engine: Engine, total: int) -> Iterator[Item]:
-    for number, pixels in frames:
-        yield number, pixels
-        if (number + 1) % resume.SEGMENT == 0 or number + 1 == total:
-            yield SegmentEnd(number + 1, engine.save_state() if engine.recurrent else None)

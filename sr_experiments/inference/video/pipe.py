@@ -1,4 +1,4 @@
-"""Work in three stages that overlap: a thread before, this one, and a thread behind."""
+"""Three overlapping stages of work: a producing thread, the calling thread and a consuming thread."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,11 +10,11 @@ B = TypeVar("B")
 
 
 class Stopped(Exception):
-    """The other end of a pipe is gone: there is nothing more to do."""
+    """The other end of a pipe has stopped, so that there is nothing more to do."""
 
 
 class Pipe(Generic[A]):
-    """A queue between two threads, which holds at most `size` items and ends cleanly from either side."""
+    """A queue of at most `size` items between two threads, which either side can end."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -25,10 +25,10 @@ class Pipe(Generic[A]):
         self._stopped = False
 
     def put(self, item: A) -> None:
-        """Append an item, once there is room.
+        """Append an item as soon as there is room.
 
         Raises:
-            Stopped: nobody will read it.
+            Stopped: the reader has stopped.
         """
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._size or self._stopped)
@@ -38,14 +38,14 @@ class Pipe(Generic[A]):
             self._changed.notify_all()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say, the first time, that no more comes; the reader meets the error after the last item."""
+        """End the queue; the reader gets the error after the last item. Only the first call counts."""
         with self._changed:
             if not self._ended:
                 self._ended, self._error = True, error
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Say that nobody reads on."""
+        """Stop reading; the writer gets Stopped."""
         with self._changed:
             self._stopped = True
             self._items.clear()
@@ -64,62 +64,63 @@ class Pipe(Generic[A]):
                 item = self._items.popleft()
                 self._changed.notify_all()
             yield item
-            del item
+            del item  # or a frame would stay in memory while the next one is awaited
 
 
-def overlapped(
+def run_overlapped(
     produce: Iterable[A],
     transform: Callable[[Iterator[A]], Iterator[B]],
     consume: Callable[[Iterator[B]], None],
     size: int,
 ) -> None:
-    """Run `consume(transform(produce))`, the first and the last in threads of their own.
+    """Run `consume(transform(produce))`, with the first and the last stage in threads of their own.
 
-    Whatever goes wrong, in any stage, ends all of them and is raised here; also an interruption by the user.
+    An error in any stage, or an interruption by the user, ends all stages and is raised here.
 
     Args:
-        produce: what goes in.
-        transform: a generator of what comes out; runs in this thread.
-        consume: takes it.
-        size: items that wait between two stages, at most.
+        produce: yields the inputs.
+        transform: a generator that turns inputs into outputs; runs in this thread.
+        consume: processes the outputs.
+        size: largest number of items that wait between two stages.
     """
-    before: Pipe[A] = Pipe(size)
-    behind: Pipe[B] = Pipe(size)
+    inputs: Pipe[A] = Pipe(size)
+    outputs: Pipe[B] = Pipe(size)
     failure: list[BaseException] = []
 
-    def produced() -> None:
+    def run_producer() -> None:
         try:
             for item in produce:
-                before.put(item)
-            before.end()
+                inputs.put(item)
+            inputs.end()
         except Stopped:
             pass
         except BaseException as error:
-            before.end(error)
+            inputs.end(error)
 
-    def consumed() -> None:
+    def run_consumer() -> None:
         try:
-            consume(iter(behind))
+            consume(iter(outputs))
         except Stopped:
             pass
         except BaseException as error:
             failure.append(error)
-            behind.stop()
+            outputs.stop()
 
-    producer = Thread(target=produced, name="decode", daemon=True)
-    consumer = Thread(target=consumed, name="encode", daemon=True)
+    # Daemons, so that a second Ctrl-C during the joins below can end the process.
+    producer = Thread(target=run_producer, name="decode", daemon=True)
+    consumer = Thread(target=run_consumer, name="encode", daemon=True)
     producer.start()
     consumer.start()
     try:
-        for item in transform(iter(before)):
-            behind.put(item)
-        behind.end()
+        for item in transform(iter(inputs)):
+            outputs.put(item)
+        outputs.end()
         consumer.join()
     except Stopped:
         pass
     finally:
-        before.stop()
-        behind.end(Stopped())  # after an error: what is done is still to be written
+        inputs.stop()
+        outputs.end(Stopped())  # has an effect only after an error; outputs so far are still consumed
         producer.join()
         consumer.join()
     if failure:

@@ -1,4 +1,4 @@
-"""A short side-by-side of bicubic and SR, to look at before the whole video is done."""
+"""A short side-by-side video of bicubic and SR, written before the whole video is upscaled."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def preview_path(target: Path) -> Path:
-    """Where the preview of an output goes."""
+    """Return the path of the preview of an output."""
     return target.with_name(f"{target.stem}.preview.mp4")
 
 
@@ -29,17 +29,17 @@ def write_preview(
     target: Path,
     options: Options,
 ) -> None:
-    """Write bicubic | SR of the first `options.preview` seconds as H.264, 8 bits, at a constant rate; say where.
+    """Write bicubic | SR of the first `options.preview` seconds as 8-bit H.264 at a constant frame rate.
 
     Args:
-        upscaled: gives the first so many frames, enlarged.
-        engine: for its bicubic enlargement.
-        source: of the frames.
-        target: the output that it belongs to.
-        options: the user's.
+        upscaled: upscales that many frames, from the first.
+        engine: upsamples bicubically.
+        source: source of the frames.
+        target: the output that the preview is for.
+        options: the user's options.
 
     Raises:
-        SRError: it exists.
+        SRError: the preview exists.
     """
     import av
 
@@ -48,14 +48,14 @@ def write_preview(
         return
     if path.exists() and not options.overwrite:
         raise SRError(f"{path} exists: give --overwrite to replace, or no --preview")
-    last = source.stamps[0] + options.preview / source.time_base
-    count = max(sum(stamp < last for stamp in source.stamps), 1)
+    end = source.stamps[0] + options.preview / source.time_base
+    count = max(sum(stamp < end for stamp in source.stamps), 1)
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=source.rate.limit_denominator(30000), options={"crf": "16"})
         for (_, small), (_, large) in zip(source.frames(0, count), upscaled(count), strict=True):
             pictures = {"bicubic": _picture(engine.bicubic(small)), "sr": _picture(large)}
             sheet = np.asarray(labelled(pictures))
-            height, width = (side // 2 * 2 for side in sheet.shape[:2])
+            height, width = (side // 2 * 2 for side in sheet.shape[:2])  # 4:2:0 needs even sides
             if not stream.codec_context.is_open:
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(sheet[:height, :width]))

@@ -1,16 +1,16 @@
-"""`sr upscale` on videos: decoded, enlarged and encoded at the same time, in memory that doesn't grow with length.
+"""`sr upscale` for videos: decoding, upscaling and encoding overlap, and memory use does not grow with length.
 
-The names: a *frame* is a numbered picture; *pixels* are its array (H, W, 3) of RGB; a *segment* is a run of frames
-that is encoded on its own, see `video.resume`; *stamps* are the times at which frames are shown.
+Terms: a *frame* is a numbered image, *pixels* are its RGB array (H, W, 3), a *segment* is a run of frames that is
+encoded separately (see `resume`), and *stamps* are the presentation times of frames.
 
-Kept are the number of frames and their time stamps, the pixels' aspect ratio, the display matrix (rotation), the
-colour tags, 10 bits and more, audio, subtitles, chapters, attachments and metadata; what the output's container
-can't hold is said. A recurrent network begins anew at cuts found by `video.scene_cuts.is_cut`: frames that differ
-more, as thumbnails whose parts may move, than motion or a change of light explains.
+The output keeps the number of frames and their time stamps, the pixel aspect ratio, the display matrix (rotation), the
+colour tags, bit depths above 8, audio, subtitles, chapters, attachments and metadata; whatever its container can't
+hold is reported. A recurrent network is reset at scene cuts, see `video.scene_cuts`.
 """
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -29,8 +29,8 @@ from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.network import Item, SegmentEnd, run, upscaled
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
-from sr_experiments.inference.video.resume import Partial, engine_settings, file_settings, folder_of
-from sr_experiments.video.container import Companion, check_holds, companions_of, container_of
+from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
+from sr_experiments.video.container import ExtraStream, check_holds, container_of, plan_extra_streams
 from sr_experiments.video.decode import EXTENSIONS, damage
 from sr_experiments.video.encode import Encoding, SegmentEncoder, choose_encoding
 from sr_experiments.video.mux import mux
@@ -39,14 +39,14 @@ from sr_experiments.video.source import FolderSource, Source, VideoSource
 
 @dataclass
 class Summary:
-    """What was done.
+    """Result of upscaling a video.
 
     Attributes:
-        frames: of the output.
-        seconds: that it took.
-        width: of the output.
-        height: of the output.
-        notes: what the user has to know.
+        frames: number of frames of the output.
+        seconds: time it took; 0 if the output was finished before.
+        width: width of the output.
+        height: height of the output.
+        notes: notes for the user.
     """
 
     frames: int
@@ -60,17 +60,17 @@ def upscale_video(engine: Engine, source: Path, target: Path, options: Options, 
     """Upscale a video file.
 
     Args:
-        engine: with the network.
+        engine: the network.
         source: the file.
-        target: the file to write; its extension chooses the container.
-        options: the user's.
-        console: for the progress bar.
+        target: the file to write; its extension selects the container.
+        options: the user's options.
+        console: console of the progress bar.
 
     Raises:
-        SRError: the input is damaged, the output can't be written as asked for, or it exists.
+        SRError: the input is damaged, the output can't be written with these options, or it exists.
     """
     container_of(target)
-    if (finished := _before(target, options)) is not None:
+    if (finished := _finished_output(target, options)) is not None:
         return finished
     return _to_video(engine, VideoSource(source), target, options, console, file_settings(source))
 
@@ -79,23 +79,23 @@ def upscale_frames(engine: Engine, source: Path, target: Path, options: Options,
     """Upscale the images of a folder as the frames of a clip.
 
     Args:
-        engine: with the network.
+        engine: the network.
         source: the folder.
-        target: a video file to write, at `options.fps`; else a folder, for PNGs of the same names.
-        options: the user's.
-        console: for the progress bar.
+        target: a video file, written at `options.fps`, or a folder for PNGs of the same names.
+        options: the user's options.
+        console: console of the progress bar.
 
     Raises:
-        SRError: a frame is damaged or of another size, the output can't be written as asked for, or it exists.
+        SRError: a frame is damaged or differs in size, the output can't be written with these options, or it exists.
     """
     to_video = target.suffix.lower() in EXTENSIONS
     if to_video:
         container_of(target)
         if options.fps is None or options.fps <= 0:
-            raise SRError(f"{target} has to know its frames a second: give --fps, such as --fps 25")
-        if (finished := _before(target, options)) is not None:
+            raise SRError(f"{target} needs a frame rate: give --fps, such as --fps 25")
+        if (finished := _finished_output(target, options)) is not None:
             return finished
-    frames = FolderSource(source, _rate(options.fps or 25.0))
+    frames = FolderSource(source, _exact_rate(options.fps or 25.0))
     names = [[path.name, *file_settings(path).values()] for path in frames.images]
     settings = {"input": resume.digest(names)}
     if to_video:
@@ -106,16 +106,16 @@ def upscale_frames(engine: Engine, source: Path, target: Path, options: Options,
 def _to_video(
     engine: Engine, source: Source, target: Path, options: Options, console: Console, settings: dict[str, Any]
 ) -> Summary:
-    began = time.perf_counter()
+    start = time.perf_counter()
     _check_channels(engine, source)
     width, height = size = (source.size[0] * engine.scale, source.size[1] * engine.scale)
     encoding, notes = choose_encoding(options, source.first, size, source.time_base, source.rate, source.aspect)
     notes = [*source.notes, *notes]
     check_holds(target, encoding)
-    companions: list[Companion] = []
+    extra_streams: list[ExtraStream] = []
     if isinstance(source, VideoSource):
-        companions, said = companions_of(source.path, target)
-        notes += said
+        extra_streams, stream_notes = plan_extra_streams(source.path, target)
+        notes += stream_notes
     settings |= engine_settings(engine) | {
         "codec": options.codec,
         "crf": options.crf,
@@ -124,96 +124,96 @@ def _to_video(
         "fps": str(source.rate),
         "scene_cuts": options.scene_cuts,
     }
-    work = Partial(target, settings, options)
+    output = PartialOutput(target, settings, options)
     try:
         if options.preview > 0:
-            write_preview(_fresh(engine, source, options), engine, source, target, options)
-        run(engine, source, options, console, work, partial(_encode, work, encoding, source))
-        whole = work.folder / f"whole{target.suffix}"
-        segments = [work.segment(i) for i in range(len(work.delays))]
+
+            def upscale_first(count: int) -> Iterator[tuple[int, np.ndarray]]:
+                engine.start_clip()
+                return upscaled(engine, source.frames(0, count), 0, options)
+
+            write_preview(upscale_first, engine, source, target, options)
+        run(engine, source, options, console, output, partial(_encode, output, encoding, source))
+        joined = output.folder / f"joined{target.suffix}"
+        segments = [output.segment(i) for i in range(len(output.delays))]
+        container = container_of(target)
         try:
-            written = mux(
-                whole, container_of(target), source, encoding, segments, work.delays, companions, engine.scale
-            )
+            written = mux(joined, container, source, encoding, segments, output.delays, extra_streams, engine.scale)
             if written != len(source):
                 raise SRError(f"{target} would have {written} frames, {source.path} has {len(source)}: not written")
-            resume.settle(whole, target)
+            with joined.open("rb+") as file:  # safe on disk before the segments are removed
+                os.fsync(file.fileno())
+            joined.replace(target)
         except damage() as error:
-            unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {work.folder}")
+            unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {output.folder}")
             raise writing_failed(target, error, "--output") or unwritable from error
     finally:
-        work.remove_if_empty()
-    work.remove()
-    return Summary(len(source), time.perf_counter() - began, width, height, notes)
+        output.remove_if_empty()
+    output.remove()
+    return Summary(len(source), time.perf_counter() - start, width, height, notes)
 
 
 def _to_folder(
     engine: Engine, source: FolderSource, target: Path, options: Options, console: Console, settings: dict[str, Any]
 ) -> Summary:
-    began = time.perf_counter()
+    start = time.perf_counter()
     _check_channels(engine, source)
     targets = [target / f"{path.stem}.png" for path in source.images]
     if len(set(targets)) < len(targets):
-        twice = next(path for path in targets if targets.count(path) > 1)
-        raise SRError(f"two frames would both become {twice}: rename one")
+        duplicate = next(path for path in targets if targets.count(path) > 1)
+        raise SRError(f"two frames would both become {duplicate}: rename one")
     width, height = source.size[0] * engine.scale, source.size[1] * engine.scale
-    there = [path for path in targets if path.exists()]
-    unfinished = folder_of(target).exists()
-    if there and not unfinished and not options.overwrite:
-        if options.resume and len(there) == len(targets):
-            return Summary(len(source), 0.0, width, height, [f"{target} was finished before: left as it is"])
-        raise SRError(f"{there[0]} exists: give --overwrite to replace")
+    existing = [path for path in targets if path.exists()]
+    if existing and not folder_of(target).exists() and not options.overwrite:
+        if options.resume and len(existing) == len(targets):
+            return Summary(len(source), 0.0, width, height, [f"{target} was finished before: left unchanged"])
+        raise SRError(f"{existing[0]} exists: give --overwrite to replace")
     settings |= engine_settings(engine) | {"scene_cuts": options.scene_cuts}
-    work = Partial(target, settings, options)
+    output = PartialOutput(target, settings, options)
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise writing_failed(target, error, "--output") or error from error
     try:
-        run(engine, source, options, console, work, partial(_write_images, work, targets))
+        run(engine, source, options, console, output, partial(_write_images, output, targets))
     finally:
         if not any(path.exists() for path in targets):
-            work.remove_if_empty()
-    work.remove()
-    return Summary(len(source), time.perf_counter() - began, width, height)
+            output.remove_if_empty()
+    output.remove()
+    return Summary(len(source), time.perf_counter() - start, width, height)
 
 
-def _fresh(engine: Engine, source: Source, options: Options) -> Callable[[int], Iterator[tuple[int, np.ndarray]]]:
-    """A function that upscales the first so many frames."""
-
-    def frames(count: int) -> Iterator[tuple[int, np.ndarray]]:
-        engine.start_clip()
-        return upscaled(engine, source.frames(0, count), 0, options)
-
-    return frames
-
-
-def _encode(work: Partial, encoding: Encoding, source: Source, items: Iterator[Item]) -> None:
-    """Write segments; one that isn't finished vanishes."""
+def _encode(output: PartialOutput, encoding: Encoding, source: Source, items: Iterator[Item]) -> None:
+    """Write segments; an unfinished one is removed."""
     for first in items:
         item: Item | None = first
-        with replacing(work.segment(len(work.delays))) as temporary, SegmentEncoder(temporary, encoding) as encoder:
+        segment = output.segment(len(output.delays))
+        with replacing(segment) as temporary, SegmentEncoder(temporary, encoding) as encoder:
             while not isinstance(item, SegmentEnd):
                 if item is None:
                     raise Stopped
                 number, pixels = item
                 encoder.write(pixels, source.stamps[number])
                 item = next(items, None)
-        work.finished(item.frames, encoder.delay, item.state)
+        output.finish_segment(item.frames, encoder.delay, item.state)
 
 
-def _write_images(work: Partial, targets: list[Path], items: Iterator[Item]) -> None:
+def _write_images(output: PartialOutput, targets: list[Path], items: Iterator[Item]) -> None:
     for item in items:
         if isinstance(item, SegmentEnd):
-            work.finished(item.frames, 0, item.state)
+            output.finish_segment(item.frames, 0, item.state)
             continue
         number, pixels = item
         with replacing(targets[number]) as temporary:
             Image.fromarray(pixels).save(temporary, format="PNG")
 
 
-def _before(target: Path, options: Options) -> Summary | None:
-    """Before any work: what if the output is there already?"""
+def _finished_output(target: Path, options: Options) -> Summary | None:
+    """Return the summary of an output that is finished already, or None if there is work to do.
+
+    Raises:
+        SRError: the output exists, and neither `overwrite` nor `resume` is given.
+    """
     if not target.exists() or options.overwrite:
         return None
     if not options.resume:
@@ -221,15 +221,15 @@ def _before(target: Path, options: Options) -> Summary | None:
     if folder_of(target).exists():
         return None
     done = VideoSource(target)
-    return Summary(len(done), 0.0, *done.size, [f"{target} was finished before: left as it is"])
+    return Summary(len(done), 0.0, *done.size, [f"{target} was finished before: left unchanged"])
 
 
-def _rate(fps: float) -> Fraction:
-    """23.976, 29.97 and the like are 24000/1001, 30000/1001."""
+def _exact_rate(fps: float) -> Fraction:
+    """Return a frame rate as a fraction: 23.976 and 29.97 stand for 24000/1001 and 30000/1001 (NTSC)."""
     ntsc = Fraction(round(fps) * 1000, 1001)
     return ntsc if abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
 
 
 def _check_channels(engine: Engine, source: Source) -> None:
     if engine.recurrent and engine.channels == 1 and len(source.first.format.components) > 2:
-        raise SRError(f"{source.path} is in colour, the network knows grey only: choose another --checkpoint")
+        raise SRError(f"{source.path} is in colour, but the network is for grey: choose another --checkpoint")
