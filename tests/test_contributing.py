@@ -1,141 +1,123 @@
-"""CONTRIBUTING.md's steps, followed in a copy of the project: one new generator, loss, dataset and metric."""
+"""CONTRIBUTING.md followed to the letter: its files are written, its commands typed, in a copy of the project."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-
-from tests.conftest import ROOT, TINY_RUN
-
-GENERATOR = '''
-"""The smallest generator: one convolution and a pixel shuffle."""
-
-from torch import nn
-
-from sr_experiments.generators.generator import Generator
-
-
-class Mine(Generator):
-    """A convolution to scale^2 sub-pixels."""
-
-    def __init__(self, scale: int = 4, channels: int = 3) -> None:
-        super().__init__(scale, channels)
-        self.net = nn.Sequential(nn.Conv2d(channels, channels * scale**2, 3, padding=1), nn.PixelShuffle(scale))
-
-    def forward(self, lr):
-        """(N, C, H, W) to (N, C, scale * H, scale * W)."""
-        return self.net(lr)
-'''
-LOSS = '''
-"""The largest error."""
-
-from torch import nn
-
-
-class MineLoss(nn.Module):
-    """Mean over images of the largest absolute difference."""
-
-    def forward(self, sr, hr):
-        """(N, C, H, W) twice to a scalar."""
-        return (sr - hr).abs().flatten(1).amax(1).mean()
-'''
-METRIC = '''
-"""Mean absolute error."""
-
-from sr_experiments.metrics.image_metric import ImageMetric
-
-
-class MineMetric(ImageMetric):
-    """Mean absolute error in 255ths."""
-
-    higher_is_better = False
-    digits = 3
-
-    def __init__(self, crop_border: int = 0) -> None:
-        super().__init__(crop_border)
-        self.convention = f"mean absolute error, 8-bit units, crop {crop_border}, mean over images"
-
-    def per_image(self, sr, hr):
-        """Measure each image: (N, C, H, W) twice to (N,)."""
-        return 255 * (self.prepare(sr) - self.prepare(hr)).abs().flatten(1).mean(1)
-'''
-DATASET = '''
-"""Random checkerboards."""
+from pathlib import Path
 
 import numpy as np
-from torch.utils.data import Dataset
+import pytest
+from PIL import Image
+from skimage.data import chelsea
 
-from sr_experiments.data.images import as_tensor
-from sr_experiments.data.training_crops import TrainingCrops
+from tests.conftest import ROOT
 
-
-def board(i):
-    """One image."""
-    return np.random.default_rng(i).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-
-
-class MineImages(TrainingCrops):
-    """Crops of eight of them."""
-
-    in_memory = True
-
-    def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0) -> None:
-        super().__init__([f"board {i}" for i in range(8)], crop, scale, seed)
-
-    def load(self, index: int):
-        """Image `index`."""
-        return {"hr": board(index)}
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+RECIPES = ("generator", "loss", "dataset", "metric")
+FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# Of each training command, so that it takes seconds: nothing that a recipe says.
+QUICK = (
+    "logger=none data.batch_size=2 trainer.accelerator=cpu trainer.max_steps=2 trainer.val_every=2 "
+    "callbacks.samples.count=1 callbacks.samples.size=32"
+)
 
 
-class MineValidation(Dataset):
-    """Two others."""
-
-    def __init__(self, scale: int, channels: int = 3) -> None:
-        super().__init__()
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, index: int):
-        return {"hr": as_tensor(board(100 + index)), "name": f"board {index}"}
-'''
+def recipe(what: str) -> str:
+    section = re.search(rf"^## Add a {what}\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE)
+    assert section, what
+    return section[1]
 
 
-def test_its_steps_work(tmp_path):
-    copy = tmp_path / "project"
-    copy.mkdir()
-    for name in ("sr_experiments", "conf"):
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with the files of all recipes, and a data set."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("sr_experiments", "hydra_plugins", "conf", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "train.py", copy)
-    package, conf = copy / "sr_experiments", copy / "conf"
+    for name in ("train.py", "pyproject.toml", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, copy)
+    for what in RECIPES:
+        files = FILE.findall(recipe(what))
+        assert [Path(path).suffix for path, _ in files] == [".py", ".yaml"], (
+            f"{what}: one Python file and one YAML file"
+        )
+        for path, content in files:
+            assert not (copy / path).exists()
+            (copy / path).parent.mkdir(exist_ok=True)
+            (copy / path).write_text(content)
+    for folder, image in (("HR", chelsea()[60:188, 100:228]), ("LRx4", chelsea()[60:92, 100:132])):
+        (copy / "Set5" / folder).mkdir(parents=True)
+        Image.fromarray(image).save(copy / "Set5" / folder / "butterfly.png")
+    (copy / "bin").mkdir()
+    for name, command in (("python", ""), ("sr", " -c 'from sr_experiments.cli import main; main()'")):
+        (copy / "bin" / name).write_text(f'#!/bin/sh\nexec {sys.executable}{command} "$@"\n')
+        (copy / "bin" / name).chmod(0o755)
+    return copy
 
-    def register(package_init, dictionary, line, imports):
-        text = package_init.read_text()
-        start = text.index("{", text.index(f"{dictionary}:"))
-        package_init.write_text(imports + "\n" + text[: start + 1] + line + text[start + 1 :])
 
-    (package / "generators/mine.py").write_text(GENERATOR)
-    register(package / "generators/__init__.py", "GENERATORS", '"mine": Mine, ', "from .mine import Mine")
-    (conf / "model/mine.yaml").write_text("name: mine\n")
-    (package / "losses/mine.py").write_text(LOSS)
-    register(package / "losses/__init__.py", "PIXEL_LOSSES", '"mine": MineLoss, ', "from .mine import MineLoss")
-    (conf / "loss/pixel/mine.yaml").write_text("name: mine\nweight: 1.0\n")
-    (package / "metrics/mine.py").write_text(METRIC)
-    register(package / "metrics/__init__.py", "METRICS", '"mine": MineMetric, ', "from .mine import MineMetric")
-    (conf / "metrics/mine.yaml").write_text("name: mine\n")
-    (package / "data/mine.py").write_text(DATASET)
-    imports = "from sr_experiments.data.mine import MineImages, MineValidation"
-    register(package / "data/__init__.py", "SOURCES", '"mine": Source(MineImages, MineValidation), ', imports)
-    (conf / "data/mine.yaml").write_text(
-        "batch_size: 2\ncrop: 32\nnum_workers: 0\ntrain: {name: mine}\nval: {mine: {name: mine}}\n"
-    )
-
+def run(project: Path, command: str) -> subprocess.CompletedProcess[str]:
+    paths = {"PATH": f"{project / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(project), "COLUMNS": "200"}
     done = subprocess.run(
-        [sys.executable, "train.py", "model=mine", "loss/pixel=mine", "data=mine", "+metrics@metrics.mine=mine",
-         *TINY_RUN, f"output_dir={tmp_path / 'outputs'}"],
-        cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    summary = json.loads(next(tmp_path.glob("outputs/mine_pixel_x4/*/summary.json")).read_text())
-    assert 0 < summary["final"]["val/mine/mine"] < 255
+        ["sh", "-c", command], cwd=project, env={**os.environ, **paths}, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done
+
+
+@pytest.mark.parametrize("what", RECIPES)
+def test_its_commands_work_as_written(project, what):
+    (project / "outputs").mkdir(exist_ok=True)
+    [block] = COMMANDS.findall(recipe(what))
+    for command in block.splitlines():
+        if command.startswith("python train.py"):
+            run(project, f"{command} {QUICK}")
+        else:
+            run(project, command)
+    if what == "generator":
+        assert Image.open(project / "butterfly.png").size == (128, 128)
+    if what == "metric":
+        summary = json.loads(next(project.glob("outputs/measured/*/summary.json")).read_text())
+        assert summary["best"]["monitor"] == "val/sample/mine"
+        assert 0 < summary["best"]["metrics"]["val/sample/mine"] < 255
+        assert [summary[field]["mine"] for field in ("higher_is_better", "digits", "units")] == [False, 3, ""]
+        hr = np.asarray(Image.open(project / "Set5/HR/butterfly.png")).astype(float)
+        run(project, "sr evaluate --sr Set5/HR --hr Set5/HR --scale 4 --metric mine --json report.json --save saved")
+        report = json.loads((project / "report.json").read_text())
+        means = {result["name"]: result["mean"]["mine"] for result in report["results"]}
+        bicubic = np.asarray(Image.open(project / "saved/bicubic/butterfly.png")).astype(float)
+        assert means["bicubic"] == pytest.approx(np.abs(bicubic - hr)[4:-4, 4:-4].mean(), abs=1e-4)
+        compared = json.loads(run(project, "sr compare outputs/measured/* --json").stdout)
+        assert compared["higher_is_better"]["sample/mine"] is False
+        sweep = "python train.py -m hydra/sweeper=optuna hydra.sweeper.objective=mine hydra.sweeper.n_trials=1"
+        rates = "'optim.learning_rate=choice(1e-4,1e-3)' +metrics@metrics.mine=mine hydra.sweep.dir=sweep"
+        run(project, f"{sweep} {rates} {QUICK}")
+        study = json.loads((project / "sweep/optuna.json").read_text())
+        assert study["objectives"] == [{"name": "mine", "direction": "minimize"}]
+
+
+def test_the_shared_tests_find_what_was_added(project):
+    done = run(project, "python -m pytest -n 0 -q -p no:cacheprovider tests/test_components.py -k mine")
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) >= 6, done.stdout[-1000:]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ('@GENERATORS.register("mine"', '@GENERATORS.register("mime"'),
+        ("name: mine\nfeatures: 64", "name: mine\nfeature: 64"),
+    ],
+)
+def test_a_wrong_text_is_noticed(project, tmp_path, right, wrong):
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("outputs", "__pycache__"))
+    places = [copy / path for path, _ in FILE.findall(recipe("generator"))]
+    assert any(right in place.read_text() for place in places)
+    for place in places:
+        place.write_text(place.read_text().replace(right, wrong))
+    with pytest.raises(AssertionError, match="mine"):
+        run(copy, f"python train.py model=mine {QUICK}")

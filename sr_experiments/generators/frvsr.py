@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.errors import SRError
-from sr_experiments.generators import SR_NETS
+from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
@@ -32,6 +32,7 @@ FNET_MULTIPLE = 8  # the flow net halves the size three times
 MAX_VELOCITY = 24.0  # LR pixels a frame
 
 
+@GENERATORS.register("frvsr", small={"srnet": {"name": "resnet", "features": 8, "blocks": 1}})
 class FRVSR(RecurrentGenerator):
     """Flow net, warping, space-to-depth and SR net (figure 2).
 

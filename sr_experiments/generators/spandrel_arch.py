@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
 
@@ -72,6 +73,7 @@ class SpandrelNetwork(Generator):
         return replicate_pad(lr, 0, right, 0, bottom) if right or bottom else lr
 
 
+@GENERATORS.register("spandrel", small={"arch": "SPAN", "options": {"feature_channels": 8}})
 class SpandrelGenerator(SpandrelNetwork):
     """A freshly initialised network of any of spandrel's architectures.
 
