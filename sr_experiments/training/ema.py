@@ -1,15 +1,12 @@
 """The exponential moving average of a generator's weights."""
 
 import copy
-from typing import TypeVar
 
 import torch
 from torch import nn
 
-N = TypeVar("N", bound=nn.Module)
 
-
-def ema_copy(generator: N) -> N:
+def ema_copy(generator: nn.Module) -> nn.Module:
     """A frozen copy of `generator`, with the same state dict names, to be moved by `ema_update`."""
     return copy.deepcopy(generator).requires_grad_(False).eval()
 
