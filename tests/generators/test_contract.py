@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.export.runnable import Runnable
+from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator, TwoPartGenerator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.fast import STRIP
 from sr_experiments.inference.tiles import MARGIN
-from tests.generators.test_generators import TINY, tiny
+from tests.generators.test_generators import tiny
 
 
 class Slow(nn.Module):
@@ -139,7 +140,7 @@ def test_export_asks_the_network_to_prepare_and_for_the_sizes_it_pads_to():
     assert Runnable(tiny("rrdbnet", scale=2)).smallest_size == 3
 
 
-@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("name", list(GENERATORS))
 def test_every_network_can_be_copied_and_pickled(name):
     network = tiny(name).eval()
     assert isinstance(network, Generator) and network.scale == 4 and network.channels == 3
