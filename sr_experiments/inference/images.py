@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import tifffile
 from PIL import Image, ImageCms, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from sr_experiments.data.image_files import open_image, to_8_bits, unreadable
 from sr_experiments.errors import SRError
@@ -151,8 +152,8 @@ def _bits(file: Image.Image, path: Path) -> int:
     if file.format == "PNG":
         with path.open("rb") as raw:  # Pillow does not expose it: the byte after width and height in the header
             return raw.read(25)[24]
-    if file.format == "TIFF":
-        bits = max(file.tag_v2.get(_BITS_PER_SAMPLE, (1,)))  # type: ignore[attr-defined]
+    if isinstance(file, TiffImageFile):
+        bits = max(file.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
         if bits > 16:
             raise ValueError("32 bits per channel have no defined range, convert it to 8 or 16")
         return bits

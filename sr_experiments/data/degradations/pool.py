@@ -1,5 +1,7 @@
 """Training pair pool of Real-ESRGAN, which mixes the pairs of many batches (arXiv 2107.10833, section 4.1)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -63,7 +65,7 @@ class PairPool(nn.Module):
         self._count = count
         self.filled.fill_(count)
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:  # type: ignore[no-untyped-def]
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The buffers start empty and take the shapes of those in the checkpoint.
         for name in ("lr", "hr"):
             if prefix + name in state_dict:
