@@ -165,7 +165,7 @@ def test_no_window_crosses_a_listed_cut(tmp_path: Path) -> None:
     with pytest.raises(SRError, match=r"no clip has 5 frames in one shot: the longest, films/0, has 4; train on 4"):
         data[0, 5]
     (tmp_path / "cuts.txt").write_text("clip 7 2\n")
-    with pytest.raises(SRError, match=r"cuts\.txt line 1: 'clip 7 2' begins with no clip's name"):
+    with pytest.raises(SRError, match=r"cuts\.txt line 1: 'clip 7 2' does not begin with the name of a clip"):
         training(scene_cuts=str(tmp_path / "cuts.txt"))
 
 

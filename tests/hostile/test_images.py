@@ -29,7 +29,13 @@ def special(folder: Path) -> dict[str, str]:
     (folder / "absent.png").symlink_to("nowhere")
     (folder / "loop.png").symlink_to("loop.png")
     (folder / "forbidden\n\x1b[31m.png").write_bytes(b"x")
-    return {"pipe.png": "no file", "zero.png": "no file", "absent.png": "exist", "loop.png": "", "forbidden": ""}
+    return {
+        "pipe.png": "not a regular file",
+        "zero.png": "not a regular file",
+        "absent.png": "exist",
+        "loop.png": "",
+        "forbidden": "",
+    }
 
 
 @pytest.mark.parametrize("name", made.good())

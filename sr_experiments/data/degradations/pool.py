@@ -65,7 +65,7 @@ class PairPool(nn.Module):
         self._count = count
         self.filled.fill_(count)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The buffers start empty and take the shapes of those in the checkpoint.
         for name in ("lr", "hr"):
             if prefix + name in state_dict:
