@@ -3,9 +3,12 @@
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sr_experiments.errors import SRError
+
+if TYPE_CHECKING:
+    from sr_experiments.data import Source
 
 PARAMETERS = "parameters"
 
@@ -71,23 +74,33 @@ def resolve_objectives(choice: str | Sequence[str], config: Mapping[str, Any]) -
 def _resolve(name: str, config: Mapping[str, Any]) -> Objective:
     if name == PARAMETERS:
         return Objective(name, higher=False)
-    # Torch, for a sweep that has a metric to decide.
-    from sr_experiments.data import SOURCES
+    # Imported here: they load torch, which a sweep for parameters alone does without.
     from sr_experiments.metrics.flow import FLOW_METRICS
     from sr_experiments.metrics.monitor import resolve_monitor
     from sr_experiments.metrics.suite import MetricSuite
+    from sr_experiments.training.stages import stage_configs
 
-    data, setting = config["data"], "hydra.sweeper.objective"
-    kind = SOURCES.get(str(data["train"].get("name")))
+    if "stages" in config:
+        stage_configs(config)  # refuses wrong ones
+    kind = _source(config["data"]["train"])
     clips = kind is not None and getattr(kind.train, "clips", False)
     sample = "sample_video" if clips else "sample"  # what SRDataModule validates on if nothing else is given
-    sets = data.get("val") or {sample: {"name": sample}}
-    of_sets = [SOURCES[of["name"]].validation for of in sets.values() if of.get("name") in SOURCES]
-    true_flow = any(getattr(of, "true_flow", False) for of in of_sets)
+    sets = config["data"].get("val") or {sample: {"name": sample}}
+    of_sets = [source for one in sets.values() if (source := _source(one))]
+    true_flow = any(getattr(source.validation, "true_flow", False) for source in of_sets)
     suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
     of_flow = FLOW_METRICS.items() if "stages" in config else ()
+    setting = "hydra.sweeper.objective"
     flow = {key: metric() for key, metric in of_flow if true_flow or not metric.needs_true_flow}
     if name == "auto":
         name, setting = str(config["trainer"]["monitor"]), "trainer.monitor"
     found = resolve_monitor(name, config, ChainMap(flow, suite), list(sets), suite.left_out, setting)  # type: ignore[arg-type]
     return Objective(found.metric if name == "auto" else name.removeprefix("val/"), found.higher_is_better)
+
+
+def _source(arguments: Any) -> "Source | None":
+    """Return the kind of data that a configuration names; None of one that a run will refuse."""
+    from sr_experiments.data import SOURCES
+
+    name = arguments.get("name") if isinstance(arguments, Mapping) else None
+    return SOURCES.get(str(name))
