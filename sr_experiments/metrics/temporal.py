@@ -20,7 +20,7 @@ class TemporalMetric(SRMetric):
 
     Attributes:
         skipped: frames left out at either end of a clip.
-        proviso: what else a clip needs; ends the message of a clip without a value.
+        requirement: what else a clip needs; ends the message of a clip without a value.
 
     Args:
         crop_border: pixels cut from each side, where the metric's definition has no cropping of its own.
@@ -29,7 +29,7 @@ class TemporalMetric(SRMetric):
     temporal = True
     higher_is_better = False
     skipped: int = 0
-    proviso: str = ""
+    requirement: str = ""
 
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class TemporalMetric(SRMetric):
             SRError: there is none.
         """
         if self.count == 0:
-            need = f"clips need at least {2 + 2 * self.skipped} frames{self.proviso}"
+            need = f"clips need at least {2 + 2 * self.skipped} frames{self.requirement}"
             raise SRError(f"{type(self).__name__} found no pair of frames to measure: {need}")
         return super().compute()
 

@@ -29,7 +29,7 @@ class WarpingError(TemporalMetric):
         crop_border: pixels cut from each side before averaging; flow and warping see whole frames.
     """
 
-    proviso = " whose motion can be followed"
+    requirement = " whose motion can be followed"
 
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__(crop_border)

@@ -1,10 +1,12 @@
 """The exponential moving average of a generator's weights."""
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+N = TypeVar("N", bound=nn.Module)
 
 
 def ema_copy(generator: N) -> N:

@@ -142,3 +142,9 @@ def test_the_command_prints_a_table_and_ends_with_a_code(sr, tmp_path):
     assert "alignment" in done.out and "pass" in done.out
     assert {f["check"] for f in json.loads(Path(tmp_path / "found.json").read_text())["findings"]} >= {"memory"}
     assert sr("doctor", *overrides, "scale=7").code == 1
+
+
+def test_a_monitor_that_is_not_measured_is_found_before_training():
+    found = examined("trainer.monitor=psnr_z")
+    assert found["configuration"].status == "fail" and list(found) == ["configuration"]
+    assert "trainer.monitor=psnr_z is not measured: choose one of psnr_y" in found["configuration"].found

@@ -104,6 +104,18 @@ def test_both_refuse_what_is_not_measured(overrides, choice, said):
             monitored(choice, of_run, assemble(of_run))
 
 
+def test_what_a_run_will_refuse_is_no_traceback_in_the_sweeper():
+    with composed(VIDEO) as (config, _):
+        for stages in ([], ["nonsense"], 3):
+            with pytest.raises(SRError, match="stages"):
+                resolve_objectives("auto", {**config, "stages": stages})
+    with composed(PIXEL) as (config, _):
+        data = {**config["data"], "train": 3, "val": {"a": 3}}
+        assert resolve_objectives("a/psnr_y", {**config, "data": data}) == [Objective("a/psnr_y", True)]
+        with pytest.raises(SRError, match=r"metrics.psnr_y is 3"):
+            resolve_objectives("auto", {**config, "metrics": {"psnr_y": 3}})
+
+
 def test_a_sweep_of_two_objectives_may_leave_the_first_to_the_run():
     with composed(PIXEL) as (config, _):
         assert resolve_objectives(["auto", "parameters"], config) == [

@@ -71,22 +71,31 @@ def resolve_objectives(choice: str | Sequence[str], config: Mapping[str, Any]) -
 def _resolve(name: str, config: Mapping[str, Any]) -> Objective:
     if name == PARAMETERS:
         return Objective(name, higher=False)
-    # Torch, for a sweep that has a metric to decide.
+    # Imported here: they load torch, which a sweep for parameters alone does without.
     from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
     from sr_experiments.metrics.flow import FLOW_METRICS
     from sr_experiments.metrics.monitor import resolve_monitor
     from sr_experiments.metrics.suite import MetricSuite
+    from sr_experiments.training.stages import stage_configs
 
-    data, setting = config["data"], "hydra.sweeper.objective"
-    clips = getattr(TRAINING_SETS.get(str(data["train"].get("name"))), "clips", False)
+    data = config["data"]
+    if "stages" in config:
+        stage_configs(config)  # refuses wrong ones
+    clips = getattr(_dataset(TRAINING_SETS, data["train"]), "clips", False)
     sample = "sample_video" if clips else "sample"  # what SRDataModule validates on if nothing else is given
     sets = data.get("val") or {sample: {"name": sample}}
-    kinds = [VALIDATION_SETS.get(str(of.get("name"))) for of in sets.values()]
+    kinds = [_dataset(VALIDATION_SETS, one) for one in sets.values()]
     true_flow = any(getattr(kind, "true_flow", False) for kind in kinds)
     suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
     of_flow = FLOW_METRICS.items() if "stages" in config else ()
+    setting = "hydra.sweeper.objective"
     flow = {key: metric() for key, metric in of_flow if true_flow or not metric.needs_true_flow}
     if name == "auto":
         name, setting = str(config["trainer"]["monitor"]), "trainer.monitor"
     found = resolve_monitor(name, config, ChainMap(flow, suite), list(sets), suite.left_out, setting)  # type: ignore[arg-type]
     return Objective(found.metric if name == "auto" else name.removeprefix("val/"), found.higher_is_better)
+
+
+def _dataset(registry: Mapping[str, Any], arguments: Any) -> Any:
+    """Return the dataset that a configuration names; None of one that a run will refuse."""
+    return registry.get(str(arguments.get("name"))) if isinstance(arguments, Mapping) else None
