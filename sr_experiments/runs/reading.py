@@ -58,6 +58,12 @@ class Run:
         return _numbers(_mapping(self.summary.get("best")).get("metrics"))
 
     @property
+    def monitor(self) -> str | None:
+        """Key of the metric that decides the best checkpoint."""
+        monitor = _mapping(self.summary.get("best")).get("monitor")
+        return str(monitor) if monitor else None
+
+    @property
     def best_step(self) -> int | None:
         """Step of the best checkpoint."""
         step = _mapping(self.summary.get("best")).get("step")

@@ -12,10 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from sr_experiments.errors import SRError
-from sr_experiments.runs.listing import runs_table
 from sr_experiments.runs.reading import find_runs, names_of
 from sr_experiments.runs.state import read_summary, state_of
-from sr_experiments.terminal import stdout_console
+from sr_experiments.terminal import make_table, stdout_console
 
 SESSION = "offline-run-*"  # W&B's folder of one session; every resume starts another
 URL = re.compile(r"https?://\S+/runs/\S+")
@@ -108,7 +107,8 @@ def list_offline(places: Sequence[Path]) -> None:
         [run.name, run.state, str(len(run.to_upload)), f"{run.megabytes:.1f}" if run.to_upload else "-"]
         for run in found
     ]
-    stdout_console().print(runs_table(rows, ("run", "state", "sessions", "MB")) if rows else "no offline W&B runs")
+    table = make_table(("run", "state", "sessions", "MB"), rows, left=2, fold_all=False)
+    stdout_console().print(table if rows else "no offline W&B runs")
 
 
 def upload_all(places: Sequence[Path], project: str | None = None, entity: str | None = None) -> None:

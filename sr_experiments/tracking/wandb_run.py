@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from sr_experiments.config.offline import is_offline
+from sr_experiments.config.offline import environment_variable, is_offline
 from sr_experiments.config.resolve import is_sweep
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
@@ -127,7 +127,11 @@ class WandbRun(WandbLogger):
             columns: list[str | int] = list(dict.fromkeys(column for row in self._rows for column in row))
             cells = [[row.get(str(column)) for column in columns] for row in self._rows]
             data = [[wandb.Image(cell) if isinstance(cell, Image) else cell for cell in row] for row in cells]
-            with _staging_folder(Path(self.experiment.dir).parent, self.experiment.settings.mode):
+            staging: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+            if self.experiment.settings.mode == "offline":
+                # Copies for the later upload belong to the session, not in W&B's folder in the user's home.
+                staging = environment_variable("WANDB_DATA_DIR", str(Path(self.experiment.dir).parent))
+            with staging:
                 self.experiment.log({TABLE: wandb.Table(columns=columns, data=data)}, commit=False)
         self._rows = []
 
@@ -243,23 +247,6 @@ def _not_fatal(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         log.warning("W&B did not take the %s (%s: %s)", what, type(error).__name__, error)
-
-
-@contextlib.contextmanager
-def _staging_folder(session: Path, mode: str) -> Iterator[None]:
-    """Have W&B copy files for a later upload into the offline session's folder, not into the user's home."""
-    if mode != "offline":
-        yield
-        return
-    before = os.environ.get("WANDB_DATA_DIR")
-    os.environ["WANDB_DATA_DIR"] = str(session)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["WANDB_DATA_DIR"]
-        else:
-            os.environ["WANDB_DATA_DIR"] = before
 
 
 def _last_offline_step(folder: Path, logged: int) -> int:

@@ -27,8 +27,7 @@ from sr_experiments.terminal import print_error
 from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.callbacks import Checkpoints
-from sr_experiments.training.callbacks.checkpoints import link_checkpoint
+from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint
 from sr_experiments.training.rollback import decided_by_rank_zero, roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_outcome

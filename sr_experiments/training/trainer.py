@@ -20,19 +20,16 @@ from sr_experiments.runs.folder import git_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb, wandb_runs
 from sr_experiments.training.assemble import Assembly
-from sr_experiments.training.callbacks import (
-    Alerts,
-    Checkpoints,
-    Clips,
-    GANHealth,
-    Gradients,
-    Inspection,
-    ProgressLine,
-    Pruning,
-    Record,
-    Samples,
-    make_pruning,
-)
+from sr_experiments.training.callbacks.alerts import Alerts
+from sr_experiments.training.callbacks.checkpoints import Checkpoints
+from sr_experiments.training.callbacks.clips import Clips
+from sr_experiments.training.callbacks.gan_health import GANHealth
+from sr_experiments.training.callbacks.gradients import Gradients
+from sr_experiments.training.callbacks.inspection import Inspection
+from sr_experiments.training.callbacks.progress import ProgressLine
+from sr_experiments.training.callbacks.pruning import Pruning, make_pruning
+from sr_experiments.training.callbacks.record import Record
+from sr_experiments.training.callbacks.samples import Samples
 from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
