@@ -46,6 +46,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         for key in HYDRA:
             saved.pop(key, None)
         for key in _overridden_keys():
+            # merge=False: a group that is overridden replaces the saved one and is not mixed with it.
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
         cfg = saved
     try:
@@ -55,6 +56,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         if "missing" in str(error).lower():
             raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
         raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    # Before anything is written.
     refuse_secrets(config)
     if HydraConfig.initialized():  # W&B records the command line
         refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})

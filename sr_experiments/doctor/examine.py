@@ -55,6 +55,7 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
     what = "clips" if assembly.data.clips else "images"
     findings = [Finding("configuration", "pass", f"{config['name']}: {len(train_set.paths)} training {what}")]
     findings += [Finding(what, "warn", f"left out: {why}") for what, why in assembly.left_out.items()]
+    # The sample data set is made of images that ship with a library: nothing to check.
     if isinstance(train_set, TrainingCrops) and not train_set.in_memory:
         findings += _check_images(assembly, train_set, limit, console)
     return findings + rehearse(assembly, config, steps)
@@ -89,6 +90,7 @@ def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
                 raise SRError(composition_error(error)) from error
             with open_dict(cfg):
                 cfg.hydra.runtime.output_dir = "outputs"
+                # plain_config reads the overrides of the command line from there.
                 HydraConfig.instance().set_config(cfg)
                 del cfg["hydra"]
             yield cfg

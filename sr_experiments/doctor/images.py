@@ -98,6 +98,7 @@ def fingerprint(image: np.ndarray) -> int:
         image: uint8 (H, W, C).
     """
     small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).reshape(32, 32, -1).mean(2)
+    # The first coefficient, the mean of the image, would distort the median.
     low = cv2.dct(small.astype(np.float32))[:8, :8].ravel()
     bits = low > np.median(low[1:])
     return int("".join("1" if bit else "0" for bit in bits), 2)
@@ -125,6 +126,7 @@ def alignment_finding(images: Sequence[Inspected], scale: int) -> Finding | None
     shifts = np.array([shift for _, shift in pairs])
     dx, dy = np.median(shifts, 0)
     if max(abs(dx), abs(dy)) > MAX_SHIFT:
+        # A common mistake of other tools, which deserves its own advice.
         corner = CORNER_SHIFT.get(scale, 0.0)
         todo = "make LR again, or shift it back: a network learns the shift and PSNR drops by decibels"
         if abs(dx - corner) < 0.1 and abs(dy - corner) < 0.1:

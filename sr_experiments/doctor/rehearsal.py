@@ -62,6 +62,7 @@ def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list
         clock = _Clock()
         for network in module.networks().values():  # the previous stage may have frozen it
             network.requires_grad_(True)
+        # What trains, and on what, follows from the step: this starts in the middle of the run.
         module.step, module.max_steps = start, min(start + WARM_UP + steps, end)
         try:
             _trainer(config, clock).fit(module, data)
@@ -110,6 +111,7 @@ def _data_finding(assembly: Assembly, share: float, step: float) -> Finding:
     if share <= MAX_WAITING:
         return Finding("data", "pass", found)
     begin = time.perf_counter()
+    # Samples are decoded in this process, to estimate how many workers would keep up.
     for n in range(4):
         data.train_set[(n, data.clips_of_step(0)[1]) if data.clips else n]
     each = (time.perf_counter() - begin) / 4
@@ -124,6 +126,7 @@ def _memory_finding(device: torch.device) -> Finding:
         status = "warn" if peak > 0.9 * total else "pass"
         todo = "validation needs some too: lower data.batch_size or data.crop" if status == "warn" else ""
         return Finding("memory", status, f"{peak / 2**30:.1f} of {total / 2**30:.1f} GiB of the GPU", todo)
+    # In KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Finding("memory", "pass", f"{peak / 2**30:.1f} GiB at most, of main memory")
 

@@ -35,6 +35,7 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("state", [coloured(run.state.state) for run in runs]),
     ]
     rows += [(escape(s.label), [escape(_cut(value_text(value))) for value in s.values]) for s in comparison.settings]
+    # The name of the validation set is left out where there is only one.
     one_set = len({metric.rsplit("/", 1)[0] for metric in comparison.metrics}) == 1
     for metric in comparison.metrics:
         best = comparison.best(metric)

@@ -64,6 +64,7 @@ class RecordingLauncher(Launcher):
         folder = Path(self.config.hydra.sweep.dir).absolute()
         lines = [("sweep", str(folder))]
         if failed or stopped:
+            # The folder is given explicitly: its default has the time of the start in it.
             given = [argument for argument in self.arguments if not argument.startswith("hydra.sweep.dir=")]
             lines.append(("continue", command_line(["-m", *given, f"hydra.sweep.dir={hydra_path(folder)}"])))
         if len(failed) < len(self.results):
@@ -77,6 +78,7 @@ class RecordingLauncher(Launcher):
     def _rerun_command(self, result: JobReturn) -> str:
         """Return the command that reruns a job in its folder; it resumes from its last checkpoint if it has one."""
         folder = folder_of(result)
+        # Without launcher and sweeper options: a single job needs neither.
         own = [override for override in result.overrides or () if not override.startswith("hydra.")]
         place = [f"hydra.sweep.dir={hydra_path(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
         return command_line(["-m", *own, *place])

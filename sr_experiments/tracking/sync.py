@@ -46,6 +46,7 @@ class OfflineRun:
     @property
     def state(self) -> str:
         """State for the list: "running", "to upload" or "uploaded"."""
+        # A session that is still written would be uploaded incompletely, and count as uploaded.
         if self.running and self.to_upload:
             return "running"
         return "to upload" if self.to_upload else "uploaded"
@@ -177,6 +178,7 @@ def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Ca
     with subprocess.Popen(
         [sys.executable, "-m", "wandb", "sync", *options, *map(str, run.to_upload)],
         env=environment,
+        # Without it, W&B would ask for an API key and wait.
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -188,6 +190,7 @@ def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Ca
             for line in process.stdout:
                 lines.append(line.strip())
                 on_line(lines[-1].rsplit("] ", 1)[-1].removeprefix("wandb: "))
+        # Ctrl-C too must not leave an upload running in the background.
         except BaseException:
             process.terminate()
             raise

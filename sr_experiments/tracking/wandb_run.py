@@ -70,6 +70,7 @@ class WandbRun(WandbLogger):
 
     def set_table(self, rows: list[dict[str, Any]]) -> None:
         """Set the image table of a validation: rows of cells by column, with a step each, pictures as PIL images."""
+        # A resumed run that repeats a validation has its table in W&B already.
         self._rows = rows if rows[0]["step"] >= self.first_step else []
         if self.tables == "every":
             self._log_table()
@@ -201,6 +202,7 @@ def start_wandb(
     }
     try:
         run = wandb.init(**settings)
+    # No network at the start must not cost a training: it is logged offline and uploaded later.
     except (wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
         if settings["mode"] != "online":
             raise SRError(f"Weights & Biases could not start ({error}): use logger=none") from error
@@ -208,6 +210,7 @@ def start_wandb(
         run = wandb.init(**{**settings, "mode": "offline"})
     first_step = 0
     if run_id is not None:
+        # Online, W&B knows the last step; an offline session knows nothing of the earlier ones.
         first_step = run.step if run.settings.mode == "online" else _last_offline_step(folder, logged) + 1
     else:
         use_sources(run, sources)

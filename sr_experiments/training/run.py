@@ -130,6 +130,7 @@ class Run:
             state = "interrupted"
             raise
         except Exception as error:
+            # The message goes into summary.json, for `sr runs`; a bug keeps its traceback too.
             message = user_error(error, self.folder)
             error_line = str(message or error)
             if message is None or message is error:
@@ -215,6 +216,7 @@ def _new_folder(config: dict[str, Any]) -> Path:
     if not _is_rank_zero():
         return Path(os.environ.get(RUN_FOLDER_VARIABLE, config["output_dir"]))
     folder = sweep_folder() if is_sweep() else new_run_folder(Path(config["output_dir"]), config["name"])
+    # The processes that Lightning starts for DDP inherit the environment.
     os.environ[RUN_FOLDER_VARIABLE] = str(folder)
     return folder
 

@@ -94,8 +94,10 @@ def make_trainer(
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
         raise SRError(f"trainer: {str(error).splitlines()[0]}") from error
     device = trainer.strategy.root_device
+    # PyTorch emulates bf16 on a CPU that has no instructions for it.
     if trainer.precision == "bf16-mixed" and device.type == "cpu" and choose_precision("auto", device) != "bf16":
         log.warning("trainer.precision=bf16-mixed: this CPU doesn't compute in bf16, 32-true is several times faster")
+    # Lightning starts the other ranks with this process's command line, which is that of the whole sweep.
     if is_sweep() and trainer.world_size > 1 and trainer.strategy.launcher is not None:
         raise SRError(
             f"-m with trainer.devices={t['devices']}: the processes of one job would each run the whole sweep; "
@@ -109,6 +111,7 @@ def _monitor(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
     """Return the key `val/<set>/<metric>` of a monitor setting: auto, a metric, or `<set>/<metric>`."""
     first, metrics = assembly.module.validation.names[0], assembly.module.validation.conventions()
     if choice == "auto":
+        # PSNR prefers blurry pictures, which a GAN is not trained for.
         wanted = "lpips_alex" if config["loss"]["name"] == "gan" else "psnr_y"
         if not assembly.module.makes_sr(assembly.module.max_steps - 1):
             wanted = "warp_psnr"

@@ -73,6 +73,7 @@ def print_results(
         console.print(_table(best if front else best[:SHOWN], objectives))
         if front:
             console.print("Pareto front: no trial is better than one of these in every objective")
+    # One line for all trials that failed for the same reason.
     failed: dict[str, list[str]] = {}
     for trial in [t for t in trials if t.state.name == "FAIL"]:
         failed.setdefault(trial.user_attrs.get("error", ""), []).append(str(trial.number))

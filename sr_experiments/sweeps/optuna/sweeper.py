@@ -84,6 +84,7 @@ class OptunaSweep:
         first = cast(dict[str, Any], OmegaConf.to_container(example, resolve=True))
         self.objectives = resolve_objectives(self.options.objective, first)
         validated = [objective.name for objective in self.objectives if objective.validated]
+        # best.ckpt has the value of a trial, so the objective must be what chooses it.
         if validated and not any(override.startswith("trainer.monitor=") for override in self.fixed):
             self.fixed.append(f"trainer.monitor={validated[0]}")
         o = self.options
@@ -107,6 +108,7 @@ class OptunaSweep:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
+        # Checked before run_lock, whose message is about a training.
         if is_locked(self.folder):
             raise SRError(f"{self.folder} is being searched by another process: wait for it, or end it (Ctrl-C there)")
         if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
@@ -114,6 +116,7 @@ class OptunaSweep:
         stopped: BaseException | None = None
         with run_lock(self.folder):
             self.study = self._open()
+            # Hydra's name for it; it also marks the folder as a sweep for the jobs' W&B group.
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             try:
                 while batch := self._next():
@@ -204,6 +207,7 @@ class OptunaSweep:
             self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
         else:
             values = [self._value(objective, job, summary) for objective in self.objectives]
+            # NaN or infinity is a failure, and no value to learn from.
             if not all(map(math.isfinite, values)):
                 return self._tell_failed(number, f"it reached {', '.join(map(str, values))}")
             self.study.tell(number, values)
