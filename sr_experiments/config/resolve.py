@@ -42,7 +42,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         folder = Path(str(cfg.resume))
         if not (folder / "config.yaml").is_file():
             raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
-        saved = OmegaConf.create(read_config(folder, "put back a whole one; that of a run like it will do"))
+        saved = OmegaConf.create(read_config(folder, "restore it, or copy that of a similar run"))
         for key in HYDRA:
             saved.pop(key, None)
         for key in _overridden_keys():

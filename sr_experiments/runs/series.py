@@ -25,10 +25,10 @@ def read_series(path: Path) -> dict[str, Series]:
     """Read every metric of a file; empty where there is no file yet. Incomplete lines are left out."""
     series: dict[str, Series] = {}
     for step, time, metric, value in _rows(_complete_lines(path)):
-        of = series.setdefault(metric, Series())
-        of.steps.append(step)
-        of.times.append(time)
-        of.values.append(value)
+        one = series.setdefault(metric, Series())
+        one.steps.append(step)
+        one.times.append(time)
+        one.values.append(value)
     return series
 
 

@@ -152,7 +152,7 @@ class Run:
     def _roll_back(self, bad: NotFinite) -> Path:
         """Go back to the last good checkpoint with a lower learning rate; return it, or raise `bad` if none is left.
 
-        Everything is built anew, as for a resumed run.
+        Data, networks and trainer are built again, as for a resumed run.
         """
         options, module = self.config["trainer"].get("rollback", {}), self.assembly.module
         rollback = decided_by_rank_zero(lambda: roll_back(self.folder / "checkpoints", module, bad, **options))
