@@ -24,9 +24,7 @@ def export(
     card: Annotated[
         bool, typer.Option("--card", help="Write a model card beside the file: .md, .json and a picture.")
     ] = False,
-    name: Annotated[
-        str | None, typer.Option(help="Network's name; by default the file's.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Network's name; by default the file's.", show_default=False)] = None,
     author: Annotated[str, typer.Option(help="Author on the card.")] = "",
     licence: Annotated[str, typer.Option("--license", help="License on the card, such as CC-BY-4.0.")] = "",
     description: Annotated[str, typer.Option(help="Description on the card.")] = "",
