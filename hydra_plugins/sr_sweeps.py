@@ -52,12 +52,15 @@ class Optuna(_Configured, Sweeper):
         """Run the trials; exit code 1 if none finished, 2 after a user error."""
         from hydra.core.plugins import Plugins
 
-        from sr_experiments.sweeps.optuna.sweeper import run_sweep
+        from sr_experiments.sweeps.optuna.sweeper import OptunaSweep
+        from sr_experiments.sweeps.summary import exit_on_user_error
 
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task_function, config=self.sweep_config
         )
-        run_sweep(self.context, self.task_function, self.sweep_config, launcher, self.options, arguments)
+        context = (self.context, self.task_function, self.sweep_config)
+        with exit_on_user_error():
+            OptunaSweep(*context, launcher, self.options, arguments).run()
 
 
 class Joblib(_Configured, Launcher):

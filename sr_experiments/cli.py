@@ -1,4 +1,4 @@
-"""The `sr` command: use what was trained. Each command's module is light; what it needs is imported when it runs."""
+"""The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from sr_experiments.commands.sync import sync
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.errors import SRError, one_line, path_error
 
-# To add a command: one file with its function, and its name here.
+# To add a command, add a module with its function, and the function here.
 COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor)
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ app = typer.Typer(
 
 @app.callback()
 def about() -> None:
-    """Around the training of super-resolution networks: prepare data, use what was trained, measure and export it."""
+    """Prepare data for training super-resolution networks; use, evaluate and export what was trained."""
 
 
 for command in COMMANDS:
@@ -38,13 +38,13 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's is one line and exit code 2."""
+    """Run the command; a user error is one line and exit code 2."""
     try:
         app()
     except SRError as error:
         _stop(error)
     except MemoryError:
-        _stop("not enough memory for this: close other programs, or give smaller images")
+        _stop("not enough memory: close other programs, or give smaller images")
     except OSError as error:
         if (line := path_error(error)) is None:
             raise

@@ -1,13 +1,12 @@
-"""The one exception that is meant for the user's eyes."""
+"""Errors for users, and their messages in one line."""
 
 import os
 
 
 class SRError(Exception):
-    """A mistake the user can mend: the message is one line that names the thing and the fix.
+    """An error that the user can fix: its message is one line that names the thing and the fix.
 
-    Commands print the message alone and exit with code 2; anything else that is raised is a bug
-    and keeps its traceback.
+    Commands print the message alone and exit with code 2. Any other exception is a bug, and keeps its traceback.
     """
 
 
@@ -15,9 +14,9 @@ class NotFinite(SRError):
     """A loss or a gradient became NaN or infinite.
 
     Attributes:
-        step: the first at which one did, counted from 1.
-        key: which one, as in metrics.csv.
-        seen: all values by step and key since the last look.
+        step: the first step with such a value, counted from 1.
+        key: name of the value, as in metrics.csv.
+        seen: all values since the last check, by step and key.
     """
 
     def __init__(
@@ -30,20 +29,20 @@ class NotFinite(SRError):
 
 
 def one_line(text: object) -> str:
-    """A message in which names of files, say, neither break the line nor steer the terminal."""
+    """Escape what can't be printed: file names can hold line breaks and codes that control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def path_error(error: OSError) -> SRError | None:
-    """The user's line for a name that is too long, say, or a folder that may not be read; None if it names no path."""
+    """Return the message for an error with a path, such as a name that is too long; None if it has no path."""
     if error.filename is None:
         return None
     return SRError(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path")
 
 
 def composition_error(error: Exception) -> str:
-    """In one line what Hydra or OmegaConf says of a configuration in several."""
-    if isinstance(error, TypeError):  # Hydra's own, at loss=[1,2]
+    """Return in one line an error of Hydra or OmegaConf, which have several."""
+    if isinstance(error, TypeError):  # what Hydra raises for loss=[1,2]
         return "a group is chosen by the names of its files, as in model=rrdbnet: give no numbers"
     text = str(error).split("Config search path:")[0].split("\nKey '")[0].split("\nSee https://")[0]
     return one_line(" ".join(text.split()))[:800]

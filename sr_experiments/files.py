@@ -11,6 +11,9 @@ from typing import Any
 
 from sr_experiments.errors import SRError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -51,17 +54,9 @@ def writing_failed(path: Path, error: BaseException, option: str = "") -> SRErro
     seen: set[int] = set()  # an exception can be its own cause
     while chain is not None and id(chain) not in seen:
         seen.add(id(chain))
-        if isinstance(chain, OSError) and chain.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(chain, OSError) and chain.errno in FULL:
             return SRError(f"no space left for {path}: free some and continue; nothing else is lost")
-        if isinstance(chain, OSError) and chain.errno in (
-            errno.EROFS,
-            errno.EACCES,
-            errno.EPERM,
-            errno.ENOTDIR,
-            errno.EISDIR,
-            errno.ENOENT,
-            errno.ENAMETOOLONG,
-        ):
+        if isinstance(chain, OSError) and chain.errno in NOT_WRITABLE:
             place = f"another place with {option}" if option else "another place"
             return SRError(f"cannot write {path} ({os.strerror(chain.errno)}): choose {place}")
         chain = chain.__cause__ or chain.__context__

@@ -1,11 +1,13 @@
-"""How commands print: consoles, error lines, labelled lines, durations and progress bars."""
+"""How commands print: consoles, tables, error lines, labelled lines, durations and progress bars."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 
 def stdout_console(width: int = 200) -> Console:
@@ -17,6 +19,24 @@ def stdout_console(width: int = 200) -> Console:
 def stderr_console(width: int = 160) -> Console:
     """Return a console for messages on stderr: as wide as the terminal, or `width` in a file or a pipe."""
     return Console(stderr=True, width=None if sys.stderr.isatty() else width)
+
+
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, fold_all: bool = True) -> Table:
+    """Return a table without lines.
+
+    Args:
+        columns: titles of the columns.
+        rows: cells of each row, as rich markup.
+        left: number of columns that are aligned left; the others are aligned right.
+        fold_all: fold long cells of all columns in a narrow terminal, and not of the first only.
+    """
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        no_wrap = i > 0 and not fold_all
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=no_wrap, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def print_error(console: Console, error: object) -> None:

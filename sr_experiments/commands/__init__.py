@@ -1,1 +1,1 @@
-"""The commands of `sr`, one a file: options and their help; the work is done elsewhere."""
+"""The commands of `sr`, one per file: their options and help. What they run is imported from other packages."""

@@ -1,4 +1,4 @@
-"""`sr compare`: runs side by side, as a page or a table."""
+"""`sr compare`: compare runs, as an HTML page, a table or JSON."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,12 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON instead.")] = False,
     evaluation: Annotated[
         list[Path] | None,
-        typer.Option("--evaluation", "-e", help="File of sr evaluate --json, for differences by image; also several."),
+        typer.Option("--evaluation", "-e", help="File of sr evaluate --json, to compare image by image."),
     ] = None,
-    pictures: Annotated[int, typer.Option(min=0, help="Validation crops to show.")] = 8,
-    max_mb: Annotated[int, typer.Option(min=0, help="Most megabytes of pictures and clips in the page.")] = 60,
+    pictures: Annotated[int, typer.Option(min=0, help="Number of validation crops to show.")] = 8,
+    max_mb: Annotated[int, typer.Option(min=0, help="Largest size of pictures and clips in the page, in MB.")] = 60,
 ) -> None:
-    """Compare runs: what differs, what they reached, curves and pictures side by side."""
+    """Compare runs: settings that differ, metrics, curves and pictures side by side."""
     from sr_experiments.report.command import print_json, print_table, write_page
 
     if as_json:

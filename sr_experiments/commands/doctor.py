@@ -1,4 +1,4 @@
-"""`sr doctor`: look a training configuration over before it costs a night."""
+"""`sr doctor`: check a training configuration before it costs a night."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +11,9 @@ def doctor(
         list[str] | None,
         typer.Argument(metavar="[OVERRIDES]...", help="As for train.py: model=rrdbnet data=images ..."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Decode at most so many training images.")] = 2000,
-    steps: Annotated[int, typer.Option(min=1, help="Steps to time, of each stage.")] = 8,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the findings there too.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of training images to decode.")] = 2000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each stage to time.")] = 8,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the findings to this file too.")] = None,
 ) -> None:
     """Check data, pairing, duplicates, speed and memory of a training run; exit code 1 if something is wrong."""
     from dataclasses import asdict

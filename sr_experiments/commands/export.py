@@ -1,41 +1,33 @@
 """`sr export`: write a trained network for other programs."""
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-
-class Format(str, Enum):
-    """Of the file."""
-
-    safetensors = "safetensors"
-    pth = "pth"
-    onnx = "onnx"
-    exported_program = "exported_program"
-    torchscript = "torchscript"
+Format = Literal["safetensors", "pth", "onnx", "exported_program", "torchscript"]
 
 
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CKPT", help="A run folder, or a file of weights in any of the usual formats.")
+        Path, typer.Argument(metavar="CKPT", help="Run folder, or file of weights in any of the usual formats.")
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts.")
     ],
     kind: Annotated[
-        Format | None, typer.Option("--format", help="By default what the file's extension says.", show_default=False)
+        Format | None,
+        typer.Option("--format", help="By default that of the file's extension.", show_default=False),
     ] = None,
-    half: Annotated[bool, typer.Option("--fp16", help="Weights in half precision.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    half: Annotated[bool, typer.Option("--fp16", help="Write weights in half precision.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     card: Annotated[
-        bool, typer.Option("--card", help="Write a model card beside it: .md, .json and a picture.")
+        bool, typer.Option("--card", help="Write a model card beside the file: .md, .json and a picture.")
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Of the network; by default the file's.", show_default=False)] = None,
-    author: Annotated[str, typer.Option(help="On the card.")] = "",
-    licence: Annotated[str, typer.Option("--license", help="On the card, such as CC-BY-4.0.")] = "",
-    description: Annotated[str, typer.Option(help="On the card.")] = "",
+    name: Annotated[str | None, typer.Option(help="Network's name; by default the file's.", show_default=False)] = None,
+    author: Annotated[str, typer.Option(help="Author on the card.")] = "",
+    licence: Annotated[str, typer.Option("--license", help="License on the card, such as CC-BY-4.0.")] = "",
+    description: Annotated[str, typer.Option(help="Description on the card.")] = "",
 ) -> None:
     """Write a network as safetensors, BasicSR's .pth, ONNX or a torch program, compared with the original."""
     from rich.console import Console
@@ -46,7 +38,7 @@ def export(
 
     if card:
         check_places(output, checkpoint, overwrite)
-    done = write(checkpoint, output, kind.value if kind else None, half, overwrite, name or "")
+    done = write(checkpoint, output, kind, half, overwrite, name or "")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())
     size = done.file.stat().st_size / 2**20

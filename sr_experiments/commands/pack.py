@@ -1,17 +1,9 @@
-"""`sr pack`: decode a folder once, for training to read from."""
+"""`sr pack`: decode a folder once, into a pack that training reads from."""
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-
-class OnError(str, Enum):
-    """What to do at a file that can't be read."""
-
-    stop = "stop"
-    skip = "skip"
 
 
 def pack(
@@ -23,17 +15,17 @@ def pack(
     ] = None,
     lr: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--lr", help="Folder of LR that belongs to SRC, also several; DST then holds HR and each by name."
-        ),
+        typer.Option("--lr", help="Folder of the LR of SRC, can be repeated; DST then has HR and each LR by name."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes; by default the CPU cores, at most 8.", show_default=False)
+        int | None,
+        typer.Option(min=0, help="Processes; by default one per core, at most 8.", show_default=False),
     ] = None,
     on_error: Annotated[
-        OnError, typer.Option(help="At a file that can't be read: stop, or skip it, as training then does.")
-    ] = OnError.stop,
-    verify: Annotated[bool, typer.Option("--verify", help="Read a pack and compare with its checksums.")] = False,
+        Literal["stop", "skip"],
+        typer.Option(help="At a file that can't be read: stop, or skip it, also in training."),
+    ] = "stop",
+    verify: Annotated[bool, typer.Option("--verify", help="Read a pack and check it against its checksums.")] = False,
 ) -> None:
     """Decode images and videos once, into a pack that training reads crops from without decoding."""
     from sr_experiments.data.packs.command import make, verify_all
@@ -44,4 +36,4 @@ def pack(
     elif destination is None:
         raise SRError("sr pack SRC DST: say where to write the pack")
     else:
-        make(source, destination, lr or [], "auto" if workers is None else workers, on_error.value)
+        make(source, destination, lr or [], "auto" if workers is None else workers, on_error)

@@ -12,17 +12,17 @@ def sync(
         typer.Argument(metavar="[RUN…]", help="Run folders, or folders of runs: a sweep; by default outputs."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "--list", help="Say what would be uploaded, and what is already.")
+        bool, typer.Option("--dry-run", "--list", help="List what would be uploaded, and what is uploaded.")
     ] = False,
     project: Annotated[
-        str | None, typer.Option("--project", "-p", help="W&B project, if not that of the run.", show_default=False)
+        str | None, typer.Option("--project", "-p", help="W&B project; by default the run's own.", show_default=False)
     ] = None,
     entity: Annotated[
         str | None,
-        typer.Option("--entity", "-e", help="W&B user or team, if not that of the run.", show_default=False),
+        typer.Option("--entity", "-e", help="W&B user or team; by default the run's own.", show_default=False),
     ] = None,
 ) -> None:
-    """Upload to Weights & Biases what runs have logged offline; each once, and none that is still running."""
+    """Upload runs that were logged offline to Weights & Biases: each once, and none that is still running."""
     from sr_experiments.tracking.sync import list_offline, upload_all
 
     places = runs or [Path("outputs")]

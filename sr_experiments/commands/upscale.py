@@ -1,28 +1,11 @@
 """`sr upscale`: super-resolve images and videos."""
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-
-class Precision(str, Enum):
-    """Of the network's convolutions."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class Runtime(str, Enum):
-    """What runs the network."""
-
-    auto = "auto"
-    torch = "torch"
-    compile = "compile"
-    openvino = "openvino"
+Precision = Literal["auto", "fp32", "bf16", "fp16"]  # of the network's convolutions
 
 
 def upscale(
@@ -31,34 +14,39 @@ def upscale(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
     checkpoint: Annotated[
-        Path, typer.Option("--checkpoint", "-c", help="A run folder, or a file of weights in any of the usual formats.")
+        Path, typer.Option("--checkpoint", "-c", help="Run folder, or file of weights in any of the usual formats.")
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32.")
-    ] = Precision.auto,
+    ] = "auto",
     runtime: Annotated[
-        Runtime,
+        Literal["auto", "torch", "compile", "openvino"],
         typer.Option(
             help="auto: openvino on a CPU where it is installed, else torch. compile: for long videos on a GPU."
         ),
-    ] = Runtime.auto,
-    tile: Annotated[int | None, typer.Option(help="Tile side in LR pixels; by default what memory allows.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    image_format: Annotated[
-        str | None, typer.Option("--format", help="Of images in a folder: png, jpg, webp, bmp, tif; else the input's.")
+    ] = "auto",
+    tile: Annotated[
+        int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")
     ] = None,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with interrupted work.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    image_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Format of images in a folder: png, jpg, webp, bmp, tif; by default the input's."
+        ),
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP.")] = 95,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
     codec: Annotated[str, typer.Option(help="Video encoder.")] = "libx264",
-    crf: Annotated[int | None, typer.Option(help="Video quality, smaller is better; by default the encoder's.")] = None,
+    crf: Annotated[int | None, typer.Option(help="Video quality, lower is better; by default the encoder's.")] = None,
     preset: Annotated[str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.")] = None,
     pix_fmt: Annotated[
-        str | None, typer.Option(help="Video pixel format; by default as near the input's as can be.")
+        str | None, typer.Option(help="Video pixel format; by default the closest to the input's.")
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second of a video made from a folder of frames.")] = None,
-    scene_cuts: Annotated[bool, typer.Option(help="Look for cuts, and begin anew there (recurrent networks).")] = True,
-    preview: Annotated[float, typer.Option(help="First write a side-by-side of so many seconds of video.")] = 0.0,
+    fps: Annotated[float | None, typer.Option(help="Frame rate of a video made from a folder of frames.")] = None,
+    scene_cuts: Annotated[bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.")] = True,
+    preview: Annotated[float, typer.Option(help="Seconds of video to write side by side first, as a preview.")] = 0.0,
 ) -> None:
     """Super-resolve an image, a folder of images, a video, or a folder of frames."""
     from sr_experiments.inference.options import Options
@@ -66,8 +54,8 @@ def upscale(
 
     options = Options(
         device=device,
-        precision=precision.value,
-        runtime=runtime.value,
+        precision=precision,
+        runtime=runtime,
         tile=tile,
         overwrite=overwrite,
         image_format=image_format,

@@ -1,27 +1,30 @@
-"""`offline=true`, or `SR_OFFLINE=1` in the environment: nothing connects to the network."""
+"""Offline mode, `offline=true` or `SR_OFFLINE=1` in the environment: nothing connects to the network."""
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-VARIABLE = "SR_OFFLINE"  # in the environment, so that the processes of a run know it, too
+VARIABLE = "SR_OFFLINE"  # an environment variable, so that child processes are offline too
 
 
 def is_offline() -> bool:
-    """Whether no connection may be made."""
+    """Return whether connections to the network are forbidden."""
     return os.environ.get(VARIABLE) == "1"
 
 
+def offline(wanted: bool) -> AbstractContextManager[None]:
+    """Forbid connections inside the block if `wanted`; otherwise the environment decides."""
+    return environment_variable(VARIABLE, "1") if wanted else nullcontext()
+
+
 @contextmanager
-def offline(wanted: bool) -> Iterator[None]:
-    """No connection in here, if `wanted`; without it, as the environment says."""
-    before = os.environ.get(VARIABLE)
-    if wanted:
-        os.environ[VARIABLE] = "1"
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable inside the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        if wanted and before is None:
-            del os.environ[VARIABLE]
-        elif wanted and before is not None:
-            os.environ[VARIABLE] = before
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before

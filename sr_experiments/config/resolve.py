@@ -43,10 +43,11 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         folder = Path(str(cfg.resume))
         if not (folder / "config.yaml").is_file():
             raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
-        saved = OmegaConf.create(read_config(folder, "put back a whole one; that of a run like it will do"))
+        saved = OmegaConf.create(read_config(folder, "restore it, or copy that of a similar run"))
         for key in HYDRA:
             saved.pop(key, None)
         for key in _overridden_keys():
+            # merge=False: a group that is overridden replaces the saved one and is not mixed with it.
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
         cfg = saved
     try:
@@ -57,6 +58,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
             raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
         raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
     config = upgraded(config)
+    # Before anything is written.
     refuse_secrets(config)
     if HydraConfig.initialized():  # W&B records the command line
         refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})

@@ -1,4 +1,4 @@
-"""Keys and passwords stay in the environment: a setting that holds one is refused before anything is written."""
+"""Refuse settings that hold a key or a password before they are written: secrets belong in the environment."""
 
 import os
 import re
@@ -7,31 +7,32 @@ from typing import Any
 
 from sr_experiments.errors import SRError
 
-SHORTEST = 8  # characters; what is shorter is in other values by chance
+SHORTEST = 8  # characters; shorter values occur in other settings by chance
 SECRET_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|PWD|CREDENTIAL|WEBHOOK", re.IGNORECASE)
 SECRET_SETTING = re.compile(
     r"(^|[._])(api_?key|access_?key|token|secret|password|passphrase|credentials?)$", re.IGNORECASE
 )
 URL_WITH_PASSWORD = re.compile(r"\w://[^/@\s]*:([^/@\s]+)@")
-PLACES = ("PWD", "OLDPWD")  # working directories
+WORKING_DIRECTORIES = ("PWD", "OLDPWD")  # named like passwords, PWD
 
 
 def refuse_secrets(settings: Any) -> None:
-    """Refuse settings with a secret in them: all settings are written to files, W&B and reports.
+    """Refuse settings with a secret in them: all settings are written to files, to W&B and to reports.
 
-    Secret are the values of environment variables with names like WANDB_API_KEY, passwords in URLs, and settings with
-    names like `api_key`. References such as `${oc.env:WANDB_API_KEY}` that are not resolved are none.
+    Secrets are the values of environment variables with names like WANDB_API_KEY, passwords in URLs, and settings with
+    names like `api_key`. Unresolved references such as `${oc.env:WANDB_API_KEY}` are allowed.
 
     Args:
         settings: a configuration as plain dictionaries, lists and values.
 
     Raises:
-        SRError: there is one; the message has its name alone.
+        SRError: a setting holds a secret; the message names it without its value.
     """
-    secrets = _of_environment()
+    secrets = _secrets_in_environment()
     for key, value in _texts(settings):
         for name, secret in secrets.items():
             if secret in value or secret in key:
+                # Overrides are listed as "key=value": the setting is named, and not its place in the list.
                 where = value.split("=")[0].lstrip("+~") if ".overrides." in key else key
                 where = "a setting's name" if secret in where else where
                 raise SRError(
@@ -47,11 +48,11 @@ def refuse_secrets(settings: Any) -> None:
             raise SRError(f"{key} holds a URL with a password, and settings are written to files: leave it out")
 
 
-def _of_environment() -> dict[str, str]:
-    """{name: value} of the variables that hold secrets; of a URL with a password, the password."""
+def _secrets_in_environment() -> dict[str, str]:
+    """Return {name: secret} of the environment variables that hold one; of a URL with a password, the password."""
     found = {}
     for name, value in os.environ.items():
-        if SECRET_VARIABLE.search(name) and name not in PLACES:
+        if SECRET_VARIABLE.search(name) and name not in WORKING_DIRECTORIES:
             found[name] = value
         elif url := URL_WITH_PASSWORD.search(value):
             found[name] = url[1]
@@ -59,7 +60,7 @@ def _of_environment() -> dict[str, str]:
 
 
 def _texts(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted key and value of all that is text; of other values the key."""
+    """Yield the dotted key of every setting, and its value if it is text, else an empty one."""
     if isinstance(settings, dict):
         for name, inner in settings.items():
             yield from _texts(inner, f"{key}.{name}".lstrip("."))

@@ -1,1 +1,1 @@
-"""A training configuration is looked over before it costs a night."""
+"""Checks of a training configuration before it costs a night."""

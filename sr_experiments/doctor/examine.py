@@ -1,4 +1,4 @@
-"""`sr doctor`: compose the run that `train.py` would make of the same overrides, and look it over."""
+"""`sr doctor`: compose the configuration that `train.py` would compose of the same overrides, and check it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +20,15 @@ from sr_experiments.config.resolve import plain_config
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.data.workers import worker_count
 from sr_experiments.doctor.findings import Finding
-from sr_experiments.doctor.pictures import aligned, apart, look_at, readable, repeated, tinted
-from sr_experiments.doctor.rehearsal import left_out, rehearse
+from sr_experiments.doctor.images import (
+    alignment_finding,
+    colour_finding,
+    copies_finding,
+    duplicates_finding,
+    inspect_images,
+    reading_finding,
+)
+from sr_experiments.doctor.rehearsal import rehearse
 from sr_experiments.errors import SRError, composition_error
 from sr_experiments.logging_setup import log_training
 from sr_experiments.training.assemble import Assembly, assemble
@@ -29,13 +36,13 @@ from sr_experiments.training.trainer import monitored
 
 
 def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) -> list[Finding]:
-    """All checks, from the cheap to the dear; what makes the others pointless ends them.
+    """Run all checks, the cheap ones first; an invalid configuration ends them.
 
     Args:
-        overrides: Hydra's, as `train.py` takes them.
-        limit: the most training images to decode.
-        steps: of the rehearsal, for each stage.
-        console: for the progress bar.
+        overrides: Hydra's overrides, as for `train.py`.
+        limit: largest number of training images to decode.
+        steps: timed training steps of each stage.
+        console: the console for the progress bar.
     """
     log_training(console)
     try:
@@ -49,24 +56,31 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
     train_set = assembly.data.train_set
     what = "clips" if assembly.data.clips else "images"
     findings = [Finding("configuration", "pass", f"{config['name']}: {len(train_set.paths)} training {what}")]
-    findings += left_out(assembly)
+    findings += [Finding(what, "warn", f"left out: {why}") for what, why in assembly.left_out.items()]
+    # The sample data set is made of images that ship with a library: nothing to check.
     if isinstance(train_set, TrainingCrops) and not train_set.in_memory:
-        findings += _pictures(assembly, train_set, limit, console)
+        findings += _check_images(assembly, train_set, limit, console)
     return findings + rehearse(assembly, config, steps)
 
 
-def _pictures(assembly: Assembly, train_set: TrainingCrops, limit: int, console: Console) -> list[Finding]:
+def _check_images(assembly: Assembly, train_set: TrainingCrops, limit: int, console: Console) -> list[Finding]:
     def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
-        return track(items, "looking at images", total, console=console, disable=not console.is_terminal)
+        return track(items, "decoding images", total, console=console, disable=not console.is_terminal)
 
-    looks = look_at(train_set, limit, worker_count("auto", False), progress)
-    found = [readable(looks, len(train_set.paths)), aligned(looks, train_set.scale), tinted(looks), repeated(looks)]
-    return [f for f in (*found, apart(looks, assembly.data.val_sets)) if f is not None]
+    images = inspect_images(train_set, limit, worker_count("auto", False), progress)
+    findings = (
+        reading_finding(images, len(train_set.paths)),
+        alignment_finding(images, train_set.scale),
+        colour_finding(images),
+        copies_finding(images),
+        duplicates_finding(images, assembly.data.val_sets),
+    )
+    return [finding for finding in findings if finding is not None]
 
 
 @contextmanager
 def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
-    """The configuration as Hydra would hand it to `train.py`."""
+    """Yield the configuration that Hydra would pass to `train.py`."""
     conf = next((p for p in (Path("conf"), Path(__file__).parents[2] / "conf") if (p / "train.yaml").is_file()), None)
     if conf is None:
         raise SRError("no conf/train.yaml here: run sr doctor where train.py is")
@@ -78,6 +92,7 @@ def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
                 raise SRError(composition_error(error)) from error
             with open_dict(cfg):
                 cfg.hydra.runtime.output_dir = "outputs"
+                # plain_config reads the overrides of the command line from there.
                 HydraConfig.instance().set_config(cfg)
                 del cfg["hydra"]
             yield cfg

@@ -1,22 +1,23 @@
-"""What the doctor found, and how it is told."""
+"""Findings of `sr doctor`, and their table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
+
+from sr_experiments.terminal import make_table
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check.
+    """The result of a check.
 
     Attributes:
-        check: what was looked at.
+        check: what was checked.
         status: "pass", "warn" or "fail".
-        found: what was seen.
+        found: what was found.
         todo: what to do about it; empty where nothing is to be done.
     """
 
@@ -27,11 +28,9 @@ class Finding:
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """One row a check."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("check", "", "found", "what to do"):
-        table.add_column(column, overflow="fold")
-    for finding in findings:
-        mark = f"[{COLOURS[finding.status]}]{finding.status}[/]"
-        table.add_row(finding.check, mark, *(text.replace("[", "\\[") for text in (finding.found, finding.todo)))
-    return table
+    """Return a table with a row per check."""
+    rows = [
+        (f.check, f"[{COLOURS[f.status]}]{f.status}[/]", *(text.replace("[", "\\[") for text in (f.found, f.todo)))
+        for f in findings
+    ]
+    return make_table(("check", "", "found", "what to do"), rows, left=4)

@@ -1,4 +1,4 @@
-"""A few steps of the real run, nothing saved: do they work, how fast, in how much memory, and who waits for whom?"""
+"""Rehearsal: a few training steps of every stage, to find errors, speed, memory and time spent waiting for data."""
 
 import math
 import resource
@@ -16,13 +16,13 @@ from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.run import user_error
 from sr_experiments.training.trainer import precision_of
 
-WARM_UP = 3  # steps that are not counted: memory is being claimed, kernels chosen
-WAITING = 0.05  # share of the time that the data may cost
+WARM_UP = 3  # steps that are not timed: memory is allocated and kernels are chosen
+MAX_WAITING = 0.05  # share of the time
 
 
 @dataclass
 class _Clock(Callback):
-    """Times every step and every wait for a batch, on the device that the module leaves again at the end."""
+    """Time every step and every wait for a batch, and note the device: the module has left it when `fit` returns."""
 
     steps: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
@@ -40,18 +40,18 @@ class _Clock(Callback):
             self.waits.append(self._begin - self._last)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        pl_module.check_finite()
+        pl_module.check_finite()  # a NaN ends the rehearsal, and the device has done its work
         self._last = _now(self.device)
         self.steps.append(self._last - self._begin)
 
 
 def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list[Finding]:
-    """Train for a few steps of every stage.
+    """Train a few steps of every stage; nothing is saved.
 
     Args:
-        assembly: of the run.
-        config: of the run.
-        steps: of each stage that are timed.
+        assembly: data and networks of the run.
+        config: the resolved configuration of the run.
+        steps: timed steps of each stage.
     """
     module, data = assembly.module, assembly.data
     full = module.max_steps
@@ -60,8 +60,9 @@ def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list
     findings = []
     for end in ends:
         clock = _Clock()
-        for network in module.networks().values():  # the stage before may have frozen it
+        for network in module.networks().values():  # the previous stage may have frozen it
             network.requires_grad_(True)
+        # What trains, and on what, follows from the step: this starts in the middle of the run.
         module.step, module.max_steps = start, min(start + WARM_UP + steps, end)
         try:
             _trainer(config, clock).fit(module, data)
@@ -107,9 +108,10 @@ def _trainer(config: dict[str, Any], clock: _Clock) -> pl.Trainer:
 def _data_finding(assembly: Assembly, share: float, step: float) -> Finding:
     data = assembly.data
     found = f"{share:.0%} of the time is spent waiting for data, with data.num_workers={data.num_workers}"
-    if share <= WAITING:
+    if share <= MAX_WAITING:
         return Finding("data", "pass", found)
     begin = time.perf_counter()
+    # Samples are decoded in this process, to estimate how many workers would keep up.
     for n in range(4):
         data.train_set[(n, data.clips_of_step(0)[1]) if data.clips else n]
     each = (time.perf_counter() - begin) / 4
@@ -124,6 +126,7 @@ def _memory_finding(device: torch.device) -> Finding:
         status = "warn" if peak > 0.9 * total else "pass"
         todo = "validation needs some too: lower data.batch_size or data.crop" if status == "warn" else ""
         return Finding("memory", status, f"{peak / 2**30:.1f} of {total / 2**30:.1f} GiB of the GPU", todo)
+    # In KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Finding("memory", "pass", f"{peak / 2**30:.1f} GiB at most, of main memory")
 
@@ -137,8 +140,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def left_out(assembly: Assembly) -> list[Finding]:
-    """What the run would have to do without."""
-    return [Finding(what, "warn", f"left out: {why}", "") for what, why in assembly.left_out.items()]

@@ -121,12 +121,14 @@ def _notes(runs: Sequence[Run], metrics: Sequence[str], measured: Sequence[dict[
     for metric in metrics:
         bicubic = [values_of[metric].bicubic for values_of in measured if metric in values_of]
         values = [value for value in bicubic if value is not None]
+        # Devices and library versions round differently, so equal means nearly equal.
         if values and max(values) - min(values) > 1e-4 * max(map(abs, values)):
             notes.append(
                 f"bicubic's {metric} is not the same in all runs ({min(values):.4g} to {max(values):.4g}): they were "
                 "validated on other images or another degradation, so compare gains over bicubic, not values"
             )
             break
+    # Two conventions of the same metric, such as another crop, give values that can't be compared.
     conventions: dict[str, str] = {}
     for run in runs:
         for metric, convention in run.conventions().items():

@@ -42,6 +42,7 @@ def differing(configs: Sequence[dict[str, Any]]) -> list[Setting]:
     """
     settings: list[Setting] = []
     for setting in _differing("", [{k: v for k, v in config.items() if k not in IGNORED} for config in configs]):
+        # Settings that interpolate this one, such as ${seed}, always differ with it: one row for all of them.
         same = next((s for s in settings if all(map(_same, s.values, setting.values))), None)
         if same is None:
             settings.append(setting)
@@ -91,6 +92,7 @@ def _labels(keys: Sequence[str]) -> list[str]:
     parts = [key.removesuffix(".name").split(".") for key in keys]
     labels = []
     for part in parts:
+        # As many parts of the key as it takes to tell it from the others.
         depth = 1
         while depth < len(part) and sum(other[-depth:] == part[-depth:] for other in parts) > 1:
             depth += 1

@@ -38,6 +38,7 @@ def next_commands(run: Run) -> list[Command]:
             more = f" {_steps(run, now - configured)}" if now > configured else ""
             commands.append(Command("continue", resume + more))
     if (checkpoints / "best.ckpt").is_file():
+        # A name that a shell and every file system take, and neither an option nor a hidden file.
         file = re.sub(r"[^\w.-]+", "_", str(run.config.get("name", "model"))).lstrip("-.") or "model"
         commands.append(Command("export", f"sr export {quoted} -o {file}.safetensors"))
         video = isinstance(run.config.get("stages"), list)

@@ -50,6 +50,7 @@ def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int
         "DATA": json_for_script(_content(comparison, evaluations, pictures, most_megabytes)),
         "SCRIPT": f'(() => {{\n"use strict";\n{scripts}\n}})();',
     }
+    # A function as the replacement: in a string, re.sub would interpret the backslashes of the scripts.
     template = (assets / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
@@ -130,6 +131,7 @@ def _curves(comparison: Comparison) -> dict[str, Any]:
         hours = training_hours(run.series)
         for metric, series in run.series.items():
             if not metric.endswith(("_bicubic", "_compared")):
+                # Bicubic is a line in the same plot, and no curve of its own.
                 bicubic = run.series.get(f"{metric}_bicubic")
                 curve = curves.setdefault(
                     metric, {"higher": higher_is_better(metric, [one.summary for one in comparison.runs]), "runs": {}}

@@ -49,6 +49,7 @@ def picture_groups(runs: Sequence[Run], media: Media, most: int) -> list[dict[st
     groups: dict[tuple[str, str], list[Strip]] = {}
     for number, run in enumerate(runs):
         for strip in last_strips(run, number):
+            # By content and not by name alone: runs may have validated on other crops of an image.
             digest = hashlib.sha256(strip.tiles["hr"].tobytes()).hexdigest()
             groups.setdefault((strip.name, digest), []).append(strip)
     # Crops that more runs share come first: they compare more.

@@ -90,6 +90,7 @@ class Study:
 
 def studies_of(runs: Sequence[Run]) -> list[Study]:
     """Return the studies that have some of these runs as trials."""
+    # The journal is in the sweep folder, some levels above the run: hydra.sweep.subdir may have several.
     places = dict.fromkeys(
         place for run in runs for place in run.folder.absolute().parents[:3] if (place / JOURNAL).is_file()
     )
@@ -105,6 +106,7 @@ def _read(folder: Path, runs: Sequence[Run]) -> Study:
     numbers = {run.folder.resolve(): number for number, run in enumerate(runs)}
     trials = []
     for trial in study.get_trials(deepcopy=False):
+        # NaN and infinity can't be plotted, and JSON has neither.
         if trial.values and all(map(math.isfinite, trial.values)):
             run = numbers.get((folder / trial.user_attrs.get("folder", "")).resolve())
             trials.append(Trial(trial.number, run, STATES[trial.state.name], list(trial.values)))
@@ -139,6 +141,7 @@ def _importance(study: "optuna.Study", index: int, objective: str, higher: bool)
         warnings.simplefilter("ignore")
         raw = get_param_importances(
             study,
+            # Half a trial less than `top`, so that rounding can't count one more among the best.
             evaluator=PedAnovaImportanceEvaluator(target_quantile=(top - 0.5) / finished),
             target=lambda trial: sign * trial.values[index],
             normalize=False,

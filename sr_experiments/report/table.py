@@ -1,14 +1,12 @@
 """Print a comparison of runs as a table on the terminal."""
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from sr_experiments.report.comparison import Comparison, Measured
 from sr_experiments.report.differences import value_text
 from sr_experiments.runs.listing import coloured
-from sr_experiments.terminal import readable_seconds
+from sr_experiments.terminal import make_table, readable_seconds
 
 WIDEST = 40  # characters of a setting's value
 
@@ -16,21 +14,12 @@ WIDEST = 40  # characters of a setting's value
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table and its notes. Runs are rows; up to four runs with many values each are columns."""
     rows = _cells(comparison)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    runs = len(comparison.runs)
-    if runs <= 4 and len(rows) > 8:
-        columns = [[label, *values] for label, values in rows]
-        for i, name in enumerate(columns[0]):
-            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-        for row in columns[1:]:
-            table.add_row(*row)
+    if len(comparison.runs) <= 4 and len(rows) > 8:
+        columns = [(label, *cells) for label, cells in rows]
+        console.print(make_table(columns[0], columns[1:]))
     else:
-        texts = 2 + len(comparison.settings)
-        for i, (label, _) in enumerate(rows):
-            table.add_column(label, justify="left" if i < texts else "right", overflow="fold")
-        for i in range(runs):
-            table.add_row(*(values[i] for _, values in rows))
-    console.print(table)
+        cells_of_runs = zip(*(cells for _, cells in rows), strict=True)
+        console.print(make_table([label for label, _ in rows], cells_of_runs, left=2 + len(comparison.settings)))
     console.print("metrics are those of the best checkpoint, in brackets the gain over bicubic", style="dim")
     for note in comparison.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -46,6 +35,7 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("state", [coloured(run.state.state) for run in runs]),
     ]
     rows += [(escape(s.label), [escape(_cut(value_text(value))) for value in s.values]) for s in comparison.settings]
+    # The name of the validation set is left out where there is only one.
     one_set = len({metric.rsplit("/", 1)[0] for metric in comparison.metrics}) == 1
     for metric in comparison.metrics:
         best = comparison.best(metric)

@@ -28,6 +28,7 @@ def new_run_folder(root: Path, name: str) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1000):
             folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
+            # mkdir is atomic: of two processes with the same time stamp only one gets the folder.
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 if job := os.environ.get(SLURM_JOB):

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from sr_experiments.errors import SRError
 from sr_experiments.runs.metrics import digits
-from sr_experiments.runs.reading import find_runs, max_steps, names_of, read_config
+from sr_experiments.runs.reading import Run, find_runs, names_of, read_config
 from sr_experiments.runs.state import read_summary, state_of
-from sr_experiments.terminal import readable_seconds, stdout_console
+from sr_experiments.terminal import make_table, readable_seconds, stdout_console
 
 COLUMNS = ("run", "state", "step", "done", "left", "best", "at step", "time", "seen")
 NARROW = 120  # characters; a narrower terminal gets no OPTIONAL columns
@@ -117,47 +115,25 @@ def coloured(state: str) -> str:
     return f"[{COLOURS[state]}]{state}[/]" if state in COLOURS else escape(state)
 
 
-def runs_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
-    """Return a table of runs; the first two columns (name and state) are aligned left, the others right."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < 2 else "right", no_wrap=i > 0, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def _read(folder: Path, name: str) -> ListedRun:
     summary = read_summary(folder)
     state = state_of(folder, summary)
     try:
-        # config.yaml takes milliseconds to parse: it is read only where the summary doesn't say.
-        total = max_steps({} if "max_steps" in summary else read_config(folder), summary)
+        # config.yaml takes milliseconds to parse, and --watch reads all runs again and again.
+        config = {} if "max_steps" in summary else read_config(folder)
     except SRError as error:
         return ListedRun(name, str(folder), "unreadable", state.step, active=state.active, problem=str(error))
-    found = summary.get("best")
-    best = found if isinstance(found, dict) else {}
-    monitor, values = best.get("monitor"), best.get("metrics")
-    value = values.get(monitor) if isinstance(values, dict) else None
+    run = Run(folder, name, config, summary, state, series={})
     left = None
-    if state.state == "running" and state.seconds_per_step is not None and total is not None:
-        left = max(total - state.step, 0) * state.seconds_per_step
-    seconds = summary.get("seconds")
-    return ListedRun(
-        name,
-        str(folder),
-        state.state,
-        state.step,
-        total,
-        left,
-        str(monitor).removeprefix("val/") if monitor else None,
-        float(value) if isinstance(value, int | float) else None,
-        digits(str(monitor), [summary]),
-        best.get("step") if isinstance(best.get("step"), int) else None,
-        float(seconds) if isinstance(seconds, int | float) else None,
-        state.active,
-        str(summary.get("error", "")) if state.state == "failed" else "",
-    )
+    if state.state == "running" and state.seconds_per_step is not None and run.max_steps is not None:
+        left = max(run.max_steps - state.step, 0) * state.seconds_per_step
+    metric = run.monitor and run.monitor.removeprefix("val/")
+    best = run.best().get(run.monitor or "")
+    decimals = digits(run.monitor or "", [summary])
+    problem = str(summary.get("error", "")) if state.state == "failed" else ""
+    progress = (state.state, state.step, run.max_steps, left)
+    reached = (metric, best, decimals, run.best_step)
+    return ListedRun(name, str(folder), *progress, *reached, run.seconds, state.active, problem)
 
 
 def _render(runs: Sequence[ListedRun], width: int) -> Group:
@@ -166,7 +142,7 @@ def _render(runs: Sequence[ListedRun], width: int) -> Group:
     columns = [column for column in COLUMNS if width >= NARROW or column not in OPTIONAL]
     rows = [[cells[column] for column in columns] for cells in (_cells(run, now) for run in runs)]
     problems = [Text(f"{run.name}: {run.problem}", style="red") for run in runs if run.problem]
-    return Group(runs_table(rows, columns), *problems)
+    return Group(make_table(columns, rows, left=2, fold_all=False), *problems)
 
 
 def _cells(run: ListedRun, now: float) -> dict[str, str]:

@@ -34,6 +34,7 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
+            # A lock that can't be removed is harmless: its process is not alive for long.
             (folder / FILE).unlink(missing_ok=True)
 
 

@@ -51,12 +51,19 @@ class Run:
 
     def final(self) -> dict[str, float]:
         """Return the last value of each validation metric."""
+        # metrics.csv also has what was logged after the last summary.
         logged = {k: s.values[-1] for k, s in self.series.items() if k.startswith("val/")}
         return logged or _numbers(self.summary.get("final"))
 
     def best(self) -> dict[str, float]:
         """Return the validation metrics of the best checkpoint; empty while there is none."""
         return _numbers(_mapping(self.summary.get("best")).get("metrics"))
+
+    @property
+    def monitor(self) -> str | None:
+        """Key of the metric that decides the best checkpoint."""
+        monitor = _mapping(self.summary.get("best")).get("monitor")
+        return str(monitor) if monitor else None
 
     @property
     def best_step(self) -> int | None:
@@ -136,6 +143,7 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     """Return short unique names: of the folder, or of the one above a time stamp, with parents where names clash."""
     parts = [folder.absolute().parts for folder in folders]
     names = [path[-2] if STAMP.match(path[-1]) and len(path) > 2 else path[-1] for path in parts]
+    # Names that clash get one more parent folder in each round.
     for depth in range(2, max(map(len, parts), default=0) + 1):
         clashing = {name for name, count in Counter(names).items() if count > 1}
         if not clashing:

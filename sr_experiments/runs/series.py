@@ -25,10 +25,10 @@ def read_series(path: Path) -> dict[str, Series]:
     """Read every metric of a file; empty where there is no file yet. Incomplete lines are left out."""
     series: dict[str, Series] = {}
     for step, time, metric, value in _rows(_complete_lines(path)):
-        of = series.setdefault(metric, Series())
-        of.steps.append(step)
-        of.times.append(time)
-        of.values.append(value)
+        one = series.setdefault(metric, Series())
+        one.steps.append(step)
+        one.times.append(time)
+        one.values.append(value)
     return series
 
 
@@ -58,6 +58,7 @@ def thinned(series: Series, most: int) -> list[int]:
     count = len(series.values)
     if count <= most:
         return list(range(count))
+    # Two values per bucket keep the spikes that an average would hide.
     buckets = most // 2
     kept = {0, count - 1}
     for i in range(buckets):
@@ -81,6 +82,7 @@ def _complete_lines(path: Path, from_end: int | None = None) -> list[str]:
 
 
 def _rows(lines: Iterable[str]) -> Iterator[tuple[int, float, str, float]]:
+    # A crash can leave NUL bytes at the end of a file, which the csv module refuses.
     for row in csv.reader(line.replace("\0", "") for line in lines):
         try:
             step, time, metric, value = row

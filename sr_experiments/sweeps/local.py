@@ -37,6 +37,7 @@ def run_jobs(jobs: Jobs, n_jobs: int | str = "auto") -> list[JobReturn]:
         SRError: `n_jobs` is no number of jobs.
     """
     slots = _slots(n_jobs, len(jobs.jobs))
+    # Threads only wait for the jobs; a job takes a slot, which is its cores or GPU, and returns it at its end.
     free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
     for slot in slots:
         free.put(slot)
@@ -64,11 +65,13 @@ def _run_one(jobs: Jobs, job: Job, free: "queue.SimpleQueue[dict[str, str]]") ->
     slot = free.get()
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
+        # The variables must be set before the process imports torch, which reads them then.
         with ProcessPoolExecutor(max_workers=1, env=slot) as process:
             try:
                 output = str(job.folder / OUTPUT)
                 arguments = jobs.process_arguments(job)
                 return process.submit(_run_redirected, output, slot["SR_CORES"], arguments).result()
+            # train_command exits so when a signal stops the run.
             except SystemExit as stop:
                 return job.failed(f"stopped with exit code {stop.code}; see {output}")
             except Exception as error:  # the process was killed, or its result could not be pickled

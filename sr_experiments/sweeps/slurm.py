@@ -53,6 +53,7 @@ def run_jobs(jobs: Jobs, options: dict[str, Any]) -> list[JobReturn]:
                         continue
                     if str(one.job_id) in states:
                         last_queued[i] = time.monotonic()
+                    # The result file decides: a requeued job leaves the queue for a moment.
                     if one.paths.result_pickle.exists():
                         results[i] = _result(job, one)
                     elif time.monotonic() - last_queued[i] > RESULT_SECONDS:
@@ -92,6 +93,7 @@ def _submit(jobs: Jobs, options: dict[str, Any]) -> Sequence[Any]:
     general = set(BaseQueueConf.__dataclass_fields__)
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=retries)
+        # submitit has common parameters, and prefixes those of Slurm alone.
         executor.update_parameters(
             **{key if key in general else f"slurm_{key}": value for key, value in params.items() if value is not None}
         )

@@ -11,15 +11,13 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import error_line, folder_of
-from sr_experiments.terminal import print_error, print_labelled, stderr_console
+from sr_experiments.terminal import make_table, print_error, print_labelled, stderr_console
 
 
 class RecordingLauncher(Launcher):
@@ -52,7 +50,7 @@ class RecordingLauncher(Launcher):
         console = stderr_console()
         stopped: BaseException | None = None
         try:
-            with exit_on_user_error(console):  # no job could be started
+            with exit_on_user_error():  # no job could be started
                 yield
         except (KeyboardInterrupt, SystemExit) as stop:
             stopped = stop
@@ -66,6 +64,7 @@ class RecordingLauncher(Launcher):
         folder = Path(self.config.hydra.sweep.dir).absolute()
         lines = [("sweep", str(folder))]
         if failed or stopped:
+            # The folder is given explicitly: its default has the time of the start in it.
             given = [argument for argument in self.arguments if not argument.startswith("hydra.sweep.dir=")]
             lines.append(("continue", command_line(["-m", *given, f"hydra.sweep.dir={hydra_path(folder)}"])))
         if len(failed) < len(self.results):
@@ -79,24 +78,25 @@ class RecordingLauncher(Launcher):
     def _rerun_command(self, result: JobReturn) -> str:
         """Return the command that reruns a job in its folder; it resumes from its last checkpoint if it has one."""
         folder = folder_of(result)
+        # Without launcher and sweeper options: a single job needs neither.
         own = [override for override in result.overrides or () if not override.startswith("hydra.")]
         place = [f"hydra.sweep.dir={hydra_path(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
         return command_line(["-m", *own, *place])
 
 
 @contextlib.contextmanager
-def exit_on_user_error(console: Console) -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """Print an SRError as one line and exit with code 2."""
     try:
         yield
     except SRError as error:
-        print_error(console, error)
+        print_error(stderr_console(), error)
         sys.exit(2)
 
 
 def check_settings(config: DictConfig) -> None:
     """Exit with code 2, before anything is written, if the settings of a sweep hold a secret."""
-    with exit_on_user_error(Console(stderr=True)):
+    with exit_on_user_error():
         refuse_secrets(OmegaConf.to_container(config, resolve=False))
 
 
@@ -114,16 +114,14 @@ def hydra_path(folder: Path) -> str:
 
 def _table(results: Sequence[JobReturn]) -> Table:
     """Return a table of jobs: name, overrides that not all jobs share, state, last step, best value."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("job", "overrides", "state", "step", "best"):
-        table.add_column(column, justify="right" if column in ("step", "best") else "left", overflow="fold")
+    rows = []
     common = set.intersection(*(set(result.overrides or ()) for result in results))
     for result in results:
         summary = read_summary(folder_of(result))
         state = "failed" if result.status == JobStatus.FAILED else str(summary.get("state", "?"))
         own = " ".join(o for o in result.overrides or () if o not in common)
-        table.add_row(folder_of(result).name, own, state, str(summary.get("step", "-")), _best(summary))
-    return table
+        rows.append((folder_of(result).name, own, state, str(summary.get("step", "-")), _best(summary)))
+    return make_table(("job", "overrides", "state", "step", "best"), rows, left=3)
 
 
 def _best(summary: dict[str, Any]) -> str:

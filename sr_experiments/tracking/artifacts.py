@@ -21,6 +21,7 @@ ALIASES = ("best", "last")  # the last one logged gets W&B's alias "latest" too
 
 def wandb_run_id(folder: Path) -> str | None:
     """Return the id of the W&B run that a run folder has, from the names of W&B's files; None if it has none."""
+    # Every session of a run has a folder of its own, and all of them have the run's id in their names.
     files = sorted((folder / "wandb").glob("*run-*/run-*.wandb"))
     return files[-1].stem.removeprefix("run-") if files else None
 
@@ -101,6 +102,7 @@ def _source(path: str) -> dict[str, Any]:
             logger = read_config(folder)["logger"]
             source["wandb_run"] = run_id
             source |= {key: logger.get(key) for key in ("entity", "project")}
+            # Other checkpoints, such as those of stages, are not uploaded.
             if file.stem in ALIASES:
                 source["artifact"] = f"{artifact_name(run_id)}:{file.stem}"
     return source

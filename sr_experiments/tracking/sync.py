@@ -12,10 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from sr_experiments.errors import SRError
-from sr_experiments.runs.listing import runs_table
 from sr_experiments.runs.reading import find_runs, names_of
 from sr_experiments.runs.state import read_summary, state_of
-from sr_experiments.terminal import stdout_console
+from sr_experiments.terminal import make_table, stdout_console
 
 SESSION = "offline-run-*"  # W&B's folder of one session; every resume starts another
 URL = re.compile(r"https?://\S+/runs/\S+")
@@ -47,6 +46,7 @@ class OfflineRun:
     @property
     def state(self) -> str:
         """State for the list: "running", "to upload" or "uploaded"."""
+        # A session that is still written would be uploaded incompletely, and count as uploaded.
         if self.running and self.to_upload:
             return "running"
         return "to upload" if self.to_upload else "uploaded"
@@ -108,7 +108,8 @@ def list_offline(places: Sequence[Path]) -> None:
         [run.name, run.state, str(len(run.to_upload)), f"{run.megabytes:.1f}" if run.to_upload else "-"]
         for run in found
     ]
-    stdout_console().print(runs_table(rows, ("run", "state", "sessions", "MB")) if rows else "no offline W&B runs")
+    table = make_table(("run", "state", "sessions", "MB"), rows, left=2, fold_all=False)
+    stdout_console().print(table if rows else "no offline W&B runs")
 
 
 def upload_all(places: Sequence[Path], project: str | None = None, entity: str | None = None) -> None:
@@ -177,6 +178,7 @@ def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Ca
     with subprocess.Popen(
         [sys.executable, "-m", "wandb", "sync", *options, *map(str, run.to_upload)],
         env=environment,
+        # Without it, W&B would ask for an API key and wait.
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -188,6 +190,7 @@ def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Ca
             for line in process.stdout:
                 lines.append(line.strip())
                 on_line(lines[-1].rsplit("] ", 1)[-1].removeprefix("wandb: "))
+        # Ctrl-C too must not leave an upload running in the background.
         except BaseException:
             process.terminate()
             raise

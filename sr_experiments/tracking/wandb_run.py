@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from sr_experiments.config.offline import is_offline
+from sr_experiments.config.offline import environment_variable, is_offline
 from sr_experiments.config.resolve import is_sweep
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
@@ -70,6 +70,7 @@ class WandbRun(WandbLogger):
 
     def set_table(self, rows: list[dict[str, Any]]) -> None:
         """Set the image table of a validation: rows of cells by column, with a step each, pictures as PIL images."""
+        # A resumed run that repeats a validation has its table in W&B already.
         self._rows = rows if rows[0]["step"] >= self.first_step else []
         if self.tables == "every":
             self._log_table()
@@ -127,7 +128,11 @@ class WandbRun(WandbLogger):
             columns: list[str | int] = list(dict.fromkeys(column for row in self._rows for column in row))
             cells = [[row.get(str(column)) for column in columns] for row in self._rows]
             data = [[wandb.Image(cell) if isinstance(cell, Image) else cell for cell in row] for row in cells]
-            with _staging_folder(Path(self.experiment.dir).parent, self.experiment.settings.mode):
+            staging: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+            if self.experiment.settings.mode == "offline":
+                # Copies for the later upload belong to the session, not in W&B's folder in the user's home.
+                staging = environment_variable("WANDB_DATA_DIR", str(Path(self.experiment.dir).parent))
+            with staging:
                 self.experiment.log({TABLE: wandb.Table(columns=columns, data=data)}, commit=False)
         self._rows = []
 
@@ -197,6 +202,7 @@ def start_wandb(
     }
     try:
         run = wandb.init(**settings)
+    # No network at the start must not cost a training: it is logged offline and uploaded later.
     except (wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
         if settings["mode"] != "online":
             raise SRError(f"Weights & Biases could not start ({error}): use logger=none") from error
@@ -204,6 +210,7 @@ def start_wandb(
         run = wandb.init(**{**settings, "mode": "offline"})
     first_step = 0
     if run_id is not None:
+        # Online, W&B knows the last step; an offline session knows nothing of the earlier ones.
         first_step = run.step if run.settings.mode == "online" else _last_offline_step(folder, logged) + 1
     else:
         use_sources(run, sources)
@@ -242,23 +249,6 @@ def _not_fatal(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         log.warning("W&B did not take the %s (%s: %s)", what, type(error).__name__, error)
-
-
-@contextlib.contextmanager
-def _staging_folder(session: Path, mode: str) -> Iterator[None]:
-    """Have W&B copy files for a later upload into the offline session's folder, not into the user's home."""
-    if mode != "offline":
-        yield
-        return
-    before = os.environ.get("WANDB_DATA_DIR")
-    os.environ["WANDB_DATA_DIR"] = str(session)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["WANDB_DATA_DIR"]
-        else:
-            os.environ["WANDB_DATA_DIR"] = before
 
 
 def _last_offline_step(folder: Path, logged: int) -> int:

@@ -27,8 +27,7 @@ from sr_experiments.terminal import print_error
 from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.callbacks import Checkpoints
-from sr_experiments.training.callbacks.checkpoints import link_checkpoint
+from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint
 from sr_experiments.training.rollback import decided_by_rank_zero, roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_summary
@@ -131,6 +130,7 @@ class Run:
             state = "interrupted"
             raise
         except Exception as error:
+            # The message goes into summary.json, for `sr runs`; a bug keeps its traceback too.
             message = user_error(error, self.folder)
             error_line = str(message or error)
             if message is None or message is error:
@@ -152,7 +152,7 @@ class Run:
     def _roll_back(self, bad: NotFinite) -> Path:
         """Go back to the last good checkpoint with a lower learning rate; return it, or raise `bad` if none is left.
 
-        Everything is built anew, as for a resumed run.
+        Data, networks and trainer are built again, as for a resumed run.
         """
         options, module = self.config["trainer"].get("rollback", {}), self.assembly.module
         rollback = decided_by_rank_zero(lambda: roll_back(self.folder / "checkpoints", module, bad, **options))
@@ -216,6 +216,7 @@ def _new_folder(config: dict[str, Any]) -> Path:
     if not _is_rank_zero():
         return Path(os.environ.get(RUN_FOLDER_VARIABLE, config["output_dir"]))
     folder = sweep_folder() if is_sweep() else new_run_folder(Path(config["output_dir"]), config["name"])
+    # The processes that Lightning starts for DDP inherit the environment.
     os.environ[RUN_FOLDER_VARIABLE] = str(folder)
     return folder
 

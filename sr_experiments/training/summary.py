@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sr_experiments.training.assemble import Assembly
-from sr_experiments.training.callbacks import Checkpoints
+from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.validation import Validation
 
 

@@ -22,19 +22,16 @@ from sr_experiments.runs.folder import git_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb, wandb_runs
 from sr_experiments.training.assemble import Assembly
-from sr_experiments.training.callbacks import (
-    Alerts,
-    Checkpoints,
-    Clips,
-    GANHealth,
-    Gradients,
-    Inspection,
-    ProgressLine,
-    Pruning,
-    Record,
-    Samples,
-    make_pruning,
-)
+from sr_experiments.training.callbacks.alerts import Alerts
+from sr_experiments.training.callbacks.checkpoints import Checkpoints
+from sr_experiments.training.callbacks.clips import Clips
+from sr_experiments.training.callbacks.gan_health import GANHealth
+from sr_experiments.training.callbacks.gradients import Gradients
+from sr_experiments.training.callbacks.inspection import Inspection
+from sr_experiments.training.callbacks.progress import ProgressLine
+from sr_experiments.training.callbacks.pruning import Pruning, make_pruning
+from sr_experiments.training.callbacks.record import Record
+from sr_experiments.training.callbacks.samples import Samples
 from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -99,8 +96,10 @@ def make_trainer(
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
         raise SRError(f"trainer: {str(error).splitlines()[0]}") from error
     device = trainer.strategy.root_device
+    # PyTorch emulates bf16 on a CPU that has no instructions for it.
     if trainer.precision == "bf16-mixed" and device.type == "cpu" and choose_precision("auto", device) != "bf16":
         log.warning("trainer.precision=bf16-mixed: this CPU doesn't compute in bf16, 32-true is several times faster")
+    # Lightning starts the other ranks with this process's command line, which is that of the whole sweep.
     if is_sweep() and trainer.world_size > 1 and trainer.strategy.launcher is not None:
         raise SRError(
             f"-m with trainer.devices={t['devices']}: the processes of one job would each run the whole sweep; "

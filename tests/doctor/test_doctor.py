@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from rich.console import Console
 
 from sr_experiments.doctor.examine import examine
-from sr_experiments.doctor.pictures import compare, fingerprint
+from sr_experiments.doctor.images import compare, fingerprint
 from tests.conftest import TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "immunohistochemistry")

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from sr_experiments.training.callbacks import Checkpoints
+from sr_experiments.training.callbacks.checkpoints import Checkpoints
 
 pytest.importorskip("optuna")
 OPTUNA = "hydra/sweeper=optuna"

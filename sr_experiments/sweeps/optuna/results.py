@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,7 +13,7 @@ from rich.table import Table
 from sr_experiments.files import write_json
 from sr_experiments.sweeps.optuna.objective import Objective
 from sr_experiments.sweeps.summary import command_line, hydra_path
-from sr_experiments.terminal import print_labelled
+from sr_experiments.terminal import make_table, print_labelled
 
 if TYPE_CHECKING:
     import optuna
@@ -74,6 +73,7 @@ def print_results(
         console.print(_table(best if front else best[:SHOWN], objectives))
         if front:
             console.print("Pareto front: no trial is better than one of these in every objective")
+    # One line for all trials that failed for the same reason.
     failed: dict[str, list[str]] = {}
     for trial in [t for t in trials if t.state.name == "FAIL"]:
         failed.setdefault(trial.user_attrs.get("error", ""), []).append(str(trial.number))
@@ -126,14 +126,11 @@ def write_study_json(
 
 
 def _table(trials: "Sequence[FrozenTrial]", objectives: Sequence[Objective]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     params = list(dict.fromkeys(key for trial in trials for key in trial.params))
-    table.add_column("trial", justify="right")
-    for column in [o.name for o in objectives] + params:
-        table.add_column(escape(column), justify="right", overflow="fold")
-    table.add_column("folder", overflow="fold")
+    columns = ["trial", "folder", *(o.name for o in objectives), *params]
+    rows = []
     for trial in trials:
         values = [f"{value:.5g}" if value < 1e5 else f"{value:,.0f}" for value in trial.values]
         given = [f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in map(trial.params.get, params)]
-        table.add_row(str(trial.number), *values, *given, escape(str(trial.user_attrs.get("folder", ""))))
-    return table
+        rows.append((str(trial.number), escape(str(trial.user_attrs.get("folder", ""))), *values, *given))
+    return make_table([escape(column) for column in columns], rows, left=2)

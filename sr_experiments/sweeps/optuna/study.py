@@ -114,6 +114,7 @@ def make_sampler(name: str, startup_trials: int, seed: int, number: int) -> "opt
 
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if name == "tpe":
+        # constant_liar: trials that run at the same time are not all drawn to the same place.
         return samplers.TPESampler(n_startup_trials=startup_trials, seed=own, constant_liar=True)
     if name == "gp":
         return samplers.GPSampler(n_startup_trials=startup_trials, seed=own)

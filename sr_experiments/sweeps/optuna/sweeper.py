@@ -20,7 +20,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from sr_experiments.config.resolve import training_steps
 from sr_experiments.config.secrets import refuse_secrets
@@ -30,37 +29,16 @@ from sr_experiments.runs.lock import is_locked, run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import Job, Jobs, error_line
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
-from sr_experiments.sweeps.optuna.options import Options, read_options
+from sr_experiments.sweeps.optuna.options import read_options
 from sr_experiments.sweeps.optuna.results import print_results, print_trial, write_study_json
 from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
 from sr_experiments.sweeps.optuna.study import make_sampler, open_study, require_optuna, trial_id
-from sr_experiments.sweeps.summary import exit_on_user_error
 from sr_experiments.terminal import stderr_console
 
 if TYPE_CHECKING:
     import optuna
 
 MAY_CHANGE = ("logger", "callbacks")  # settings that do not change the results of trials
-
-
-def run_sweep(
-    context: HydraContext,
-    task_function: TaskFunction,
-    config: DictConfig,
-    launcher: Launcher,
-    options: dict[str, Any],
-    arguments: Sequence[str],
-) -> None:
-    """Run or continue a study, and print its results; for the arguments see `OptunaSweep`.
-
-    Raises:
-        SystemExit: with 1 if no trial finished, 2 after a user error.
-    """
-    console = stderr_console()
-    with exit_on_user_error(console):
-        require_optuna()
-        refuse_secrets(OmegaConf.to_container(config, resolve=False))
-        OptunaSweep(context, task_function, config, launcher, read_options(options), arguments, console).run()
 
 
 class OptunaSweep:
@@ -73,10 +51,10 @@ class OptunaSweep:
         launcher: the launcher that runs the jobs.
         options: the options of the sweeper.
         arguments: the arguments of the command line, without Hydra's own.
-        console: the console for results.
 
     Raises:
-        SRError: nothing to search, an invalid objective, or values that no run can have.
+        SRError: Optuna is missing, a setting holds a secret, an invalid option or objective, nothing to search, or
+            values that no run can have.
     """
 
     def __init__(
@@ -85,15 +63,16 @@ class OptunaSweep:
         task_function: TaskFunction,
         config: DictConfig,
         launcher: Launcher,
-        options: Options,
+        options: dict[str, Any],
         arguments: Sequence[str],
-        console: Console,
     ) -> None:
+        require_optuna()
+        refuse_secrets(OmegaConf.to_container(config, resolve=False))
         self.context, self.task_function, self.config, self.launcher = context, task_function, config, launcher
-        self.options, self.arguments, self.console = options, arguments, console
+        self.options, self.arguments, self.console = read_options(options), arguments, stderr_console()
         self.folder = Path(config.hydra.sweep.dir).absolute()
         self.interrupted: set[int] = set()
-        given = [*(f"{key}={value}" for key, value in (options.params or {}).items()), *arguments]
+        given = [*(f"{key}={value}" for key, value in (self.options.params or {}).items()), *arguments]
         parser = OverridesParser.create(config_loader=context.config_loader)
         try:
             self.space, self.fixed = search_space(parser.parse_overrides(given))
@@ -103,22 +82,24 @@ class OptunaSweep:
         composed = [self._job(overrides, 0).config for overrides in example_overrides(self.space)]
         example = OmegaConf.create({key: value for key, value in composed[0].items() if key != "hydra"})
         first = cast(dict[str, Any], OmegaConf.to_container(example, resolve=True))
-        self.objectives = resolve_objectives(options.objective, first)
+        self.objectives = resolve_objectives(self.options.objective, first)
         validated = [objective.name for objective in self.objectives if objective.validated]
+        # best.ckpt has the value of a trial, so the objective must be what chooses it.
         if validated and not any(override.startswith("trainer.monitor=") for override in self.fixed):
             self.fixed.append(f"trainer.monitor={validated[0]}")
-        if options.pruner != "none" and (len(self.objectives) > 1 or not validated):
-            raise SRError(f"hydra.sweeper.pruner={options.pruner} needs one objective, a metric of validation")
+        o = self.options
+        if o.pruner != "none" and (len(self.objectives) > 1 or not validated):
+            raise SRError(f"hydra.sweeper.pruner={o.pruner} needs one objective, a metric of validation")
         self.pruner = {
-            "name": options.pruner,
-            "startup_trials": options.pruner_startup_trials,
-            "warmup_steps": options.pruner_warmup_steps,
+            "name": o.pruner,
+            "startup_trials": o.pruner_startup_trials,
+            "warmup_steps": o.pruner_warmup_steps,
             "first_step": first["trainer"]["val_every"],
             "max_steps": training_steps(first),
         }
 
     def run(self) -> None:
-        """Run the trials and print the results; exit with 1 if none finished.
+        """Run or continue the study and print its results; exit with 1 if no trial finished.
 
         Raises:
             SRError: the folder can't be written, or another process uses it; or it holds another study.
@@ -127,6 +108,7 @@ class OptunaSweep:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
+        # Checked before run_lock, whose message is about a training.
         if is_locked(self.folder):
             raise SRError(f"{self.folder} is being searched by another process: wait for it, or end it (Ctrl-C there)")
         if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
@@ -134,6 +116,7 @@ class OptunaSweep:
         stopped: BaseException | None = None
         with run_lock(self.folder):
             self.study = self._open()
+            # Hydra's name for it; it also marks the folder as a sweep for the jobs' W&B group.
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             try:
                 while batch := self._next():
@@ -224,6 +207,7 @@ class OptunaSweep:
             self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
         else:
             values = [self._value(objective, job, summary) for objective in self.objectives]
+            # NaN or infinity is a failure, and no value to learn from.
             if not all(map(math.isfinite, values)):
                 return self._tell_failed(number, f"it reached {', '.join(map(str, values))}")
             self.study.tell(number, values)

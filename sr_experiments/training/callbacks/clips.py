@@ -62,6 +62,7 @@ class Clips(Callback):
             return
         clip = self._clips.setdefault(name, {})
         for column in COLUMNS:
+            # 8 bits, since float frames of a whole clip would take four times the memory.
             kept = clip.setdefault(column, [])
             if column in outputs and len(kept) < self.frames:
                 kept.append(np.asarray(as_picture(_centre(outputs[column], self.size))))

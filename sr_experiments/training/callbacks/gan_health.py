@@ -59,6 +59,7 @@ class GANHealth(Callback):
         state = "won" if mean >= self.won else "lost" if mean <= self.lost else "fair"
         if state != "fair":
             self._warn(trainer, state, mean)
+            # The next warning needs a full window again.
             self.recent = self.recent[-1:]
 
     def _warn(self, trainer: pl.Trainer, state: str, mean: float) -> None:

@@ -33,6 +33,7 @@ class Gradients(Callback):
 
         module = sr_module(pl_module)
         step = module.step + 1
+        # Only the first update of an interval is logged; with accumulation an update may not fall on a multiple.
         if step // self.every == max(step - module.optim.accumulate, 0) // self.every:
             return
         index = next(i for i, known in enumerate(trainer.optimizers) if known is optimizer)

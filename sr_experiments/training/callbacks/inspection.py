@@ -57,6 +57,7 @@ class Inspection(Callback):
         except Exception as error:  # a full disk, for example, must not hide the original error
             log.warning("could not keep the batch of step %d in %s: %s", exception.step, folder, error)
             return
+        # Alerts, summary.json and the terminal all show this message.
         exception.args = (f"{exception}; the batch is in {folder}",)
 
     @torch.no_grad()
@@ -72,6 +73,7 @@ class Inspection(Callback):
             torch.save({**state, "step": module.step}, temporary)
         if (self.folder / "config.yaml").is_file():
             shutil.copyfile(self.folder / "config.yaml", folder / "config.yaml")
+        # A gradient has contributions of all batches of its update.
         window = module.optim.accumulate if error.key.startswith("grad_norm/") else 1
         batches = [self._batch(module, step) for step in range(error.step - window, error.step)]
         pair = [torch.cat(parts) for parts in zip(*(pair for pair, _ in batches), strict=True)]

@@ -82,6 +82,7 @@ class Record(Callback):
         module = sr_module(pl_module)
         self._samples += len(batch["skipped"]) * trainer.world_size
         for index in batch["skipped"].tolist():
+            # -1 marks a sample that was read.
             if index >= 0:
                 path = self.path_of(index)
                 self.skipped[path] = self.skipped.get(path, 0) + 1
@@ -92,6 +93,7 @@ class Record(Callback):
             values["speed/data_wait_share"] = self._waited / seconds
             if self.skipped:
                 values["data/images_skipped"] = float(len(self.skipped))
+            # Validation values stay until the next validation.
             self.latest = {k: v for k, v in self.latest.items() if k.startswith("val/")}
             self._log(trainer, values, module.step)
             self._interval_begin, self._waited, self._samples = time.perf_counter(), 0.0, 0

@@ -85,6 +85,7 @@ class Samples(Callback):
                 image.save(temporary, format="PNG")
         images = [image for _, image, _ in self._pending]
         for logger in trainer.loggers:
+            # Loggers have no common method for images.
             if isinstance(logger, WandbLogger):
                 captions = [caption for _, _, caption in self._pending]
                 logger.log_image(key="samples", images=images, caption=captions, step=module.step)
@@ -147,7 +148,9 @@ def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:
     flows = {"flow": outputs["flow"].float()}
     if "true_flow" in outputs:
         scale = outputs["true_flow"].shape[-1] // outputs["flow"].shape[-1]
+        # The true flow is of HR; flow in LR pixels is shorter by the scale.
         flows["true flow"] = F.avg_pool2d(outputs["true_flow"].float(), scale) / scale
+    # One call for both: flow_to_image scales colours by the largest flow it is given.
     colours = flow_to_image(torch.cat(list(flows.values()))).float() / 255
     return tiles | {label: colours[i : i + 1] for i, label in enumerate(flows)}
 
