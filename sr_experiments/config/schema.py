@@ -5,6 +5,7 @@ loss, data, a degradation, a metric, a schedule) takes the arguments of its clas
 what is possible: here it is a mapping, marked with the registry it is built from.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from sr_experiments.config.constraints import (
     NameOf,
     PictureSide,
     Positive,
+    Rule,
     Share,
     Steps,
     Weight,
@@ -31,6 +33,7 @@ from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 from sr_experiments.losses import LOSSES
+from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import Component, Group, plain_data
 from sr_experiments.training.optimizers import OPTIMIZERS
@@ -38,6 +41,10 @@ from sr_experiments.training.schedules import RAMPS, SCHEDULES
 
 Devices = Annotated[int, Ge(-1), Le(1023)]
 Schedule = Annotated[Mapping[str, Any], Component(SCHEDULES)]
+
+
+def _is_image(channels: int) -> bool:
+    return channels in (1, 3)
 
 
 def optional() -> Any:
@@ -267,6 +274,24 @@ class Val(Group):
 class Run(Group):
     """A run's whole configuration."""
 
+    scale: Annotated[int, Ge(1), Le(16)]
+    """Upsampling factor: 2, 3 or 4."""
+    channels: Annotated[int, Rule(_is_image, ", 3 or 1")]
+    """3 for RGB, 1 for grey."""
+    seed: Annotated[int, Ge(0), Lt(2**32)]
+    """Of all that is random."""
+    name: FolderName
+    """A run's folder is <output_dir>/<name>/<timestamp>."""
+    output_dir: str
+    """Where runs are written."""
+    resume: str | None = optional()
+    """A run folder: continue it exactly where it stopped."""
+    init_from: str | Mapping[str, str] | None
+    """A run folder or any SR checkpoint: start a new run from its weights. Of frvsr, also one for each part by name."""
+    offline: bool
+    """No connection to the network: no weights are downloaded, W&B logs offline."""
+    val: Val
+    """What validation does besides measuring."""
     model: Annotated[Mapping[str, Any], Component(GENERATORS)]
     """The network from LR to SR."""
     loss: Loss
@@ -285,24 +310,6 @@ class Run(Group):
     """Where values and pictures go."""
     callbacks: Callbacks
     """Pictures by step."""
-    scale: Annotated[int, Ge(1), Le(16)]
-    """Upsampling factor: 2, 3 or 4."""
-    channels: Literal[1, 3]
-    """3 for RGB, 1 for grey."""
-    seed: Annotated[int, Ge(0), Lt(2**32)]
-    """Of all that is random."""
-    name: FolderName
-    """A run's folder is <output_dir>/<name>/<timestamp>."""
-    output_dir: str
-    """Where runs are written."""
-    resume: str | None = optional()
-    """A run folder: continue it exactly where it stopped."""
-    init_from: str | Mapping[str, str] | None
-    """A run folder or any SR checkpoint: start a new run from its weights. Of frvsr, also one for each part by name."""
-    offline: bool
-    """No connection to the network: no weights are downloaded, W&B logs offline."""
-    val: Val
-    """What validation does besides measuring."""
     stage: Mapping[FileName, Stage] = optional()
     """Stages by name, of model=frvsr."""
     stages: Sequence[str] = optional()
@@ -322,6 +329,19 @@ def check(config: Mapping[str, Any]) -> None:
         check_group(Run, {**config, "loss": _new_layout(config.get("loss"))})
     except Problem as error:
         raise SRError(error.line("")) from None
+    _check_discriminator(config["loss"])
+
+
+def _check_discriminator(loss: Mapping[str, Any]) -> None:
+    """Refuse an adversarial term without a discriminator, and a discriminator that no term asks."""
+    kinds = {key: LOSSES.get(term["name"]) for key, term in loss.get("terms", {}).items()}
+    adversarial = next(
+        (k for k, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, AdversarialLoss)), None
+    )
+    if adversarial and not loss.get("discriminator"):
+        raise SRError(f"loss.discriminator is not set: loss.terms.{adversarial} asks one; add loss/discriminator=vgg")
+    if loss.get("discriminator") and "terms" in loss and not adversarial:
+        raise SRError("loss.discriminator is set, but no term is adversarial: remove it with ~loss.discriminator")
 
 
 def check_group(model: type[Group], config: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from yaml import YAMLError
 
+from sr_experiments.config.hydra_app import composition_error
 from sr_experiments.config.offline import offline
 from sr_experiments.config.resolve import plain_config
 from sr_experiments.data.training_crops import TrainingCrops
@@ -22,7 +23,7 @@ from sr_experiments.data.workers import worker_count
 from sr_experiments.doctor.findings import Finding
 from sr_experiments.doctor.pictures import aligned, apart, look_at, readable, repeated, tinted
 from sr_experiments.doctor.rehearsal import left_out, rehearse
-from sr_experiments.errors import SRError, composition_error
+from sr_experiments.errors import SRError
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.run import set_up_logging
 
