@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's steps, followed in a copy of the project: one new generator, loss, dataset and metric."""
+"""CONTRIBUTING.md's steps, followed in a copy: one new generator, loss, dataset, metric and degradation."""
 
 import json
 import os
@@ -13,7 +13,10 @@ GENERATOR = '''
 
 from torch import nn
 
+from sr_experiments.generators import GENERATORS
 
+
+@GENERATORS.register("mine")
 class Mine(nn.Module):
     """A convolution to scale^2 sub-pixels."""
 
@@ -32,7 +35,10 @@ LOSS = '''
 
 from torch import nn
 
+from sr_experiments.losses import LOSSES
 
+
+@LOSSES.register("mine")
 class MineLoss(nn.Module):
     """Mean over images of the largest absolute difference."""
 
@@ -46,7 +52,10 @@ METRIC = '''
 import torch
 from torchmetrics import Metric
 
+from sr_experiments.metrics import METRICS
 
+
+@METRICS.register("mine")
 class MineMetric(Metric):
     """Mean absolute error in 255ths."""
 
@@ -78,6 +87,7 @@ DATASET = '''
 import numpy as np
 from torch.utils.data import Dataset
 
+from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.images import as_tensor
 from sr_experiments.data.training_crops import TrainingCrops
 
@@ -87,6 +97,7 @@ def board(i):
     return np.random.default_rng(i).integers(0, 255, (64, 64, 3), dtype=np.uint8)
 
 
+@TRAINING_SETS.register("mine")
 class MineImages(TrainingCrops):
     """Crops of eight of them."""
 
@@ -100,6 +111,7 @@ class MineImages(TrainingCrops):
         return {"hr": board(index)}
 
 
+@VALIDATION_SETS.register("mine")
 class MineValidation(Dataset):
     """Two others."""
 
@@ -122,29 +134,21 @@ def test_its_steps_work(tmp_path):
     shutil.copy(ROOT / "train.py", copy)
     package, conf = copy / "sr_experiments", copy / "conf"
 
-    def register(package_init, dictionary, line, imports):
-        text = package_init.read_text()
-        start = text.index("{", text.index(f"{dictionary}:"))
-        package_init.write_text(imports + "\n" + text[: start + 1] + line + text[start + 1 :])
-
     (package / "generators/mine.py").write_text(GENERATOR)
-    register(package / "generators/__init__.py", "GENERATORS", '"mine": Mine, ', "from .mine import Mine")
     (conf / "model/mine.yaml").write_text("name: mine\n")
     (package / "losses/mine.py").write_text(LOSS)
-    register(package / "losses/__init__.py", "PIXEL_LOSSES", '"mine": MineLoss, ', "from .mine import MineLoss")
     (conf / "loss/pixel/mine.yaml").write_text("name: mine\nweight: 1.0\n")
     (package / "metrics/mine.py").write_text(METRIC)
-    register(package / "metrics/__init__.py", "METRICS", '"mine": MineMetric, ', "from .mine import MineMetric")
     (conf / "metrics/mine.yaml").write_text("name: mine\n")
     (package / "data/mine.py").write_text(DATASET)
-    imports = "from sr_experiments.data.mine import MineImages, MineValidation"
-    register(package / "data/__init__.py", "SOURCES", '"mine": Source(MineImages, MineValidation), ', imports)
+    (conf / "degradation/mine.yaml").write_text("name: mine\nstages: [{name: jpeg, quality: [60, 90]}]\n")
     (conf / "data/mine.yaml").write_text(
         "batch_size: 2\ncrop: 32\nnum_workers: 0\ntrain: {name: mine}\nval: {mine: {name: mine}}\n"
     )
 
     done = subprocess.run(
-        [sys.executable, "train.py", "model=mine", "loss/pixel=mine", "data=mine", "+metrics@metrics.mine=mine",
+        [sys.executable, "train.py", "model=mine", "loss/pixel=mine", "data=mine", "degradation=mine",
+         "+metrics@metrics.mine=mine",
          *TINY_RUN, f"output_dir={tmp_path / 'outputs'}"],
         cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True, timeout=240,
     )  # fmt: skip

@@ -101,6 +101,8 @@ class Settings:
             return f"{dotted} is not in the YAML file: add it with +{dotted}=... ({known[key].get('takes', 'a group')})"
         names = [*dict.fromkeys([*held, *known, *([] if parent else groups)])]
         near = difflib.get_close_matches(key, names, 1)
+        if parent and not near and key in self.config:
+            return f"{place}: {key} is the run's, set {key}=..."
         return f"{place}: did you mean {near[0]}?" if near else f"{place}: it has {', '.join(names) or 'no settings'}"
 
 
