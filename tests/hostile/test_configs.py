@@ -149,7 +149,7 @@ def at(config: Any, key: str) -> Any:
         ("trainer.accelerator=cpu trainer.devices=-1", "CPU cores"),
         ("trainer.accelerator=cpu trainer.devices=[0]", "CPU cores"),
         ("data=images data.train.root=" + "a" * 300, "too long"),
-        ("loss=gan loss/perceptual=none ~metrics.lpips_alex ~loss.perceptual.name", "perceptual loss"),
+        ("loss=gan loss/perceptual=none ~metrics.lpips_alex ~loss.perceptual.name", "perceptual.name is not set"),
         ("loss=gan loss/perceptual=none ~metrics.lpips_alex loss.discriminator.features=512", "discriminator"),
         ("callbacks.samples.size=3", "at least 16"),
         ("~metrics.lpips_alex metrics.fine_detail.scale=0", "at least 1"),
