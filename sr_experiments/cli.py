@@ -13,12 +13,15 @@ from sr_experiments.commands.evaluate import evaluate
 from sr_experiments.commands.export import export
 from sr_experiments.commands.pack import pack
 from sr_experiments.commands.runs import runs
+from sr_experiments.commands.schema import schema
 from sr_experiments.commands.sync import sync
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.errors import SRError, one_line, path_error
 
 # To add a command, add a module with its function, and the function here.
-COMMANDS: tuple[Callable[..., None], ...] = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor, schema,
+)  # fmt: skip
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -38,11 +38,3 @@ def path_error(error: OSError) -> SRError | None:
     if error.filename is None:
         return None
     return SRError(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path")
-
-
-def composition_error(error: Exception) -> str:
-    """Return in one line an error of Hydra or OmegaConf, which have several."""
-    if isinstance(error, TypeError):  # what Hydra raises for loss=[1,2]
-        return "a group is chosen by the names of its files, as in model=rrdbnet: give no numbers"
-    text = str(error).split("Config search path:")[0].split("\nKey '")[0].split("\nSee https://")[0]
-    return one_line(" ".join(text.split()))[:800]

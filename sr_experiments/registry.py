@@ -57,7 +57,7 @@ class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
         self.given = dict(given or {})
         self.small: dict[str, dict[str, Any]] = {}
         self._factories: dict[str, Callable[..., T]] = {}
-        self._by_argument: dict[str, Callable[..., T]] = {}
+        self.by_argument: dict[str, Callable[..., T]] = {}
         self._is_filled = False
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -76,7 +76,7 @@ class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
 
         def add(factory: Registry.F) -> Registry.F:
             if with_argument:
-                self._by_argument[with_argument] = factory
+                self.by_argument[with_argument] = factory
             else:
                 self._factories[name] = factory
                 self.small[name] = dict(small or {})
@@ -94,12 +94,12 @@ class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
         if isinstance(name, str):
             if name in self:
                 return self[name]
-            for argument, factory in self._by_argument.items():
+            for argument, factory in self.by_argument.items():
                 if argument in config:
                     return factory
         elif "name" not in config:
             raise Problem("missing", ("name",))
-        wanted = " or ".join([*sorted(self), *(f"a name of your own with {a}" for a in self._by_argument)])
+        wanted = " or ".join([*sorted(self), *(f"a name of your own with {a}" for a in self.by_argument)])
         raise Problem("wrong", ("name",), name, wanted)
 
     def __getitem__(self, name: str) -> Callable[..., T]:
@@ -199,14 +199,15 @@ def component_model(factory: Callable[..., Any], base: type[BaseModel], without:
     parameters = _parameters(factory)
     hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
     meanings = argument_meanings(factory)
-    fields: dict[str, Any] = {"name": (str, Field(description=_first_sentence(factory)))}
+    fields: dict[str, Any] = {"name": (str, ...)}
     for name, parameter in parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             base = type(base.__name__, (base,), {"model_config": ConfigDict(extra="allow")})
         elif name not in without:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hints.get(name, Any), Field(default, description=meanings.get(name)))
-    return create_model(getattr(factory, "__name__", "component"), __base__=base, **fields)
+    name = getattr(factory, "__name__", "component")
+    return create_model(name, __base__=base, __doc__=_first_sentence(factory), **fields)
 
 
 class Component:
@@ -243,9 +244,6 @@ class Component:
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"component": self.registry.kind, "base": self.base.__name__}
 
 
 def plain_data(value: Any, path: tuple[str | int, ...] = ()) -> Any:

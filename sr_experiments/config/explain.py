@@ -45,7 +45,9 @@ class Problem(ValueError):
     def line(self, prefix: str) -> str:
         """Return the message; `prefix` is the dotted key of the configuration, empty for a whole run's."""
         dotted = ".".join(filter(None, (prefix, *map(printable, self.path))))
-        parent, _, key = dotted.rpartition(".")
+        if not self.path:
+            return f"{prefix or 'the configuration'} is {short(self.value)}: give {self.help}"
+        parent, key = ".".join(filter(None, (prefix, *map(printable, self.path[:-1])))), printable(self.path[-1])
         if self.kind == "unknown":
             return f"{parent} has no {key}: {self.help}" if parent else f"there is no setting {key}: {self.help}"
         if self.kind == "given":
@@ -57,7 +59,7 @@ class Problem(ValueError):
     def line_of_component(self, component: str) -> str:
         """Return the message about arguments of a component, such as "generator 'rrdbnet'"."""
         dotted = ".".join(map(printable, self.path))
-        parent, _, key = dotted.rpartition(".")
+        parent, key = ".".join(map(printable, self.path[:-1])), printable(self.path[-1])
         place = f"{parent} of {component}" if parent else component
         if self.kind == "unknown":
             return f"{place} has no argument {key}: {self.help}"
@@ -96,7 +98,13 @@ def problem(
         config: plain data.
         given: names of arguments that are not the user's to give, and the settings that decide them.
     """
-    first = min(error.errors(include_url=False), key=lambda e: PRIORITY.get(e["type"], 2))
+    errors = error.errors(include_url=False)
+    first = min(errors, key=lambda e: PRIORITY.get(e["type"], 2))
+    path = _walk(model, config, first["loc"])[1]
+    # Of a union each member has errors: what is said of a part of the value is of the member that was meant.
+    if PRIORITY.get(first["type"]) is None:
+        inside = [e for e in errors if _walk(model, config, e["loc"])[1][: len(path)] == path]
+        first = max(inside, key=lambda e: len(_walk(model, config, e["loc"])[1]))
     annotation, path = _walk(model, config, first["loc"])
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, Problem):

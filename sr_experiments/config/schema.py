@@ -20,6 +20,7 @@ from sr_experiments.config.constraints import (
     NameOf,
     PictureSide,
     Positive,
+    Rule,
     Share,
     Steps,
     Weight,
@@ -42,6 +43,14 @@ Devices = Annotated[int, Ge(-1), Le(1023)]
 Schedule = Annotated[Mapping[str, Any], Component(SCHEDULES)]
 
 
+def _is_image(channels: int) -> bool:
+    return channels in (1, 3)
+
+
+def _is_label(name: str) -> bool:
+    return name not in LOSSES
+
+
 class Data(Group):
     """Where images come from, and how many at a time."""
 
@@ -62,8 +71,8 @@ class Data(Group):
 class Loss(Group):
     """What training minimises: a sum of named terms."""
 
-    name: Literal["pixel", "gan"]
-    """Of the choice, for names and tables."""
+    name: Annotated[FileName, Rule(_is_label, ", a label and not a loss: choose loss=pixel or gan, and loss/pixel=l1")]
+    """Label of the objective, part of the run's name."""
     terms: Mapping[FileName, Annotated[Mapping[str, Any], Component(LOSSES, TermSettings, none=True)]]
     """The terms by name; name: none leaves one out."""
     discriminator: Annotated[Mapping[str, Any], Component(DISCRIMINATORS, DiscriminatorSettings)] = optional()
@@ -212,14 +221,14 @@ class Stage(Group):
 
     steps: Steps
     """Its length."""
-    trains: Mapping[str, Weight]
+    trains: Mapping[str, Positive]
     """What trains, fnet or srnet, and its share of optim.learning_rate."""
-    losses: Mapping[str, Weight]
-    """Weights of the terms of the loss."""
-    gan_losses: Mapping[str, Weight] = optional()
-    """Weights of further terms with loss=gan."""
+    losses: Mapping[str, Positive]
+    """Weights of the terms that act in the stage; a loss without settings of its own need not be in loss.terms."""
+    gan_losses: Mapping[str, Positive] = optional()
+    """Weights of further terms, where a term of loss.terms is adversarial."""
     update_margin: float | None = optional()
-    """The discriminator learns while log D(real) - log D(fake) is below; null: always."""
+    """Instead of loss.discriminator.update_margin."""
     batch_size: BatchSize
     """Clips, per device."""
     clip_length: Annotated[int, Ge(1), Le(10_000)]
@@ -238,6 +247,24 @@ class Val(Group):
 class Run(Group):
     """A run's whole configuration."""
 
+    scale: Annotated[int, Ge(1), Le(16)]
+    """Upsampling factor: 2, 3 or 4."""
+    channels: Annotated[int, Rule(_is_image, ", 3 or 1")]
+    """3 for RGB, 1 for grey."""
+    seed: Annotated[int, Ge(0), Lt(2**32)]
+    """Of all that is random."""
+    name: FolderName
+    """A run's folder is <output_dir>/<name>/<timestamp>."""
+    output_dir: str
+    """Where runs are written."""
+    resume: str | None = optional()
+    """A run folder: continue it exactly where it stopped."""
+    init_from: str | Mapping[str, str] | None
+    """A run folder or any SR checkpoint: start a new run from its weights. Of frvsr, also one for each part by name."""
+    offline: bool
+    """No connection to the network: no weights are downloaded, W&B logs offline."""
+    val: Val
+    """What validation does besides measuring."""
     model: Annotated[Mapping[str, Any], Component(GENERATORS)]
     """The network from LR to SR."""
     loss: Loss
@@ -256,24 +283,6 @@ class Run(Group):
     """Where values and pictures go."""
     callbacks: Callbacks
     """Pictures by step."""
-    scale: Annotated[int, Ge(1), Le(16)]
-    """Upsampling factor: 2, 3 or 4."""
-    channels: Literal[1, 3]
-    """3 for RGB, 1 for grey."""
-    seed: Annotated[int, Ge(0), Lt(2**32)]
-    """Of all that is random."""
-    name: FolderName
-    """A run's folder is <output_dir>/<name>/<timestamp>."""
-    output_dir: str
-    """Where runs are written."""
-    resume: str | None = optional()
-    """A run folder: continue it exactly where it stopped."""
-    init_from: str | Mapping[str, str] | None
-    """A run folder or any SR checkpoint: start a new run from its weights. Of frvsr, also one for each part by name."""
-    offline: bool
-    """No connection to the network: no weights are downloaded, W&B logs offline."""
-    val: Val
-    """What validation does besides measuring."""
     stage: Mapping[FileName, Stage] = optional()
     """Stages by name, of model=frvsr."""
     stages: Sequence[str] = optional()

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from yaml import YAMLError
 
+from sr_experiments.config.hydra_app import composition_error
 from sr_experiments.config.offline import offline
 from sr_experiments.config.resolve import plain_config
 from sr_experiments.data.training_crops import TrainingCrops
@@ -29,7 +30,7 @@ from sr_experiments.doctor.images import (
     reading_finding,
 )
 from sr_experiments.doctor.rehearsal import rehearse
-from sr_experiments.errors import SRError, composition_error
+from sr_experiments.errors import SRError
 from sr_experiments.logging_setup import log_training
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.trainer import monitored

@@ -58,8 +58,8 @@ def test_overrides_reach_the_steps(photograph, tmp_path):
         (["--config", "missing.yaml"], "can't read missing.yaml"),
         (["usm"], "key=value"),
         (["stages.30.quality=[1, 2]"], "numbered from 0"),
-        (["stages.3.qualitty=[1, 2]"], "did you mean 'quality'"),
-        (["--scale", "16", "--crop", "16", "stages=[]"], "list of steps"),
+        (["stages.3.qualitty=[1, 2]"], "did you mean quality"),
+        (["--scale", "16", "--crop", "16", "stages=[]"], "give a list of mappings, not empty"),
     ],
 )
 def test_mistakes_get_one_line(photograph, tmp_path, arguments, says):

@@ -11,6 +11,7 @@ from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.fine_detail import FineDetail
 from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.metrics.ssim import SSIM
+from sr_experiments.registry import build
 from tests.conftest import ROOT
 
 
@@ -116,8 +117,8 @@ def test_too_small_and_unknown_say_so():
         PSNR(crop_border=8).per_image(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
     with pytest.raises(SRError, match="11x11"):
         SSIM(crop_border=4).per_image(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
-    with pytest.raises(SRError, match="rgb"):
-        PSNR("luma")
+    with pytest.raises(SRError, match="its channels is 'luma': give y or rgb"):
+        build("metric", METRICS, {"name": "psnr", "channels": "luma"})
 
 
 def test_every_metric_file_names_a_metric():

@@ -1,0 +1,31 @@
+"""`sr schema`: write conf/schema.json, or check a YAML file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None, typer.Argument(help="A run's config.yaml, or a whole configuration of your own: check it.")
+]
+
+
+def schema(
+    file: Config = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if conf/schema.json is old.")
+    ] = False,
+) -> None:
+    """Write conf/schema.json, from which editors and --help know the settings; or check a configuration.
+
+    For VS Code's YAML extension, in its settings.json, for each folder of conf/:
+    "yaml.schemas": {"conf/schema.json#/$defs/conf/trainer": "conf/trainer/*.yaml"}
+    """
+    from sr_experiments.config.schema_file import check_file, write_schema
+
+    if file is not None:
+        check_file(file)
+        typer.echo(f"{file}: ok")
+    elif not write_schema(Path("conf/schema.json"), check):
+        typer.echo("conf/schema.json is out of date: run sr schema", err=True)
+        raise typer.Exit(1)

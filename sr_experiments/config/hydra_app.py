@@ -1,0 +1,97 @@
+"""What `train.py` needs besides Hydra's own: help from the schema, and one line for a configuration that is wrong."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from sr_experiments.config.settings_help import Settings
+from sr_experiments.errors import one_line
+
+# For each group that --help lists Hydra copies its store of schemas, which gives out copies of them anyway.
+ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+TRACEBACKS = "HYDRA_FULL_ERROR"  # set, Hydra raises what is wrong, instead of writing it in many lines
+WANTED = TRACEBACKS in os.environ
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError)
+
+
+def run_app(main: Callable[[], Any], folder: Path) -> None:
+    """Compose and run; a configuration that can't be composed is one line and exit code 2.
+
+    Args:
+        main: decorated with `hydra.main`.
+        folder: of the YAML files.
+    """
+    OmegaConf.register_new_resolver(
+        "settings", lambda *, _root_: "\n".join(Settings.of(_root_, folder).lines()).replace("$", "$$"), replace=True
+    )
+    os.environ.setdefault(TRACEBACKS, "1")
+    try:
+        main()
+    except COMPOSITION_ERRORS as error:
+        if WANTED or TRACEBACKS not in os.environ:
+            raise
+        sys.stderr.write(f"error: {composition_error(error, folder, sys.argv[1:])}\n")
+        raise SystemExit(2) from None
+
+
+def is_composed() -> None:
+    """Let what goes wrong from here on be raised as it is: it is not Hydra's."""
+    if not WANTED:
+        os.environ.pop(TRACEBACKS, None)
+
+
+def composition_error(error: Exception, folder: Path | None = None, arguments: list[str] | None = None) -> str:
+    """Return in one line what Hydra or OmegaConf says of a configuration in several.
+
+    Args:
+        error: Hydra's or OmegaConf's.
+        folder: of the YAML files, to say what was meant.
+        arguments: of the command line.
+    """
+    if isinstance(error, TypeError):  # Hydra's own, at loss=[1,2]
+        return "a group is chosen by the names of its files, as in model=rrdbnet: give no numbers"
+    text = str(error).split("Config search path:")[0].split("\nKey '")[0].split("\nSee https://")[0]
+    if folder is not None:
+        if unknown := re.search(r"Could not (?:override|delete from config\.|delete) '([\w./@-]+?)(?:=.*?)?'", text):
+            return one_line(_unknown_setting(unknown[1], folder, arguments or []))[:800]
+        if unfound := re.search(r"Could not find '([\w./-]+)/([^/']+)'", text):
+            return one_line(_unknown_option(unfound[1], unfound[2], folder))[:800]
+    return one_line(" ".join(text.split()))[:800]
+
+
+def _unknown_setting(key: str, folder: Path, arguments: list[str]) -> str:
+    """Say which setting or group was meant."""
+    groups = sorted(str(path.relative_to(folder)) for path in folder.glob("**/") if path != folder)
+    if "/" in key:
+        near = difflib.get_close_matches(key.split("@")[0], groups, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
+        return f"there is no group {key} to choose here: {hint}"
+    overrides = [a for a in arguments if not a.startswith("-") and a.lstrip("+~").split("=")[0] != key]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder.absolute()), version_base="1.3"):
+        try:
+            config = compose("train", overrides)
+        except COMPOSITION_ERRORS:  # another of them is wrong, too
+            config = compose("train")
+    return Settings.of(config, folder).unknown(key, [group for group in groups if "/" not in group])
+
+
+def _unknown_option(group: str, option: str, folder: Path) -> str:
+    """Say which file of a group was meant."""
+    options = sorted(path.stem for path in (folder / group).glob("*.yaml"))
+    near = difflib.get_close_matches(option, options, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"there is no {group}={option}: {hint}choose one of {', '.join(options)}"

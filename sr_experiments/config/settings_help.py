@@ -1,0 +1,113 @@
+"""What conf/schema.json says of settings: for `--help`, and to put right a mistyped name. It loads no PyTorch."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+COLUMN = 46  # at which meanings begin
+OF_HYDRA = ("hydra", "defaults")
+
+
+class Settings:
+    """The settings of a composed configuration, as the schema knows them.
+
+    Args:
+        config: of a run, unresolved; what it names decides which arguments there are.
+        schema: the content of conf/schema.json.
+    """
+
+    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+        self.config = {key: value for key, value in config.items() if key not in OF_HYDRA}
+        self.schema = schema
+
+    @classmethod
+    def of(cls, config: Any, folder: Path) -> "Settings":
+        """Return those of OmegaConf's configuration, with the schema in the folder of YAML files."""
+        path = folder / "schema.json"
+        schema = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        plain: Any = OmegaConf.to_container(config, resolve=False)
+        return cls(plain, schema)
+
+    def lines(self) -> Iterator[str]:
+        """Give each setting as YAML, with its meaning and what it takes; those that a file leaves out after a +."""
+        yield from self._lines(self.config, self.schema, "")
+
+    def _lines(self, group: Mapping[str, Any], schema: Mapping[str, Any], indent: str) -> Iterator[str]:
+        known = self._chosen(schema, group)
+        properties = known.get("properties", {})
+        others = known.get("additionalProperties")
+        for key, value in group.items():
+            setting = properties.get(key, others if isinstance(others, Mapping) else {})
+            if key == "name" and "const" in setting:
+                setting = {"description": known.get("description", ""), "takes": ""}
+            if isinstance(value, Mapping) and value:
+                yield _with_meaning(f"{indent}{key}:", setting.get("description", ""), "")
+                yield from self._lines(value, setting, indent + "  ")
+            else:
+                text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) or not value else value
+                yield _with_meaning(f"{indent}{key}: {text}", setting.get("description", ""), setting.get("takes", ""))
+        for key, setting in properties.items():
+            if key not in group and "takes" in setting and "const" in properties.get("name", {}):
+                default = f" {json.dumps(setting['default'])}" if "default" in setting else ""
+                yield _with_meaning(f"{indent}+{key}:{default}", setting.get("description", ""), setting["takes"])
+
+    def _chosen(self, schema: Any, value: Any) -> Mapping[str, Any]:
+        """Return the schema of a group itself, and of several possible ones that of the component it names."""
+        if not isinstance(schema, Mapping):
+            return {}
+        if "$ref" in schema:
+            return self._chosen(self.schema["$defs"][schema["$ref"].removeprefix("#/$defs/")], value)
+        if "anyOf" not in schema:
+            return schema
+        groups = [self._chosen(option, value) for option in schema["anyOf"]]
+        groups = [group for group in groups if group.get("type") == "object"]
+        name = value.get("name") if isinstance(value, Mapping) else None
+        named = [group for group in groups if group.get("properties", {}).get("name", {}).get("const") == name]
+        unnamed = [group for group in groups if "const" not in group.get("properties", {}).get("name", {})]
+        return next(iter([*named, *unnamed]), {})
+
+    def group(self, path: Sequence[str]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return what a group holds, and which settings the schema knows there; nothing of a group that isn't there."""
+        value: Any = self.config
+        schema = self._chosen(self.schema, value)
+        for key in path:
+            others = schema.get("additionalProperties")
+            inner = schema.get("properties", {}).get(key, others if isinstance(others, Mapping) else {})
+            value = value.get(key, {}) if isinstance(value, Mapping) else {}
+            schema = self._chosen(inner, value)
+        held = value if isinstance(value, Mapping) else {}
+        return held, {k: v for k, v in schema.get("properties", {}).items() if k != "defaults"}
+
+    def unknown(self, dotted: str, groups: Sequence[str] = ()) -> str:
+        """Say what is wrong with a setting that can't be overridden.
+
+        Args:
+            dotted: its key.
+            groups: names that are chosen rather than set.
+        """
+        *parent, key = dotted.split(".")
+        for depth in range(len(parent)):  # the first name that isn't there is the one to put right
+            held, known = self.group(parent[:depth])
+            if parent[depth] not in held and parent[depth] not in known:
+                parent, key = parent[:depth], parent[depth]
+                break
+        held, known = self.group(parent)
+        place = f"{'.'.join(parent)} has no {key}" if parent else f"there is no setting {key}"
+        if key in known:
+            return f"{dotted} is not in the YAML file: add it with +{dotted}=... ({known[key].get('takes', 'a group')})"
+        names = [*dict.fromkeys([*held, *known, *([] if parent else groups)])]
+        near = difflib.get_close_matches(key, names, 1)
+        if parent and not near and key in self.config:
+            return f"{place}: {key} is the run's, set {key}=..."
+        return f"{place}: did you mean {near[0]}?" if near else f"{place}: it has {', '.join(names) or 'no settings'}"
+
+
+def _with_meaning(text: str, meaning: str, takes: str) -> str:
+    said = " ".join(
+        filter(None, (meaning[:1].upper() + meaning[1:], f"({takes})" if takes not in ("", "text") else ""))
+    )
+    return f"{text:<{COLUMN - 1}} # {said}" if said else text
