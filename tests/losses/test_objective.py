@@ -172,7 +172,7 @@ def test_an_adversarial_term_makes_any_run_a_gan(train):
         (["loss/pixel=l1", "loss.terms.pixel.weight=auto"], "loss.terms.pixel.weight=auto"),
         (["+loss.terms.pixel.start=2"], "some steps have no term to train on"),
         ([*TINY_GAN, "+loss.terms.second={name: hinge}"], "2 adversarial terms, adversarial and second"),
-        (["+loss.terms.fft={name: ffd}"], "unknown fft loss 'ffd'"),
+        (["+loss.terms.fft={name: ffd}"], "loss.terms.fft.name is 'ffd'"),
         (["+loss.terms.fft={name: fft, size: 3}"], "size"),
         ([*TINY_GAN, "loss.discriminator.every=2", "optim.accumulate=2"], "loss.discriminator.every"),
     ],
