@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from sr_experiments.config.explain import Problem, problem, short
+from sr_experiments.config.explain import Problem, either, problem, short
 from sr_experiments.errors import SRError
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
                     return factory
         elif "name" not in config:
             raise Problem("missing", ("name",))
-        wanted = " or ".join([*sorted(self), *(f"a name of your own with {a}" for a in self.by_argument)])
+        wanted = either([*sorted(self), *(f"a name of your own with {a}" for a in self.by_argument)])
         raise Problem("wrong", ("name",), name, wanted)
 
     def __getitem__(self, name: str) -> Callable[..., T]:

@@ -200,19 +200,24 @@ def _without_null(annotation: Any) -> Any:
     return _split(kinds[0])[0] if len(kinds) == 1 else _split(annotation)[0]
 
 
+def either(choices: Sequence[str]) -> str:
+    """Return choices as a sentence has them: "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(choices[:-1]), *choices[-1:])))
+
+
 def words(annotation: Any) -> str:
     """Return what a declared type takes: "a whole number of at least 1 and at most 512, or null"."""
     base, constraints = _split(annotation)
     members = _members(annotation)
     if len(members) > 1:
         ordered = sorted(members, key=lambda kind: kind is type(None))
-        return " or ".join(words(_annotated(kind, constraints)) for kind in ordered)
+        return either([words(_annotated(kind, constraints)) for kind in ordered])
     if names := next((c.names for c in constraints if isinstance(c, NameOf)), None):
-        return " or ".join(sorted(names))
+        return either(sorted(names))
     if base in (None, type(None)):
         return "null"
     if typing.get_origin(base) is Literal:
-        return " or ".join(map(str, typing.get_args(base)))
+        return either([str(value) for value in typing.get_args(base)])
     if is_kind(typing.get_origin(base) or base, Mapping):
         return _with_bounds("a mapping", constraints)
     if base in NOUNS:

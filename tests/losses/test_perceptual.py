@@ -109,7 +109,7 @@ def test_missing_weights_name_the_file_and_the_place(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "urlopen", no_network)
     with pytest.raises(backbones.WeightsUnavailable, match="no route to host"):
         LPIPS()
-    with pytest.raises(SRError, match="its net is 'resnet': give alex or vgg or squeeze"):
+    with pytest.raises(SRError, match="its net is 'resnet': give alex, vgg or squeeze"):
         build("metric", METRICS, {"name": "lpips", "net": "resnet"})
 
 
