@@ -76,7 +76,7 @@ def test_the_trainer_and_the_sweeper_agree(overrides, key):
         (GAN, "val/sample/lpips_alex"),
         ([*GAN, "~metrics.lpips_alex"], "val/sample/psnr_y"),
         (VIDEO_GAN, "val/sample_video/lpips_alex"),
-        ([*VIDEO_GAN, "stages=[flow]"], "val/sample_video/warp_psnr"),
+        (FLOW, "val/sample_video/warp_psnr"),
     ],
 )
 def test_they_agree_where_there_are_weights(overrides, key, with_weights):
