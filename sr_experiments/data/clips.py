@@ -98,9 +98,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         on_error: str = "stop",
         augment: bool = True,
     ) -> None:
-        check_crop(crop, scale, on_error)
-        if not 0 <= moving_frame <= 1:
-            raise SRError(f"data.train.moving_frame={moving_frame!r}: give a share from 0 to 1")
+        check_crop(crop, scale)
         self.hr_clips = list(clips)
         self.lr_clips = None if lr_clips is None else list(lr_clips)
         self.paths = [clip.path for clip in clips]
@@ -260,8 +258,6 @@ class ValidationClips(Dataset[dict[str, Any]]):
     def __init__(
         self, clips: Sequence[Clip], scale: int, lr_clips: Sequence[Clip] | None = None, frames: int | None = None
     ) -> None:
-        if frames is not None and frames < 1:
-            raise SRError(f"frames={frames!r} of a validation set: give a whole number of at least 1")
         self.hr_clips = list(clips)
         self.lr_clips = None if lr_clips is None else list(lr_clips)
         self.scale = scale

@@ -24,13 +24,6 @@ class PairedFolder(TrainingCrops):
         hr: folder of HR images, or a pack of it.
         lr: folder of LR images, or a folder that holds them in `X2`, `X3`, `X4`. Names are those of HR, possibly with
             the usual additions: `0001x4`, `0001_LRBI_x4`, `lr_0001`, `img_SRF_4_LR`.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
-        on_error: "stop" at a pair that can't be read, or "skip" to another.
-        augment: rotate and flip crops at random.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: names or sizes don't match, or an image is smaller than the crop or unreadable.
@@ -56,7 +49,7 @@ class PairedFolder(TrainingCrops):
         self.check_sizes(_checked_sizes(self.folders, pairs, scale))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Read pair number `index`."""
+        """Read a pair."""
         return {
             "hr": self.folders[0].read(self.paths[index], self.channels),
             "lr": self.folders[1].read(self.lr_paths[index], self.channels),
@@ -70,10 +63,7 @@ class PairedValidation(Dataset[dict[str, Any]]):
     Args:
         hr: folder of HR images.
         lr: folder of LR images, named as for `PairedFolder`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         limit: use only this many pairs, from the first.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: names or sizes don't match.
@@ -95,7 +85,6 @@ class PairedValidation(Dataset[dict[str, Any]]):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return pair number `index`."""
         hr_path, lr_path = self.pairs[index]
         hr = self.folders[0].read(hr_path, self.channels)
         lr = self.folders[1].read(lr_path, self.channels)

@@ -30,10 +30,6 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
     speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`. The photographs are kept in memory.
 
     Args:
-        crop: side of the frames, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
         root: folder of photographs, searched recursively; null for nine that scikit-image ships.
 
     Raises:
@@ -58,7 +54,6 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
         self.origin = ""  # file of the last item
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        """Return sample number n as a clip of that many frames."""
         n, frames = key
         rng = np.random.default_rng((self.seed, n))
         index = int(rng.integers(len(self.photographs)))
@@ -75,8 +70,6 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
     "frame": int}`; the flow is in HR pixels, 0 for the first frame of a clip.
 
     Args:
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         size: side of the frames, rounded down to a multiple of the scale.
         frames: number of frames per clip.
         limit: use only this many clips, from the first.
@@ -110,7 +103,6 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
         return len(self.names) * self.frames
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return frame `index`, counted across all clips."""
         clip, frame = divmod(index, self.frames)
         path = self.camera_paths[clip]
         flow = true_flow(path, frame, self.size) if frame else torch.zeros(2, self.size, self.size)

@@ -48,7 +48,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         on_error: str = "stop",
         augment: bool = True,
     ) -> None:
-        check_crop(crop, scale, on_error)
+        check_crop(crop, scale)
         self.paths = list(paths)
         self.crop = crop
         self.scale = scale
@@ -129,16 +129,14 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         raise SRError(f"none of the {count} images can be read; the first is {self.paths[0]}")
 
 
-def check_crop(crop: int, scale: int, on_error: str = "stop") -> None:
-    """Check that the crop is a multiple of the scale and that `on_error` is known.
+def check_crop(crop: int, scale: int) -> None:
+    """Check that the crop is a multiple of the scale.
 
     Raises:
-        SRError: one of them is not; says what to use.
+        SRError: it is not; says what to use.
     """
     if crop < scale or crop % scale:
         raise SRError(f"data.crop={crop} must be a multiple of scale={scale}: use {max(crop // scale, 1) * scale}")
-    if on_error not in ("stop", "skip"):
-        raise SRError(f"data.train.on_error={on_error!r}: choose stop or skip")
 
 
 def first_few(problems: Sequence[str], shown: int = 5) -> str:
