@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.batches import StepBatches, next_validation
-from sr_experiments.data.packs.cache import cache_folder
+from sr_experiments.data.packs import cache_folder
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.registry import Registry, build
@@ -67,7 +67,7 @@ class SRDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.next_validation = partial(next_validation, val_every=val_every, ends=ends)
         self.clips_of_step = clips_of_step or (lambda step: (batch_size, 1))
-        packs = cache_folder(cache)
+        packs = cache_folder(cache) if cache else None
         given = {"crop": crop, "scale": scale, "channels": channels, "seed": seed}
         self.train_set = build("training data", TRAINING_SETS, train, **given, **_cache(TRAINING_SETS, train, packs))
         self.clips = bool(getattr(self.train_set, "clips", False))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sr_experiments.data.image_files import Size, UnreadableImage, image_sizes
-from sr_experiments.data.packs.cache import cache_folder
+from sr_experiments.data.packs import cache_folder
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 
@@ -30,9 +30,7 @@ def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[Size]:
         return image_sizes(paths)
     start = len(str(root)) + 1
     names = [str(path)[start:] for path in paths]
-    cache = cache_folder(True)
-    assert cache is not None
-    index = cache / "sizes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
+    index = cache_folder() / "sizes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
     known = _read(index)
     stamps = [_stamp(path) for path in paths]
     stale = [i for i, name in enumerate(names) if not stamps[i] or known.get(name, [])[:2] != stamps[i]]

@@ -1,5 +1,6 @@
 """Folders as datasets see them: of image and video files, or a pack of those."""
 
+import hashlib
 import itertools
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,11 @@ from sr_experiments.data.image_files import (
     result_or_error,
     walk,
 )
-from sr_experiments.data.packs.cache import cached
 from sr_experiments.data.packs.pack import INDEX, JOURNAL, Index, Pack
+from sr_experiments.data.packs.packing import pack, scan
 from sr_experiments.data.size_index import indexed_sizes
 from sr_experiments.errors import SRError
+from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
 
 
@@ -191,7 +193,13 @@ def open_folder(
         raise SRError(f"packing {path} was interrupted: continue with the same sr pack command")
     if cache is None or not path.is_dir():
         return FileFolder(path)
-    return PackFolder(cached(path, Path(cache), on_error, only, videos), path)
+    source = path.resolve()
+    # A folder without videos has one pack, whether videos were asked for or not.
+    videos = any(file.name.lower().endswith(VIDEO_EXTENSIONS) for file in scan(source, only, videos))
+    key = hashlib.sha256("\0".join([str(source), str(videos), *(only or [])]).encode("utf-8", "surrogateescape"))
+    target = Path(cache) / f"{source.name}-{key.hexdigest()[:16]}"
+    packed = pack(source, target, on_error=on_error, only=only, videos=videos, option="data.cache=<folder>")
+    return PackFolder(packed, path)
 
 
 def is_folder(path: Path) -> bool:
