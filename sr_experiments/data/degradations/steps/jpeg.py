@@ -12,7 +12,7 @@ from torch import Tensor
 from sr_experiments.config.constraints import Interval, Share
 from sr_experiments.data.degradations.steps import STEPS, draw, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+from sr_experiments.data.degradations.steps.step import Parameters, Step
 
 # ITU-T T.81, annex K: quantisation tables of luminance and chrominance at quality 50.
 LUMINANCE = (
@@ -38,13 +38,12 @@ TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 @STEPS.register("jpeg")
-class JPEG:
+class JPEG(Step):
     """Step that compresses and decompresses with JPEG, 4:2:0 like almost all software.
 
     Args:
         quality: range of the quality, 1 to 100; whole numbers are drawn.
         real: use libjpeg itself, one image at a time, on GPUs too.
-        probability: probability of any compression.
     """
 
     def __init__(
@@ -57,13 +56,8 @@ class JPEG:
         self.real = real
         self.probability = probability
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw the quality of each clip."""
-        drawn = {
-            "applied": draw.chance(clips, self.probability, generator),
-            "quality": draw.uniform(clips, self.quality, generator).round(),
-        }
-        return per_frame(drawn, frames)
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
+        return {"quality": draw.uniform(clips, self.quality, generator).round()}
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Return the images compressed and decompressed, multiples of 1/255."""
@@ -73,9 +67,8 @@ class JPEG:
             pixels = torch.where(applied[:, None, None, None].to(pixels.device), pixels, canvas.pixels)
         return canvas.with_pixels(pixels)
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the compression of image i: its quality."""
-        return f"jpeg {parameters['quality'][i]:.0f}" if parameters["applied"][i] else ""
+    def _label(self, drawn: Parameters) -> str:
+        return f"jpeg {drawn['quality']:.0f}"
 
 
 def jpeg(canvas: Canvas, quality: Tensor) -> Tensor:

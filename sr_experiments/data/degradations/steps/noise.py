@@ -7,13 +7,13 @@ from sr_experiments.config.constraints import Interval, Share, Weight
 from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.poisson import poisson
-from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+from sr_experiments.data.degradations.steps.step import Parameters, Step
 
 LUMA = (0.2989, 0.587, 0.114)  # grey weights of torchvision, which BasicSR uses for grey Poisson noise
 
 
 @STEPS.register("noise")
-class Noise:
+class Noise(Step):
     """Step that adds Gaussian or Poisson noise, in colour or grey, and clips to [0, 1].
 
     The frames of a clip share the noise level; the noise itself is drawn for each frame.
@@ -24,7 +24,6 @@ class Noise:
             2^ceil(log2 k), k being the number of distinct values in the image, as in BasicSR.
         gaussian_probability: probability that the noise is Gaussian rather than Poisson.
         grey_probability: probability that the noise is the same in all channels.
-        probability: probability of any noise.
     """
 
     def __init__(
@@ -41,16 +40,13 @@ class Noise:
         self.grey_probability = grey_probability
         self.probability = probability
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw the kind and level of noise of each clip."""
-        drawn = {
-            "applied": draw.chance(clips, self.probability, generator),
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
+        return {
             "gaussian": draw.chance(clips, self.gaussian_probability, generator),
             "grey": draw.chance(clips, self.grey_probability, generator),
             "sigma": draw.uniform(clips, self.gaussian, generator),
             "scale": draw.uniform(clips, self.poisson, generator),
         }
-        return per_frame(drawn, frames)
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Add noise to the images."""
@@ -81,13 +77,9 @@ class Noise:
             pixels[images.to(pixels.device), :, : noisy.shape[2], : noisy.shape[3]] = noisy
         return canvas.with_pixels(pixels.clamp_(0, 1))
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the noise of image i: kind and level."""
-        p = {key: value[i] for key, value in parameters.items()}
-        if not p["applied"]:
-            return ""
-        grey = " grey" if p["grey"] else ""
-        return f"gauss {p['sigma']:.0f}{grey}" if p["gaussian"] else f"poisson {p['scale']:.1f}{grey}"
+    def _label(self, drawn: Parameters) -> str:
+        grey = " grey" if drawn["grey"] else ""
+        return f"gauss {drawn['sigma']:.0f}{grey}" if drawn["gaussian"] else f"poisson {drawn['scale']:.1f}{grey}"
 
 
 def gaussian_noise(image: Tensor, grey: bool, generator: torch.Generator) -> Tensor:
