@@ -20,21 +20,10 @@ from sr_experiments.video.scene_cuts import find_cuts, read_cuts
 class Clip(Protocol):
     """Consecutive frames of one size: a folder of images or a video file."""
 
-    @property
-    def name(self) -> str:
-        """Name within the data, such as `GT/calendar`."""
-
-    @property
-    def path(self) -> Path:
-        """Folder or file, for messages."""
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the frames."""
+    name: str  # within the data, such as `GT/calendar`
+    path: Path  # folder or file, for messages
+    frames: int  # how many
+    size: tuple[int, int]  # (height, width)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read frames by number, from 0, each uint8 (H, W, C).

@@ -92,15 +92,6 @@ class PairedValidation(Dataset[dict[str, Any]]):
         return {"hr": as_tensor(hr), "lr": as_tensor(lr), "name": image_name(hr_path, self.root)}
 
 
-def pair_files(hr: str, lr: str, scale: int) -> list[tuple[Path, Path]]:
-    """Pair HR files with LR files, in natural order: by equal names first, then by names without the usual additions.
-
-    Raises:
-        SRError: a file has no partner, or several; names the first few.
-    """
-    return pair_images(*open_pair(hr, lr, scale), scale)
-
-
 def open_pair(
     hr: str, lr: str, scale: int, cache: str | None = None, on_error: str = "stop"
 ) -> tuple[FileFolder, FileFolder]:
@@ -110,7 +101,11 @@ def open_pair(
 
 
 def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, Path]]:
-    """Do the same as `pair_files` for open folders."""
+    """Pair HR files with LR files, in natural order: by equal names first, then by names without the usual additions.
+
+    Raises:
+        SRError: a file has no partner, or several; names the first few.
+    """
     hr_left = {path.relative_to(hr.root).as_posix(): path for path in hr.images()}
     lr_left = {path.relative_to(lr.root).as_posix(): path for path in lr.images()}
     pairs: list[tuple[str, Path, Path]] = []
@@ -136,11 +131,7 @@ def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, 
 
 
 def _checked_sizes(folders: tuple[FileFolder, FileFolder], pairs: list[tuple[Path, Path]], scale: int) -> list[Size]:
-    """Return the sizes of the parts of HR images that LR covers, or the error where an image of a pair is unreadable.
-
-    Raises:
-        SRError: the sizes of a pair don't match the scale; names the first few.
-    """
+    """Return the sizes of the parts of HR images that LR covers, or the error where a file of a pair is unreadable."""
     hr_sizes, lr_sizes = (folder.sizes([pair[i] for pair in pairs]) for i, folder in enumerate(folders))
     checked: list[Size] = []
     problems = []

@@ -28,15 +28,7 @@ def preview(
 ) -> None:
     """Write a contact sheet: the centre of an image and `count` random LR of it, enlarged without interpolation.
 
-    Args:
-        source: the image.
-        output: the file to write, in any format Pillow can write.
-        config: name of a file in conf/degradation, or the path of a YAML file.
-        overrides: `key=value` with dotted keys: `stages.3.quality=[10, 30]`.
-        scale: integer downsampling factor.
-        count: number of LR images.
-        crop: side of the centre, in HR pixels.
-        seed: seed of everything random.
+    The arguments are the options of `sr degrade`.
 
     Raises:
         SRError: no such image or configuration, an invalid value in it, or the output can't be written.

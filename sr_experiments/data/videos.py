@@ -28,30 +28,19 @@ from sr_experiments.video.decode import VideoFile
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class FrameFolder:
-    """Clip of the images in a folder; files are opened only when frames are read.
+    """Clip of the images in a folder; files are opened only when frames are read."""
 
-    Attributes:
-        folder: open folder, possibly of a pack, that contains it.
-        path: path of the images' folder.
-        files: names of the images, in order.
-        name: name of the clip.
-        channels: 3 for RGB, 1 for grey.
-        size: (height, width).
-    """
-
-    folder: FileFolder
-    path: Path
-    files: Sequence[str]
+    folder: FileFolder  # that contains it, possibly packed
+    path: Path  # of the images' folder
+    files: Sequence[str]  # names of the images, in order
     name: str
     channels: int
-    size: tuple[int, int]
+    size: tuple[int, int]  # (height, width)
 
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return len(self.files)
+    def __post_init__(self) -> None:
+        self.frames = len(self.files)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read frames by number, each uint8 (H, W, channels)."""
@@ -167,11 +156,7 @@ def _load_clips(
     on_error: str | None = None,
     cache: str | None = None,
 ) -> tuple[list[Clip], list[Clip] | None]:
-    """Open HR clips and their LR, in natural order.
-
-    Raises:
-        SRError: names the clips that can't be used; with on_error="skip", only if none can.
-    """
+    """Open HR clips and their LR, in natural order, or stop at clips that can't be used, unless on_error="skip"."""
     open_root = partial(open_folder, cache=cache, on_error=on_error or "stop", videos=True)
     hr_root = Path(hr).expanduser()
     found = {name: clip for name, clip in _find_clips(open_root(hr_root)).items() if wants(name)}
@@ -233,11 +218,7 @@ class _ClipFiles(NamedTuple):
 
 
 def _find_clips(folder: FileFolder) -> dict[str, _ClipFiles]:
-    """Find the clips in a folder and below it, by name, in natural order; links are followed, hidden files skipped.
-
-    Raises:
-        SRError: no such folder, no clips, or two of the same name.
-    """
+    """Find the clips in a folder and below it, by name, in natural order; links are followed, hidden files skipped."""
     root = folder.root
     if not is_folder(root):
         raise SRError(f"no folder {root}: looked for clips there; check the path")
@@ -273,11 +254,7 @@ def _mismatch(clip: Clip, lr_clip: Clip, scale: int) -> str | None:
 
 
 def _sorted_frames(folder: Path, files: Sequence[str]) -> list[str]:
-    """Sort frames by the last number in their names.
-
-    Raises:
-        SRError: a name has no number, a number occurs twice, or one is missing between the first and the last.
-    """
+    """Sort frames by the last number in their names; no number may be missing, or occur twice."""
     numbers: dict[str, int] = {}
     for file in sorted(files, key=natural_key):
         found = re.findall(r"\d+", Path(file).stem)

@@ -10,7 +10,7 @@ from sr_experiments.data.clips import Clip
 from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_sizes, list_images, read_image
 from sr_experiments.data.images import crop_to_multiple, image_name
 from sr_experiments.data.packs.folders import FileFolder
-from sr_experiments.data.paired import PairedValidation, pair_files, scale_folder
+from sr_experiments.data.paired import PairedValidation, open_pair, pair_images, scale_folder
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.videos import VideoValidation, open_frames
 from sr_experiments.errors import SRError
@@ -102,7 +102,7 @@ def finished_images(scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, cha
         SRError: names or sizes don't pair, or a picture is unreadable.
     """
     try:
-        of_hr = dict(pair_files(str(hr), str(sr), scale))
+        of_hr = dict(pair_images(*open_pair(str(hr), str(sr), scale), scale))
     except UnreadableImage:
         raise
     except SRError as error:

@@ -21,17 +21,11 @@ _REWRITTEN = (None, "bin_data", "none", "tmcd")
 
 @dataclass(frozen=True)
 class ExtraStream:
-    """A stream of the input, other than the video, that goes into the output.
+    """A stream of the input, other than the video, that goes into the output."""
 
-    Attributes:
-        index: index of the stream in the input.
-        action: "copy", "encode" or "attach".
-        codec: codec to encode with.
-    """
-
-    index: int
-    action: str
-    codec: str = ""
+    index: int  # in the input
+    action: str  # "copy", "encode" or "attach"
+    codec: str = ""  # to encode with
 
 
 def container_of(target: Path) -> str:

@@ -64,8 +64,9 @@ class Canvas:
     def mirrored(self, margin: int) -> Tensor:
         """Return (N, C, H + 2 * margin, W + 2 * margin): images reflected about the centres of their border pixels."""
         height, width = self.pixels.shape[-2:]
-        if bool((self.heights == height).all() and (self.widths == width).all()):
-            return mirror_pad(self.pixels, margin)
+        same_size = bool((self.heights == height).all() and (self.widths == width).all())
+        if same_size and margin < min(height, width):  # F.pad reflects once only; small images need several reflections
+            return F.pad(self.pixels, (margin, margin, margin, margin), mode="reflect")
         rows, columns = (
             mirror(torch.arange(-margin, length + margin), sizes)
             for length, sizes in zip(self.pixels.shape[-2:], (self.heights, self.widths), strict=True)
@@ -87,18 +88,6 @@ class Canvas:
         pixels = pixels.gather(2, rows)
         columns = columns.to(device)[:, None, None, :].expand(-1, channels, pixels.shape[2], -1)
         return pixels.gather(3, columns)
-
-
-def mirror_pad(images: Tensor, margin: int) -> Tensor:
-    """Return images (N, C, H, W) padded by reflection about the centres of their border pixels."""
-    height, width = images.shape[-2:]
-    if margin < min(height, width):  # F.pad reflects once only; smaller images need several reflections
-        return F.pad(images, (margin, margin, margin, margin), mode="reflect")
-    rows, columns = (
-        mirror(torch.arange(-margin, size + margin), torch.tensor([size]))[0].to(images.device)
-        for size in (height, width)
-    )
-    return images[:, :, rows[:, None], columns]
 
 
 def mirror(positions: Tensor, sizes: Tensor) -> Tensor:

@@ -62,7 +62,8 @@ class JPEG(Step):
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Return the images compressed and decompressed, multiples of 1/255."""
         applied, quality = parameters["applied"], parameters["quality"]
-        pixels = real_jpeg(canvas, quality) if self.real or canvas.per_image else jpeg(canvas, quality)
+        compress = per_image.compress_jpeg if self.real or canvas.per_image else jpeg
+        pixels = compress(canvas, quality)
         if not applied.all():
             pixels = torch.where(applied[:, None, None, None].to(pixels.device), pixels, canvas.pixels)
         return canvas.with_pixels(pixels)
@@ -133,9 +134,3 @@ def _upsample_chroma(chroma: Tensor) -> Tensor:
     # 8 and 7 are libjpeg's rounding terms of left and right pixels (h2v2 "fancy upsampling").
     columns = torch.stack((3 * rows + padded[..., :-2] + 8, 3 * rows + padded[..., 2:] + 7), -1)
     return columns.flatten(3).div_(16).floor_()
-
-
-def real_jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
-    """Do the same with libjpeg itself, one image at a time on the CPU, whatever the device."""
-    on_cpu = canvas.with_pixels(canvas.pixels.cpu())
-    return per_image.compress_jpeg(on_cpu, quality).to(canvas.pixels.device)
