@@ -191,10 +191,7 @@ class Index:
 class Decoder:
     """An open file. It decodes in order, and seeks to go back or to skip beyond the next keyframe.
 
-    Args:
-        path: the file.
-        index: index of the file.
-        threads: number of decoding threads; 0 for as many as there are cores.
+    The number of decoding `threads` is as of `open_container`.
     """
 
     def __init__(self, path: Path, index: Index, threads: int = 1) -> None:

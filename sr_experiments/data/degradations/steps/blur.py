@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from sr_experiments.config.constraints import Choices, Interval, Odd, Share
 from sr_experiments.data.degradations.steps import STEPS, draw, kernels, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, Step
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 SIDE = 21  # side of every kernel tensor, in pixels; smaller kernels are padded with zeros (Real-ESRGAN's largest)
 NEGLIGIBLE = 5e-6  # share of a kernel's weight that may be cut off at its edges: far below half of 1/255
@@ -21,7 +22,7 @@ FAMILIES = get_args(Family)
 Side = Annotated[Odd[int], Ge(1), Le(SIDE)]
 
 
-class _Blur(Step):
+class _Blur(OptionalStep):
     """Base of the blurs: convolves each image with the kernel among its parameters; borders are reflected."""
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
@@ -35,6 +36,7 @@ class _Blur(Step):
 
 
 @STEPS.register("blur")
+@dataclass
 class Blur(_Blur):
     """Blur of a lens: Gaussian, generalised Gaussian and plateau kernels, or a sinc filter (ringing).
 
@@ -47,28 +49,18 @@ class Blur(_Blur):
         size: range of the kernel side in pixels, odd.
     """
 
-    def __init__(
-        self,
-        kinds: Choices[Family],
-        sigma: Interval[Annotated[float, Ge(0.01)]],
-        generalized_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
-        plateau_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
-        sinc: Share = 0.0,
-        size: Interval[Side] = (7, SIDE),
-        probability: Share = 1.0,
-    ) -> None:
-        self.weights = draw.weights(kinds, FAMILIES)
-        self.sigma = sigma
-        self.betas = (generalized_beta, plateau_beta)
-        self.sinc = sinc
-        self.size = size
-        self.probability = probability
+    kinds: Choices[Family]
+    sigma: Interval[Annotated[float, Ge(0.01)]]
+    generalized_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1)
+    plateau_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1)
+    sinc: Share = 0.0
+    size: Interval[Side] = (7, SIDE)
 
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         # Every parameter is drawn for every clip, also where it is not used: what is drawn next then depends on the
         # number of clips only, and each draw is one tensor operation.
         n = clips
-        kind = draw.choose(n, self.weights, generator)
+        kind = draw.choose(n, draw.weights(self.kinds, FAMILIES), generator)
         ringing = draw.chance(n, self.sinc, generator)
         size = odd(n, self.size, generator)
         sigma_x, sigma_y = draw.uniform(n, self.sigma, generator), draw.uniform(n, self.sigma, generator)
@@ -77,7 +69,7 @@ class Blur(_Blur):
         share = draw.uniform(n, (0, 1), generator)
         # `kind` is an index in FAMILIES: kind // 2 is 0 for Gaussian, 1 for generalised, 2 for plateau; odd for aniso.
         beta = torch.ones(n, dtype=torch.float64)
-        for family, (low, high) in enumerate(self.betas, 1):
+        for family, (low, high) in enumerate((self.generalized_beta, self.plateau_beta), 1):
             shape = torch.where(above, 1 + share * (high - 1), low + share * (1 - low))
             beta = torch.where(kind // 2 == family, shape, beta)
         # Lowest cutoff by kernel size, as in Real-ESRGAN's dataset code: a small kernel cannot hold a low one.
@@ -103,6 +95,7 @@ class Blur(_Blur):
 
 
 @STEPS.register("sinc")
+@dataclass
 class Sinc(_Blur):
     """Ideal low-pass filter, which causes ringing and overshoot.
 
@@ -111,15 +104,8 @@ class Sinc(_Blur):
         size: range of the kernel side in pixels, odd.
     """
 
-    def __init__(
-        self,
-        cutoff: Interval[Annotated[float, Ge(0.1), Le(3.15)]] = (math.pi / 3, math.pi),
-        size: Interval[Side] = (7, SIDE),
-        probability: Share = 1.0,
-    ) -> None:
-        self.cutoff = cutoff
-        self.size = size
-        self.probability = probability
+    cutoff: Interval[Annotated[float, Ge(0.1), Le(3.15)]] = (math.pi / 3, math.pi)
+    size: Interval[Side] = (7, SIDE)
 
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         size, cutoff = odd(clips, self.size, generator), draw.uniform(clips, self.cutoff, generator)
@@ -130,6 +116,7 @@ class Sinc(_Blur):
 
 
 @STEPS.register("motion")
+@dataclass
 class Motion(_Blur):
     """Motion blur: straight camera movement during the exposure, drifting in speed and direction over a clip.
 
@@ -138,22 +125,16 @@ class Motion(_Blur):
         turn: largest change of direction over a clip, in degrees.
     """
 
-    def __init__(
-        self,
-        length: Interval[Annotated[float, Ge(0), Le(SIDE - 1)]],
-        turn: Annotated[float, Ge(-360), Le(360)] = 45.0,
-        probability: Share = 1.0,
-    ) -> None:
-        self.length = length
-        self.turn = math.radians(turn)
-        self.probability = probability
+    length: Interval[Annotated[float, Ge(0), Le(SIDE - 1)]]
+    turn: Annotated[float, Ge(-360), Le(360)] = 45.0
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw a kernel for each frame; length and direction change linearly from the first frame to the last."""
         applied = draw.chance(clips, self.probability, generator)
         first, last = draw.uniform(clips, self.length, generator), draw.uniform(clips, self.length, generator)
         start_angle = draw.uniform(clips, (0, math.pi), generator)
-        turn = draw.uniform(clips, (-self.turn, self.turn), generator)
+        most = math.radians(self.turn)
+        turn = draw.uniform(clips, (-most, most), generator)
         time = torch.linspace(0, 1, frames, dtype=torch.float64)
         length = (first[:, None] + time * (last - first)[:, None]).flatten()  # (clips * frames,)
         angle = (start_angle[:, None] + time * turn[:, None]).flatten()
@@ -166,6 +147,7 @@ class Motion(_Blur):
 
 
 @STEPS.register("defocus")
+@dataclass
 class Defocus(_Blur):
     """Blur of a lens that is out of focus: a disk.
 
@@ -173,9 +155,7 @@ class Defocus(_Blur):
         radius: range of the radius, in pixels.
     """
 
-    def __init__(self, radius: Interval[Annotated[float, Ge(0), Le(SIDE // 2)]], probability: Share = 1.0) -> None:
-        self.radius = radius
-        self.probability = probability
+    radius: Interval[Annotated[float, Ge(0), Le(SIDE // 2)]]
 
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         radius = draw.uniform(clips, self.radius, generator)

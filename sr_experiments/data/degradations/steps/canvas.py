@@ -16,20 +16,13 @@ class Canvas:
     A step that reads neighbouring pixels first extends each image with its own pixels (`mirrored`, `repeated`), so
     that undefined values never leak in. Sizes are kept on the CPU, so that branching on them does not wait for the
     device.
-
-    Attributes:
-        pixels: (N, C, H, W).
-        heights: (N,) height of each image, at most H.
-        widths: (N,) width of each image, at most W.
-        lr_size: (height, width) of the images after the last step.
-        frames: number of frames per clip; images i * frames to (i + 1) * frames - 1 are clip i.
     """
 
-    pixels: Tensor
-    heights: Tensor
-    widths: Tensor
-    lr_size: tuple[int, int]
-    frames: int = 1
+    pixels: Tensor  # (N, C, H, W)
+    heights: Tensor  # (N,) of each image, at most H
+    widths: Tensor  # (N,) at most W
+    lr_size: tuple[int, int]  # (height, width) of the images after the last step
+    frames: int = 1  # per clip; images i * frames to (i + 1) * frames - 1 are clip i
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -1,6 +1,7 @@
 """Video compression with a real encoder, x264."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -9,10 +10,10 @@ import numpy as np
 import torch
 from annotated_types import Ge, Le
 
-from sr_experiments.config.constraints import Interval, Share
+from sr_experiments.config.constraints import Interval
 from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, Step
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 THREADS = 4  # clips encoded in parallel
 Preset = Literal[
@@ -21,7 +22,8 @@ Preset = Literal[
 
 
 @STEPS.register("h264")
-class H264(Step):
+@dataclass
+class H264(OptionalStep):
     """Step that encodes each clip with libx264 (4:2:0, 8 bits) in memory and decodes it, on the CPU.
 
     Args:
@@ -29,15 +31,8 @@ class H264(Step):
         preset: x264 preset.
     """
 
-    def __init__(
-        self,
-        crf: Interval[Annotated[float, Ge(0), Le(51)]],
-        preset: Preset = "veryfast",
-        probability: Share = 1.0,
-    ) -> None:
-        self.crf = crf
-        self.preset = preset
-        self.probability = probability
+    crf: Interval[Annotated[float, Ge(0), Le(51)]]
+    preset: Preset = "veryfast"
 
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         return {"crf": draw.uniform(clips, self.crf, generator).round()}

@@ -1,7 +1,7 @@
 """JPEG compression with a quality per image: libjpeg on a CPU, elsewhere its arithmetic on the whole batch."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from sr_experiments.config.constraints import Interval, Share
+from sr_experiments.config.constraints import Interval
 from sr_experiments.data.degradations.steps import STEPS, draw, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, Step
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 # ITU-T T.81, annex K: quantisation tables of luminance and chrominance at quality 50.
 LUMINANCE = (
@@ -38,7 +38,8 @@ TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 @STEPS.register("jpeg")
-class JPEG(Step):
+@dataclass
+class JPEG(OptionalStep):
     """Step that compresses and decompresses with JPEG, 4:2:0 like almost all software.
 
     Args:
@@ -46,15 +47,8 @@ class JPEG(Step):
         real: use libjpeg itself, one image at a time, on GPUs too.
     """
 
-    def __init__(
-        self,
-        quality: Interval[Annotated[float, Ge(1), Le(100)]],
-        real: bool = False,
-        probability: Share = 1.0,
-    ) -> None:
-        self.quality = quality
-        self.real = real
-        self.probability = probability
+    quality: Interval[Annotated[float, Ge(1), Le(100)]]
+    real: bool = False
 
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         return {"quality": draw.uniform(clips, self.quality, generator).round()}

@@ -1,5 +1,7 @@
 """Noise: Gaussian (sensor and amplifier) or Poisson (photon counts), as in Real-ESRGAN, section 3.1."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -7,13 +9,14 @@ from sr_experiments.config.constraints import Interval, Share, Weight
 from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.poisson import poisson
-from sr_experiments.data.degradations.steps.step import Parameters, Step
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 LUMA = (0.2989, 0.587, 0.114)  # grey weights of torchvision, which BasicSR uses for grey Poisson noise
 
 
 @STEPS.register("noise")
-class Noise(Step):
+@dataclass
+class Noise(OptionalStep):
     """Step that adds Gaussian or Poisson noise, in colour or grey, and clips to [0, 1].
 
     The frames of a clip share the noise level; the noise itself is drawn for each frame.
@@ -26,19 +29,10 @@ class Noise(Step):
         grey_probability: probability that the noise is the same in all channels.
     """
 
-    def __init__(
-        self,
-        gaussian: Interval[Weight],
-        poisson: Interval[Weight] = (0, 0),
-        gaussian_probability: Share = 1.0,
-        grey_probability: Share = 0.0,
-        probability: Share = 1.0,
-    ) -> None:
-        self.gaussian = gaussian
-        self.poisson = poisson
-        self.gaussian_probability = gaussian_probability
-        self.grey_probability = grey_probability
-        self.probability = probability
+    gaussian: Interval[Weight]
+    poisson: Interval[Weight] = (0, 0)
+    gaussian_probability: Share = 1.0
+    grey_probability: Share = 0.0
 
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         return {

@@ -1,10 +1,12 @@
 """Base of degradation steps, which draw parameters for a whole batch, then apply them to each image."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sr_experiments.config.constraints import Share
 from sr_experiments.data.degradations.steps import draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 
@@ -13,28 +15,38 @@ Parameters = dict[str, Any]
 
 
 class Step:
-    """One cause of degradation: a blur, a resize, noise, compression.
-
-    Subclasses have a `_draw`, which draws the parameters of clips, a `_label`, which describes those of an image in a
-    word and a number, and `apply`.
-
-    Args:
-        probability: probability that the step is applied to a clip.
-    """
-
-    probability: float
+    """One cause of degradation: a blur, a resize, noise, compression."""
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw parameters of clips * frames images, on the CPU; within a clip they are equal or change linearly."""
-        applied = draw.chance(clips, self.probability, generator)
-        return per_frame({"applied": applied, **self._draw(clips, generator)}, frames)
+        raise NotImplementedError
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Apply the step; `generator` draws random pixels and is on the images' device."""
         raise NotImplementedError
 
     def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe what is applied to image i; empty where nothing is."""
+        """Describe what is applied to image i, in a word and a number; empty where nothing is."""
+        raise NotImplementedError
+
+
+@dataclass
+class OptionalStep(Step):
+    """Step that is applied to some clips only: subclasses have `_draw` for clips, and `_label` for one image.
+
+    Args:
+        probability: probability that the step is applied to a clip.
+    """
+
+    probability: Share = field(default=1.0, kw_only=True)
+
+    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
+        """Draw which clips the step is applied to, and their parameters."""
+        applied = draw.chance(clips, self.probability, generator)
+        return per_frame({"applied": applied, **self._draw(clips, generator)}, frames)
+
+    def describe(self, parameters: Parameters, i: int) -> str:
+        """Describe what is applied to image i."""
         return self._label(take(parameters, i)) if parameters["applied"][i] else ""
 
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
