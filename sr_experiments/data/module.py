@@ -30,16 +30,9 @@ class SRDataModule(pl.LightningDataModule):
         train: `name` of the source (see `TRAINING_SETS`) and its arguments: `{"name": "images", "root": ...}`.
         val: validation sets by name, each like `train`. A set without `name` is "paired" if it has `lr` or `hr`, else
             "images"; if training on clips, "videos". If there is none, the sample photographs, or sample clips.
-        batch_size: samples per batch and device.
-        crop: side of the HR training crops, a multiple of `scale`.
-        num_workers: number of worker processes, or "auto".
-        seed: seed of the run.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
+        batch_size, crop, num_workers, seed, scale, channels, cache: the settings of the run of these names.
         val_every: steps between validations.
         ends: steps at which the stages of the run end; the last is the end of the run.
-        cache: keep decoded images in packs and read from those: true for `$SR_CACHE` or `~/.cache/sr_experiments`, or
-            a folder.
         clips_of_step: returns the number of clips per device and of frames per clip of a step, for runs that train on
             clips in stages; by default `batch_size` clips of one frame.
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from sr_experiments.config.constraints import Count
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import list_images, read_image
+from sr_experiments.data.images import as_tensor
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
 from sr_experiments.data.training_crops import check_crop
 from sr_experiments.errors import SRError
@@ -42,7 +43,7 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
     def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, root: str | None = None) -> None:
         check_crop(crop, scale)
         self.paths: list[Path] = sample_paths(TRAINING) if root is None else list_images(root)
-        self.photographs = [torch.from_numpy(read_image(path, channels)).permute(2, 0, 1) for path in self.paths]
+        self.photographs = [as_tensor(read_image(path, channels)) for path in self.paths]
         sides = [min(photograph.shape[-2:]) for photograph in self.photographs]
         if crop > min(sides) // 2:
             smallest = self.paths[sides.index(min(sides))]
@@ -91,7 +92,7 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
         self.frames = frames
         paths = sample_paths(VALIDATION)[:limit]
         self.names = [path.stem for path in paths]
-        self.photographs = [_as_float(read_image(path, channels)) for path in paths]
+        self.photographs = [as_tensor(read_image(path, channels)).float() / 255 for path in paths]
         self.camera_paths = [
             # A fixed seed, so that validation clips are the same in every run.
             camera_path(np.random.default_rng((7, i)), frames, self.size, photograph.shape[-2:], anywhere=False)
@@ -184,7 +185,3 @@ def _pixels(size: int) -> Tensor:
     """Return the homogeneous coordinates x, y, 1 of every pixel, (size * size, 3)."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     return torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3).double()
-
-
-def _as_float(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255

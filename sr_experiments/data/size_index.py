@@ -21,10 +21,6 @@ def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[Size]:
 
     The cache is a JSON file per root in `sizes` in the cache folder, which maps names below the root to [modification
     time in ns, bytes, height, width]. If it can't be written, nothing is cached.
-
-    Args:
-        root: folder that contains all files.
-        paths: paths of the files.
     """
     if len(paths) < CACHED_FROM:
         return image_sizes(paths)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -157,15 +156,19 @@ def _load_clips(
     cache: str | None = None,
 ) -> tuple[list[Clip], list[Clip] | None]:
     """Open HR clips and their LR, in natural order, or stop at clips that can't be used, unless on_error="skip"."""
-    open_root = partial(open_folder, cache=cache, on_error=on_error or "stop", videos=True)
+
+    def find(root: Path) -> dict[str, _ClipFiles]:
+        folder = open_folder(root, cache, on_error or "stop", videos=True)
+        return {name: clip for name, clip in _find_clips(folder).items() if wants(name)}
+
     hr_root = Path(hr).expanduser()
-    found = {name: clip for name, clip in _find_clips(open_root(hr_root)).items() if wants(name)}
+    found = find(hr_root)
     if not found:
         raise SRError(f"{hr_root} has clips, but not those of this dataset; check the path")
     lr_found: dict[str, _ClipFiles] = {}
     if lr is not None:
         lr_root = scale_folder(Path(lr).expanduser(), scale)
-        lr_found = {name: clip for name, clip in _find_clips(open_root(lr_root)).items() if wants(name)}
+        lr_found = find(lr_root)
         unpaired = [f"HR clip {name} has no LR" for name in found if name not in lr_found]
         unpaired += [f"LR clip {name} has no HR" for name in lr_found if name not in found]
         if unpaired:

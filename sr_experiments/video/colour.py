@@ -45,9 +45,7 @@ class Colours:
 class ToRGB:
     """Converter of decoded frames to arrays (H, W, 3), uint8, or uint16 if they have more than 8 bits per channel.
 
-    Args:
-        always_8_bits: convert deeper frames to uint8 too.
-        threads: number of threads; 0 for as many as there are cores.
+    With `always_8_bits`, deeper frames become uint8, too; `threads` is their number, 0 for as many as there are cores.
     """
 
     def __init__(self, always_8_bits: bool = False, threads: int = 0) -> None:

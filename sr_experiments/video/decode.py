@@ -39,10 +39,6 @@ class VideoFile:
         name: name of the clip; by default the file name without its extension.
         channels: 3 for RGB, 1 for grey (BT.601 luma of RGB).
 
-    Attributes:
-        frames: number of frames.
-        size: (height, width).
-
     Raises:
         UnreadableVideo: the file is missing or damaged, or has no video stream or no frames.
     """
@@ -319,10 +315,7 @@ def _missing_bytes_of_matroska(path: Path) -> int:
 def open_container(path: Path, threads: int = 1) -> Any:
     """Open a file with PyAV and check that it has a video stream that can be decoded.
 
-    Args:
-        path: the file.
-        threads: number of decoding threads; 0 for as many as there are cores. The default suits training, where
-            workers are processes already.
+    0 threads are as many as there are cores; the default suits training, where workers are processes already.
 
     Raises:
         UnreadableVideo: the file is missing or damaged, or has no such stream.

@@ -111,7 +111,10 @@ def choose_encoding(
     tried = ((encoding, encoding.unused_options()) for encoding in map(with_format, candidates))
     chosen, unused = next(((encoding, unused) for encoding, unused in tried if unused is not None), (None, None))
     if chosen is None:
-        raise SRError(_refusal(options, size))
+        flags = {"--crf": options.crf, "--preset": options.preset, "--pix-fmt": options.pix_fmt}
+        given = " ".join(f"{flag} {value}" for flag, value in flags.items() if value is not None)
+        what = f"{size[0]}x{size[1]}" + (f" with {given}" if given else "")
+        raise SRError(f"{options.codec} refuses to encode {what}: change these, or --codec")
     if unused:
         raise SRError(f"{options.codec} has no --{unused[0]}: leave it out, or choose another --codec")
     notes = []
@@ -183,13 +186,6 @@ def _chroma(pix_fmt: Any) -> float:
     return 1.0 if pix_fmt.is_rgb else pix_fmt.chroma_width(64) * pix_fmt.chroma_height(64) / 64**2
 
 
-def _refusal(options: EncoderOptions, size: tuple[int, int]) -> str:
-    flags = {"--crf": options.crf, "--preset": options.preset, "--pix-fmt": options.pix_fmt}
-    given = " ".join(f"{flag} {value}" for flag, value in flags.items() if value is not None)
-    what = f"{size[0]}x{size[1]}" + (f" with {given}" if given else "")
-    return f"{options.codec} refuses to encode {what}: change these, or --codec"
-
-
 @contextlib.contextmanager
 def _normal_priority() -> Iterator[None]:
     """Restore the scheduling of this process's threads after an encoder was opened.
@@ -211,10 +207,6 @@ def _normal_priority() -> Iterator[None]:
 
 class SegmentEncoder:
     """Writer of a Matroska file whose time stamps are frame numbers, from 0; use as a context manager.
-
-    Args:
-        path: the file.
-        encoding: its encoding.
 
     Attributes:
         frames: number of frames written, once it is closed.

@@ -35,22 +35,10 @@ def mux(
     extra_streams: Sequence[ExtraStream],
     scale: int,
 ) -> int:
-    """Write the output file.
+    """Write the output file, in the format of FFmpeg's name, and return the number of frames written.
 
-    Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0.
-
-    Args:
-        path: the file to write.
-        container_format: FFmpeg's name of its format.
-        source: source of the frames.
-        encoding: encoding of the segments.
-        segments: files by `SegmentEncoder`, in order.
-        delays: the `delay` of each segment.
-        extra_streams: other streams of the source to include.
-        scale: upsampling factor of the frames.
-
-    Returns:
-        The number of frames written.
+    Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0. The segments
+    are files by `SegmentEncoder`, in order, and each has its delay; `scale` is the upsampling factor of their frames.
 
     Raises:
         SRError: the source can no longer be read.

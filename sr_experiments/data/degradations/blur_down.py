@@ -37,20 +37,19 @@ class BlurDown(Degradation):
         compute_type, result_type = computation_types(hr)
         with torch.autocast(hr.device.type, enabled=False):
             values = round_half_up(hr.to(compute_type) * 255)
+            kernel = self.scale, self.sigma, int(3 * self.sigma)
             rows, columns = (
-                device_matrix(blur_down_weights, (size, self.scale, self.sigma), hr.device, compute_type)
-                for size in hr.shape[-2:]
+                device_matrix(gaussian_weights, (size, *kernel), hr.device, compute_type) for size in hr.shape[-2:]
             )
             values = rows @ values @ columns.T  # (N, C, H', W'), never outside [0, 255]
             return round_half_up(values).to(result_type) / 255
 
 
-def blur_down_weights(size: int, scale: int, sigma: float) -> np.ndarray:
-    """Return the weights of HR pixels in each LR pixel, (size / scale, size); rows sum to 1."""
-    radius = int(3 * sigma)
+def gaussian_weights(size: int, step: int, sigma: float, radius: int) -> np.ndarray:
+    """Return the weights of all pixels in every step-th blurred one, (size / step, size); rows sum to 1."""
     taps = np.arange(-radius, radius + 1)
     kernel = np.exp(-(taps**2) / (2 * sigma**2))
-    positions = np.arange(0, size, scale)[:, None] + taps  # (size / scale, taps)
+    positions = np.arange(0, size, step)[:, None] + taps  # (size / step, taps)
     period = max(2 * (size - 1), 1)  # reflection repeats after this many pixels; the border pixel is not doubled
     mirrored = positions % period
     mirrored = np.where(mirrored < size, mirrored, period - mirrored)

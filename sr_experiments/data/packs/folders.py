@@ -27,11 +27,7 @@ from sr_experiments.video.decode import VideoFile
 
 
 class FileFolder:
-    """A folder of files.
-
-    Args:
-        root: path of the folder.
-    """
+    """A folder of files."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
@@ -68,22 +64,12 @@ class FileFolder:
         return read_image(path, channels)
 
     def video(self, path: Path, name: str, channels: int = 3) -> "VideoFile | PackedVideo":
-        """Open a video as a clip.
-
-        Raises:
-            UnreadableImage: the video is missing or damaged.
-        """
+        """Open a video as a clip, or raise UnreadableImage if it is missing or damaged."""
         return VideoFile(path, name, channels)
 
 
 class PackFolder(FileFolder):
-    """A pack, or a subfolder within one, in place of the folder that was packed.
-
-    Args:
-        pack: the pack.
-        root: path that the paths of images start with.
-        below: path of a subfolder relative to the pack.
-    """
+    """A pack, or the subfolder `below` of one, in place of the folder that was packed; its paths start with `root`."""
 
     def __init__(self, pack: Pack, root: str | Path, below: str = "") -> None:
         super().__init__(root)
@@ -140,15 +126,7 @@ class PackFolder(FileFolder):
 
 
 class PackedVideo:
-    """Clip of the frames of a video in a pack, in place of a `VideoFile`.
-
-    Args:
-        pack: the pack.
-        packed: name of the file in the pack.
-        path: path of the video, for messages.
-        name: name of the clip.
-        channels: 3 for RGB, 1 for grey.
-    """
+    """Clip of the frames of a video in a pack, where it is called `packed`, in place of a `VideoFile`."""
 
     def __init__(self, pack: Pack, packed: str, path: Path, name: str, channels: int = 3) -> None:
         self.path = path
@@ -158,11 +136,7 @@ class PackedVideo:
         self._read = partial(pack.read, packed, channels)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Return frames by number, each uint8 (H, W, channels), whose pixels are read when they are sliced.
-
-        Raises:
-            UnreadableImage: a frame could not be read when it was packed.
-        """
+        """Return frames by number, each uint8 (H, W, channels), whose pixels are read when they are sliced."""
         return [self._read(index) for index in indices]
 
 

@@ -69,12 +69,7 @@ class JPEG(OptionalStep):
 def jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
     """Compress and decompress images with tensor operations, on any device.
 
-    Args:
-        canvas: images (N, 3 or 1, H, W) in [0, 1].
-        quality: (N,), 1 to 100.
-
-    Returns:
-        (N, 3 or 1, H, W), multiples of 1/255 in [0, 1].
+    The result is (N, 3 or 1, H, W), multiples of 1/255 in [0, 1]; `quality` is (N,), 1 to 100.
     """
     height, width = canvas.pixels.shape[-2:]
     device = canvas.pixels.device

@@ -79,17 +79,16 @@ class Noise(OptionalStep):
 def gaussian_noise(image: Tensor, grey: bool, generator: torch.Generator) -> Tensor:
     """Draw standard normal noise (N, C or 1, H, W)."""
     n, channels, height, width = image.shape
-    return draw.normal((n, 1 if grey else channels, height, width), generator, image.device)
+    # torch needs a generator on the device it draws on; the result then moves to the images.
+    noise = torch.randn(n, 1 if grey else channels, height, width, generator=generator, device=generator.device)
+    return noise.to(image.device)
 
 
 def poisson_noise(image: Tensor, grey: bool, generator: torch.Generator, inside: Tensor | None = None) -> Tensor:
     """Draw Poisson noise: photon counts minus their expectation, (N, C or 1, H, W), on the scale of [0, 1].
 
-    Args:
-        image: (N, C, H, W) in [0, 1].
-        grey: count the photons of the grey image.
-        generator: on any device.
-        inside: mask (N, 1, H, W) of the pixels that belong to the images; all by default.
+    `inside` is the mask (N, 1, H, W) of the pixels that belong to the images, by default all; with `grey`, the photons
+    of the grey image are counted.
     """
     if grey and image.shape[1] == 3:
         image = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

@@ -94,12 +94,7 @@ def resize_tensor(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor)
 def interpolation(sizes: Tensor, new: Tensor, mode: Tensor, length: int, device: torch.device) -> Tensor:
     """Return the weights of old pixels in new ones along one axis, (N, largest new size, length), float32.
 
-    Args:
-        sizes: old sizes (N,), at most `length`.
-        new: new sizes (N,).
-        mode: (N,), index in MODES.
-        length: size of the old canvas.
-        device: device of the result.
+    `sizes` and `new` (N,) are the old and new sizes, `mode` (N,) indices in MODES; the old canvas has size `length`.
     """
     positions = torch.arange(int(new.max()))
     old, fresh = sizes[:, None], new[:, None]

@@ -1,10 +1,9 @@
 """Unsharp masking of HR for Real-ESRGAN's targets (arXiv 2107.10833, section 3.4; `USMSharp` in its code)."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps.canvas import mirror
+from sr_experiments.data.degradations.blur_down import gaussian_weights
 from sr_experiments.data.resize import device_matrix
 
 RADIUS = 25  # radius of the Gaussian kernel: its side of 51 is USMSharp's "radius 50", made odd
@@ -32,7 +31,10 @@ def sharpen(hr: Tensor) -> Tensor:
 
 def _blur(image: Tensor, buffer: Tensor, out: Tensor) -> Tensor:
     """Blur an image with reflected borders into `out`; `buffer` holds the first pass. All are (N, C, H, W)."""
-    rows, columns = (device_matrix(gaussian_weights, (size,), image.device, torch.float32) for size in image.shape[-2:])
+    rows, columns = (
+        device_matrix(gaussian_weights, (size, 1, SIGMA, RADIUS), image.device, torch.float32)
+        for size in image.shape[-2:]
+    )
     if image.device.type != "cpu":
         torch.matmul(image, columns.T, out=buffer)
         return torch.matmul(rows, buffer, out=out)
@@ -51,14 +53,3 @@ def _strips(size: int) -> list[tuple[slice, slice]]:
         (slice(first, first + STRIP), slice(max(first - RADIUS, 0), first + STRIP + RADIUS))
         for first in range(0, size, STRIP)
     ]
-
-
-def gaussian_weights(size: int) -> np.ndarray:
-    """Return the weights of old pixels in each new one, (size, size); rows sum to 1."""
-    taps = np.arange(-RADIUS, RADIUS + 1)
-    kernel = np.exp(-(taps**2) / (2 * SIGMA**2))
-    positions = torch.from_numpy(np.arange(size)[:, None] + taps)  # (size, taps)
-    mirrored = mirror(positions.flatten(), torch.tensor([size]))[0].view(positions.shape).numpy()
-    matrix = np.zeros((size, size))
-    np.add.at(matrix, (np.arange(size)[:, None], mirrored), kernel / kernel.sum())
-    return matrix
