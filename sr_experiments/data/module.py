@@ -56,6 +56,8 @@ class SRDataModule(pl.LightningDataModule):
         clips_of_step: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
+        if crop % scale:
+            raise SRError(f"data.crop={crop} must be a multiple of scale={scale}: use {max(crop // scale, 1) * scale}")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.next_validation = partial(next_validation, val_every=val_every, ends=ends)

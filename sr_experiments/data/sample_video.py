@@ -1,6 +1,5 @@
 """Photographs that scikit-image ships, filmed by a moving camera: clips with known flow, without a download."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import list_images, read_image
 from sr_experiments.data.images import as_tensor
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
-from sr_experiments.data.training_crops import check_crop
+from sr_experiments.data.training_crops import TrainingSet
 from sr_experiments.errors import SRError
 
 # Largest camera motion from one frame to the next.
@@ -24,7 +23,7 @@ TURN = 0.6  # degrees
 
 
 @TRAINING_SETS.register("sample_video")
-class SampleVideo(Dataset[dict[str, Tensor]]):
+class SampleVideo(TrainingSet):
     """Training clips: `dataset[n, frames]` is a pure function of n, the number of frames and the seed.
 
     Each sample films one of the photographs along a random path: a pan with zoom and rotation at smoothly changing
@@ -41,8 +40,7 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
     in_memory: ClassVar[bool] = True
 
     def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, root: str | None = None) -> None:
-        check_crop(crop, scale)
-        self.paths: list[Path] = sample_paths(TRAINING) if root is None else list_images(root)
+        super().__init__(sample_paths(TRAINING) if root is None else list_images(root), crop, scale, seed)
         self.photographs = [as_tensor(read_image(path, channels)) for path in self.paths]
         sides = [min(photograph.shape[-2:]) for photograph in self.photographs]
         if crop > min(sides) // 2:
@@ -50,9 +48,6 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
             raise SRError(
                 f"data.crop={crop} leaves the camera no room in {smallest.name}: use {min(sides) // 2} or less"
             )
-        self.crop = crop
-        self.seed = seed
-        self.origin = ""  # file of the last item
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         n, frames = key
@@ -119,15 +114,9 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
 def camera_path(
     rng: np.random.Generator, frames: int, size: int, room: tuple[int, int] | torch.Size, anywhere: bool = True
 ) -> np.ndarray:
-    """Draw a smooth path of the camera over a photograph.
+    """Draw a smooth path of a camera, with frames of side `size`, over a photograph of (height, width) `room`.
 
-    Args:
-        rng: source of randomness.
-        frames: number of frames.
-        size: side of the frames.
-        room: (height, width) of the photograph; the camera stays inside.
-        anywhere: start at a random position, rotated by a multiple of 90 degrees and mirrored at random; otherwise
-            pass over the centre, upright.
+    It starts `anywhere`, rotated by a multiple of 90 degrees and mirrored at random, or else passes over the centre.
 
     Returns:
         (frames, 2, 3): matrices that map frame coordinates (x, y, 1), with pixel centres at whole numbers, to

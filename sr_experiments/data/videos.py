@@ -19,7 +19,7 @@ from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import UnreadableImage, natural_key
 from sr_experiments.data.packs.folders import FileFolder, PackedVideo, is_folder, open_folder
 from sr_experiments.data.paired import scale_folder
-from sr_experiments.data.training_crops import check_crop, first_few
+from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
@@ -99,7 +99,6 @@ class VideoFolder(TrainingClips):
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
-        check_crop(crop, scale)
         clips, lr_clips = _load_clips(root, lr, scale, channels, self.wants, crop=crop, on_error=on_error, cache=cache)
         super().__init__(clips, crop, scale, seed, lr_clips, scene_cuts, moving_frame, on_error, augment)
 

@@ -11,7 +11,7 @@ from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.clips import TrainingClips, ValidationClips
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.packs.folders import open_folder
-from sr_experiments.data.training_crops import check_crop, first_few
+from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.videos import FrameFolder
 from sr_experiments.errors import SRError
 
@@ -44,7 +44,6 @@ class Vimeo90K(TrainingClips):
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
-        check_crop(crop, scale)
         clips = _listed_clips(root, "sep_trainlist.txt", channels, on_error=on_error, cache=cache)
         height, width = clips[0].size
         if min(height, width) < crop:

@@ -61,8 +61,10 @@ class VideoFile:
         Raises:
             UnreadableVideo: a frame is damaged, or differs in size from the first frame of the file.
         """
-        decoder = self._open()
-        frames = []
+        if self._decoder is None or self._pid != os.getpid():
+            self._decoder, self._pid = Decoder(self.path, self._index), os.getpid()
+        _close_others(self)
+        decoder, frames = self._decoder, []
         try:
             for index in indices:
                 frame = decoder.read(index, self.channels)
@@ -83,13 +85,6 @@ class VideoFile:
         if self._decoder is not None and self._pid == os.getpid():
             self._decoder.close()
         self._decoder = None
-
-    def _open(self) -> "Decoder":
-        if self._decoder is None or self._pid != os.getpid():
-            self._decoder = Decoder(self.path, self._index)
-            self._pid = os.getpid()
-        _close_others(self)
-        return self._decoder
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_decoder": None}

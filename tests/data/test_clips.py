@@ -216,11 +216,6 @@ def test_too_long_a_clip_names_the_longest() -> None:
         training().windows(10)
 
 
-def test_mistakes_name_the_knob() -> None:
-    with pytest.raises(SRError, match=r"data\.crop=9 .* multiple of scale=2: use 8"):
-        training(crop=9)
-
-
 def test_validation_gives_every_frame_of_every_clip_in_order() -> None:
     clips = [Coordinates(i, frames, 21, 23) for i, frames in enumerate((3, 5))]
     data = ValidationClips(clips, 4, frames=4)

@@ -211,6 +211,8 @@ def test_a_set_with_lr_is_paired(folder: Path, tmp_path: Path, save_image) -> No
     ("arguments", "message"),
     [
         ({"crop": 18}, r"data\.crop=18 must be a multiple of scale=4: use 16"),
+        ({"crop": 3, "train": {"name": "videos", "root": "x"}}, r"data\.crop=3 must be a multiple of scale=4: use 4"),
+        ({"crop": 9, "scale": 2, "train": {"name": "sample_video"}}, r"data\.crop=9 .* multiple of scale=2: use 8"),
         ({"train": {"name": "images"}}, "training data 'images' needs root"),
         ({"train": {"name": "images", "root": "/nowhere/at/all"}}, "no folder /nowhere/at/all"),
         ({"train": {"name": "folder"}}, "choose one of images, paired, reds, sample, sample_video, videos, vimeo90k"),

@@ -134,7 +134,7 @@ class Journal:
         self.path = path
         self.header = digest.encode() + b"\n"
         self.written: dict[int, Written] = {}
-        self._unsaved: list[Written] = []
+        self._saved = 0  # how many of them have a line
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         if not lines or lines[0] != self.header:
             self.clear()
@@ -145,28 +145,25 @@ class Journal:
                 break
             row, checksum, unreadable = json.loads(line)
             self.written[row] = Written(row, checksum, {int(frame): text for frame, text in unreadable.items()})
-
-    def add(self, written: Written) -> None:
-        """Add a decoded file; it is not saved yet."""
-        self.written[written.row] = written
-        self._unsaved.append(written)
+        self._saved = len(self.written)
 
     def save(self, pixels: Path) -> None:
-        """Flush the pixel file to disk, then append the lines of the files added since the last save."""
-        if not self._unsaved:
+        """Flush the pixel file to disk, then append the lines of the files written since the last save."""
+        unsaved = list(self.written.values())[self._saved :]
+        if not unsaved:
             return
         # In this order: after a power failure no line may speak of pixels that were lost.
         with pixels.open("rb") as file:
             os.fsync(file.fileno())
         with self.path.open("ab") as file:
-            file.writelines(json.dumps(written).encode() + b"\n" for written in self._unsaved)
+            file.writelines(json.dumps(written).encode() + b"\n" for written in unsaved)
             file.flush()
             os.fsync(file.fileno())
-        self._unsaved.clear()
+        self._saved = len(self.written)
 
     def clear(self) -> None:
         """Start again with an empty journal."""
-        self.written = {}
+        self.written, self._saved = {}, 0
         self.path.write_bytes(self.header)
 
 
@@ -276,7 +273,7 @@ def _write_pixels(index: Index, folder: Path, journal: Journal, workers: int | s
     try:
         with progress:
             for written in decoded(tasks, count):
-                journal.add(written)
+                journal.written[written.row] = written
                 progress.advance(bar, int(index.bytes_of[written.row]))
                 if time.monotonic() - saved > _SAVE_EVERY:
                     journal.save(pixels)
