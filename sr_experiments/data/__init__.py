@@ -1,8 +1,13 @@
 """Datasets by name. To add a source: one file with its two datasets, each registered there under the same name.
 
-Items are images or, where the datasets have `clips` set, clips. A dataset for training takes `crop`, `scale`,
-`channels` and `seed`, one for validation `scale` and `channels`, besides arguments of their own. Those for training
-also have `paths`, for messages, and `in_memory`: whether loading costs nothing.
+Items are images or, where the datasets have `clips` set, clips. Those for training also have `paths`, for messages, and
+`in_memory`: whether loading costs nothing. Besides arguments of their own, datasets take
+
+- `crop`: side of the HR crop, a multiple of `scale` (for training);
+- `scale`: upsampling factor;
+- `channels`: 3 for RGB, 1 for grey;
+- `seed`: seed of the run (for training);
+- `cache`: folder of packs to read from instead of `root`; see `open_folder` (if they read from a folder).
 """
 
 from typing import Any

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.images import as_tensor
-from sr_experiments.data.training_crops import check_crop, cut, permutation
+from sr_experiments.data.training_crops import TrainingSet, cut, permutation
 from sr_experiments.errors import SRError
 from sr_experiments.video.scene_cuts import find_cuts, read_cuts
 
@@ -20,21 +20,10 @@ from sr_experiments.video.scene_cuts import find_cuts, read_cuts
 class Clip(Protocol):
     """Consecutive frames of one size: a folder of images or a video file."""
 
-    @property
-    def name(self) -> str:
-        """Name within the data, such as `GT/calendar`."""
-
-    @property
-    def path(self) -> Path:
-        """Folder or file, for messages."""
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the frames."""
+    name: str  # within the data, such as `GT/calendar`
+    path: Path  # folder or file, for messages
+    frames: int  # how many
+    size: tuple[int, int]  # (height, width)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read frames by number, from 0, each uint8 (H, W, C).
@@ -44,20 +33,12 @@ class Clip(Protocol):
         """
 
 
-class _Shot(NamedTuple):
-    """Frames `first` to `end` - 1 of a clip, with no cut between them."""
-
-    clip: int
-    first: int
-    end: int
-
-
-class TrainingClips(Dataset[dict[str, Tensor]]):
+class TrainingClips(TrainingSet):
     """Random crops of clips: `dataset[n, frames]` is sample number n, as a clip of that many frames.
 
-    It is defined for every n >= 0 and depends only on n, the number of frames and the arguments. A window is a run of
-    that many consecutive frames of a clip; each pass over all windows is a new permutation. Shorter clips have no
-    window. All frames of a sample share the crop position and orientation; half of the samples run backwards.
+    A window is a run of that many consecutive frames of a clip, so shorter clips have none; each pass over all windows
+    is a new permutation. All frames of a sample share the crop position and orientation; half of the samples run
+    backwards.
 
     Some samples are instead a single frame that moves under the crop in a random walk of -4 to 4 pixels per step and
     axis, as in TecoGAN-PyTorch, so that its motion is known exactly. The walk stays inside the frame, and is rounded
@@ -69,22 +50,15 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
 
     Args:
         clips: clips of HR frames.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        seed: seed of the run.
         lr_clips: the LR clips, in the same order and with as many frames.
         scene_cuts: "detect" to skip windows that contain a cut, "none" if every clip is one shot, or a text file with
             lines of `<clip name> <first frame of a new shot> ...`, counted from 0.
         moving_frame: share of the samples that are a single moving frame.
         on_error: "stop" at a frame that can't be read, or "skip" to the next window of the permutation.
         augment: rotate, flip and reverse clips at random, and move single frames; if False, only crop at random.
-
-    Raises:
-        SRError: invalid arguments.
     """
 
     clips: ClassVar[bool] = True
-    in_memory: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -98,29 +72,20 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         on_error: str = "stop",
         augment: bool = True,
     ) -> None:
-        check_crop(crop, scale, on_error)
-        if not 0 <= moving_frame <= 1:
-            raise SRError(f"data.train.moving_frame={moving_frame!r}: give a share from 0 to 1")
+        super().__init__([clip.path for clip in clips], crop, scale, seed, on_error, augment)
         self.hr_clips = list(clips)
         self.lr_clips = None if lr_clips is None else list(lr_clips)
-        self.paths = [clip.path for clip in clips]
-        self.crop = crop
-        self.scale = scale
-        self.seed = seed
         self.detect = scene_cuts == "detect"
         self.moving_frame = moving_frame
-        self.on_error = on_error
-        self.augment = augment
         listed_cuts = {}
         if scene_cuts not in ("detect", "none"):
             listed_cuts = read_cuts(scene_cuts, {clip.name: clip.frames for clip in self.hr_clips})
-        self.shots = [
-            _Shot(i, first, end)
+        self.shots = [  # (clip, first frame, end), with no cut between the frames
+            (i, first, end)
             for i, clip in enumerate(self.hr_clips)
             for first, end in pairwise(sorted({0, *listed_cuts.get(clip.name, []), clip.frames}))
         ]
         self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self.origin = ""  # file and first frame of the last item
 
     def windows(self, frames: int) -> int:
         """Return the number of windows of that many frames.
@@ -155,23 +120,15 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         if backwards:
             positions = positions[::-1]
             clip = {name: images[::-1] for name, images in clip.items()}
-        sample = {
-            "hr": self._stack_crops(clip["hr"], positions, grid, self.crop, orientation),
-            "skipped": torch.tensor(skipped),
-        }
-        if "lr" in clip:
-            sample["lr"] = self._stack_crops(clip["lr"], positions, 1, self.crop // grid, orientation)
+        sample = {"skipped": torch.tensor(skipped)}
+        for name, images in clip.items():
+            unit, side = (1, self.crop // grid) if name == "lr" else (grid, self.crop)
+            crops = [
+                cut(image, unit * top, unit * left, side, orientation)
+                for image, (top, left) in zip(images, positions, strict=True)
+            ]
+            sample[name] = torch.stack(crops)  # (T, C, side, side)
         return sample
-
-    @staticmethod
-    def _stack_crops(
-        images: list[np.ndarray], positions: list[tuple[int, int]], grid: int, side: int, orientation: int
-    ) -> Tensor:
-        crops = [
-            cut(image, grid * top, grid * left, side, orientation)
-            for image, (top, left) in zip(images, positions, strict=True)
-        ]
-        return torch.stack(crops)  # (T, C, side, side)
 
     def _read_window(self, n: int, frames: int, moving: bool) -> tuple[dict[str, list[np.ndarray]], int]:
         """Return the frames of sample n, and the index of the clip that couldn't be read for it or -1.
@@ -220,18 +177,18 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         """Return the clip and the first frame of a window."""
         shots, ends = self._window_ends(frames)
         index = int(np.searchsorted(ends, number, "right"))
-        shot = self.shots[int(shots[index])]
-        return shot.clip, shot.first + number - (int(ends[index - 1]) if index else 0)
+        clip, start, _ = self.shots[int(shots[index])]
+        return clip, start + number - (int(ends[index - 1]) if index else 0)
 
     def _window_ends(self, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the shots that are long enough, and the number of windows up to the end of each."""
         if frames not in self._windows:
-            lengths = np.array([shot.end - shot.first for shot in self.shots])
+            lengths = np.array([end - first for _, first, end in self.shots])
             shots = np.flatnonzero(lengths >= frames)
             if frames < 1 or not len(shots):
-                longest = self.shots[int(lengths.argmax())]
+                longest = self.paths[self.shots[int(lengths.argmax())][0]]
                 raise SRError(
-                    f"no clip has {frames} frames in one shot: the longest, {self.paths[longest.clip]}, has "
+                    f"no clip has {frames} frames in one shot: the longest, {longest}, has "
                     f"{lengths.max()}; train on {lengths.max()} or fewer, or give longer clips"
                 )
             self._windows[frames] = (shots, np.cumsum(lengths[shots] - frames + 1))
@@ -260,8 +217,6 @@ class ValidationClips(Dataset[dict[str, Any]]):
     def __init__(
         self, clips: Sequence[Clip], scale: int, lr_clips: Sequence[Clip] | None = None, frames: int | None = None
     ) -> None:
-        if frames is not None and frames < 1:
-            raise SRError(f"frames={frames!r} of a validation set: give a whole number of at least 1")
         self.hr_clips = list(clips)
         self.lr_clips = None if lr_clips is None else list(lr_clips)
         self.scale = scale

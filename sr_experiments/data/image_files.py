@@ -112,14 +112,7 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
     """Read an image with 8 bits per channel, rotated by its EXIF orientation.
 
     Palettes are resolved, grey is converted to RGB or RGB to grey (BT.601 luma), alpha is dropped, 16-bit grey is
-    scaled to 8 bits; of 16-bit colour, Pillow reads the high byte.
-
-    Args:
-        path: the file.
-        channels: 3 for RGB, 1 for grey.
-
-    Returns:
-        uint8 array (H, W, channels).
+    scaled to 8 bits; of 16-bit colour, Pillow reads the high byte. The result is uint8 (H, W, channels).
 
     Raises:
         UnreadableImage: the file is missing or damaged, or has 32 bits per channel, which have no defined range.

@@ -21,13 +21,6 @@ class ImageFolder(TrainingCrops):
 
     Args:
         root: the folder, or a pack of it.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
-        on_error: "stop" at an image that can't be read, or "skip" to another.
-        augment: rotate and flip crops at random.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: no images, images smaller than the crop, or unreadable images with on_error="stop".
@@ -50,7 +43,7 @@ class ImageFolder(TrainingCrops):
         self.check_sizes(self.folder.sizes(self.paths))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Read image number `index`."""
+        """Read an image."""
         return {"hr": self.folder.read(self.paths[index], self.channels)}
 
 
@@ -62,10 +55,7 @@ class ImageValidation(Dataset[dict[str, Any]]):
 
     Args:
         root: the folder, or a pack of it.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         limit: use only this many images, from the first.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: no images; when an item is read, an image smaller than one LR pixel.
@@ -84,7 +74,6 @@ class ImageValidation(Dataset[dict[str, Any]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return image number `index`."""
         path = self.paths[index]
         hr = crop_to_multiple(self.folder.read(path, self.channels), self.scale, path)
         return {"hr": as_tensor(hr), "name": image_name(path, self.root)}

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.batches import StepBatches, next_validation
-from sr_experiments.data.packs.cache import cache_folder
+from sr_experiments.data.packs import cache_folder
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.registry import Registry, build
@@ -30,16 +30,9 @@ class SRDataModule(pl.LightningDataModule):
         train: `name` of the source (see `TRAINING_SETS`) and its arguments: `{"name": "images", "root": ...}`.
         val: validation sets by name, each like `train`. A set without `name` is "paired" if it has `lr` or `hr`, else
             "images"; if training on clips, "videos". If there is none, the sample photographs, or sample clips.
-        batch_size: samples per batch and device.
-        crop: side of the HR training crops, a multiple of `scale`.
-        num_workers: number of worker processes, or "auto".
-        seed: seed of the run.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
+        batch_size, crop, num_workers, seed, scale, channels, cache: the settings of the run of these names.
         val_every: steps between validations.
         ends: steps at which the stages of the run end; the last is the end of the run.
-        cache: keep decoded images in packs and read from those: true for `$SR_CACHE` or `~/.cache/sr_experiments`, or
-            a folder.
         clips_of_step: returns the number of clips per device and of frames per clip of a step, for runs that train on
             clips in stages; by default `batch_size` clips of one frame.
 
@@ -63,11 +56,13 @@ class SRDataModule(pl.LightningDataModule):
         clips_of_step: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
+        if crop % scale:
+            raise SRError(f"data.crop={crop} must be a multiple of scale={scale}: use {max(crop // scale, 1) * scale}")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.next_validation = partial(next_validation, val_every=val_every, ends=ends)
         self.clips_of_step = clips_of_step or (lambda step: (batch_size, 1))
-        packs = cache_folder(cache)
+        packs = cache_folder(cache) if cache else None
         given = {"crop": crop, "scale": scale, "channels": channels, "seed": seed}
         self.train_set = build("training data", TRAINING_SETS, train, **given, **_cache(TRAINING_SETS, train, packs))
         self.clips = bool(getattr(self.train_set, "clips", False))

@@ -24,13 +24,6 @@ class PairedFolder(TrainingCrops):
         hr: folder of HR images, or a pack of it.
         lr: folder of LR images, or a folder that holds them in `X2`, `X3`, `X4`. Names are those of HR, possibly with
             the usual additions: `0001x4`, `0001_LRBI_x4`, `lr_0001`, `img_SRF_4_LR`.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
-        on_error: "stop" at a pair that can't be read, or "skip" to another.
-        augment: rotate and flip crops at random.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: names or sizes don't match, or an image is smaller than the crop or unreadable.
@@ -56,7 +49,7 @@ class PairedFolder(TrainingCrops):
         self.check_sizes(_checked_sizes(self.folders, pairs, scale))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Read pair number `index`."""
+        """Read a pair."""
         return {
             "hr": self.folders[0].read(self.paths[index], self.channels),
             "lr": self.folders[1].read(self.lr_paths[index], self.channels),
@@ -70,10 +63,7 @@ class PairedValidation(Dataset[dict[str, Any]]):
     Args:
         hr: folder of HR images.
         lr: folder of LR images, named as for `PairedFolder`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         limit: use only this many pairs, from the first.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: names or sizes don't match.
@@ -95,21 +85,11 @@ class PairedValidation(Dataset[dict[str, Any]]):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return pair number `index`."""
         hr_path, lr_path = self.pairs[index]
         hr = self.folders[0].read(hr_path, self.channels)
         lr = self.folders[1].read(lr_path, self.channels)
         hr = hr[: lr.shape[0] * self.scale, : lr.shape[1] * self.scale]
         return {"hr": as_tensor(hr), "lr": as_tensor(lr), "name": image_name(hr_path, self.root)}
-
-
-def pair_files(hr: str, lr: str, scale: int) -> list[tuple[Path, Path]]:
-    """Pair HR files with LR files, in natural order: by equal names first, then by names without the usual additions.
-
-    Raises:
-        SRError: a file has no partner, or several; names the first few.
-    """
-    return pair_images(*open_pair(hr, lr, scale), scale)
 
 
 def open_pair(
@@ -121,7 +101,11 @@ def open_pair(
 
 
 def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, Path]]:
-    """Do the same as `pair_files` for open folders."""
+    """Pair HR files with LR files, in natural order: by equal names first, then by names without the usual additions.
+
+    Raises:
+        SRError: a file has no partner, or several; names the first few.
+    """
     hr_left = {path.relative_to(hr.root).as_posix(): path for path in hr.images()}
     lr_left = {path.relative_to(lr.root).as_posix(): path for path in lr.images()}
     pairs: list[tuple[str, Path, Path]] = []
@@ -147,11 +131,7 @@ def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, 
 
 
 def _checked_sizes(folders: tuple[FileFolder, FileFolder], pairs: list[tuple[Path, Path]], scale: int) -> list[Size]:
-    """Return the sizes of the parts of HR images that LR covers, or the error where an image of a pair is unreadable.
-
-    Raises:
-        SRError: the sizes of a pair don't match the scale; names the first few.
-    """
+    """Return the sizes of the parts of HR images that LR covers, or the error where a file of a pair is unreadable."""
     hr_sizes, lr_sizes = (folder.sizes([pair[i] for pair in pairs]) for i, folder in enumerate(folders))
     checked: list[Size] = []
     problems = []

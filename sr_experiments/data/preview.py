@@ -28,15 +28,7 @@ def preview(
 ) -> None:
     """Write a contact sheet: the centre of an image and `count` random LR of it, enlarged without interpolation.
 
-    Args:
-        source: the image.
-        output: the file to write, in any format Pillow can write.
-        config: name of a file in conf/degradation, or the path of a YAML file.
-        overrides: `key=value` with dotted keys: `stages.3.quality=[10, 30]`.
-        scale: integer downsampling factor.
-        count: number of LR images.
-        crop: side of the centre, in HR pixels.
-        seed: seed of everything random.
+    The arguments are the options of `sr degrade`.
 
     Raises:
         SRError: no such image or configuration, an invalid value in it, or the output can't be written.
@@ -78,8 +70,12 @@ def load_config(config: str, overrides: Sequence[str]) -> dict[str, Any]:
         key, equals, value = override.partition("=")
         if not equals:
             raise SRError(f"{override!r} is not key=value, as in usm=false or stages.3.quality=[10, 30]")
+        node: Any = content
+        *parents, last = (int(part) if part.isdecimal() else part for part in key.split("."))
         try:
-            _set(content, key.split("."), yaml.safe_load(value))
+            for parent in parents:
+                node = node[parent]
+            node[last] = yaml.safe_load(value)  # a TypeError if the node is a scalar, which has no keys
         except (KeyError, IndexError, ValueError, TypeError, yaml.YAMLError):
             raise SRError(f"can't set {override!r} in {path}: look at its keys; stages are numbered from 0") from None
     return content
@@ -114,13 +110,6 @@ def _config_path(name: str) -> Path:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise SRError(f"unknown --config {name}: choose one of {known}, or give a YAML file")
     return path
-
-
-def _set(node: Any, keys: Sequence[str], value: Any) -> None:
-    for key in keys[:-1]:
-        node = node[int(key)] if isinstance(node, list) else node[key]
-    # A scalar has no keys: setting one raises TypeError, which the caller reports.
-    node[int(keys[-1]) if isinstance(node, list) else keys[-1]] = value
 
 
 def _centre(image: Any, crop: int, scale: int) -> Tensor:

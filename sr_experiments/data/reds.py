@@ -21,19 +21,8 @@ class REDS(VideoFolder):
 
     Args:
         root: the folder that holds `train_sharp`.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
         lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
         scene_cuts: "none", because every clip is one shot; else as for `VideoFolder`.
-        moving_frame: share of the samples that are a single moving frame.
-        on_error: "stop" at a clip that can't be used, or "skip" it.
-        augment: rotate, flip and reverse clips at random, and move single frames.
-        cache: folder of packs to read from instead; see `open_folder`.
-
-    Raises:
-        SRError: a folder is missing, or as for `VideoFolder`.
     """
 
     def __init__(
@@ -64,15 +53,7 @@ class REDSValidation(VideoValidation):
 
     Args:
         root: the folder that holds `train_sharp`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
-        limit: use only this many clips, from the first.
-        frames: use at most this many frames of each clip.
-        cache: folder of packs to read from instead; see `open_folder`.
-
-    Raises:
-        SRError: a folder or a clip is missing, or as for `VideoValidation`.
     """
 
     def __init__(
@@ -97,8 +78,6 @@ class REDSValidation(VideoValidation):
 
 
 def _folders(root: str, lr: str | None, scale: int) -> tuple[str, str | None]:
-    if lr not in (None, "bicubic"):
-        raise SRError(f"lr={lr!r} of REDS: choose bicubic, or leave it out to make LR from HR")
     hr_folder = Path(root).expanduser() / "train_sharp"
     lr_folder = hr_folder.with_name("train_sharp_bicubic") / f"X{scale}"
     for folder in (hr_folder, lr_folder if lr else hr_folder):

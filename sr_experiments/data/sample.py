@@ -31,15 +31,7 @@ VALIDATION = ("camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 @TRAINING_SETS.register("sample")
 class SampleImages(TrainingCrops):
-    """Training crops of nine photographs, held in memory.
-
-    Args:
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
-        augment: rotate and flip crops at random.
-    """
+    """Training crops of nine photographs, held in memory."""
 
     in_memory: ClassVar[bool] = True
 
@@ -49,7 +41,7 @@ class SampleImages(TrainingCrops):
         self.check_sizes([image.shape[:2] for image in self.images])
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Return image number `index`."""
+        """Return an image."""
         return {"hr": self.images[index]}
 
 
@@ -58,8 +50,6 @@ class SampleValidation(Dataset[dict[str, Any]]):
     """Centres of four photographs that are not trained on: `{"hr": uint8 (C, H, W), "name": str}`.
 
     Args:
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         size: side of the centre, rounded down to a multiple of the scale; small, so that validation is fast.
         limit: use only this many images, from the first.
     """
@@ -75,7 +65,6 @@ class SampleValidation(Dataset[dict[str, Any]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return image number `index`."""
         return {"hr": as_tensor(self.images[index]), "name": self.paths[index].stem}
 
 

@@ -1,6 +1,5 @@
 """Photographs that scikit-image ships, filmed by a moving camera: clips with known flow, without a download."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,8 +11,9 @@ from torch.utils.data import Dataset
 from sr_experiments.config.constraints import Count
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import list_images, read_image
+from sr_experiments.data.images import as_tensor
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
-from sr_experiments.data.training_crops import check_crop
+from sr_experiments.data.training_crops import TrainingSet
 from sr_experiments.errors import SRError
 
 # Largest camera motion from one frame to the next.
@@ -23,17 +23,13 @@ TURN = 0.6  # degrees
 
 
 @TRAINING_SETS.register("sample_video")
-class SampleVideo(Dataset[dict[str, Tensor]]):
+class SampleVideo(TrainingSet):
     """Training clips: `dataset[n, frames]` is a pure function of n, the number of frames and the seed.
 
     Each sample films one of the photographs along a random path: a pan with zoom and rotation at smoothly changing
     speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`. The photographs are kept in memory.
 
     Args:
-        crop: side of the frames, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
         root: folder of photographs, searched recursively; null for nine that scikit-image ships.
 
     Raises:
@@ -44,21 +40,16 @@ class SampleVideo(Dataset[dict[str, Tensor]]):
     in_memory: ClassVar[bool] = True
 
     def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, root: str | None = None) -> None:
-        check_crop(crop, scale)
-        self.paths: list[Path] = sample_paths(TRAINING) if root is None else list_images(root)
-        self.photographs = [torch.from_numpy(read_image(path, channels)).permute(2, 0, 1) for path in self.paths]
+        super().__init__(sample_paths(TRAINING) if root is None else list_images(root), crop, scale, seed)
+        self.photographs = [as_tensor(read_image(path, channels)) for path in self.paths]
         sides = [min(photograph.shape[-2:]) for photograph in self.photographs]
         if crop > min(sides) // 2:
             smallest = self.paths[sides.index(min(sides))]
             raise SRError(
                 f"data.crop={crop} leaves the camera no room in {smallest.name}: use {min(sides) // 2} or less"
             )
-        self.crop = crop
-        self.seed = seed
-        self.origin = ""  # file of the last item
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        """Return sample number n as a clip of that many frames."""
         n, frames = key
         rng = np.random.default_rng((self.seed, n))
         index = int(rng.integers(len(self.photographs)))
@@ -75,8 +66,6 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
     "frame": int}`; the flow is in HR pixels, 0 for the first frame of a clip.
 
     Args:
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         size: side of the frames, rounded down to a multiple of the scale.
         frames: number of frames per clip.
         limit: use only this many clips, from the first.
@@ -98,7 +87,7 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
         self.frames = frames
         paths = sample_paths(VALIDATION)[:limit]
         self.names = [path.stem for path in paths]
-        self.photographs = [_as_float(read_image(path, channels)) for path in paths]
+        self.photographs = [as_tensor(read_image(path, channels)).float() / 255 for path in paths]
         self.camera_paths = [
             # A fixed seed, so that validation clips are the same in every run.
             camera_path(np.random.default_rng((7, i)), frames, self.size, photograph.shape[-2:], anywhere=False)
@@ -110,7 +99,6 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
         return len(self.names) * self.frames
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return frame `index`, counted across all clips."""
         clip, frame = divmod(index, self.frames)
         path = self.camera_paths[clip]
         flow = true_flow(path, frame, self.size) if frame else torch.zeros(2, self.size, self.size)
@@ -126,15 +114,9 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
 def camera_path(
     rng: np.random.Generator, frames: int, size: int, room: tuple[int, int] | torch.Size, anywhere: bool = True
 ) -> np.ndarray:
-    """Draw a smooth path of the camera over a photograph.
+    """Draw a smooth path of a camera, with frames of side `size`, over a photograph of (height, width) `room`.
 
-    Args:
-        rng: source of randomness.
-        frames: number of frames.
-        size: side of the frames.
-        room: (height, width) of the photograph; the camera stays inside.
-        anywhere: start at a random position, rotated by a multiple of 90 degrees and mirrored at random; otherwise
-            pass over the centre, upright.
+    It starts `anywhere`, rotated by a multiple of 90 degrees and mirrored at random, or else passes over the centre.
 
     Returns:
         (frames, 2, 3): matrices that map frame coordinates (x, y, 1), with pixel centres at whole numbers, to
@@ -192,7 +174,3 @@ def _pixels(size: int) -> Tensor:
     """Return the homogeneous coordinates x, y, 1 of every pixel, (size * size, 3)."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     return torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3).double()
-
-
-def _as_float(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sr_experiments.data.image_files import Size, UnreadableImage, image_sizes
-from sr_experiments.data.packs.cache import cache_folder
+from sr_experiments.data.packs import cache_folder
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 
@@ -21,18 +21,12 @@ def indexed_sizes(root: Path, paths: Sequence[Path]) -> list[Size]:
 
     The cache is a JSON file per root in `sizes` in the cache folder, which maps names below the root to [modification
     time in ns, bytes, height, width]. If it can't be written, nothing is cached.
-
-    Args:
-        root: folder that contains all files.
-        paths: paths of the files.
     """
     if len(paths) < CACHED_FROM:
         return image_sizes(paths)
     start = len(str(root)) + 1
     names = [str(path)[start:] for path in paths]
-    cache = cache_folder(True)
-    assert cache is not None
-    index = cache / "sizes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
+    index = cache_folder() / "sizes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
     known = _read(index)
     stamps = [_stamp(path) for path in paths]
     stale = [i for i, name in enumerate(names) if not stamps[i] or known.get(name, [])[:2] != stamps[i]]

@@ -14,26 +14,14 @@ from sr_experiments.data.image_files import Size, UnreadableImage
 from sr_experiments.errors import SRError
 
 
-class TrainingCrops(Dataset[dict[str, Tensor]]):
-    """Random crops of a list of images; subclasses implement `load`.
-
-    `dataset[n]` is defined for every n >= 0 and depends only on n and the arguments. Each pass over the images is a
-    new permutation; crop position and orientation are drawn per sample.
-
-    A sample is `{"hr": uint8 (C, crop, crop), "skipped": int64 ()}`, with paired data also
-    `"lr": uint8 (C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of an unreadable image that this
-    sample replaces, or -1.
+class TrainingSet(Dataset[dict[str, Tensor]]):
+    """Base of training data, whose samples are defined for every n >= 0 and depend only on n and the arguments.
 
     Args:
-        paths: paths of the images, for messages.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        seed: seed of the run.
+        paths: paths of the images or clips, for messages.
+        crop, scale, seed: the settings of the run of these names; `crop` is a multiple of `scale`.
         on_error: "stop" at an image that can't be read, or "skip" to the next of the permutation.
         augment: rotate and flip crops at random; all eight orientations are equally likely.
-
-    Raises:
-        SRError: invalid arguments.
     """
 
     in_memory: ClassVar[bool] = False  # whether the images are in memory, so that worker processes would not help
@@ -48,13 +36,23 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         on_error: str = "stop",
         augment: bool = True,
     ) -> None:
-        check_crop(crop, scale, on_error)
         self.paths = list(paths)
         self.crop = crop
         self.scale = scale
         self.seed = seed
         self.on_error = on_error
         self.augment = augment
+
+
+class TrainingCrops(TrainingSet):
+    """Random crops of a list of images; subclasses implement `load`.
+
+    Each pass over the images is a new permutation; crop position and orientation are drawn per sample.
+
+    A sample is `{"hr": uint8 (C, crop, crop), "skipped": int64 ()}`, with paired data also
+    `"lr": uint8 (C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of an unreadable image that this
+    sample replaces, or -1.
+    """
 
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read image number `index` as `{"hr": uint8 (H, W, C)}`, with `"lr"` for paired data.
@@ -127,18 +125,6 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
                 if self.on_error == "stop":
                     raise
         raise SRError(f"none of the {count} images can be read; the first is {self.paths[0]}")
-
-
-def check_crop(crop: int, scale: int, on_error: str = "stop") -> None:
-    """Check that the crop is a multiple of the scale and that `on_error` is known.
-
-    Raises:
-        SRError: one of them is not; says what to use.
-    """
-    if crop < scale or crop % scale:
-        raise SRError(f"data.crop={crop} must be a multiple of scale={scale}: use {max(crop // scale, 1) * scale}")
-    if on_error not in ("stop", "skip"):
-        raise SRError(f"data.train.on_error={on_error!r}: choose stop or skip")
 
 
 def first_few(problems: Sequence[str], shown: int = 5) -> str:

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import UnreadableImage, natural_key
 from sr_experiments.data.packs.folders import FileFolder, PackedVideo, is_folder, open_folder
 from sr_experiments.data.paired import scale_folder
-from sr_experiments.data.training_crops import check_crop, first_few
+from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
@@ -27,53 +27,43 @@ from sr_experiments.video.decode import VideoFile
 log = logging.getLogger(__name__)
 
 
+@dataclass
 class FrameFolder:
-    """Clip of the images in a folder, ordered by the last number in their names.
+    """Clip of the images in a folder; files are opened only when frames are read."""
 
-    Args:
-        path: the folder.
-        files: names of its images.
-        name: name of the clip.
-        channels: 3 for RGB, 1 for grey.
-        folder: open folder, possibly of a pack, that contains it; by default, the files themselves.
+    folder: FileFolder  # that contains it, possibly packed
+    path: Path  # of the images' folder
+    files: Sequence[str]  # names of the images, in order
+    name: str
+    channels: int
+    size: tuple[int, int]  # (height, width)
 
-    Attributes:
-        frames: number of frames.
-        size: (height, width), from the headers.
-
-    Raises:
-        SRError: a number is missing or occurs twice, or sizes differ.
-        UnreadableImage: a file is not an image.
-    """
-
-    def __init__(
-        self, path: str | Path, files: Sequence[str], name: str, channels: int = 3, folder: FileFolder | None = None
-    ) -> None:
-        self.path = Path(path)
-        self.folder = folder or FileFolder(path)
-        self.name = name
-        self.channels = channels
-        self.files = _sorted_frames(self.path, files)
+    def __post_init__(self) -> None:
         self.frames = len(self.files)
-        sizes: list[tuple[int, int]] = []
-        for file, size in zip(self.files, self.folder.sizes([self.path / file for file in self.files]), strict=True):
-            if isinstance(size, UnreadableImage):
-                raise size
-            sizes.append(size)
-            if size != sizes[0]:
-                raise SRError(
-                    f"frames of clip {self.path} differ in size: {file} is {size[1]}x{size[0]}, "
-                    f"{self.files[0]} is {sizes[0][1]}x{sizes[0][0]}; move them to clips of their own"
-                )
-        self.size = sizes[0]
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Read frames by number, each uint8 (H, W, channels).
-
-        Raises:
-            UnreadableImage: a frame is damaged.
-        """
+        """Read frames by number, each uint8 (H, W, channels)."""
         return [self.folder.read(self.path / self.files[index], self.channels) for index in indices]
+
+
+def open_frames(folder: FileFolder, path: Path, files: Sequence[str], name: str, channels: int = 3) -> FrameFolder:
+    """Open a folder of images as a clip, ordered by the last number in their names; arguments as of `FrameFolder`.
+
+    Raises:
+        SRError: a number is missing or occurs twice, a file is not an image, or sizes differ.
+    """
+    files = _sorted_frames(path, files)
+    sizes: list[tuple[int, int]] = []
+    for file, size in zip(files, folder.sizes([path / file for file in files]), strict=True):
+        if isinstance(size, UnreadableImage):
+            raise size
+        sizes.append(size)
+        if size != sizes[0]:
+            raise SRError(
+                f"frames of clip {path} differ in size: {file} is {size[1]}x{size[0]}, "
+                f"{files[0]} is {sizes[0][1]}x{sizes[0][0]}; move them to clips of their own"
+            )
+    return FrameFolder(folder, path, files, name, channels, sizes[0])
 
 
 @TRAINING_SETS.register("videos")
@@ -86,17 +76,9 @@ class VideoFolder(TrainingClips):
 
     Args:
         root: the folder, or a pack of it.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
         lr: folder of LR clips with the same names and numbers of frames, or a folder that contains it as `X2`, `X3`,
             `X4`; if not given, LR is made from HR.
-        scene_cuts: "detect", "none" or a file that lists cuts; see `TrainingClips`.
-        moving_frame: share of the samples that are a single moving frame.
         on_error: "stop" at a clip that can't be used, or "skip" it.
-        augment: rotate, flip and reverse clips at random, and move single frames.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: no clips; with on_error="stop", a clip that is damaged, incomplete or smaller than the crop; HR and
@@ -117,12 +99,11 @@ class VideoFolder(TrainingClips):
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
-        check_crop(crop, scale, on_error)
         clips, lr_clips = _load_clips(root, lr, scale, channels, self.wants, crop=crop, on_error=on_error, cache=cache)
         super().__init__(clips, crop, scale, seed, lr_clips, scene_cuts, moving_frame, on_error, augment)
 
     def wants(self, name: str) -> bool:
-        """Return whether a clip of this name is used; subclasses select some."""
+        """Return whether to use the clip of this name; subclasses select some."""
         return True
 
 
@@ -131,14 +112,10 @@ class VideoValidation(ValidationClips):
     """Whole clips of a folder for validation, frame by frame; clips as for `VideoFolder`.
 
     Args:
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         root: the folder of HR clips, or a pack of it; LR is made from them.
         hr: the same, if there is LR.
         lr: folder of LR clips, as for `VideoFolder`.
         limit: use only this many clips, from the first.
-        frames: use at most this many frames of each clip.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: no clips, a clip that is damaged or incomplete, or HR and LR that don't pair.
@@ -162,7 +139,7 @@ class VideoValidation(ValidationClips):
         super().__init__(clips, scale, lr_clips, frames)
 
     def wants(self, name: str) -> bool:
-        """Return whether a clip of this name is used; subclasses select some."""
+        """Return whether to use the clip of this name; subclasses select some."""
         return True
 
 
@@ -177,27 +154,28 @@ def _load_clips(
     on_error: str | None = None,
     cache: str | None = None,
 ) -> tuple[list[Clip], list[Clip] | None]:
-    """Open HR clips and their LR, in natural order.
+    """Open HR clips and their LR, in natural order, or stop at clips that can't be used, unless on_error="skip"."""
 
-    Raises:
-        SRError: names the clips that can't be used; with on_error="skip", only if none can.
-    """
-    open_root = partial(open_folder, cache=cache, on_error=on_error or "stop", videos=True)
+    def find(root: Path) -> dict[str, _ClipFiles]:
+        folder = open_folder(root, cache, on_error or "stop", videos=True)
+        return {name: clip for name, clip in _find_clips(folder).items() if wants(name)}
+
     hr_root = Path(hr).expanduser()
-    found = {name: clip for name, clip in _find_clips(open_root(hr_root)).items() if wants(name)}
+    found = find(hr_root)
     if not found:
         raise SRError(f"{hr_root} has clips, but not those of this dataset; check the path")
     lr_found: dict[str, _ClipFiles] = {}
     if lr is not None:
         lr_root = scale_folder(Path(lr).expanduser(), scale)
-        lr_found = {name: clip for name, clip in _find_clips(open_root(lr_root)).items() if wants(name)}
+        lr_found = find(lr_root)
         unpaired = [f"HR clip {name} has no LR" for name in found if name not in lr_found]
         unpaired += [f"LR clip {name} has no HR" for name in lr_found if name not in found]
         if unpaired:
             raise SRError(f"{hr_root} and {lr_root} don't pair: {first_few(unpaired)}")
     names = list(found)[:limit]
-    clips = _open_all([found[name] for name in names], channels)
-    lr_clips = _open_all([lr_found[name] for name in names], channels) if lr is not None else [None] * len(names)
+    with ThreadPoolExecutor(8) as pool:
+        clips = list(pool.map(lambda name: found[name].open(channels), names))
+        lr_clips = list(pool.map(lambda name: lr_found[name].open(channels) if lr_found else None, names))
     usable: list[tuple[Clip, Clip | None]] = []
     unusable, mismatched = [], []
     for clip, lr_clip in zip(clips, lr_clips, strict=True):
@@ -236,17 +214,13 @@ class _ClipFiles(NamedTuple):
         try:
             if self.images is None:
                 return self.folder.video(self.path, self.name, channels)
-            return FrameFolder(self.path, self.images, self.name, channels, self.folder)
+            return open_frames(self.folder, self.path, self.images, self.name, channels)
         except SRError as problem:
             return problem
 
 
 def _find_clips(folder: FileFolder) -> dict[str, _ClipFiles]:
-    """Find the clips in a folder and below it, by name, in natural order; links are followed, hidden files skipped.
-
-    Raises:
-        SRError: no such folder, no clips, or two of the same name.
-    """
+    """Find the clips in a folder and below it, by name, in natural order; links are followed, hidden files skipped."""
     root = folder.root
     if not is_folder(root):
         raise SRError(f"no folder {root}: looked for clips there; check the path")
@@ -268,12 +242,6 @@ def _find_clips(folder: FileFolder) -> dict[str, _ClipFiles]:
     return {clip.name: clip for clip in found}
 
 
-def _open_all(clips: list[_ClipFiles], channels: int) -> list[FrameFolder | VideoFile | PackedVideo | SRError]:
-    """Open clips in parallel; errors are returned in their place."""
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(lambda clip: clip.open(channels), clips))
-
-
 def _mismatch(clip: Clip, lr_clip: Clip, scale: int) -> str | None:
     """Return how LR does not match HR in frames or size, or None if it does."""
     if clip.frames != lr_clip.frames:
@@ -288,11 +256,7 @@ def _mismatch(clip: Clip, lr_clip: Clip, scale: int) -> str | None:
 
 
 def _sorted_frames(folder: Path, files: Sequence[str]) -> list[str]:
-    """Sort frames by the last number in their names.
-
-    Raises:
-        SRError: a name has no number, a number occurs twice, or one is missing between the first and the last.
-    """
+    """Sort frames by the last number in their names; no number may be missing, or occur twice."""
     numbers: dict[str, int] = {}
     for file in sorted(files, key=natural_key):
         found = re.findall(r"\d+", Path(file).stem)

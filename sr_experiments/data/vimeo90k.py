@@ -4,51 +4,20 @@ The clips listed in `sep_trainlist.txt` are for training, those in `sep_testlist
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from sr_experiments.config.constraints import Count, OnError, Share
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.clips import TrainingClips, ValidationClips
 from sr_experiments.data.image_files import UnreadableImage
-from sr_experiments.data.packs.folders import FileFolder, open_folder
-from sr_experiments.data.training_crops import check_crop, first_few
+from sr_experiments.data.packs.folders import open_folder
+from sr_experiments.data.training_crops import first_few
+from sr_experiments.data.videos import FrameFolder
 from sr_experiments.errors import SRError
 
 log = logging.getLogger(__name__)
 
-FRAMES = 7
-
-
-@dataclass(frozen=True)
-class Septuplet:
-    """Clip of seven frames; files are opened only when frames are read.
-
-    Args:
-        name: name of the clip, `00001/0001`.
-        path: folder of the clip.
-        size: (height, width).
-        channels: 3 for RGB, 1 for grey.
-        folder: open folder of all sequences, possibly packed.
-    """
-
-    name: str
-    path: Path
-    size: tuple[int, int]
-    channels: int
-    folder: FileFolder
-    frames: int = FRAMES
-
-    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Read frames by number, from 0, each uint8 (H, W, channels).
-
-        Raises:
-            UnreadableImage: a frame is missing or damaged.
-        """
-        return [self.folder.read(self.path / f"im{index + 1}.png", self.channels) for index in indices]
+FRAMES = tuple(f"im{number}.png" for number in range(1, 8))
 
 
 @TRAINING_SETS.register("vimeo90k")
@@ -57,14 +26,7 @@ class Vimeo90K(TrainingClips):
 
     Args:
         root: folder that contains `sequences` and `sep_trainlist.txt`.
-        crop: side of the HR crop, a multiple of `scale`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
-        seed: seed of the run.
-        moving_frame: share of the samples that are a single moving frame.
         on_error: "stop" at clips that are missing or can't be read, or "skip" them.
-        augment: rotate, flip and reverse clips at random, and move single frames.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: the list or clips are missing, or frames are smaller than the crop.
@@ -82,7 +44,6 @@ class Vimeo90K(TrainingClips):
         augment: bool = True,
         cache: str | None = None,
     ) -> None:
-        check_crop(crop, scale, on_error)
         clips = _listed_clips(root, "sep_trainlist.txt", channels, on_error=on_error, cache=cache)
         height, width = clips[0].size
         if min(height, width) < crop:
@@ -97,11 +58,7 @@ class Vimeo90KValidation(ValidationClips):
 
     Args:
         root: folder that contains `sequences` and `sep_testlist.txt`.
-        scale: upsampling factor.
-        channels: 3 for RGB, 1 for grey.
         limit: use only this many clips, from the first.
-        frames: use at most this many frames of each clip.
-        cache: folder of packs to read from instead; see `open_folder`.
 
     Raises:
         SRError: the list or clips are missing.
@@ -121,7 +78,7 @@ class Vimeo90KValidation(ValidationClips):
 
 def _listed_clips(
     root: str, list_name: str, channels: int, limit: int | None = None, on_error: str = "stop", cache: str | None = None
-) -> list[Septuplet]:
+) -> list[FrameFolder]:
     """Return the clips of a list. All have one size (256x448 as published), so only the first header is read."""
     folder = Path(root).expanduser()
     path = folder / list_name
@@ -144,7 +101,7 @@ def _listed_clips(
     if not found:
         raise SRError(f"{path} lists no clips: it needs lines such as 00001/0001")
     opened = open_folder(sequences, cache, on_error, found)
-    size = opened.sizes([sequences / found[0] / "im1.png"])[0]
+    size = opened.sizes([sequences / found[0] / FRAMES[0]])[0]
     if isinstance(size, UnreadableImage):
         raise size
-    return [Septuplet(name, sequences / name, size, channels, opened) for name in found]
+    return [FrameFolder(opened, sequences / name, FRAMES, name, channels, size) for name in found]

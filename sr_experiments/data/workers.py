@@ -6,12 +6,10 @@ import signal
 
 
 def worker_count(wanted: int | str, in_memory: bool, processes: int = 1) -> int:
-    """Return the number of workers to start.
+    """Return the number of workers to start: a number that is `wanted`, or what suits "auto".
 
-    Args:
-        wanted: a number, or "auto": 0 for data in memory, else one per CPU core of this process, at most 8.
-        in_memory: whether the data is in memory, so that workers would not help.
-        processes: number of training processes that share the cores.
+    That is 0 for data in memory, where workers would not help, else one per CPU core of this process, at most 8;
+    several training processes share the cores.
     """
     if wanted != "auto":
         return int(wanted)

@@ -9,9 +9,10 @@ import numpy as np
 from sr_experiments.data.clips import Clip
 from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_sizes, list_images, read_image
 from sr_experiments.data.images import crop_to_multiple, image_name
-from sr_experiments.data.paired import PairedValidation, pair_files, scale_folder
+from sr_experiments.data.packs.folders import FileFolder
+from sr_experiments.data.paired import PairedValidation, open_pair, pair_images, scale_folder
 from sr_experiments.data.training_crops import first_few
-from sr_experiments.data.videos import FrameFolder, VideoValidation
+from sr_experiments.data.videos import VideoValidation, open_frames
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
@@ -101,7 +102,7 @@ def finished_images(scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, cha
         SRError: names or sizes don't pair, or a picture is unreadable.
     """
     try:
-        of_hr = dict(pair_files(str(hr), str(sr), scale))
+        of_hr = dict(pair_images(*open_pair(str(hr), str(sr), scale), scale))
     except UnreadableImage:
         raise
     except SRError as error:
@@ -156,7 +157,7 @@ def _open_clips(root: Path, channels: int = 3) -> list[Clip]:
     if root.is_dir():
         files = [path.name for path in root.iterdir() if path.name[0] != "." and path.suffix.lower() in EXTENSIONS]
         if files and not any(path.is_dir() for path in root.iterdir()):
-            return [FrameFolder(root, files, root.resolve().name, channels)]
+            return [open_frames(FileFolder(root), root, files, root.resolve().name, channels)]
     return VideoValidation(1, channels, root=str(root)).hr_clips
 
 

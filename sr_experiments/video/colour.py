@@ -23,18 +23,11 @@ _FULL_CHROMA_INPUT = 0x4000  # average chroma over all pixels instead of taking 
 
 @dataclass(frozen=True)
 class Colours:
-    """Colour tags of a video and the conversion that follows from them.
+    """Colour tags of a video and the conversion that follows from them."""
 
-    Attributes:
-        matrix: swscale's name of the YUV matrix.
-        full_range: whether black is 0 rather than 16.
-        tags: attributes of an encoder or a frame, as H.273 codes: `colorspace`, `color_range`, `color_primaries`,
-            `color_trc`.
-    """
-
-    matrix: str
-    full_range: bool
-    tags: dict[str, int]
+    matrix: str  # swscale's name of the YUV matrix
+    full_range: bool  # whether black is 0 rather than 16
+    tags: dict[str, int]  # colorspace, color_range, color_primaries and color_trc of an encoder or frame, H.273 codes
 
     @classmethod
     def of(cls, frame: Any, is_rgb: bool) -> "Colours":
@@ -52,9 +45,7 @@ class Colours:
 class ToRGB:
     """Converter of decoded frames to arrays (H, W, 3), uint8, or uint16 if they have more than 8 bits per channel.
 
-    Args:
-        always_8_bits: convert deeper frames to uint8 too.
-        threads: number of threads; 0 for as many as there are cores.
+    With `always_8_bits`, deeper frames become uint8, too; `threads` is their number, 0 for as many as there are cores.
     """
 
     def __init__(self, always_8_bits: bool = False, threads: int = 0) -> None:
@@ -84,12 +75,7 @@ class ToRGB:
 
 
 class FromRGB:
-    """Converter of uint8 or uint16 arrays (H, W, 3) to frames for an encoder.
-
-    Args:
-        colours: colours of the output.
-        pix_fmt: FFmpeg's name of the pixel format.
-    """
+    """Converter of uint8 or uint16 arrays (H, W, 3) to frames of the colours and pixel format of an encoder."""
 
     def __init__(self, colours: Colours, pix_fmt: str) -> None:
         from av.video.reformatter import VideoReformatter

@@ -21,17 +21,11 @@ _REWRITTEN = (None, "bin_data", "none", "tmcd")
 
 @dataclass(frozen=True)
 class ExtraStream:
-    """A stream of the input, other than the video, that goes into the output.
+    """A stream of the input, other than the video, that goes into the output."""
 
-    Attributes:
-        index: index of the stream in the input.
-        action: "copy", "encode" or "attach".
-        codec: codec to encode with.
-    """
-
-    index: int
-    action: str
-    codec: str = ""
+    index: int  # in the input
+    action: str  # "copy", "encode" or "attach"
+    codec: str = ""  # to encode with
 
 
 def container_of(target: Path) -> str:
@@ -80,7 +74,7 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
                 continue
             name = getattr(stream.codec_context, "name", None) or getattr(stream, "name", None)
             what = f"{stream.type} stream {stream.index} ({name or 'unknown'})"
-            is_cover = stream.type == "video" and _is_cover(stream)
+            is_cover = stream.type == "video" and stream.disposition & type(stream.disposition).attached_pic
             in_mkv = container_format != "matroska" and (is_cover or _fits(stream, "matroska"))
             hint = "; .mkv holds it" if in_mkv else ""
             if stream.type == "video" and not is_cover:
@@ -98,10 +92,6 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
             elif stream.type != "data" or name not in _REWRITTEN:
                 notes.append(f"{what} left out: {target.suffix} can't hold it{hint}")
     return planned, notes
-
-
-def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
 def _fits(template: Any, container_format: str) -> bool:

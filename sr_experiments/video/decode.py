@@ -39,10 +39,6 @@ class VideoFile:
         name: name of the clip; by default the file name without its extension.
         channels: 3 for RGB, 1 for grey (BT.601 luma of RGB).
 
-    Attributes:
-        frames: number of frames.
-        size: (height, width).
-
     Raises:
         UnreadableVideo: the file is missing or damaged, or has no video stream or no frames.
     """
@@ -65,8 +61,10 @@ class VideoFile:
         Raises:
             UnreadableVideo: a frame is damaged, or differs in size from the first frame of the file.
         """
-        decoder = self._open()
-        frames = []
+        if self._decoder is None or self._pid != os.getpid():
+            self._decoder, self._pid = Decoder(self.path, self._index), os.getpid()
+        _close_others(self)
+        decoder, frames = self._decoder, []
         try:
             for index in indices:
                 frame = decoder.read(index, self.channels)
@@ -87,13 +85,6 @@ class VideoFile:
         if self._decoder is not None and self._pid == os.getpid():
             self._decoder.close()
         self._decoder = None
-
-    def _open(self) -> "Decoder":
-        if self._decoder is None or self._pid != os.getpid():
-            self._decoder = Decoder(self.path, self._index)
-            self._pid = os.getpid()
-        _close_others(self)
-        return self._decoder
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_decoder": None}
@@ -191,10 +182,7 @@ class Index:
 class Decoder:
     """An open file. It decodes in order, and seeks to go back or to skip beyond the next keyframe.
 
-    Args:
-        path: the file.
-        index: index of the file.
-        threads: number of decoding threads; 0 for as many as there are cores.
+    The number of decoding `threads` is as of `open_container`.
     """
 
     def __init__(self, path: Path, index: Index, threads: int = 1) -> None:
@@ -322,10 +310,7 @@ def _missing_bytes_of_matroska(path: Path) -> int:
 def open_container(path: Path, threads: int = 1) -> Any:
     """Open a file with PyAV and check that it has a video stream that can be decoded.
 
-    Args:
-        path: the file.
-        threads: number of decoding threads; 0 for as many as there are cores. The default suits training, where
-            workers are processes already.
+    0 threads are as many as there are cores; the default suits training, where workers are processes already.
 
     Raises:
         UnreadableVideo: the file is missing or damaged, or has no such stream.

@@ -27,46 +27,27 @@ SEGMENT_TIME_BASE = Fraction(1, 1000)  # Matroska's; in a segment, time stamps a
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """Options of the encoder that a user can set.
+    """Options of the encoder that a user can set; None for the encoder's default."""
 
-    Attributes:
-        codec: FFmpeg's name of a video encoder.
-        crf: constant rate factor, or None for the encoder's default.
-        preset: preset of the encoder, or None for its default.
-        pix_fmt: FFmpeg's name of a pixel format, or None for the closest to the input's.
-    """
-
-    codec: str = "libx264"
-    crf: int | None = None
+    codec: str = "libx264"  # FFmpeg's name of a video encoder
+    crf: int | None = None  # constant rate factor
     preset: str | None = None
-    pix_fmt: str | None = None
+    pix_fmt: str | None = None  # FFmpeg's name of a pixel format, or None for the closest to the input's
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Complete settings of an encoded video.
+    """Complete settings of an encoded video."""
 
-    Attributes:
-        codec: FFmpeg's name of the encoder.
-        options: options of the encoder.
-        pix_fmt: FFmpeg's name of the pixel format.
-        width: width in pixels.
-        height: height in pixels.
-        time_base: unit of the time stamps, in seconds.
-        rate: average frame rate, in frames per second.
-        colours: colours of the video.
-        aspect: aspect ratio of a pixel, or None if square.
-    """
-
-    codec: str
-    options: dict[str, str]
-    pix_fmt: str
-    width: int
+    codec: str  # FFmpeg's name of the encoder
+    options: dict[str, str]  # of the encoder
+    pix_fmt: str  # FFmpeg's name of the pixel format
+    width: int  # in pixels
     height: int
-    time_base: Fraction
-    rate: Fraction
+    time_base: Fraction  # unit of the time stamps, in seconds
+    rate: Fraction  # average frame rate, in frames per second
     colours: Colours
-    aspect: Fraction | None
+    aspect: Fraction | None  # aspect ratio of a pixel, or None if square
 
     def open(self, context: Any) -> None:
         """Apply the settings to PyAV's encoder context and open it.
@@ -108,18 +89,8 @@ def choose_encoding(
     """Choose the encoding for the user's options, and check that the encoder accepts it.
 
     The pixel format is the closest to the input's that the encoder accepts at this size: at odd sizes, 4:2:0 becomes
-    4:4:4 if the encoder needs even ones.
-
-    Args:
-        options: the user's options.
-        frame: a frame of the input, as PyAV's VideoFrame.
-        size: (width, height) of the output.
-        time_base: unit of the time stamps, in seconds.
-        rate: average frame rate.
-        aspect: aspect ratio of a pixel, or None if square.
-
-    Returns:
-        The encoding, and notes about it for the user.
+    4:4:4 if the encoder needs even ones. `frame` is PyAV's VideoFrame of the input, `size` is (width, height) of the
+    output; the other arguments are those of `Encoding`. The notes returned are for the user.
 
     Raises:
         SRError: no such encoder, or it does not accept the options.
@@ -140,7 +111,10 @@ def choose_encoding(
     tried = ((encoding, encoding.unused_options()) for encoding in map(with_format, candidates))
     chosen, unused = next(((encoding, unused) for encoding, unused in tried if unused is not None), (None, None))
     if chosen is None:
-        raise SRError(_refusal(options, size))
+        flags = {"--crf": options.crf, "--preset": options.preset, "--pix-fmt": options.pix_fmt}
+        given = " ".join(f"{flag} {value}" for flag, value in flags.items() if value is not None)
+        what = f"{size[0]}x{size[1]}" + (f" with {given}" if given else "")
+        raise SRError(f"{options.codec} refuses to encode {what}: change these, or --codec")
     if unused:
         raise SRError(f"{options.codec} has no --{unused[0]}: leave it out, or choose another --codec")
     notes = []
@@ -212,13 +186,6 @@ def _chroma(pix_fmt: Any) -> float:
     return 1.0 if pix_fmt.is_rgb else pix_fmt.chroma_width(64) * pix_fmt.chroma_height(64) / 64**2
 
 
-def _refusal(options: EncoderOptions, size: tuple[int, int]) -> str:
-    flags = {"--crf": options.crf, "--preset": options.preset, "--pix-fmt": options.pix_fmt}
-    given = " ".join(f"{flag} {value}" for flag, value in flags.items() if value is not None)
-    what = f"{size[0]}x{size[1]}" + (f" with {given}" if given else "")
-    return f"{options.codec} refuses to encode {what}: change these, or --codec"
-
-
 @contextlib.contextmanager
 def _normal_priority() -> Iterator[None]:
     """Restore the scheduling of this process's threads after an encoder was opened.
@@ -240,10 +207,6 @@ def _normal_priority() -> Iterator[None]:
 
 class SegmentEncoder:
     """Writer of a Matroska file whose time stamps are frame numbers, from 0; use as a context manager.
-
-    Args:
-        path: the file.
-        encoding: its encoding.
 
     Attributes:
         frames: number of frames written, once it is closed.

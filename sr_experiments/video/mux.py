@@ -35,22 +35,10 @@ def mux(
     extra_streams: Sequence[ExtraStream],
     scale: int,
 ) -> int:
-    """Write the output file.
+    """Write the output file, in the format of FFmpeg's name, and return the number of frames written.
 
-    Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0.
-
-    Args:
-        path: the file to write.
-        container_format: FFmpeg's name of its format.
-        source: source of the frames.
-        encoding: encoding of the segments.
-        segments: files by `SegmentEncoder`, in order.
-        delays: the `delay` of each segment.
-        extra_streams: other streams of the source to include.
-        scale: upsampling factor of the frames.
-
-    Returns:
-        The number of frames written.
+    Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0. The segments
+    are files by `SegmentEncoder`, in order, and each has its delay; `scale` is the upsampling factor of their frames.
 
     Raises:
         SRError: the source can no longer be read.
@@ -76,11 +64,17 @@ def mux(
             _copy_metadata(given, output, given.streams.video[0], stream)
             output.set_chapters(given.chapters())
             extra_packets = _ExtraPackets(given, output, extra_streams, start)
-        video_packets = _VideoPackets(segments, source, max(delays, default=0), stream, start)
+        video_packets = _video_packets(segments, source, max(delays, default=0), stream, start)
         output.start_encoding()
-        for packet in heapq.merge(video_packets, extra_packets, key=_decoding_time):
+        frames = 0
+        for packet in heapq.merge(video_packets, extra_packets, key=_seconds):
+            frames += packet.stream is stream
             output.mux(packet)
-        return video_packets.count
+        return frames
+
+
+def _seconds(packet: Any) -> float:
+    return float(packet.dts * packet.time_base)
 
 
 def _set_properties(stream: Any, encoding: Encoding, container_format: str) -> None:
@@ -113,50 +107,34 @@ def _valid_metadata(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _decoding_time(packet: Any) -> float:
-    return float(packet.dts * packet.time_base)
-
-
-class _VideoPackets:
-    """The packets of all segments, with the time stamps of the source.
+def _video_packets(segments: Sequence[Path], source: Source, delay: int, stream: Any, start: float) -> Iterator[Any]:
+    """Yield the packets of all segments, with the time stamps of the source.
 
     The decoding time of packet number i is the presentation time of frame number i - `delay`, as encoders do it, so
     decoding times increase across segments too.
     """
+    import av
 
-    def __init__(self, segments: Sequence[Path], source: Source, delay: int, stream: Any, start: float) -> None:
-        self.segments = segments
-        self.delay = delay
-        self.stream = stream
-        self.time_base = source.time_base
-        offset = round(start / source.time_base)
-        self.stamps = [stamp - offset for stamp in source.stamps]
-        # Continued at the average rate: for the duration of the last frame, and for delays longer than the video.
-        interval = max(round(1 / source.rate / source.time_base), 1)
-        self.stamps += [self.stamps[-1] + interval * (i + 1) for i in range(delay + 1)]
-        self.count = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        import av
-
-        for segment in self.segments:
-            first = self.count
-            with av.open(str(segment)) as container:
-                for packet in container.demux(video=0):
-                    if not packet.size:
-                        continue
-                    number = first + round(packet.pts * packet.time_base / SEGMENT_TIME_BASE)
-                    packet.time_base = self.time_base
-                    packet.pts, packet.dts = self.stamps[number], self._decoding_stamp(self.count)
-                    packet.duration = self.stamps[number + 1] - self.stamps[number]
-                    packet.stream = self.stream
-                    self.count += 1
-                    yield packet
-
-    def _decoding_stamp(self, position: int) -> int:
-        if position >= self.delay:
-            return self.stamps[position - self.delay]
-        return self.stamps[0] - (self.stamps[self.delay] - self.stamps[position])  # before the first frame is shown
+    offset = round(start / source.time_base)
+    stamps = [stamp - offset for stamp in source.stamps]
+    # Continued at the average rate: for the duration of the last frame, and for delays longer than the video.
+    interval = max(round(1 / source.rate / source.time_base), 1)
+    stamps += [stamps[-1] + interval * (i + 1) for i in range(delay + 1)]
+    decoding_stamps = [stamps[0] - (stamps[delay] - stamp) for stamp in stamps[:delay]] + stamps
+    position = 0
+    for segment in segments:
+        first = position
+        with av.open(str(segment)) as container:
+            for packet in container.demux(video=0):
+                if not packet.size:
+                    continue
+                number = first + round(packet.pts * packet.time_base / SEGMENT_TIME_BASE)
+                packet.time_base = source.time_base
+                packet.pts, packet.dts = stamps[number], decoding_stamps[position]
+                packet.duration = stamps[number + 1] - stamps[number]
+                packet.stream = stream
+                position += 1
+                yield packet
 
 
 class _ExtraPackets:

@@ -9,6 +9,7 @@ thumbnails (two dark scenes) can be missed; a dissolve, whose frames all resembl
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -25,39 +26,21 @@ _TILE_WIDTH, _TILE_HEIGHT = 4, 3
 _REACH_X, _REACH_Y = 5, 3
 
 
-def difference(before: np.ndarray, after: np.ndarray) -> float:
-    """Return the difference of two frames, allowing for motion of their parts.
-
-    Args:
-        before: uint8 (H, W, C).
-        after: the next frame, likewise.
-
-    Returns:
-        Mean absolute difference of their thumbnails at the best match of each tile, 0 to 255.
-    """
-    return _difference(_thumbnail(before), _thumbnail(after))
-
-
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
     """Return whether a new shot begins with the second of two consecutive frames, uint8 (H, W, C)."""
-    return _is_cut(_thumbnail(before), _thumbnail(after))
+    return bool(find_cuts([before, after]))
 
 
 def find_cuts(frames: Sequence[np.ndarray]) -> list[int]:
     """Return the numbers of the frames, uint8 (H, W, C), that begin a new shot; never 0."""
-    thumbnails = [_thumbnail(frame) for frame in frames]
-    return [i for i in range(1, len(thumbnails)) if _is_cut(thumbnails[i - 1], thumbnails[i])]
+    return [i for i, (before, after) in enumerate(pairwise(map(thumbnail, frames)), 1) if _is_cut(before, after)]
 
 
 def read_cuts(path: str | Path, lengths: Mapping[str, int]) -> dict[str, list[int]]:
     """Read a list of cuts: lines of `<clip name> <first frame of a new shot> ...`, frames counted from 0.
 
-    Args:
-        path: the text file; empty lines and lines that begin with # are skipped.
-        lengths: number of frames of each clip, by name.
-
-    Returns:
-        The sorted cuts of the clips that have any, by name.
+    Empty lines and lines that begin with # are skipped. The result is the sorted cuts of the clips that have any, by
+    name; `lengths` is the number of frames of each clip.
 
     Raises:
         SRError: no such file, an unknown clip, or an invalid frame number; names the line.
@@ -87,7 +70,7 @@ def read_cuts(path: str | Path, lengths: Mapping[str, int]) -> dict[str, list[in
     return cuts
 
 
-def _thumbnail(frame: np.ndarray) -> np.ndarray:
+def thumbnail(frame: np.ndarray) -> np.ndarray:
     """Return a thumbnail of a frame, float32 (18, 32, C); upright frames are transposed."""
     height, width, channels = frame.shape
     size = (_WIDTH, _HEIGHT) if width >= height else (_HEIGHT, _WIDTH)
@@ -99,10 +82,11 @@ def _is_cut(before: np.ndarray, after: np.ndarray) -> bool:
     # Matching can only lower the difference, so most pairs are decided by this cheap bound.
     if np.abs(before - after).mean() <= DIFFERENT:
         return False
-    return _difference(before, after) > DIFFERENT and _correlation(before, after) < ALIKE
+    return difference(before, after) > DIFFERENT and _correlation(before, after) < ALIKE
 
 
-def _difference(before: np.ndarray, after: np.ndarray) -> float:
+def difference(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the mean absolute difference of two thumbnails at the best match of each tile, 0 to 255."""
     return (_match_tiles(before, after) + _match_tiles(after, before)) / 2
 
 

@@ -18,9 +18,6 @@ _HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS",
 class VideoSource:
     """Frames of the first video stream of a file, exactly and in order.
 
-    Args:
-        path: the file.
-
     Attributes:
         first: the first frame, as PyAV's VideoFrame.
         size: (width, height).
@@ -89,10 +86,6 @@ class VideoSource:
 
 class FolderSource:
     """Images of a folder as frames, in natural order, with 8 bits per channel; attributes as of `VideoSource`.
-
-    Args:
-        folder: the folder.
-        rate: frame rate of the output, if that is a video.
 
     Raises:
         SRError: no such folder, or no image in it.

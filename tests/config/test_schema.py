@@ -64,6 +64,7 @@ def test_a_loss_is_named_terms_and_perhaps_a_discriminator(config):
         ("model.srnet.scale", 2, "model.srnet.scale can't be set: scale is the run's: set scale=..."),
         ("model.channels", 1, "model.channels can't be set: channels is the run's: set channels=..."),
         ("data.train.cache", "x", "data.train.cache can't be set: cache is the run's: set data.cache=..."),
+        ("data.cache", 3, "data.cache is 3: give true or false or text"),
         ("metrics.psnr_y.crop_border", 1, "metrics.psnr_y.crop_border can't be set: crop_border follows from scale"),
         ("stage.flow.steps", 0, "stage.flow.steps is 0: give a whole number of at least 1"),
         ("optim.betas", [0.9], "optim.betas is [0.9]: give two numbers, each of at least 0 and at most 0.999999"),

@@ -16,6 +16,21 @@ from sr_experiments.errors import SRError
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "message"),
+    [
+        ({"name": "images", "root": "x", "on_error": "ignore"}, {}, "on_error is 'ignore': give stop or skip"),
+        ({"name": "videos", "root": "x", "on_error": "ignore"}, {}, "on_error is 'ignore': give stop or skip"),
+        ({"name": "videos", "root": "x", "moving_frame": 30}, {}, "moving_frame is 30: .* at most 1"),
+        ({"name": "reds", "root": "x", "lr": "blur"}, {}, "lr is 'blur': .* bicubic or null"),
+        ({"name": "sample_video"}, {"mine": {"root": "x", "frames": 0}}, "frames is 0: .* at least 1"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_what_it_can_be(train: dict, val: dict, message: str) -> None:
+    with pytest.raises(SRError, match=message):
+        SRDataModule(train, val, crop=64)
+
+
 class Recorder(pl.LightningModule):
     """Keeps the batches it is given and counts steps."""
 
@@ -196,6 +211,8 @@ def test_a_set_with_lr_is_paired(folder: Path, tmp_path: Path, save_image) -> No
     ("arguments", "message"),
     [
         ({"crop": 18}, r"data\.crop=18 must be a multiple of scale=4: use 16"),
+        ({"crop": 3, "train": {"name": "videos", "root": "x"}}, r"data\.crop=3 must be a multiple of scale=4: use 4"),
+        ({"crop": 9, "scale": 2, "train": {"name": "sample_video"}}, r"data\.crop=9 .* multiple of scale=2: use 8"),
         ({"train": {"name": "images"}}, "training data 'images' needs root"),
         ({"train": {"name": "images", "root": "/nowhere/at/all"}}, "no folder /nowhere/at/all"),
         ({"train": {"name": "folder"}}, "choose one of images, paired, reds, sample, sample_video, videos, vimeo90k"),

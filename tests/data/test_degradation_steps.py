@@ -11,7 +11,8 @@ from PIL import Image
 
 from sr_experiments.data.degradations.steps import STEPS, build_step
 from sr_experiments.data.degradations.steps.canvas import join
-from sr_experiments.data.degradations.steps.jpeg import jpeg, real_jpeg
+from sr_experiments.data.degradations.steps.jpeg import jpeg
+from sr_experiments.data.degradations.steps.per_image import compress_jpeg
 from sr_experiments.data.degradations.steps.resize import MODES, interpolation
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.errors import SRError
@@ -99,7 +100,7 @@ def test_each_image_has_its_own_quality():
 def test_grey_images_are_compressed_as_grey_ones():
     image = photograph()[1:2, :63, :40]
     canvas = canvas_of([image])
-    made, real = (f(canvas, torch.tensor([50.0]))[..., :63, :40] for f in (jpeg, real_jpeg))
+    made, real = (f(canvas, torch.tensor([50.0]))[..., :63, :40] for f in (jpeg, compress_jpeg))
     assert (made - real).abs().mean() * 255 < 0.3
 
 
@@ -156,8 +157,8 @@ def test_random_order_does_both_orders_each_for_its_images():
     drawn = step.draw(12, 1, rng())
     canvas = canvas_of([image] * 12, lr_size=(16, 16))
     made = step.apply(canvas, drawn, rng())
-    resize_first = real_jpeg(canvas_of([F.avg_pool2d(image, 2)]), torch.tensor([50.0]))[0, :, :16, :16]
-    jpeg_first = F.avg_pool2d(real_jpeg(canvas_of([image]), torch.tensor([50.0]))[0, :, :32, :32], 2)
+    resize_first = compress_jpeg(canvas_of([F.avg_pool2d(image, 2)]), torch.tensor([50.0]))[0, :, :16, :16]
+    jpeg_first = F.avg_pool2d(compress_jpeg(canvas_of([image]), torch.tensor([50.0]))[0, :, :32, :32], 2)
     assert 2 < drawn["order"].sum() < 10
     for i, order in enumerate(drawn["order"].tolist()):
         torch.testing.assert_close(image_of(made, i), (resize_first, jpeg_first)[order], atol=1e-5, rtol=0)

@@ -7,7 +7,7 @@ import yaml
 from scipy.ndimage import gaussian_filter
 
 from sr_experiments.data.degradations import DEGRADATIONS
-from sr_experiments.data.degradations.blur_down import blur_down_weights
+from sr_experiments.data.degradations.blur_down import gaussian_weights
 from sr_experiments.data.resize import bicubic_upsample, resize_weights
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
@@ -50,13 +50,13 @@ def test_blur_down_is_scipys_gaussian_at_every_scale_th_pixel(scale, sigma):
     expected = blurred(hr, sigma)[..., ::scale, ::scale]
     made = degradation("blur_down", scale, sigma=sigma)
     np.testing.assert_array_equal((made(hr) * 255).round().numpy(), np.floor(expected + 0.5))
-    rows, columns = (blur_down_weights(size, scale, sigma) for size in (24, 36))
+    rows, columns = (gaussian_weights(size, scale, sigma, int(3 * sigma)) for size in (24, 36))
     unrounded = rows @ (hr.double().numpy() * 255).round() @ columns.T
     np.testing.assert_allclose(unrounded, expected, rtol=0, atol=1e-9)
 
 
 def test_the_published_kernel_has_9_taps():
-    (row,) = np.nonzero(blur_down_weights(64, 4, 1.5)[8])
+    (row,) = np.nonzero(gaussian_weights(64, 4, 1.5, 4)[8])
     assert list(row) == list(range(28, 37))
 
 

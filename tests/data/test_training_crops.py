@@ -72,13 +72,6 @@ def test_without_augmentation_pictures_stay_upright() -> None:
         assert (rows.diff(dim=0) == 1).all() and (columns.diff(dim=1) == 1).all()
 
 
-def test_wrong_crop_and_on_error_name_the_knob() -> None:
-    with pytest.raises(SRError, match=r"data\.crop=9 .* multiple of scale=2: use 8"):
-        Coordinates(crop=9)
-    with pytest.raises(SRError, match=r"on_error='ignore'.*stop or skip"):
-        Coordinates(crop=8, on_error="ignore")
-
-
 def test_image_crops_come_from_their_files(tmp_path: Path, save_image) -> None:
     for i in range(3):
         save_image(tmp_path / "deep" / f"{i}.png", seed=i)

@@ -8,7 +8,7 @@ import pytest
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
 from sr_experiments.errors import SRError
-from sr_experiments.video.scene_cuts import DIFFERENT, difference, find_cuts, is_cut, read_cuts
+from sr_experiments.video.scene_cuts import DIFFERENT, difference, find_cuts, is_cut, read_cuts, thumbnail
 
 # Three of the photographs are textures that look alike in the small, and are no shots of a film.
 PATHS = [path for path in sample_paths((*TRAINING, *VALIDATION)) if path.stem not in ("brick", "grass", "gravel")]
@@ -58,12 +58,12 @@ def test_different_photographs_are_cuts() -> None:
 
 
 def test_the_difference_is_that_of_the_thumbnails_where_they_fit_best() -> None:
-    black, grey = np.zeros((90, 160, 3), np.uint8), np.full((90, 160, 3), 100, np.uint8)
+    black, grey = (thumbnail(np.full((90, 160, 3), level, np.uint8)) for level in (0, 100))
     assert difference(grey, grey) == 0
     assert difference(black, grey) == pytest.approx(100)
-    still, moved = view("coffee"), view("coffee", 25, 0)
+    still, moved, other = map(thumbnail, (view("coffee"), view("coffee", 25, 0), view("chelsea")))
     assert difference(still, moved) == pytest.approx(difference(moved, still))
-    assert difference(still, moved) < 0.7 * DIFFERENT < difference(still, view("chelsea"))
+    assert difference(still, moved) < 0.7 * DIFFERENT < difference(still, other)
 
 
 @pytest.mark.parametrize("shape", [(256, 144, 3), (144, 256, 1), (24, 24, 3), (17, 40, 1)])

@@ -1,10 +1,8 @@
 """Degradations, which make LR from HR on the device.
 
 One that is composed of steps is a YAML file with its `stages`, whatever its name, see `pipeline`. To add another: a
-class with the methods of `Degradation`, registered in its file.
+subclass of `Degradation`, registered in its file.
 """
-
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,8 +10,8 @@ from torch import Tensor
 from sr_experiments.registry import Registry
 
 
-class Degradation(Protocol):
-    """Interface of a degradation; it is constructed with `scale=` and its own arguments.
+class Degradation:
+    """Base of degradations, which are constructed with `scale=` and their own arguments.
 
     Attributes:
         phase: where LR pixels lie on the HR grid. "centred": the centre of LR pixel i is the centre of HR pixels
@@ -23,21 +21,32 @@ class Degradation(Protocol):
         pool_size: number of pairs in the pool that training mixes its batches from (`PairPool`); 0 for no pool.
     """
 
-    phase: str
-    scale: int
-    pool_size: int
+    phase = "centred"
+    pool_size = 0
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
-        """Return LR of a training batch; random parameters come from `generator` and are shared by a clip's frames."""
-        ...
+        """Return the LR batch of a training step; by default, nothing is random.
+
+        Args:
+            hr: (N, C, H, W) in [0, 1], H and W multiples of the scale; the frames of a clip follow each other.
+            generator: source of randomness, on the CPU: reading one on the GPU would wait for its queued work.
+            frames: number of frames per clip, which share their random parameters; N is a multiple of it.
+
+        Returns:
+            (N, C, H / scale, W / scale), multiples of 1/255 in [0, 1].
+        """
+        return self.validation(hr)
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Return LR of validation images, the same in every run; `frame` is the frame number within the clip."""
-        ...
+        raise NotImplementedError
 
     def target(self, hr: Tensor) -> Tensor:
         """Return the target for SR: HR, or sharpened HR."""
-        ...
+        return hr
 
 
 DEGRADATIONS: Registry[Degradation] = Registry("degradation", "sr_experiments.data.degradations", {"scale": "scale"})

@@ -9,67 +9,47 @@ import torch
 from torch import Tensor
 
 from sr_experiments.config.constraints import Positive
-from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations import DEGRADATIONS, Degradation
 from sr_experiments.data.resize import computation_types, device_matrix, round_half_up
 
 
 @DEGRADATIONS.register("blur_down")
-class BlurDown:
+class BlurDown(Degradation):
     """Degradation that blurs 8-bit images and keeps every scale-th pixel, starting at pixel 0.
 
     Borders are reflected about the centres of the border pixels (OpenCV's BORDER_REFLECT_101).
 
     Args:
-        scale: integer downsampling factor.
         sigma: standard deviation of the Gaussian, in HR pixels; 1.5 is the published one.
     """
 
     phase = "corner"
-    pool_size = 0
 
     def __init__(self, scale: int, sigma: Positive = 1.5) -> None:
-        self.scale = scale
+        super().__init__(scale)
         self.sigma = sigma
 
-    def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
-        """Return the LR batch of a training step; nothing here is random.
-
-        Args:
-            hr: (N, C, H, W) in [0, 1], H and W multiples of the scale.
-            generator: unused.
-            frames: unused.
-
-        Returns:
-            (N, C, H / scale, W / scale), multiples of 1/255 in [0, 1].
-        """
-        return self.validation(hr)
-
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
-        """Return LR of validation images, (N, C, H / scale, W / scale).
+        """Return LR, (N, C, H / scale, W / scale).
 
         Computed in float64 regardless of input type and autocast, like `imresize`.
         """
         compute_type, result_type = computation_types(hr)
         with torch.autocast(hr.device.type, enabled=False):
             values = round_half_up(hr.to(compute_type) * 255)
+            kernel = self.scale, self.sigma, int(3 * self.sigma)
             rows, columns = (
-                device_matrix(blur_down_weights, (size, self.scale, self.sigma), hr.device, compute_type)
-                for size in hr.shape[-2:]
+                device_matrix(gaussian_weights, (size, *kernel), hr.device, compute_type) for size in hr.shape[-2:]
             )
             values = rows @ values @ columns.T  # (N, C, H', W'), never outside [0, 255]
             return round_half_up(values).to(result_type) / 255
 
-    def target(self, hr: Tensor) -> Tensor:
-        """Return HR unchanged."""
-        return hr
 
-
-def blur_down_weights(size: int, scale: int, sigma: float) -> np.ndarray:
-    """Return the weights of HR pixels in each LR pixel, (size / scale, size); rows sum to 1."""
-    radius = int(3 * sigma)
+def gaussian_weights(size: int, step: int, sigma: float, radius: int) -> np.ndarray:
+    """Return the weights of all pixels in every step-th blurred one, (size / step, size); rows sum to 1."""
     taps = np.arange(-radius, radius + 1)
     kernel = np.exp(-(taps**2) / (2 * sigma**2))
-    positions = np.arange(0, size, scale)[:, None] + taps  # (size / scale, taps)
+    positions = np.arange(0, size, step)[:, None] + taps  # (size / step, taps)
     period = max(2 * (size - 1), 1)  # reflection repeats after this many pixels; the border pixel is not doubled
     mirrored = positions % period
     mirrored = np.where(mirrored < size, mirrored, period - mirrored)

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
-from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations import DEGRADATIONS, Degradation
 from sr_experiments.data.degradations.steps import STEPS, build_step
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.resize import Resize
@@ -32,27 +32,18 @@ def one_thread() -> Iterator[None]:
 
 
 @DEGRADATIONS.register(with_argument="stages")
-class Pipeline:
+class Pipeline(Degradation):
     """Degradation that applies a list of steps; LR pixels are centred on the HR pixels they cover.
 
     Parameters are drawn on the CPU and random pixels on the images' device, both from generators seeded by the one
     passed in, so LR is a function of HR and the state of that generator. It is read once per batch.
 
     Args:
-        scale: integer downsampling factor.
         stages: steps in order, each a mapping of `name` and its arguments; see `STEPS`. A last resize to the size of
             LR is added.
         usm: make LR from sharpened HR, and return sharpened HR as `target`.
         pool: number of pairs of LR and HR that batches are mixed from, see `PairPool`; 0 for no pool.
-
-    Attributes:
-        pool_size: the value of `pool`.
-
-    Raises:
-        SRError: unknown step or argument, or no stages.
     """
-
-    phase = "centred"
 
     def __init__(
         self,
@@ -61,23 +52,14 @@ class Pipeline:
         usm: bool = False,
         pool: Annotated[int, Ge(0), Le(100_000)] = 0,
     ) -> None:
-        self.scale = scale
+        super().__init__(scale)
         self.steps = [build_step(stage) for stage in stages]
         self._to_lr = Resize(of="lr", modes={"area": 1})
         self.usm = usm
         self.pool_size = pool
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
-        """Return the LR batch of a training step.
-
-        Args:
-            hr: (N, C, H, W) in [0, 1], H and W multiples of the scale; the frames of a clip follow each other.
-            generator: source of randomness, on the CPU: reading one on the GPU would wait for its queued work.
-            frames: number of frames per clip, which share their parameters; N is a multiple of it.
-
-        Returns:
-            (N, C, H / scale, W / scale), multiples of 1/255 in [0, 1].
-        """
+        """Return the LR batch of a training step."""
         seeds = torch.randint(2**62, (2,), generator=generator).tolist()
         parameters = self.draw(len(hr) // frames, frames, torch.Generator().manual_seed(seeds[0]))
         return self.apply(hr, parameters, torch.Generator(hr.device).manual_seed(seeds[1]), frames)
@@ -87,10 +69,6 @@ class Pipeline:
 
         Parameters depend on the image size only, noise on size and frame number. They are therefore the same in
         every run and for any set of images, and the frames of a clip share their parameters.
-
-        Args:
-            hr: (N, C, H, W) in [0, 1].
-            frame: frame number within the clip.
         """
         height, width = hr.shape[-2:]
         seed = VALIDATION_SEED + 8191 * height + width

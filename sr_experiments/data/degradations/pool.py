@@ -31,16 +31,7 @@ class PairPool(nn.Module):
 
     @torch.no_grad()
     def forward(self, lr: Tensor, hr: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Exchange a batch for pairs of the pool.
-
-        Args:
-            lr: (N, C, h, w), multiples of 1/255 in [0, 1].
-            hr: (N, C, H, W), likewise.
-            generator: chooses the pairs; on the CPU.
-
-        Returns:
-            N pairs (lr, hr) on the same device.
-        """
+        """Exchange a batch, multiples of 1/255 in [0, 1], for as many pairs of the pool; draw on the CPU."""
         n = len(lr)
         if self.lr.shape[1:] != lr.shape[1:] or self.hr.shape[1:] != hr.shape[1:]:
             self.lr, self.hr = (

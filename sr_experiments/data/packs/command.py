@@ -5,9 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 
 from sr_experiments.data.packs.pack import INDEX, Pack
-from sr_experiments.data.packs.packing import pack, readable_size, transient_progress
+from sr_experiments.data.packs.packing import pack, transient_progress
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
 from sr_experiments.logging_setup import log_to_console
@@ -30,7 +31,7 @@ def make(source: Path, destination: Path, lr: Sequence[Path], workers: int | str
         packed = pack(folder, target, workers, on_error)
         size, unreadable = int(packed.index.bytes_of.sum()), list(packed.index.unreadable.values())
         skipped = f"; {len(unreadable)} unreadable: {first_few(unreadable)}" if unreadable else ""
-        _print(f"{target}: {len(packed.index.names)} files of {folder}, {readable_size(size)}{skipped}")
+        _print(f"{target}: {len(packed.index.names)} files of {folder}, {decimal(size)}{skipped}")
     if lr:
         options = " or ".join(f"data.train.lr={target}" for _, target in jobs[1:])
         _print(f"train with data=paired data.train.hr={jobs[0][1]} {options}")
@@ -58,7 +59,7 @@ def verify_all(folder: Path) -> None:
         changed = found.changed_sources()
         if changed:
             raise SRError(f"{found.index.source} has changed since it was packed: {first_few(changed)}; {again}")
-        _print(f"{path}: {len(found.index.names)} files, {readable_size(size)}, all as packed")
+        _print(f"{path}: {len(found.index.names)} files, {decimal(size)}, all as packed")
 
 
 def _print(line: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sr_experiments.data.image_files import UnreadableImage, read_image
-from sr_experiments.data.packs.journal import Written
 from sr_experiments.data.workers import ignore_interrupt
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
@@ -29,12 +28,18 @@ class Task(NamedTuple):
     on_error: str
 
 
-def decoded(tasks: Sequence[Task], workers: int) -> Iterator[Written]:
-    """Decode files and yield results as they complete; results before an error are yielded before it is raised.
+class Written(NamedTuple):
+    """A file that was decoded: its row in the index, the checksum of its pixels, and messages by unreadable frame."""
 
-    Args:
-        tasks: files to decode.
-        workers: number of processes; 0 to decode in this process.
+    row: int
+    checksum: int
+    unreadable: dict[int, str]
+
+
+def decoded(tasks: Sequence[Task], workers: int) -> Iterator[Written]:
+    """Decode files in so many processes, 0 for this one, and yield results as they complete.
+
+    Results before an error are yielded before it is raised.
     """
     if not workers:
         yield from map(decode, tasks)
@@ -70,7 +75,7 @@ def _init_worker(stop: Any) -> None:
 
 def decode(task: Task) -> Written:
     """Decode a file into the pixel file; frames that can't be read are black."""
-    checksum, unreadable = 0, {}
+    checksum, unreadable = 0, dict[int, str]()
     video = VideoFile(task.source) if task.source.suffix.lower() in VIDEO_EXTENSIONS else None
     with task.pixels.open("rb+", buffering=0) as file:  # unbuffered: frames are large and would be copied once more
         file.seek(task.offset)

@@ -1,5 +1,6 @@
 """Folders as datasets see them: of image and video files, or a pack of those."""
 
+import hashlib
 import itertools
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -17,19 +18,16 @@ from sr_experiments.data.image_files import (
     result_or_error,
     walk,
 )
-from sr_experiments.data.packs.cache import cached
 from sr_experiments.data.packs.pack import INDEX, JOURNAL, Index, Pack
+from sr_experiments.data.packs.packing import pack, scan
 from sr_experiments.data.size_index import indexed_sizes
 from sr_experiments.errors import SRError
+from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
 
 
 class FileFolder:
-    """A folder of files.
-
-    Args:
-        root: path of the folder.
-    """
+    """A folder of files."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
@@ -66,22 +64,12 @@ class FileFolder:
         return read_image(path, channels)
 
     def video(self, path: Path, name: str, channels: int = 3) -> "VideoFile | PackedVideo":
-        """Open a video as a clip.
-
-        Raises:
-            UnreadableImage: the video is missing or damaged.
-        """
+        """Open a video as a clip, or raise UnreadableImage if it is missing or damaged."""
         return VideoFile(path, name, channels)
 
 
 class PackFolder(FileFolder):
-    """A pack, or a subfolder within one, in place of the folder that was packed.
-
-    Args:
-        pack: the pack.
-        root: path that the paths of images start with.
-        below: path of a subfolder relative to the pack.
-    """
+    """A pack, or the subfolder `below` of one, in place of the folder that was packed; its paths start with `root`."""
 
     def __init__(self, pack: Pack, root: str | Path, below: str = "") -> None:
         super().__init__(root)
@@ -138,15 +126,7 @@ class PackFolder(FileFolder):
 
 
 class PackedVideo:
-    """Clip of the frames of a video in a pack, in place of a `VideoFile`.
-
-    Args:
-        pack: the pack.
-        packed: name of the file in the pack.
-        path: path of the video, for messages.
-        name: name of the clip.
-        channels: 3 for RGB, 1 for grey.
-    """
+    """Clip of the frames of a video in a pack, where it is called `packed`, in place of a `VideoFile`."""
 
     def __init__(self, pack: Pack, packed: str, path: Path, name: str, channels: int = 3) -> None:
         self.path = path
@@ -156,11 +136,7 @@ class PackedVideo:
         self._read = partial(pack.read, packed, channels)
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Return frames by number, each uint8 (H, W, channels), whose pixels are read when they are sliced.
-
-        Raises:
-            UnreadableImage: a frame could not be read when it was packed.
-        """
+        """Return frames by number, each uint8 (H, W, channels), whose pixels are read when they are sliced."""
         return [self._read(index) for index in indices]
 
 
@@ -191,7 +167,13 @@ def open_folder(
         raise SRError(f"packing {path} was interrupted: continue with the same sr pack command")
     if cache is None or not path.is_dir():
         return FileFolder(path)
-    return PackFolder(cached(path, Path(cache), on_error, only, videos), path)
+    source = path.resolve()
+    # A folder without videos has one pack, whether videos were asked for or not.
+    videos = any(file.name.lower().endswith(VIDEO_EXTENSIONS) for file in scan(source, only, videos))
+    key = hashlib.sha256("\0".join([str(source), str(videos), *(only or [])]).encode("utf-8", "surrogateescape"))
+    target = Path(cache) / f"{source.name}-{key.hexdigest()[:16]}"
+    packed = pack(source, target, on_error=on_error, only=only, videos=videos, option="data.cache=<folder>")
+    return PackFolder(packed, path)
 
 
 def is_folder(path: Path) -> bool:

@@ -39,20 +39,15 @@ _CHUNK = 1 << 24  # bytes of pixels per step of a checksum
 class Index:
     """Table of contents of a pack, with a row per source file.
 
-    Args:
-        source: the folder that was packed.
-        digest: digest of the names, sizes and modification times of its files.
-        names: names of the files relative to the source, sorted.
-        columns: int64 (rows,) each: `height`, `width`, `frames` (1 for an image), `offset` in bytes, `checksum` (CRC-32
-            of all pixels; unreadable frames are black), `source_bytes` and `source_time` (ns) of the file.
-        unreadable: messages by (row, frame); the frame is `WHOLE_FILE` if nothing of the file can be read.
+    The columns are int64 (rows,) each: `height`, `width`, `frames` (1 for an image), `offset` in bytes, `checksum`
+    (CRC-32 of all pixels; unreadable frames are black), `source_bytes` and `source_time` (ns) of the file.
     """
 
-    source: Path
-    digest: str
-    names: list[str]
+    source: Path  # the folder that was packed
+    digest: str  # of the names, sizes and modification times of its files
+    names: list[str]  # of the files relative to the source, sorted
     columns: dict[str, np.ndarray]
-    unreadable: dict[tuple[int, int], str]
+    unreadable: dict[tuple[int, int], str]  # messages by row and frame, WHOLE_FILE if nothing of a file can be read
 
     @property
     def pixels_name(self) -> str:
@@ -151,15 +146,10 @@ class Pack:
         return int(self.index.columns["frames"][self._row(name)])
 
     def read(self, name: str, channels: int = 3, frame: int = 0) -> np.ndarray:
-        """Return an image or frame whose pixels are read only when it is sliced.
+        """Return an image, or a frame of a video: uint8 (H, W, channels), to be sliced or converted by `np.asarray`.
 
-        Args:
-            name: name of the file, relative to the source.
-            channels: 3 for RGB, 1 for grey (BT.601 luma, computed when sliced).
-            frame: frame number, for a video.
-
-        Returns:
-            uint8 (H, W, channels), not writable, to be sliced or converted by `np.asarray`.
+        Its pixels are read, and converted to grey (BT.601 luma) for 1 channel, only when it is sliced. It is not
+        writable.
 
         Raises:
             UnreadableImage: the file could not be read when it was packed, or is not in the pack.
@@ -176,8 +166,7 @@ class Pack:
     def changed_sources(self, most: int | None = None) -> list[str]:
         """Return the source files whose size or time has changed since packing; deleted files do not count.
 
-        Args:
-            most: largest number of files to check, evenly spread; None for all.
+        At most `most` files are checked, evenly spread, or all.
         """
         if not self.index.source.is_dir():
             return []
@@ -194,11 +183,7 @@ class Pack:
         return changed
 
     def damaged(self, report: Callable[[int], Any] = lambda size: None) -> Iterator[str]:
-        """Read all pixels and yield the names of files whose checksum does not match.
-
-        Args:
-            report: called with the number of bytes of each file after it was checked.
-        """
+        """Read all pixels and yield the names of files whose checksum does not match; report each one's bytes."""
         pixels, columns = self._mapped(), self.index.columns
         for row, name in enumerate(self.index.names):
             size, start = int(self.index.bytes_of[row]), int(columns["offset"][row])

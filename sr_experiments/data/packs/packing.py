@@ -1,24 +1,26 @@
 """Make a pack of a folder: decode its images and videos in parallel, and continue after an interruption."""
 
-import contextlib
+import hashlib
+import json
 import logging
+import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sr_experiments.data.image_files import UnreadableImage, image_sizes, result_or_error
-from sr_experiments.data.packs.decoding import Task, decoded, skip_hint
-from sr_experiments.data.packs.journal import Journal
+from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
+from sr_experiments.data.image_files import UnreadableImage, image_sizes, result_or_error, walk
+from sr_experiments.data.packs.decoding import Task, Written, decoded, skip_hint
 from sr_experiments.data.packs.pack import INDEX, JOURNAL, LOCK, WHOLE_FILE, Index, Pack
-from sr_experiments.data.packs.sources import SourceFile, digest_of, scan
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.workers import worker_count
 from sr_experiments.errors import SRError
@@ -59,12 +61,13 @@ def pack(
     """
     root, folder = Path(source).expanduser().resolve(), Path(destination).expanduser()
     files = scan(root, only, videos)
-    digest = digest_of(files)
+    entries = "".join(f"{file.name}\0{file.bytes}\0{file.time}\0" for file in files)
+    digest = hashlib.sha256(entries.encode("utf-8", "surrogateescape")).hexdigest()
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / f).exists() for f in (INDEX, JOURNAL, LOCK)):
         raise SRError(f"{folder} exists and is not a pack: choose an empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with _lock(folder):
             if _is_packed(root, folder, digest):
                 return Pack(folder)
             index = _plan_layout(root, files, digest, on_error)
@@ -85,19 +88,93 @@ def pack(
         raise writing_failed(folder, error, option) or error from error
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+class SourceFile(NamedTuple):
+    """A file to pack: name relative to the folder, size in bytes, modification time in ns."""
+
+    name: str
+    bytes: int
+    time: int
+
+
+def scan(root: Path, only: Sequence[str] | None = None, videos: bool = True) -> list[SourceFile]:
+    """List the images and videos in a folder and below it, sorted by name; arguments as of `pack`.
+
+    Raises:
+        SRError: no such folder, or no files in it.
+    """
+    if not root.is_dir():
+        raise SRError(f"no folder {root}: looked for images and videos there; check the path")
+    extensions = (*IMAGE_EXTENSIONS, *(VIDEO_EXTENSIONS if videos else ()))
+    start = len(str(root)) + 1
+    found = []
+    for folder in [root] if only is None else [root / name for name in only]:
+        for parent, files in walk(folder):
+            for path in (f"{parent}/{name}" for name in files if name.lower().endswith(extensions)):
+                try:
+                    status = Path(path).stat()
+                    found.append(SourceFile(path[start:], status.st_size, status.st_mtime_ns))
+                except OSError:  # a dangling link: it is unreadable, like any other damaged file
+                    found.append(SourceFile(path[start:], -1, -1))
+    if not found:
+        raise SRError(f"nothing to pack in {root} or below it: looked for {' '.join(extensions)}")
+    return sorted(found)
+
+
+class Journal:
+    """Text file with a line per decoded file, so that interrupted packing can continue.
+
+    The first line is the digest of the files that are packed; the journal of other files is cleared. A line is written
+    only after the pixels are safe on disk.
+
+    Attributes:
+        written: decoded files, by row.
+    """
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self.path = path
+        self.header = digest.encode() + b"\n"
+        self.written: dict[int, Written] = {}
+        self._saved = 0  # how many of them have a line
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        if not lines or lines[0] != self.header:
+            self.clear()
+            return
+        for line in lines[1:]:
+            if not line.endswith(b"\n"):  # the last line, cut off when the process was killed
+                os.truncate(path, path.stat().st_size - len(line))
+                break
+            row, checksum, unreadable = json.loads(line)
+            self.written[row] = Written(row, checksum, {int(frame): text for frame, text in unreadable.items()})
+        self._saved = len(self.written)
+
+    def save(self, pixels: Path) -> None:
+        """Flush the pixel file to disk, then append the lines of the files written since the last save."""
+        unsaved = list(self.written.values())[self._saved :]
+        if not unsaved:
+            return
+        # In this order: after a power failure no line may speak of pixels that were lost.
+        with pixels.open("rb") as file:
+            os.fsync(file.fileno())
+        with self.path.open("ab") as file:
+            file.writelines(json.dumps(written).encode() + b"\n" for written in unsaved)
+            file.flush()
+            os.fsync(file.fileno())
+        self._saved = len(self.written)
+
+    def clear(self) -> None:
+        """Start again with an empty journal."""
+        self.written, self._saved = {}, 0
+        self.path.write_bytes(self.header)
+
+
+def _lock(folder: Path) -> AcquireReturnProxy:
     """Lock a folder against packing by other processes; the lock is released when this process ends."""
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         log.info("another process is packing %s: waiting for it", folder)
-        lock.acquire(poll_interval=0.5)
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire(poll_interval=0.5)
 
 
 def _is_packed(root: Path, folder: Path, digest: str) -> bool:
@@ -122,14 +199,6 @@ def _is_packed(root: Path, folder: Path, digest: str) -> bool:
     return False
 
 
-def readable_size(count: float) -> str:
-    """Format a number of bytes: `6.2 GB`."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    power = min((len(str(int(count))) - 1) // 3, 4)
-    return f"{count / 1000**power:.1f} {' kMGT'[power]}B"
-
-
 def _plan_layout(root: Path, files: Sequence[SourceFile], digest: str, on_error: str) -> Index:
     """Return the index of a new pack, from the files' headers; checksums are still 0."""
     paths = [root / file.name for file in files]
@@ -143,14 +212,14 @@ def _plan_layout(root: Path, files: Sequence[SourceFile], digest: str, on_error:
     if len(unreadable) == len(files) or (unreadable and on_error == "stop"):
         raise UnreadableImage(first_few(list(unreadable.values()), 1) + skip_hint(on_error))
     # (height, width, frames) of each file; an image has one frame, an unreadable file takes no space.
-    shapes = np.array(
-        [(0, 0, 0) if (row, WHOLE_FILE) in unreadable else (*found[row], 1)[:3] for row in range(len(files))]
-    )
-    sizes = shapes.astype(np.int64).prod(1) * 3
+    rows = range(len(files))
+    shapes = [(0, 0, 0) if (row, WHOLE_FILE) in unreadable else (*found[row], 1)[:3] for row in rows]
+    height, width, frames = np.array(shapes, np.int64).T
+    sizes = height * width * frames * 3
     columns = {
-        "height": shapes[:, 0].astype(np.int64),
-        "width": shapes[:, 1].astype(np.int64),
-        "frames": shapes[:, 2].astype(np.int64),
+        "height": height,
+        "width": width,
+        "frames": frames,
         "offset": np.cumsum(sizes) - sizes,
         "checksum": np.zeros(len(files), np.int64),
         "source_bytes": np.array([file.bytes for file in files], np.int64),
@@ -169,12 +238,12 @@ def _check_space(index: Index, folder: Path, journal: Journal, option: str) -> N
     """Stop if the disk has no room for what is still to be written."""
     needed, written = int(index.bytes_of.sum()), int(sum(index.bytes_of[row] for row in journal.written))
     free = shutil.disk_usage(folder).free
-    done = f", of which {readable_size(written)} are written already" if written else ""
-    what = f"{len(index.names)} files of {index.source} unpack to {readable_size(needed)}{done}"
+    done = f", of which {decimal(written)} are written already" if written else ""
+    what = f"{len(index.names)} files of {index.source} unpack to {decimal(needed)}{done}"
     if needed - written > free:
-        place = f", or choose another place with {option}" if option else ", or choose another place"
-        raise SRError(f"{what}, but {folder} has {readable_size(free)} free: free some{place}")
-    log.info("%s; %s has %s free", what, folder, readable_size(free))
+        place = f" with {option}" if option else ""
+        raise SRError(f"{what}, but {folder} has {decimal(free)} free: free some, or choose another place{place}")
+    log.info("%s; %s has %s free", what, folder, decimal(free))
 
 
 def _write_pixels(index: Index, folder: Path, journal: Journal, workers: int | str, on_error: str) -> None:
@@ -204,7 +273,7 @@ def _write_pixels(index: Index, folder: Path, journal: Journal, workers: int | s
     try:
         with progress:
             for written in decoded(tasks, count):
-                journal.add(written)
+                journal.written[written.row] = written
                 progress.advance(bar, int(index.bytes_of[written.row]))
                 if time.monotonic() - saved > _SAVE_EVERY:
                     journal.save(pixels)

@@ -1,4 +1,4 @@
-"""The steps that degradations are composed of. To add one: a class with the methods of `Step`, registered there."""
+"""The steps that degradations are composed of. To add one: a subclass of `Step`, registered there."""
 
 from collections.abc import Mapping
 from typing import Any

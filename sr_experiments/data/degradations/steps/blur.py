@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from sr_experiments.config.constraints import Choices, Interval, Odd, Share
 from sr_experiments.data.degradations.steps import STEPS, draw, kernels, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 SIDE = 21  # side of every kernel tensor, in pixels; smaller kernels are padded with zeros (Real-ESRGAN's largest)
 NEGLIGIBLE = 5e-6  # share of a kernel's weight that may be cut off at its edges: far below half of 1/255
@@ -21,8 +22,13 @@ FAMILIES = get_args(Family)
 Side = Annotated[Odd[int], Ge(1), Le(SIDE)]
 
 
-class _Blur:
+class _Blur(OptionalStep):
     """Base of the blurs: convolves each image with the kernel among its parameters; borders are reflected."""
+
+    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
+        """Draw a kernel for each image, which leaves it as it is where no blur is applied."""
+        drawn = super().draw(clips, frames, generator)
+        return {**drawn, "kernel": kernels.where(drawn["applied"], drawn["kernel"])}
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Blur the images."""
@@ -30,6 +36,7 @@ class _Blur:
 
 
 @STEPS.register("blur")
+@dataclass
 class Blur(_Blur):
     """Blur of a lens: Gaussian, generalised Gaussian and plateau kernels, or a sinc filter (ringing).
 
@@ -40,33 +47,20 @@ class Blur(_Blur):
         plateau_beta: range of the shape of plateaus, drawn likewise.
         sinc: probability of a sinc filter in place of the families.
         size: range of the kernel side in pixels, odd.
-        probability: probability of any blur.
     """
 
-    def __init__(
-        self,
-        kinds: Choices[Family],
-        sigma: Interval[Annotated[float, Ge(0.01)]],
-        generalized_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
-        plateau_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1),
-        sinc: Share = 0.0,
-        size: Interval[Side] = (7, SIDE),
-        probability: Share = 1.0,
-    ) -> None:
-        self.weights = draw.weights(kinds, FAMILIES)
-        self.sigma = sigma
-        self.betas = (generalized_beta, plateau_beta)
-        self.sinc = sinc
-        self.size = size
-        self.probability = probability
+    kinds: Choices[Family]
+    sigma: Interval[Annotated[float, Ge(0.01)]]
+    generalized_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1)
+    plateau_beta: Interval[Annotated[float, Ge(0.05)]] = (1, 1)
+    sinc: Share = 0.0
+    size: Interval[Side] = (7, SIDE)
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw a kernel for each clip."""
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         # Every parameter is drawn for every clip, also where it is not used: what is drawn next then depends on the
         # number of clips only, and each draw is one tensor operation.
         n = clips
-        applied = draw.chance(n, self.probability, generator)
-        kind = draw.choose(n, self.weights, generator)
+        kind = draw.choose(n, draw.weights(self.kinds, FAMILIES), generator)
         ringing = draw.chance(n, self.sinc, generator)
         size = odd(n, self.size, generator)
         sigma_x, sigma_y = draw.uniform(n, self.sigma, generator), draw.uniform(n, self.sigma, generator)
@@ -75,96 +69,72 @@ class Blur(_Blur):
         share = draw.uniform(n, (0, 1), generator)
         # `kind` is an index in FAMILIES: kind // 2 is 0 for Gaussian, 1 for generalised, 2 for plateau; odd for aniso.
         beta = torch.ones(n, dtype=torch.float64)
-        for family, (low, high) in enumerate(self.betas, 1):
+        for family, (low, high) in enumerate((self.generalized_beta, self.plateau_beta), 1):
             shape = torch.where(above, 1 + share * (high - 1), low + share * (1 - low))
             beta = torch.where(kind // 2 == family, shape, beta)
         # Lowest cutoff by kernel size, as in Real-ESRGAN's dataset code: a small kernel cannot hold a low one.
         lowest = torch.where(size < 13, math.pi / 3, math.pi / 5)
         cutoff = lowest + share * (math.pi - lowest)
-
         sigma_y = torch.where(kind % 2 == 1, sigma_y, sigma_x)
         distance = kernels.elliptic_distance(sigma_x, sigma_y, angle, SIDE)
-        plateau = kind // 2 == 2
-        kernel = kernels.by_kind(
-            kernels.pulse(n, SIDE),
-            (~ringing & ~plateau, lambda i: kernels.gaussian(distance[i], beta[i])),
-            (~ringing & plateau, lambda i: kernels.plateau(distance[i], beta[i])),
-            (ringing, lambda i: kernels.sinc(cutoff[i], SIDE)),
-        )
-        kernel = kernels.where(applied, kernels.normalised(kernel, size))
-        drawn = {"kernel": kernel, "applied": applied, "kind": kind, "ringing": ringing}
-        return per_frame({**drawn, "sigma_x": sigma_x, "sigma_y": sigma_y, "cutoff": cutoff}, frames)
+        kernel = torch.empty_like(distance)
+        plateau = ~ringing & (kind // 2 == 2)
+        gaussian = ~ringing & ~plateau
+        kernel[gaussian] = kernels.gaussian(distance[gaussian], beta[gaussian])
+        kernel[plateau] = kernels.plateau(distance[plateau], beta[plateau])
+        kernel[ringing] = kernels.sinc(cutoff[ringing], SIDE)
+        drawn = {"kernel": kernels.normalised(kernel, size), "kind": kind, "ringing": ringing}
+        return {**drawn, "sigma_x": sigma_x, "sigma_y": sigma_y, "cutoff": cutoff}
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the blur of image i: family and sigmas."""
-        p = {key: value[i] for key, value in parameters.items()}
-        if not p["applied"]:
-            return ""
-        if p["ringing"]:
-            return f"sinc {p['cutoff']:.1f}"
-        name = FAMILIES[int(p["kind"])]
-        across = f"/{p['sigma_y']:.1f}" if name.endswith("aniso") else ""
-        return f"{name} {p['sigma_x']:.1f}{across}"
+    def _label(self, drawn: Parameters) -> str:
+        if drawn["ringing"]:
+            return f"sinc {drawn['cutoff']:.1f}"
+        name = FAMILIES[int(drawn["kind"])]
+        across = f"/{drawn['sigma_y']:.1f}" if name.endswith("aniso") else ""
+        return f"{name} {drawn['sigma_x']:.1f}{across}"
 
 
 @STEPS.register("sinc")
+@dataclass
 class Sinc(_Blur):
     """Ideal low-pass filter, which causes ringing and overshoot.
 
     Args:
         cutoff: range of the cutoff frequency, in radians per pixel.
         size: range of the kernel side in pixels, odd.
-        probability: probability of any filter.
     """
 
-    def __init__(
-        self,
-        cutoff: Interval[Annotated[float, Ge(0.1), Le(3.15)]] = (math.pi / 3, math.pi),
-        size: Interval[Side] = (7, SIDE),
-        probability: Share = 1.0,
-    ) -> None:
-        self.cutoff = cutoff
-        self.size = size
-        self.probability = probability
+    cutoff: Interval[Annotated[float, Ge(0.1), Le(3.15)]] = (math.pi / 3, math.pi)
+    size: Interval[Side] = (7, SIDE)
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw a kernel for each clip."""
-        applied = draw.chance(clips, self.probability, generator)
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         size, cutoff = odd(clips, self.size, generator), draw.uniform(clips, self.cutoff, generator)
-        kernel = kernels.where(applied, kernels.normalised(kernels.sinc(cutoff, SIDE), size))
-        return per_frame({"kernel": kernel, "applied": applied, "cutoff": cutoff}, frames)
+        return {"kernel": kernels.normalised(kernels.sinc(cutoff, SIDE), size), "cutoff": cutoff}
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the filter of image i: its cutoff."""
-        return f"sinc {parameters['cutoff'][i]:.1f}" if parameters["applied"][i] else ""
+    def _label(self, drawn: Parameters) -> str:
+        return f"sinc {drawn['cutoff']:.1f}"
 
 
 @STEPS.register("motion")
+@dataclass
 class Motion(_Blur):
     """Motion blur: straight camera movement during the exposure, drifting in speed and direction over a clip.
 
     Args:
         length: range of the length of the movement, in pixels.
         turn: largest change of direction over a clip, in degrees.
-        probability: probability of any movement.
     """
 
-    def __init__(
-        self,
-        length: Interval[Annotated[float, Ge(0), Le(SIDE - 1)]],
-        turn: Annotated[float, Ge(-360), Le(360)] = 45.0,
-        probability: Share = 1.0,
-    ) -> None:
-        self.length = length
-        self.turn = math.radians(turn)
-        self.probability = probability
+    length: Interval[Annotated[float, Ge(0), Le(SIDE - 1)]]
+    turn: Annotated[float, Ge(-360), Le(360)] = 45.0
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw a kernel for each frame; length and direction change linearly from the first frame to the last."""
         applied = draw.chance(clips, self.probability, generator)
         first, last = draw.uniform(clips, self.length, generator), draw.uniform(clips, self.length, generator)
         start_angle = draw.uniform(clips, (0, math.pi), generator)
-        turn = draw.uniform(clips, (-self.turn, self.turn), generator)
+        most = math.radians(self.turn)
+        turn = draw.uniform(clips, (-most, most), generator)
         time = torch.linspace(0, 1, frames, dtype=torch.float64)
         length = (first[:, None] + time * (last - first)[:, None]).flatten()  # (clips * frames,)
         angle = (start_angle[:, None] + time * turn[:, None]).flatten()
@@ -172,34 +142,27 @@ class Motion(_Blur):
         kernel = kernels.where(applied, kernels.normalised(kernels.motion(length, angle, SIDE)))
         return {"kernel": kernel, "applied": applied, "length": length, "angle": angle}
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the movement of image i: its length."""
-        return f"motion {parameters['length'][i]:.1f}" if parameters["applied"][i] else ""
+    def _label(self, drawn: Parameters) -> str:
+        return f"motion {drawn['length']:.1f}"
 
 
 @STEPS.register("defocus")
+@dataclass
 class Defocus(_Blur):
     """Blur of a lens that is out of focus: a disk.
 
     Args:
         radius: range of the radius, in pixels.
-        probability: probability of any blur.
     """
 
-    def __init__(self, radius: Interval[Annotated[float, Ge(0), Le(SIDE // 2)]], probability: Share = 1.0) -> None:
-        self.radius = radius
-        self.probability = probability
+    radius: Interval[Annotated[float, Ge(0), Le(SIDE // 2)]]
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw a kernel for each clip."""
-        applied = draw.chance(clips, self.probability, generator)
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         radius = draw.uniform(clips, self.radius, generator)
-        kernel = kernels.where(applied, kernels.normalised(kernels.disk(radius, SIDE)))
-        return per_frame({"kernel": kernel, "applied": applied, "radius": radius}, frames)
+        return {"kernel": kernels.normalised(kernels.disk(radius, SIDE)), "radius": radius}
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the blur of image i: its radius."""
-        return f"disk {parameters['radius'][i]:.1f}" if parameters["applied"][i] else ""
+    def _label(self, drawn: Parameters) -> str:
+        return f"disk {drawn['radius']:.1f}"
 
 
 def convolve(canvas: Canvas, kernel: Tensor) -> Tensor:

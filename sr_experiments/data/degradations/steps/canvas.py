@@ -16,20 +16,13 @@ class Canvas:
     A step that reads neighbouring pixels first extends each image with its own pixels (`mirrored`, `repeated`), so
     that undefined values never leak in. Sizes are kept on the CPU, so that branching on them does not wait for the
     device.
-
-    Attributes:
-        pixels: (N, C, H, W).
-        heights: (N,) height of each image, at most H.
-        widths: (N,) width of each image, at most W.
-        lr_size: (height, width) of the images after the last step.
-        frames: number of frames per clip; images i * frames to (i + 1) * frames - 1 are clip i.
     """
 
-    pixels: Tensor
-    heights: Tensor
-    widths: Tensor
-    lr_size: tuple[int, int]
-    frames: int = 1
+    pixels: Tensor  # (N, C, H, W)
+    heights: Tensor  # (N,) of each image, at most H
+    widths: Tensor  # (N,) at most W
+    lr_size: tuple[int, int]  # (height, width) of the images after the last step
+    frames: int = 1  # per clip; images i * frames to (i + 1) * frames - 1 are clip i
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -64,8 +57,9 @@ class Canvas:
     def mirrored(self, margin: int) -> Tensor:
         """Return (N, C, H + 2 * margin, W + 2 * margin): images reflected about the centres of their border pixels."""
         height, width = self.pixels.shape[-2:]
-        if bool((self.heights == height).all() and (self.widths == width).all()):
-            return mirror_pad(self.pixels, margin)
+        same_size = bool((self.heights == height).all() and (self.widths == width).all())
+        if same_size and margin < min(height, width):  # F.pad reflects once only; small images need several reflections
+            return F.pad(self.pixels, (margin, margin, margin, margin), mode="reflect")
         rows, columns = (
             mirror(torch.arange(-margin, length + margin), sizes)
             for length, sizes in zip(self.pixels.shape[-2:], (self.heights, self.widths), strict=True)
@@ -87,18 +81,6 @@ class Canvas:
         pixels = pixels.gather(2, rows)
         columns = columns.to(device)[:, None, None, :].expand(-1, channels, pixels.shape[2], -1)
         return pixels.gather(3, columns)
-
-
-def mirror_pad(images: Tensor, margin: int) -> Tensor:
-    """Return images (N, C, H, W) padded by reflection about the centres of their border pixels."""
-    height, width = images.shape[-2:]
-    if margin < min(height, width):  # F.pad reflects once only; smaller images need several reflections
-        return F.pad(images, (margin, margin, margin, margin), mode="reflect")
-    rows, columns = (
-        mirror(torch.arange(-margin, size + margin), torch.tensor([size]))[0].to(images.device)
-        for size in (height, width)
-    )
-    return images[:, :, rows[:, None], columns]
 
 
 def mirror(positions: Tensor, sizes: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Video compression with a real encoder, x264."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -9,10 +10,10 @@ import numpy as np
 import torch
 from annotated_types import Ge, Le
 
-from sr_experiments.config.constraints import Interval, Share
+from sr_experiments.config.constraints import Interval
 from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 THREADS = 4  # clips encoded in parallel
 Preset = Literal[
@@ -21,32 +22,20 @@ Preset = Literal[
 
 
 @STEPS.register("h264")
-class H264:
+@dataclass
+class H264(OptionalStep):
     """Step that encodes each clip with libx264 (4:2:0, 8 bits) in memory and decodes it, on the CPU.
 
     Args:
         crf: range of the constant rate factor, 0 to 51; whole numbers are drawn. x264's default is 23.
         preset: x264 preset.
-        probability: probability of any compression.
     """
 
-    def __init__(
-        self,
-        crf: Interval[Annotated[float, Ge(0), Le(51)]],
-        preset: Preset = "veryfast",
-        probability: Share = 1.0,
-    ) -> None:
-        self.crf = crf
-        self.preset = preset
-        self.probability = probability
+    crf: Interval[Annotated[float, Ge(0), Le(51)]]
+    preset: Preset = "veryfast"
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw the rate factor of each clip."""
-        drawn = {
-            "applied": draw.chance(clips, self.probability, generator),
-            "crf": draw.uniform(clips, self.crf, generator).round(),
-        }
-        return per_frame(drawn, frames)
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
+        return {"crf": draw.uniform(clips, self.crf, generator).round()}
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Return the images encoded and decoded, multiples of 1/255."""
@@ -68,9 +57,8 @@ class H264:
         applied = parameters["applied"][:, None, None, None].to(pixels.device)
         return canvas.with_pixels(torch.where(applied, pixels, canvas.pixels))
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the compression of image i: its rate factor."""
-        return f"crf {parameters['crf'][i]:.0f}" if parameters["applied"][i] else ""
+    def _label(self, drawn: Parameters) -> str:
+        return f"crf {drawn['crf']:.0f}"
 
 
 def compress(clip: np.ndarray, crf: int, preset: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Random draws: parameters of a batch, on the CPU, and random pixels, on the images' device."""
+"""Random draws of the parameters of a batch, on the CPU."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -25,12 +25,6 @@ def choose(n: int, weights: Sequence[float], generator: torch.Generator) -> Tens
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)
     drawn = torch.rand(n, generator=generator, dtype=torch.float64) * bounds[-1]
     return torch.searchsorted(bounds[:-1].contiguous(), drawn, right=True)
-
-
-def normal(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
-    """Draw standard normal float32 values of a shape."""
-    # torch needs a generator on the device it draws on; the result then moves to the images.
-    return torch.randn(*shape, generator=generator, device=generator.device).to(device)
 
 
 def weights(given: Mapping[T, float], known: Sequence[T]) -> list[float]:

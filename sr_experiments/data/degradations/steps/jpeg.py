@@ -1,7 +1,7 @@
 """JPEG compression with a quality per image: libjpeg on a CPU, elsewhere its arithmetic on the whole batch."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from sr_experiments.config.constraints import Interval, Share
+from sr_experiments.config.constraints import Interval
 from sr_experiments.data.degradations.steps import STEPS, draw, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 # ITU-T T.81, annex K: quantisation tables of luminance and chrominance at quality 50.
 LUMINANCE = (
@@ -38,55 +38,38 @@ TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 @STEPS.register("jpeg")
-class JPEG:
+@dataclass
+class JPEG(OptionalStep):
     """Step that compresses and decompresses with JPEG, 4:2:0 like almost all software.
 
     Args:
         quality: range of the quality, 1 to 100; whole numbers are drawn.
         real: use libjpeg itself, one image at a time, on GPUs too.
-        probability: probability of any compression.
     """
 
-    def __init__(
-        self,
-        quality: Interval[Annotated[float, Ge(1), Le(100)]],
-        real: bool = False,
-        probability: Share = 1.0,
-    ) -> None:
-        self.quality = quality
-        self.real = real
-        self.probability = probability
+    quality: Interval[Annotated[float, Ge(1), Le(100)]]
+    real: bool = False
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw the quality of each clip."""
-        drawn = {
-            "applied": draw.chance(clips, self.probability, generator),
-            "quality": draw.uniform(clips, self.quality, generator).round(),
-        }
-        return per_frame(drawn, frames)
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
+        return {"quality": draw.uniform(clips, self.quality, generator).round()}
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Return the images compressed and decompressed, multiples of 1/255."""
         applied, quality = parameters["applied"], parameters["quality"]
-        pixels = real_jpeg(canvas, quality) if self.real or canvas.per_image else jpeg(canvas, quality)
+        compress = per_image.compress_jpeg if self.real or canvas.per_image else jpeg
+        pixels = compress(canvas, quality)
         if not applied.all():
             pixels = torch.where(applied[:, None, None, None].to(pixels.device), pixels, canvas.pixels)
         return canvas.with_pixels(pixels)
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the compression of image i: its quality."""
-        return f"jpeg {parameters['quality'][i]:.0f}" if parameters["applied"][i] else ""
+    def _label(self, drawn: Parameters) -> str:
+        return f"jpeg {drawn['quality']:.0f}"
 
 
 def jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
     """Compress and decompress images with tensor operations, on any device.
 
-    Args:
-        canvas: images (N, 3 or 1, H, W) in [0, 1].
-        quality: (N,), 1 to 100.
-
-    Returns:
-        (N, 3 or 1, H, W), multiples of 1/255 in [0, 1].
+    The result is (N, 3 or 1, H, W), multiples of 1/255 in [0, 1]; `quality` is (N,), 1 to 100.
     """
     height, width = canvas.pixels.shape[-2:]
     device = canvas.pixels.device
@@ -140,9 +123,3 @@ def _upsample_chroma(chroma: Tensor) -> Tensor:
     # 8 and 7 are libjpeg's rounding terms of left and right pixels (h2v2 "fancy upsampling").
     columns = torch.stack((3 * rows + padded[..., :-2] + 8, 3 * rows + padded[..., 2:] + 7), -1)
     return columns.flatten(3).div_(16).floor_()
-
-
-def real_jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
-    """Do the same with libjpeg itself, one image at a time on the CPU, whatever the device."""
-    on_cpu = canvas.with_pixels(canvas.pixels.cpu())
-    return per_image.compress_jpeg(on_cpu, quality).to(canvas.pixels.device)

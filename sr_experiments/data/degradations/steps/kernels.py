@@ -6,7 +6,6 @@ side, sum to 1 (once `normalised`) and are symmetric about their centre, so none
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -79,15 +78,6 @@ def pulse(n: int, side: int) -> Tensor:
     """Return identity kernels, (n, side, side)."""
     kernel = torch.zeros(n, side, side, dtype=torch.float64)
     kernel[:, side // 2, side // 2] = 1
-    return kernel
-
-
-def by_kind(kernel: Tensor, *kinds: tuple[Tensor, Callable[[Tensor], Tensor]]) -> Tensor:
-    """Fill in kernels (N, side, side) kind by kind, each a mask (N,) and a function that makes kernels for indices."""
-    for mask, make in kinds:
-        images = mask.nonzero()[:, 0]
-        if len(images):
-            kernel[images] = make(images)
     return kernel
 
 

@@ -1,5 +1,7 @@
 """Noise: Gaussian (sensor and amplifier) or Poisson (photon counts), as in Real-ESRGAN, section 3.1."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -7,13 +9,14 @@ from sr_experiments.config.constraints import Interval, Share, Weight
 from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.poisson import poisson
-from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
 
 LUMA = (0.2989, 0.587, 0.114)  # grey weights of torchvision, which BasicSR uses for grey Poisson noise
 
 
 @STEPS.register("noise")
-class Noise:
+@dataclass
+class Noise(OptionalStep):
     """Step that adds Gaussian or Poisson noise, in colour or grey, and clips to [0, 1].
 
     The frames of a clip share the noise level; the noise itself is drawn for each frame.
@@ -24,33 +27,20 @@ class Noise:
             2^ceil(log2 k), k being the number of distinct values in the image, as in BasicSR.
         gaussian_probability: probability that the noise is Gaussian rather than Poisson.
         grey_probability: probability that the noise is the same in all channels.
-        probability: probability of any noise.
     """
 
-    def __init__(
-        self,
-        gaussian: Interval[Weight],
-        poisson: Interval[Weight] = (0, 0),
-        gaussian_probability: Share = 1.0,
-        grey_probability: Share = 0.0,
-        probability: Share = 1.0,
-    ) -> None:
-        self.gaussian = gaussian
-        self.poisson = poisson
-        self.gaussian_probability = gaussian_probability
-        self.grey_probability = grey_probability
-        self.probability = probability
+    gaussian: Interval[Weight]
+    poisson: Interval[Weight] = (0, 0)
+    gaussian_probability: Share = 1.0
+    grey_probability: Share = 0.0
 
-    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw the kind and level of noise of each clip."""
-        drawn = {
-            "applied": draw.chance(clips, self.probability, generator),
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
+        return {
             "gaussian": draw.chance(clips, self.gaussian_probability, generator),
             "grey": draw.chance(clips, self.grey_probability, generator),
             "sigma": draw.uniform(clips, self.gaussian, generator),
             "scale": draw.uniform(clips, self.poisson, generator),
         }
-        return per_frame(drawn, frames)
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Add noise to the images."""
@@ -81,29 +71,24 @@ class Noise:
             pixels[images.to(pixels.device), :, : noisy.shape[2], : noisy.shape[3]] = noisy
         return canvas.with_pixels(pixels.clamp_(0, 1))
 
-    def describe(self, parameters: Parameters, i: int) -> str:
-        """Describe the noise of image i: kind and level."""
-        p = {key: value[i] for key, value in parameters.items()}
-        if not p["applied"]:
-            return ""
-        grey = " grey" if p["grey"] else ""
-        return f"gauss {p['sigma']:.0f}{grey}" if p["gaussian"] else f"poisson {p['scale']:.1f}{grey}"
+    def _label(self, drawn: Parameters) -> str:
+        grey = " grey" if drawn["grey"] else ""
+        return f"gauss {drawn['sigma']:.0f}{grey}" if drawn["gaussian"] else f"poisson {drawn['scale']:.1f}{grey}"
 
 
 def gaussian_noise(image: Tensor, grey: bool, generator: torch.Generator) -> Tensor:
     """Draw standard normal noise (N, C or 1, H, W)."""
     n, channels, height, width = image.shape
-    return draw.normal((n, 1 if grey else channels, height, width), generator, image.device)
+    # torch needs a generator on the device it draws on; the result then moves to the images.
+    noise = torch.randn(n, 1 if grey else channels, height, width, generator=generator, device=generator.device)
+    return noise.to(image.device)
 
 
 def poisson_noise(image: Tensor, grey: bool, generator: torch.Generator, inside: Tensor | None = None) -> Tensor:
     """Draw Poisson noise: photon counts minus their expectation, (N, C or 1, H, W), on the scale of [0, 1].
 
-    Args:
-        image: (N, C, H, W) in [0, 1].
-        grey: count the photons of the grey image.
-        generator: on any device.
-        inside: mask (N, 1, H, W) of the pixels that belong to the images; all by default.
+    `inside` is the mask (N, 1, H, W) of the pixels that belong to the images, by default all; with `grey`, the photons
+    of the grey image are counted.
     """
     if grey and image.shape[1] == 3:
         image = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

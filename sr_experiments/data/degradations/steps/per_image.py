@@ -21,15 +21,10 @@ LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 def convolve(canvas: Canvas, kernel: Tensor, radius: Tensor) -> Tensor:
-    """Convolve each image with its own kernel; borders are reflected about the centres of the border pixels.
+    """Convolve float32 images with their kernels (N, side, side), float64; borders are reflected.
 
-    Args:
-        canvas: images (N, C, H, W), float32.
-        kernel: (N, side, side), float64.
-        radius: (N,), pixels from the centre of a kernel to its outermost weight; images where it is 0 are copied.
-
-    Returns:
-        (N, C, H, W), zero outside the images.
+    `radius` (N,) is that of the kernels, in pixels; images where it is 0 are copied. The result is zero outside the
+    images.
     """
     result = torch.zeros_like(canvas.pixels, memory_format=torch.contiguous_format)
     middle = kernel.shape[-1] // 2
@@ -56,16 +51,9 @@ def convolve(canvas: Canvas, kernel: Tensor, radius: Tensor) -> Tensor:
 
 
 def resize(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor) -> Tensor:
-    """Resize each image to its new size, as `F.interpolate(size=...)` does.
+    """Resize float32 images to new sizes (N,) with their modes (N,), as `F.interpolate(size=...)` does: (N, C, H', W').
 
-    Args:
-        canvas: images (N, C, H, W), float32.
-        heights: (N,), new heights.
-        widths: (N,), new widths.
-        mode: (N,), index in `resize.MODES`.
-
-    Returns:
-        (N, C, largest new height, largest new width), zero outside the images.
+    H' and W' are the largest new height and width; the result is zero outside the images.
     """
     n, channels = canvas.pixels.shape[:2]
     result = canvas.pixels.new_zeros(n, channels, int(heights.max()), int(widths.max()))
@@ -82,11 +70,13 @@ def resize(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor) -> Ten
 
 
 def compress_jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
-    """Pass each image through libjpeg at its quality (N,).
+    """Pass each image through libjpeg at its quality (N,), on the CPU, whatever the device.
 
     Returns:
         (N, 3 or 1, H, W), multiples of 1/255 in [0, 1], zero outside the images.
     """
+    device = canvas.pixels.device
+    canvas = canvas.with_pixels(canvas.pixels.cpu())
     result = torch.zeros_like(canvas.pixels, memory_format=torch.contiguous_format)
     qualities = quality.round().int().tolist()
     for i, (old, new) in enumerate(zip(_images(canvas), _images(canvas.with_pixels(result)), strict=True)):
@@ -96,7 +86,7 @@ def compress_jpeg(canvas: Canvas, quality: Tensor) -> Tensor:
         decoded: Any = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
         for channel, values in zip(new[::-1], cv2.split(decoded), strict=True):
             cv2.LUT(values, LEVELS, dst=channel)
-    return result
+    return result.to(device)
 
 
 def _images(canvas: Canvas) -> Iterator[np.ndarray]:

@@ -18,15 +18,10 @@ SHARES = 1 << 23
 
 
 def poisson(levels: Tensor, exponent: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw photon counts, where a white pixel has a mean of 2^exponent.
+    """Draw photon counts, float32, of mean levels / 255 * 2^exponent.
 
-    Args:
-        levels: (N, C, H, W), int32, 0 to 255.
-        exponent: (N,), whole numbers from 0 to 8.
-        generator: on any device.
-
-    Returns:
-        (N, C, H, W), float32, with mean levels / 255 * 2^exponent.
+    `levels` (N, C, H, W) are int32, 0 to 255, `exponent` (N,) whole numbers from 0 to 8; the generator can be on any
+    device.
     """
     entries = table(levels.device)
     exponent = exponent.int()[:, None, None, None]

@@ -9,12 +9,12 @@ from annotated_types import Len
 
 from sr_experiments.data.degradations.steps import STEPS, build_step, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas, join
-from sr_experiments.data.degradations.steps.step import Parameters, take
+from sr_experiments.data.degradations.steps.step import Parameters, Step, take
 from sr_experiments.registry import Component
 
 
 @STEPS.register("random_order")
-class RandomOrder:
+class RandomOrder(Step):
     """Step that applies groups of steps in a random order; all orders are equally likely.
 
     The order within a group is fixed.

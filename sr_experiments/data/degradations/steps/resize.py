@@ -11,7 +11,7 @@ from torch import Tensor
 from sr_experiments.config.constraints import Choices, Interval, Rule
 from sr_experiments.data.degradations.steps import STEPS, draw, per_image
 from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import Parameters, per_frame
+from sr_experiments.data.degradations.steps.step import Parameters, Step, per_frame
 
 Kind = Literal["up", "down", "keep"]
 Mode = Literal["area", "bilinear", "bicubic"]
@@ -25,7 +25,7 @@ def _encloses_one(limits: Sequence[float]) -> bool:
 
 
 @STEPS.register("resize")
-class Resize:
+class Resize(Step):
     """Step that enlarges, shrinks or keeps each image.
 
     The new size is rounded down and the image fills it from edge to edge, so resizing and resizing back does not
@@ -94,12 +94,7 @@ def resize_tensor(canvas: Canvas, heights: Tensor, widths: Tensor, mode: Tensor)
 def interpolation(sizes: Tensor, new: Tensor, mode: Tensor, length: int, device: torch.device) -> Tensor:
     """Return the weights of old pixels in new ones along one axis, (N, largest new size, length), float32.
 
-    Args:
-        sizes: old sizes (N,), at most `length`.
-        new: new sizes (N,).
-        mode: (N,), index in MODES.
-        length: size of the old canvas.
-        device: device of the result.
+    `sizes` and `new` (N,) are the old and new sizes, `mode` (N,) indices in MODES; the old canvas has size `length`.
     """
     positions = torch.arange(int(new.max()))
     old, fresh = sizes[:, None], new[:, None]

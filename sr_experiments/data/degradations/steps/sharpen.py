@@ -1,43 +1,40 @@
 """Unsharp masking of HR for Real-ESRGAN's targets (arXiv 2107.10833, section 3.4; `USMSharp` in its code)."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.data.degradations.steps.canvas import mirror
+from sr_experiments.data.degradations.blur_down import gaussian_weights
 from sr_experiments.data.resize import device_matrix
 
 RADIUS = 25  # radius of the Gaussian kernel: its side of 51 is USMSharp's "radius 50", made odd
+THRESHOLD = 10.0  # smallest detail that is sharpened, on the scale of 0 to 255
 STRIP = 32  # width in pixels of the strips that are blurred at a time on a CPU
 SIGMA = 8.0  # OpenCV's default for a side of 51: 0.3 * ((51 - 1) / 2 - 1) + 0.8
 
 
 @torch.no_grad()
-def sharpen(hr: Tensor, weight: float = 0.5, threshold: float = 10.0) -> Tensor:
-    """Sharpen images: add `weight` times the detail that a wide Gaussian removes, where it exceeds a threshold.
+def sharpen(hr: Tensor) -> Tensor:
+    """Sharpen images (N, C, H, W) in [0, 1]: add half the detail that a wide Gaussian removes, where it is noticeable.
 
-    Args:
-        hr: (N, C, H, W) in [0, 1].
-        weight: factor of the detail.
-        threshold: smallest detail that is sharpened, on the scale of 0 to 255; the mask of it is blurred.
-
-    Returns:
-        (N, C, H, W) in [0, 1].
+    The mask of this detail is blurred likewise.
     """
     with torch.autocast(hr.device.type, enabled=False):
         hr = hr.float().contiguous()
         # Three buffers are reused throughout: allocating fresh memory costs more than the arithmetic.
         buffer, residual, mask = (torch.empty_like(hr) for _ in range(3))
         torch.sub(hr, _blur(hr, buffer, residual), out=residual)
-        torch.gt(torch.abs(residual, out=mask), threshold / 255, out=mask)
+        torch.gt(torch.abs(residual, out=mask), THRESHOLD / 255, out=mask)
         _blur(mask, buffer, mask)
-        sharp = residual.mul_(weight).add_(hr).clamp_(0, 1)
+        sharp = residual.mul_(0.5).add_(hr).clamp_(0, 1)
         return sharp.sub_(hr).mul_(mask).add_(hr)
 
 
 def _blur(image: Tensor, buffer: Tensor, out: Tensor) -> Tensor:
     """Blur an image with reflected borders into `out`; `buffer` holds the first pass. All are (N, C, H, W)."""
-    rows, columns = (device_matrix(gaussian_weights, (size,), image.device, torch.float32) for size in image.shape[-2:])
+    rows, columns = (
+        device_matrix(gaussian_weights, (size, 1, SIGMA, RADIUS), image.device, torch.float32)
+        for size in image.shape[-2:]
+    )
     if image.device.type != "cpu":
         torch.matmul(image, columns.T, out=buffer)
         return torch.matmul(rows, buffer, out=out)
@@ -56,14 +53,3 @@ def _strips(size: int) -> list[tuple[slice, slice]]:
         (slice(first, first + STRIP), slice(max(first - RADIUS, 0), first + STRIP + RADIUS))
         for first in range(0, size, STRIP)
     ]
-
-
-def gaussian_weights(size: int) -> np.ndarray:
-    """Return the weights of old pixels in each new one, (size, size); rows sum to 1."""
-    taps = np.arange(-RADIUS, RADIUS + 1)
-    kernel = np.exp(-(taps**2) / (2 * SIGMA**2))
-    positions = torch.from_numpy(np.arange(size)[:, None] + taps)  # (size, taps)
-    mirrored = mirror(positions.flatten(), torch.tensor([size]))[0].view(positions.shape).numpy()
-    matrix = np.zeros((size, size))
-    np.add.at(matrix, (np.arange(size)[:, None], mirrored), kernel / kernel.sum())
-    return matrix

@@ -1,36 +1,59 @@
-"""Interface of a degradation step: it draws parameters for a whole batch, then applies them to each image."""
+"""Base of degradation steps, which draw parameters for a whole batch, then apply them to each image."""
 
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sr_experiments.config.constraints import Share
+from sr_experiments.data.degradations.steps import draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 
 # Tensors on the CPU with one row per image, by name; steps that contain steps nest them in lists and dictionaries.
 Parameters = dict[str, Any]
 
 
-class Step(Protocol):
+class Step:
     """One cause of degradation: a blur, a resize, noise, compression."""
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
-        """Draw parameters of clips * frames images; within a clip they are equal or change linearly.
-
-        Args:
-            clips: number of clips.
-            frames: number of frames per clip.
-            generator: on the CPU.
-        """
-        ...
+        """Draw parameters of clips * frames images, on the CPU; within a clip they are equal or change linearly."""
+        raise NotImplementedError
 
     def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
         """Apply the step; `generator` draws random pixels and is on the images' device."""
-        ...
+        raise NotImplementedError
 
     def describe(self, parameters: Parameters, i: int) -> str:
         """Describe what is applied to image i, in a word and a number; empty where nothing is."""
-        ...
+        raise NotImplementedError
+
+
+@dataclass
+class OptionalStep(Step):
+    """Step that is applied to some clips only: subclasses have `_draw` for clips, and `_label` for one image.
+
+    Args:
+        probability: probability that the step is applied to a clip.
+    """
+
+    probability: Share = field(default=1.0, kw_only=True)
+
+    def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
+        """Draw which clips the step is applied to, and their parameters."""
+        applied = draw.chance(clips, self.probability, generator)
+        return per_frame({"applied": applied, **self._draw(clips, generator)}, frames)
+
+    def describe(self, parameters: Parameters, i: int) -> str:
+        """Describe what is applied to image i."""
+        return self._label(take(parameters, i)) if parameters["applied"][i] else ""
+
+    def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
+        raise NotImplementedError
+
+    def _label(self, drawn: Parameters) -> str:
+        raise NotImplementedError
 
 
 def per_frame(drawn: dict[str, Tensor], frames: int) -> Parameters:
@@ -40,8 +63,8 @@ def per_frame(drawn: dict[str, Tensor], frames: int) -> Parameters:
     return {key: value.repeat_interleave(frames, 0) for key, value in drawn.items()}
 
 
-def take(parameters: Any, images: Tensor) -> Any:
-    """Return the rows of these images from parameters of `Step.draw`."""
+def take(parameters: Any, images: Tensor | int) -> Any:
+    """Return the rows of these images, or of one, from parameters of `Step.draw`."""
     if isinstance(parameters, dict):
         return {key: take(value, images) for key, value in parameters.items()}
     if isinstance(parameters, list):
