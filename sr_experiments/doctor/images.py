@@ -25,21 +25,13 @@ CORNER_SHIFT = {2: 0.25, 3: 1 / 3, 4: 0.375}  # shift of LR with the corner phas
 
 @dataclass(frozen=True)
 class Inspected:
-    """A training image that was inspected.
+    """A training image that was inspected."""
 
-    Attributes:
-        name: path of the file.
-        fingerprint: perceptual hash.
-        shift: shift (dx, dy) of LR against HR in LR pixels; None without LR.
-        tint: mean of LR minus mean of the downscaled HR, by channel, in levels of 255.
-        problem: why the image couldn't be read; then the other attributes mean nothing.
-    """
-
-    name: str
-    fingerprint: int = 0
-    shift: tuple[float, float] | None = None
-    tint: tuple[float, ...] = ()
-    problem: str = ""
+    name: str  # path of the file
+    fingerprint: int = 0  # perceptual hash
+    shift: tuple[float, float] | None = None  # shift (dx, dy) of LR against HR in LR pixels; None without LR
+    tint: tuple[float, ...] = ()  # mean of LR minus mean of the downscaled HR, by channel, in levels of 255
+    problem: str = ""  # why the image couldn't be read; then the other attributes mean nothing
 
 
 def inspect_images(

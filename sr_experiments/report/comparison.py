@@ -14,19 +14,12 @@ OTHERS = ("bicubic", "compared")  # metric suffixes of other methods than the tr
 
 @dataclass(frozen=True)
 class Measured:
-    """A validation metric of a run. Each value is None where there is none.
+    """A validation metric of a run. Each value is None where there is none."""
 
-    Attributes:
-        best: value at the best checkpoint.
-        final: value at the last validation.
-        bicubic: value of bicubic upsampling on the same images.
-        compared: value of the network of `val.compare_with`.
-    """
-
-    best: float | None
-    final: float | None
-    bicubic: float | None
-    compared: float | None
+    best: float | None  # value at the best checkpoint
+    final: float | None  # value at the last validation
+    bicubic: float | None  # value of bicubic upsampling on the same images
+    compared: float | None  # value of the network of `val.compare_with`
 
     @property
     def shown(self) -> float | None:
@@ -36,25 +29,15 @@ class Measured:
 
 @dataclass
 class Comparison:
-    """Runs side by side.
+    """Runs side by side."""
 
-    Attributes:
-        runs: the runs, in the order given.
-        settings: settings in which they differ.
-        metrics: keys `<set>/<metric>` of all runs.
-        measured: values of each run, by metric.
-        higher_is_better: direction of each metric.
-        digits: decimals of each metric.
-        notes: warnings about values that can't be compared.
-    """
-
-    runs: list[Run]
-    settings: list[Setting]
-    metrics: list[str]
-    measured: list[dict[str, Measured]]
-    higher_is_better: dict[str, bool]
-    digits: dict[str, int]
-    notes: list[str]
+    runs: list[Run]  # the runs, in the order given
+    settings: list[Setting]  # settings in which they differ
+    metrics: list[str]  # keys `<set>/<metric>` of all runs
+    measured: list[dict[str, Measured]]  # values of each run, by metric
+    higher_is_better: dict[str, bool]  # direction of each metric
+    digits: dict[str, int]  # decimals of each metric
+    notes: list[str]  # warnings about values that can't be compared
 
     def best(self, metric: str) -> set[int]:
         """Return the indices of the runs with the best value; empty where fewer than two have one."""

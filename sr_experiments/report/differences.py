@@ -19,19 +19,13 @@ MISSING: Any = _Missing()
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that differs between runs.
+    """A setting that differs between runs."""
 
-    Attributes:
-        key: dotted key in the configuration.
-        values: value in each run; MISSING where the run has no such setting.
-        also: keys of other settings with the same values in every run, such as those derived from this one.
-        label: short unique name.
-    """
-
-    key: str
-    values: list[Any]
+    key: str  # dotted key in the configuration
+    values: list[Any]  # value in each run; MISSING where the run has no such setting
+    # Keys of other settings with the same values in every run, such as those derived from this one.
     also: list[str] = field(default_factory=list)
-    label: str = ""
+    label: str = ""  # short unique name
 
 
 def differing(configs: Sequence[dict[str, Any]]) -> list[Setting]:

@@ -11,15 +11,10 @@ PLAIN = re.compile(r"[\w./:+\-]+")  # values that Hydra takes without quotes
 
 @dataclass(frozen=True)
 class Command:
-    """A command line to type.
+    """A command line to type."""
 
-    Attributes:
-        label: what it does, in a word or two.
-        line: the command line, quoted for the shell.
-    """
-
-    label: str
-    line: str
+    label: str  # what it does, in a word or two
+    line: str  # the command line, quoted for the shell
 
 
 def next_commands(run: Run) -> list[Command]:

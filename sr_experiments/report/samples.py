@@ -23,19 +23,12 @@ VIDEO_FILES = {"_xt.png": ("slice", "image/png"), ".mp4": ("clip", "video/mp4")}
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip lr | bicubic | sr | hr, as a run saved it, cut into its tiles.
+    """A strip lr | bicubic | sr | hr, as a run saved it, cut into its tiles."""
 
-    Attributes:
-        name: `<set>_<image>`.
-        run: index of the run.
-        step: training step of the validation.
-        tiles: pixels by tile name, uint8 (H, W, 3).
-    """
-
-    name: str
-    run: int
-    step: int
-    tiles: dict[str, np.ndarray]
+    name: str  # `<set>_<image>`
+    run: int  # index of the run
+    step: int  # training step of the validation
+    tiles: dict[str, np.ndarray]  # pixels by tile name, uint8 (H, W, 3)
 
 
 def picture_groups(runs: Sequence[Run], media: Media, most: int) -> list[dict[str, Any]]:

@@ -32,37 +32,21 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A row of the list.
+    """A row of the list."""
 
-    Attributes:
-        name: short unique name of the run.
-        folder: the run folder.
-        state: as in `State`, or unreadable.
-        step: last known step.
-        max_steps: number of steps that it is to train.
-        seconds_left: estimated, while it runs.
-        metric: the monitored metric.
-        best: its best value.
-        digits: decimals of the value.
-        best_step: step of the best value.
-        seconds: time spent so far, from summary.json.
-        active: unix time of the last write to the folder.
-        problem: why it failed or can't be read.
-    """
-
-    name: str
-    folder: str
-    state: str
-    step: int = 0
-    max_steps: int | None = None
-    seconds_left: float | None = None
-    metric: str | None = None
-    best: float | None = None
-    digits: int = 4
-    best_step: int | None = None
-    seconds: float | None = None
-    active: float = 0.0
-    problem: str = ""
+    name: str  # short unique name of the run
+    folder: str  # the run folder
+    state: str  # as in `State`, or unreadable
+    step: int = 0  # last known step
+    max_steps: int | None = None  # number of steps that it is to train
+    seconds_left: float | None = None  # estimated, while it runs
+    metric: str | None = None  # the monitored metric
+    best: float | None = None  # its best value
+    digits: int = 4  # decimals of the value
+    best_step: int | None = None  # step of the best value
+    seconds: float | None = None  # time spent so far, from summary.json
+    active: float = 0.0  # unix time of the last write to the folder
+    problem: str = ""  # why it failed or can't be read
 
 
 def show_runs(place: Path, as_json: bool) -> None:

@@ -20,23 +20,14 @@ INSIDE = ("checkpoints", "samples", "wandb", "tensorboard")  # subfolders of a r
 
 @dataclass
 class Run:
-    """A run, as read from its folder.
+    """A run, as read from its folder."""
 
-    Attributes:
-        folder: the run folder.
-        name: short name, unique among the runs read together.
-        config: the resolved configuration.
-        summary: content of summary.json; empty while the run has not validated yet.
-        state: running, finished, ..., with the last step.
-        series: every logged metric.
-    """
-
-    folder: Path
-    name: str
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    state: State
-    series: dict[str, Series]
+    folder: Path  # the run folder
+    name: str  # short name, unique among the runs read together
+    config: dict[str, Any]  # the resolved configuration
+    summary: dict[str, Any]  # content of summary.json; empty while the run has not validated yet
+    state: State  # running, finished, ..., with the last step
+    series: dict[str, Series]  # every logged metric
 
     @property
     def max_steps(self) -> int | None:

@@ -22,19 +22,12 @@ WRITTEN_FILES = ("metrics.csv", "train.log", "config.yaml", "summary.json")
 
 @dataclass(frozen=True)
 class State:
-    """The state of a run.
+    """The state of a run."""
 
-    Attributes:
-        state: running, finished, pruned (a sweep ended it because others were better), failed or interrupted.
-        step: last known step.
-        active: unix time of the last write to the folder.
-        seconds_per_step: over the last steps, with validation and saving; None where it isn't known.
-    """
-
-    state: str
-    step: int
-    active: float
-    seconds_per_step: float | None
+    state: str  # running, finished, pruned (a sweep ended it because others were better), failed or interrupted
+    step: int  # last known step
+    active: float  # unix time of the last write to the folder
+    seconds_per_step: float | None  # over the last steps, with validation and saving; None where it isn't known
 
 
 def state_of(folder: Path, summary: dict[str, Any]) -> State:

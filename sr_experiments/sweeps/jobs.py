@@ -18,19 +18,12 @@ from sr_experiments.errors import SRError
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a sweep.
+    """A job of a sweep."""
 
-    Attributes:
-        number: its number in the sweep, from 0.
-        overrides: its overrides, as on the command line.
-        config: its composed configuration, with Hydra's own part.
-        folder: its run folder.
-    """
-
-    number: int
-    overrides: list[str]
-    config: DictConfig
-    folder: Path
+    number: int  # its number in the sweep, from 0
+    overrides: list[str]  # its overrides, as on the command line
+    config: DictConfig  # its composed configuration, with Hydra's own part
+    folder: Path  # its run folder
 
     def failed(self, error: str) -> JobReturn:
         """Return the result of this job where it could not return one itself: it was killed, or never started."""

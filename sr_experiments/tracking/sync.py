@@ -27,21 +27,13 @@ NOT_FOR_SYNC = ("WANDB_MODE", "WANDB_SILENT", "WANDB_RUN_ID", "WANDB_RESUME")
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """A run with offline W&B sessions.
+    """A run with offline W&B sessions."""
 
-    Attributes:
-        folder: the run folder.
-        name: short unique name.
-        to_upload: folders of the sessions that are not in W&B yet, oldest first.
-        uploaded: number of sessions that are in W&B.
-        running: whether the run is still training.
-    """
-
-    folder: Path
-    name: str
-    to_upload: list[Path]
-    uploaded: int
-    running: bool
+    folder: Path  # the run folder
+    name: str  # short unique name
+    to_upload: list[Path]  # folders of the sessions that are not in W&B yet, oldest first
+    uploaded: int  # number of sessions that are in W&B
+    running: bool  # whether the run is still training
 
     @property
     def state(self) -> str:
@@ -60,15 +52,10 @@ class OfflineRun:
 
 @dataclass(frozen=True)
 class Upload:
-    """The result of an upload.
+    """The result of an upload."""
 
-    Attributes:
-        url: address of the W&B run; empty if W&B did not print it.
-        error: why it failed; empty if it did not.
-    """
-
-    url: str = ""
-    error: str = ""
+    url: str = ""  # address of the W&B run; empty if W&B did not print it
+    error: str = ""  # why it failed; empty if it did not
 
 
 def find_offline(places: Sequence[Path]) -> list[OfflineRun]:

@@ -12,15 +12,10 @@ PARAMETERS = "parameters"
 
 @dataclass(frozen=True)
 class Objective:
-    """A value that is to grow or to shrink.
+    """A value that is to grow or to shrink."""
 
-    Attributes:
-        name: a validation metric, `psnr_y` (on the first set) or `<set>/psnr_y`; or "parameters", of the network.
-        higher: whether more is better.
-    """
-
-    name: str
-    higher: bool
+    name: str  # a validation metric, `psnr_y` (on the first set) or `<set>/psnr_y`; or "parameters", of the network
+    higher: bool  # whether more is better
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
