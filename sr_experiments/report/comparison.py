@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sr_experiments.report.differences import MISSING, Setting, differing
+from sr_experiments.report.differences import Setting, differing
 from sr_experiments.runs.metrics import digits, higher_is_better
 from sr_experiments.runs.reading import Run
 
@@ -39,6 +39,23 @@ class Comparison:
     digits: dict[str, int]  # decimals of each metric
     notes: list[str]  # warnings about values that can't be compared
 
+    def run_fields(self, index: int) -> dict[str, Any]:
+        """Return what JSON and the page show of a run, besides its settings, in plain types."""
+        run = self.runs[index]
+        return {
+            "name": run.name,
+            "folder": str(run.folder),
+            "state": run.state.state,
+            "step": run.state.step,
+            "max_steps": run.max_steps,
+            "seconds": run.seconds,
+            "samples_per_second": run.speed(),
+            "parameters": run.parameters,
+            "best_step": run.best_step,
+            "metrics": {metric: vars(value) for metric, value in self.measured[index].items()},
+            "left_out": run.left_out(),
+        }
+
     def best(self, metric: str) -> set[int]:
         """Return the indices of the runs with the best value; empty where fewer than two have one."""
         values = {i: measured[metric].shown for i, measured in enumerate(self.measured) if metric in measured}
@@ -62,29 +79,6 @@ def compare(runs: Sequence[Run]) -> Comparison:
         {metric: digits(metric, [run.summary for run in runs]) for metric in metrics},
         _notes(runs, metrics, measured),
     )
-
-
-def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """Return the comparison in plain types, for JSON."""
-    rows = []
-    for i, run in enumerate(comparison.runs):
-        rows.append(
-            {
-                "name": run.name,
-                "folder": str(run.folder),
-                "state": run.state.state,
-                "step": run.state.step,
-                "max_steps": run.max_steps,
-                "seconds": run.seconds,
-                "samples_per_second": run.speed(),
-                "parameters": run.summary.get("parameters"),
-                "knobs": {s.key: None if s.values[i] is MISSING else s.values[i] for s in comparison.settings},
-                "best_step": run.best_step,
-                "metrics": {metric: vars(value) for metric, value in comparison.measured[i].items()},
-                "left_out": run.left_out(),
-            }
-        )
-    return {"runs": rows, "higher_is_better": comparison.higher_is_better, "notes": comparison.notes}
 
 
 def _measured(run: Run) -> dict[str, Measured]:

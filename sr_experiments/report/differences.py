@@ -8,13 +8,7 @@ from typing import Any
 IGNORED = ("name", "output_dir", "resume", "offline", "hydra", "defaults", "logger", "callbacks")
 
 
-class _Missing:
-    # Not None, which is a value that a setting may have.
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Any = _Missing()
+MISSING: Any = object()  # value of a setting that a run does not have; None is one that it may have
 
 
 @dataclass(frozen=True)

@@ -90,23 +90,12 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
 
 def _run(comparison: Comparison, number: int) -> dict[str, Any]:
     run = comparison.runs[number]
-    parameters = run.summary.get("parameters")
     return {
-        "name": run.name,
-        "folder": str(run.folder),
-        "state": run.state.state,
+        **comparison.run_fields(number),
         "error": str(run.summary.get("error", "")),
-        "step": run.state.step,
-        "maxSteps": run.max_steps,
-        "bestStep": run.best_step,
-        "seconds": run.seconds,
-        "speed": run.speed(),
-        "parameters": parameters if isinstance(parameters, int) else None,
         "device": str(run.summary.get("device", "")),
-        "measured": {metric: vars(value) for metric, value in comparison.measured[number].items()},
-        "leftOut": run.left_out(),
         "conventions": run.conventions(),
-        "commands": [vars(command) for command in next_commands(run)],
+        "commands": next_commands(run),
     }
 
 
@@ -142,12 +131,11 @@ def _curves(comparison: Comparison) -> dict[str, Any]:
 
 def _curve(series: Series, hours: dict[float, float], bicubic: Series | None) -> dict[str, Any]:
     kept = thinned(series, MOST_POINTS)
-    last = bicubic.values[-1] if bicubic and bicubic.values else None
     return {
         "steps": [series.steps[i] for i in kept],
         "hours": [round(hours[series.times[i]], 5) for i in kept],
         "values": [_short(series.values[i]) for i in kept],
-        "bicubic": None if last is None else _short(last),
+        "bicubic": _short(bicubic.values[-1]) if bicubic else None,
     }
 
 

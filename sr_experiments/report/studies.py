@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import optuna
 
 ENOUGH = 10  # finished trials that importances need
-LEAST_TOP = 5  # trials that count as the best, at least, as PED-ANOVA's authors advise
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _importance(study: "optuna.Study", index: int, objective: str, higher: bool)
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     finished = sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
-    top = max(LEAST_TOP, math.ceil(finished / 10))
+    top = max(5, math.ceil(finished / 10))  # at least five, as PED-ANOVA's authors advise
     sign = -1 if higher else 1  # the evaluator takes the smallest targets for the best
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

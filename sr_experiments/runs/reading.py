@@ -40,6 +40,12 @@ class Run:
         value = self.summary.get("seconds")
         return float(value) if isinstance(value, int | float) else None
 
+    @property
+    def parameters(self) -> int | None:
+        """Number of parameters of the network."""
+        value = self.summary.get("parameters")
+        return value if isinstance(value, int) else None
+
     def final(self) -> dict[str, float]:
         """Return the last value of each validation metric."""
         # metrics.csv also has what was logged after the last summary.

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ def command_line(arguments: Sequence[str]) -> str:
 def hydra_path(folder: Path) -> str:
     """Return a path as the value of an override, in quotes where Hydra needs them."""
     path = str(folder)
-    return path if not set(path) & set(" ,[]{}()'\"=:\\") else "'" + path.replace("'", "\\'") + "'"
+    return path if re.fullmatch(r"[\w./:+\-]+", path) else "'" + path.replace("'", "\\'") + "'"
 
 
 def _table(results: Sequence[JobReturn]) -> Table:
