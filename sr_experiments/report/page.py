@@ -69,9 +69,19 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
         sections = [evaluation_section(path) for path in evaluations]
     media = Media(most_megabytes * 1_000_000)
     groups = picture_groups(comparison.runs, media, pictures)
+    runs = [
+        {
+            **comparison.run_fields(number),
+            "error": str(run.summary.get("error", "")),
+            "device": str(run.summary.get("device", "")),
+            "conventions": run.conventions(),
+            "commands": next_commands(run),
+        }
+        for number, run in enumerate(comparison.runs)
+    ]
     return {
         "made": time.strftime("%Y-%m-%d %H:%M"),
-        "runs": [_run(comparison, number) for number in range(len(comparison.runs))],
+        "runs": runs,
         "knobs": [_setting(setting) for setting in comparison.settings],
         "metrics": comparison.metrics,
         "higher": comparison.higher_is_better,
@@ -85,17 +95,6 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
         "errorRange": ERROR_RANGE,
         "evaluations": sections,
         "studies": [asdict(study) for study in studies_of(comparison.runs)],
-    }
-
-
-def _run(comparison: Comparison, number: int) -> dict[str, Any]:
-    run = comparison.runs[number]
-    return {
-        **comparison.run_fields(number),
-        "error": str(run.summary.get("error", "")),
-        "device": str(run.summary.get("device", "")),
-        "conventions": run.conventions(),
-        "commands": next_commands(run),
     }
 
 

@@ -59,15 +59,7 @@ def show_runs(place: Path, as_json: bool) -> None:
 
 
 def watch_runs(place: Path, every: float) -> None:
-    """Show the list live, until Ctrl-C.
-
-    Args:
-        place: folder of runs; it may still be empty.
-        every: seconds between two updates.
-
-    Raises:
-        SRError: there is no such folder.
-    """
+    """Show the list live, updated `every` so many seconds, until Ctrl-C; an SRError if there is no such folder."""
     if not place.expanduser().is_dir():
         raise SRError(f"no folder {place}: give one with runs, usually outputs")
     console = stdout_console()
@@ -111,13 +103,11 @@ def _read(folder: Path, name: str) -> ListedRun:
     left = None
     if state.state == "running" and state.seconds_per_step is not None and run.max_steps is not None:
         left = max(run.max_steps - state.step, 0) * state.seconds_per_step
-    metric = run.monitor and run.monitor.removeprefix("val/")
-    best = run.best().get(run.monitor or "")
-    decimals = digits(run.monitor or "", [summary])
+    metric, best = run.monitor and run.monitor.removeprefix("val/"), run.best().get(run.monitor or "")
     problem = str(summary.get("error", "")) if state.state == "failed" else ""
-    progress = (state.state, state.step, run.max_steps, left)
-    reached = (metric, best, decimals, run.best_step)
-    return ListedRun(name, str(folder), *progress, *reached, run.seconds, state.active, problem)
+    decimals = digits(run.monitor or "", [summary])
+    return ListedRun(name, str(folder), state.state, state.step, run.max_steps, left, metric, best, decimals,
+                     run.best_step, run.seconds, state.active, problem)  # fmt: skip
 
 
 def _render(runs: Sequence[ListedRun], width: int) -> Group:

@@ -18,11 +18,7 @@ FILE = "running.json"
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run folder: write `running.json` on entry, remove it on exit.
-
-    Raises:
-        SRError: another living process holds it.
-    """
+    """Hold the lock of a run folder, `running.json`; an SRError if another living process holds it."""
     import psutil
 
     process = psutil.Process()
@@ -55,10 +51,7 @@ def _folder_flock(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool | None:
-    """Return whether the process that `running.json` names is alive.
-
-    None where that can't be known: there is no such file, or the process is on another machine.
-    """
+    """Return whether the process that `running.json` names is alive; None if there is none, or on another machine."""
     import psutil
 
     try:

@@ -86,11 +86,7 @@ class Run:
 
 
 def find_runs(places: Sequence[Path]) -> list[Path]:
-    """Return the run folders among and below `places`, each once.
-
-    Raises:
-        SRError: a place does not exist, or has no run in it.
-    """
+    """Return the run folders among and below `places`, each once; an SRError if a place is missing or has no run."""
     found: dict[Path, Path] = {}
     for place in (path.expanduser() for path in places):
         if not place.is_dir():
@@ -105,22 +101,14 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Read a run, finished or not.
-
-    Raises:
-        SRError: its config.yaml can't be read.
-    """
+    """Read a run, finished or not; an SRError if its config.yaml can't be read."""
     summary = read_summary(folder)
     series = read_series(folder / "metrics.csv")
     return Run(folder, name, read_config(folder), summary, state_of(folder, summary), series)
 
 
 def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, Any]:
-    """Read the resolved configuration of a run, in today's layout.
-
-    Raises:
-        SRError: it can't be read; the message ends with `advice`.
-    """
+    """Read the resolved configuration of a run, in today's layout; an SRError with `advice` if it can't be read."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError

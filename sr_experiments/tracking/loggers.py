@@ -22,13 +22,6 @@ class MetricsCSV(Logger):
     Rows are appended as they come, so a killed run keeps them. A run resumed from step s first drops the rows after s,
     since it will train those steps again.
 
-    Attributes:
-        logged: last step of the earlier sessions, whether its rows were dropped or not; 0 in a new run.
-
-    Args:
-        folder: the run folder.
-        resume_step: step that the run resumes from.
-
     Raises:
         SRError: an earlier metrics.csv can't be read.
     """
@@ -39,7 +32,7 @@ class MetricsCSV(Logger):
     def __init__(self, folder: Path, resume_step: int = 0) -> None:
         super().__init__()
         self.path = folder / "metrics.csv"
-        self.logged = 0
+        self.logged = 0  # last step of the earlier sessions, whether its rows were dropped or not
         rows: list[list[str]] = []
         if self.path.exists():
             earlier = self._read_rows()
@@ -72,11 +65,7 @@ class MetricsCSV(Logger):
 
 
 def tensorboard_logger(folder: Path) -> TensorBoardLogger:
-    """Return the logger that writes event files to `<run folder>/tensorboard`.
-
-    Raises:
-        SRError: TensorBoard is not installed.
-    """
+    """Return the logger that writes event files to `<run folder>/tensorboard`; an SRError if it is not installed."""
     try:
         return TensorBoardLogger(save_dir=str(folder), name="tensorboard", version="")
     except ModuleNotFoundError as error:

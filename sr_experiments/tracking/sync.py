@@ -50,14 +50,6 @@ class OfflineRun:
         return sum(file.stat().st_size for file in files) / 1e6
 
 
-@dataclass(frozen=True)
-class Upload:
-    """The result of an upload."""
-
-    url: str = ""  # address of the W&B run; empty if W&B did not print it
-    error: str = ""  # why it failed; empty if it did not
-
-
 def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
     """Return the runs with offline W&B sessions.
 
@@ -91,21 +83,14 @@ def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
 def list_offline(places: Sequence[Path]) -> None:
     """Print the offline runs and what is to upload of each; errors as of `find_offline`."""
     found = find_offline(places)
-    rows = [
-        [run.name, run.state, str(len(run.to_upload)), f"{run.megabytes:.1f}" if run.to_upload else "-"]
-        for run in found
-    ]
+    sizes = [f"{run.megabytes:.1f}" if run.to_upload else "-" for run in found]
+    rows = [[run.name, run.state, str(len(run.to_upload)), size] for run, size in zip(found, sizes, strict=True)]
     table = make_table(("run", "state", "sessions", "MB"), rows, left=2, fold_all=False)
     stdout_console().print(table if rows else "no offline W&B runs")
 
 
 def upload_all(places: Sequence[Path], project: str | None = None, entity: str | None = None) -> None:
-    """Upload all sessions that are not in W&B yet, and print a line for each run.
-
-    Args:
-        places: as in `find_offline`.
-        project: W&B project, None for the run's own.
-        entity: W&B user or team, None for the run's own.
+    """Upload all sessions that are not in W&B yet, to the run's own project and entity, or to these; a line for each.
 
     Raises:
         SRError: as of `find_offline`; not logged in; some runs were not uploaded.
@@ -136,23 +121,20 @@ def upload_all(places: Sequence[Path], project: str | None = None, entity: str |
             def show(line: str, name: str = run.name) -> None:
                 progress.update(bar, text=f"{name}  {line}")
 
-            result = upload(run, project, entity, show)
-            failed += bool(result.error)
-            line = f"{run.name}  {f'failed: {result.error}' if result.error else result.url or 'uploaded'}"
-            console.print(line, style="red" if result.error else "", markup=False, highlight=False, soft_wrap=True)
+            url, error = upload(run, project, entity, show)
+            failed += bool(error)
+            line = f"{run.name}  {f'failed: {error}' if error else url or 'uploaded'}"
+            console.print(line, style="red" if error else "", markup=False, highlight=False, soft_wrap=True)
             progress.advance(bar)
     if failed:
         raise SRError(f"{failed} of {len(waiting)} runs were not uploaded: nothing is lost, sync them again")
 
 
-def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Callable[[str], None]) -> Upload:
-    """Upload the sessions of a run, oldest first.
+def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Callable[[str], None]) -> tuple[str, str]:
+    """Upload the sessions of a run, oldest first; `on_line` is called with each line that W&B prints.
 
-    Args:
-        run: the run.
-        project: W&B project, None for the run's own.
-        entity: W&B user or team, None for the run's own.
-        on_line: called with each line that W&B prints.
+    Returns:
+        The address of the W&B run, empty if W&B did not print it; and why the upload failed, empty if it did not.
 
     Raises:
         SRError: not logged in.
@@ -183,12 +165,11 @@ def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Ca
             raise
     if all(map(_is_uploaded, run.to_upload)):
         urls = [url[0] for line in lines if (url := URL.search(line))]
-        return Upload(url=urls[-1] if urls else "")
+        return urls[-1] if urls else "", ""
     errors = [match[1] for line in lines if (match := ERROR.match(line)) and "error logs at" not in line]
     if any(LOGIN.search(error) for error in errors) or (not errors and any(LOGIN.search(line) for line in lines)):
         raise SRError("not logged in to Weights & Biases: type wandb login once, or set WANDB_API_KEY, and sync again")
-    last = lines[-1] if lines else f"wandb sync ended with exit code {process.returncode}"
-    return Upload(error=(errors or [last])[0])
+    return "", [*errors, *lines[-1:], f"wandb sync ended with exit code {process.returncode}"][0]
 
 
 def _is_uploaded(session: Path) -> bool:
