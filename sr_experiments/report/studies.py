@@ -86,10 +86,8 @@ def _read(folder: Path, runs: Sequence[Run]) -> Study:
             run = numbers.get((folder / trial.user_attrs.get("folder", "")).resolve())
             trials.append(Trial(trial.number, run, STATES[trial.state.name], list(trial.values)))
     counts = Counter(STATES[trial.state.name] for trial in study.get_trials(deepcopy=False))
-    best = best_trials(study)
-    finished = counts["finished"]
     note, importances = "", []
-    if finished >= ENOUGH:
+    if (finished := counts["finished"]) >= ENOUGH:
         importances = [_importance(study, i, one.name, one.higher) for i, one in enumerate(objectives)]
     else:
         note = f"which settings mattered is not known: {finished} finished trials are too few, {ENOUGH} the least"
@@ -99,7 +97,7 @@ def _read(folder: Path, runs: Sequence[Run]) -> Study:
         [one.higher for one in objectives],
         ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state]),
         trials,
-        [trial.number for trial in (best if len(objectives) > 1 else best[:1])],
+        [trial.number for trial in best_trials(study)],
         importances,
         note,
     )

@@ -33,14 +33,7 @@ class Job:
 
 
 class Jobs:
-    """The jobs that a launcher is asked to run.
-
-    Args:
-        hydra_context: Hydra's context.
-        task_function: the function that a job calls with its configuration.
-        config: the configuration of the sweep.
-        overrides: the overrides of each job.
-        first: number of the first job.
+    """The jobs that a launcher is asked to run, numbered from `first`, with the overrides of each.
 
     Raises:
         HydraException, OmegaConfBaseException: the configuration of a job can't be composed.
@@ -57,7 +50,7 @@ class Jobs:
         setup_globals()  # registers the resolvers that configurations use
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.overrides = [list(own) for own in overrides]
-        self.jobs = [self._job(own, first + i) for i, own in enumerate(self.overrides)]
+        self.jobs = [self._job(own, number) for number, own in enumerate(self.overrides, first)]
 
     def _job(self, overrides: list[str], number: int) -> Job:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)

@@ -11,10 +11,9 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
-from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import error_line, folder_of
@@ -24,12 +23,7 @@ from sr_experiments.terminal import make_table, print_error, print_labelled, std
 class RecordingLauncher(Launcher):
     """A launcher that keeps the results of its jobs, and returns those of finished jobs only.
 
-    Hydra's sweeper stops at the first failed job it sees.
-
-    Args:
-        launcher: the launcher that runs the jobs.
-        config: the configuration of the sweep.
-        arguments: the arguments of the command line.
+    Hydra's sweeper stops at the first failed job it sees. `arguments` are those of the command line.
     """
 
     def __init__(self, launcher: Launcher, config: DictConfig, arguments: Sequence[str]) -> None:
@@ -93,12 +87,6 @@ def exit_on_user_error() -> Iterator[None]:
     except SRError as error:
         print_error(stderr_console(), error)
         sys.exit(2)
-
-
-def check_settings(config: DictConfig) -> None:
-    """Exit with code 2, before anything is written, if the settings of a sweep hold a secret."""
-    with exit_on_user_error():
-        refuse_secrets(OmegaConf.to_container(config, resolve=False))
 
 
 def command_line(arguments: Sequence[str]) -> str:

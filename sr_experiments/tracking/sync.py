@@ -32,7 +32,6 @@ class OfflineRun:
     folder: Path  # the run folder
     name: str  # short unique name
     to_upload: list[Path]  # folders of the sessions that are not in W&B yet, oldest first
-    uploaded: int  # number of sessions that are in W&B
     running: bool  # whether the run is still training
 
     @property
@@ -51,13 +50,9 @@ class OfflineRun:
 
 
 def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
-    """Return the runs with offline W&B sessions.
+    """Return the runs with offline W&B sessions; errors as of `find_runs`.
 
-    Args:
-        places: run folders, folders of runs, or single sessions, `<run folder>/wandb/offline-run-...`.
-
-    Raises:
-        SRError: a place does not exist, or has no run in it.
+    Places are run folders, folders of runs, or single sessions, `<run folder>/wandb/offline-run-...`.
     """
     sessions: dict[Path, set[Path]] = {}
     for place in (path.expanduser() for path in places):
@@ -68,16 +63,12 @@ def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
             found = {path.resolve() for path in (folder / "wandb").glob(SESSION) if any(path.glob("*.wandb"))}
             if found:
                 sessions.setdefault(folder.resolve(), set()).update(found)
-    return [
-        OfflineRun(
-            folder,
-            name,
-            sorted(session for session in sessions[folder] if not _is_uploaded(session)),
-            sum(map(_is_uploaded, sessions[folder])),
-            state_of(folder, read_summary(folder)).state == "running",
-        )
-        for folder, name in zip(sessions, names_of(list(sessions)), strict=True)
-    ]
+    runs = []
+    for (folder, found), name in zip(sessions.items(), names_of(list(sessions)), strict=True):
+        to_upload = sorted(session for session in found if not _is_uploaded(session))
+        running = state_of(folder, read_summary(folder)).state == "running"
+        runs.append(OfflineRun(folder, name, to_upload, running))
+    return runs
 
 
 def list_offline(places: Sequence[Path]) -> None:

@@ -44,13 +44,7 @@ MAY_CHANGE = ("logger", "callbacks")  # settings that do not change the results 
 class OptunaSweep:
     """A study and the jobs that are its trials; a trial has the number of its job.
 
-    Args:
-        context: Hydra's context.
-        task_function: the function that a job calls with its configuration.
-        config: the configuration of the sweep.
-        launcher: the launcher that runs the jobs.
-        options: the options of the sweeper.
-        arguments: the arguments of the command line, without Hydra's own.
+    `options` are those of the sweeper, `arguments` those of the command line, without Hydra's own.
 
     Raises:
         SRError: Optuna is missing, a setting holds a secret, an invalid option or objective, nothing to search, or
@@ -143,8 +137,6 @@ class OptunaSweep:
         }
         return open_study(self.folder, [objective.direction for objective in self.objectives], attributes)
 
-    # -- trials ------------------------------------------------------------------------------------------
-
     def _next(self) -> list[int]:
         """Return the numbers of the next trials: first those interrupted in an earlier session, then new ones.
 
@@ -178,7 +170,7 @@ class OptunaSweep:
                 continue
             self._set_attribute(number, "folder", str(job.folder.relative_to(self.folder)))
             if read_summary(job.folder).get("state") == "pruned":  # the sweep was killed before it could tell Optuna
-                self._tell(number, job, None)
+                self._tell(job, None)
             else:
                 jobs[number] = job
         while jobs:
@@ -189,9 +181,9 @@ class OptunaSweep:
                 number += 1
             results = self.launcher.launch([[*job.overrides] for job in consecutive], initial_job_idx=first)
             for job, result in zip(consecutive, results, strict=True):
-                self._tell(job.number, job, result)
+                self._tell(job, result)
 
-    def _tell(self, number: int, job: Job, result: JobReturn | None) -> None:
+    def _tell(self, job: Job, result: JobReturn | None) -> None:
         """Tell Optuna the result of a trial; an interrupted one stays open, to be resumed by the next session."""
         import optuna
 
@@ -199,19 +191,19 @@ class OptunaSweep:
         state = summary.get("state")
         if result is not None and result.status != JobStatus.COMPLETED:
             if state == "interrupted":
-                self.interrupted.add(number)
+                self.interrupted.add(job.number)
             else:
-                self._tell_failed(number, error_line(result) or "its job did not end")
+                self._tell_failed(job.number, error_line(result) or "its job did not end")
             return
         if state == "pruned":
-            self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
+            self.study.tell(job.number, state=optuna.trial.TrialState.PRUNED)
         else:
             values = [self._value(objective, job, summary) for objective in self.objectives]
             # NaN or infinity is a failure, and no value to learn from.
             if not all(map(math.isfinite, values)):
-                return self._tell_failed(number, f"it reached {', '.join(map(str, values))}")
-            self.study.tell(number, values)
-        print_trial(self.console, self.study, number, self.objectives)
+                return self._tell_failed(job.number, f"it reached {', '.join(map(str, values))}")
+            self.study.tell(job.number, values)
+        print_trial(self.console, self.study, job.number, self.objectives)
 
     def _value(self, objective: Objective, job: Job, summary: dict[str, Any]) -> float:
         value = objective.value(summary, self.options.value)
@@ -232,11 +224,7 @@ class OptunaSweep:
         self.study._storage.set_trial_user_attr(trial_id(self.study, number), key, value)
 
     def _job(self, values: Sequence[str], number: int) -> Job:
-        """Return the job of a trial, as the launcher will compose it.
-
-        Raises:
-            SRError: it can't be composed.
-        """
+        """Return the job of a trial, as the launcher will compose it; an SRError if it can't be composed."""
         try:
             overrides = [[*self.fixed, *values]]
             return Jobs(self.context, self.task_function, self.config, overrides, number).jobs[0]
@@ -244,7 +232,7 @@ class OptunaSweep:
             raise SRError(" ".join(str(error).split())) from error
 
     def _write(self) -> None:
-        write_study_json(self.study, self.folder, self.objectives, asdict(self.options), self._command())
+        write_study_json(self.study, self.folder, self.objectives, self.options.model_dump(), self._command())
 
     def _command(self) -> list[str]:
         """Return the arguments of the command line, without the sweep folder."""
