@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sr_experiments.commands.upscale import Precision
+from sr_experiments.commands.upscale import Device, Precision, Tile
 
 
 def evaluate(
@@ -41,13 +41,9 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Largest number of images or clips, from the first.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Largest number of frames of each clip.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32.")
-    ] = "fp32",
-    tile: Annotated[
-        int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")
-    ] = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    tile: Tile = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for all results.")] = None,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="File for all values, with columns model, image, metric, value.")
@@ -59,20 +55,8 @@ def evaluate(
     from sr_experiments.evaluation.evaluate import Request
 
     request = Request(
-        hr=hr,
-        checkpoints=checkpoint or (),
-        sr=sr or (),
-        lr=lr,
-        degradation=degradation,
-        scale=scale,
-        crop=crop,
-        clips=clips,
-        metrics=metric or (),
-        limit=limit,
-        frames=frames,
-        device=device,
-        precision=precision,
-        tile=tile,
+        hr=hr, checkpoints=checkpoint or (), sr=sr or (), lr=lr, degradation=degradation, scale=scale, crop=crop,
+        clips=clips, metrics=metric or (), limit=limit, frames=frames, device=device, precision=precision, tile=tile,
         save=save,
-    )
+    )  # fmt: skip
     run(request, json_file, csv_file)

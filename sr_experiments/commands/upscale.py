@@ -5,7 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]  # of the network's convolutions
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32."),
+]
+Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")]
 
 
 def upscale(
@@ -16,19 +21,15 @@ def upscale(
     checkpoint: Annotated[
         Path, typer.Option("--checkpoint", "-c", help="Run folder, or file of weights in any of the usual formats.")
     ],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32.")
-    ] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     runtime: Annotated[
         Literal["auto", "torch", "compile", "openvino"],
         typer.Option(
             help="auto: openvino on a CPU where it is installed, else torch. compile: for long videos on a GPU."
         ),
     ] = "auto",
-    tile: Annotated[
-        int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")
-    ] = None,
+    tile: Tile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     image_format: Annotated[
         str | None,
@@ -53,20 +54,8 @@ def upscale(
     from sr_experiments.inference.upscale import run
 
     options = Options(
-        device=device,
-        precision=precision,
-        runtime=runtime,
-        tile=tile,
-        overwrite=overwrite,
-        image_format=image_format,
-        quality=quality,
-        resume=resume,
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        pix_fmt=pix_fmt,
-        fps=fps,
-        scene_cuts=scene_cuts,
-        preview=preview,
-    )
+        device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
+        quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
+        scene_cuts=scene_cuts, preview=preview,
+    )  # fmt: skip
     raise typer.Exit(run(source, output, checkpoint, options))
