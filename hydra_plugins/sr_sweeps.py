@@ -38,10 +38,6 @@ class Grid(BasicSweeper):
 class _Configured:
     """What our plug-ins share: the options of their YAML file, and what Hydra passes to `setup`."""
 
-    context: HydraContext
-    task_function: TaskFunction
-    sweep_config: DictConfig
-
     def __init__(self, **options: Any) -> None:
         self.options = options
 

@@ -1,7 +1,6 @@
 """The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
 import sys
-from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -11,11 +10,7 @@ from sr_experiments.commands.preparation import degrade, doctor, pack, schema
 from sr_experiments.commands.runs import compare, runs, sync
 from sr_experiments.errors import SRError, one_line, path_error
 
-# To add a command, add a module with its function, and the function here.
-COMMANDS: tuple[Callable[..., None], ...] = (
-    upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor, schema,
-)  # fmt: skip
-
+COMMANDS = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor, schema)
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

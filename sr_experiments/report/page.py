@@ -18,7 +18,7 @@ from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.samples import clip_groups, picture_groups
 from sr_experiments.report.studies import studies_of
 from sr_experiments.runs.metrics import higher_is_better
-from sr_experiments.runs.series import Series, thinned, training_hours
+from sr_experiments.runs.series import thinned, training_hours
 
 MOST_POINTS = 2000  # points of a curve
 # Concatenated in this order into one script, whose functions see each other.
@@ -115,27 +115,22 @@ def _setting(setting: Setting) -> dict[str, Any]:
 def _curves(comparison: Comparison) -> dict[str, Any]:
     """Return, by metric and run: steps, hours, values, and the value of bicubic where there is one."""
     curves: dict[str, dict[str, Any]] = {}
+    summaries = [run.summary for run in comparison.runs]
     for number, run in enumerate(comparison.runs):
         hours = training_hours(run.series)
         for metric, series in run.series.items():
-            if not metric.endswith(("_bicubic", "_compared")):
-                # Bicubic is a line in the same plot, and no curve of its own.
-                bicubic = run.series.get(f"{metric}_bicubic")
-                curve = curves.setdefault(
-                    metric, {"higher": higher_is_better(metric, [one.summary for one in comparison.runs]), "runs": {}}
-                )
-                curve["runs"][str(number)] = _curve(series, hours, bicubic)
+            if metric.endswith(("_bicubic", "_compared")):
+                continue  # lines in the plot of the metric
+            bicubic = run.series.get(f"{metric}_bicubic")
+            curve = curves.setdefault(metric, {"higher": higher_is_better(metric, summaries), "runs": {}})
+            kept = thinned(series, MOST_POINTS)
+            curve["runs"][str(number)] = {
+                "steps": [series.steps[i] for i in kept],
+                "hours": [round(hours[series.times[i]], 5) for i in kept],
+                "values": [_short(series.values[i]) for i in kept],
+                "bicubic": _short(bicubic.values[-1]) if bicubic else None,
+            }
     return curves
-
-
-def _curve(series: Series, hours: dict[float, float], bicubic: Series | None) -> dict[str, Any]:
-    kept = thinned(series, MOST_POINTS)
-    return {
-        "steps": [series.steps[i] for i in kept],
-        "hours": [round(hours[series.times[i]], 5) for i in kept],
-        "values": [_short(series.values[i]) for i in kept],
-        "bicubic": _short(bicubic.values[-1]) if bicubic else None,
-    }
 
 
 def _short(value: float) -> float | None:

@@ -68,10 +68,6 @@ class Jobs:
             config.hydra.runtime.output_dir = str(folder)
         return Job(number, list(filter_overrides(overrides)), config, folder)
 
-    def process_arguments(self, job: Job) -> tuple[Any, ...]:
-        """Return the arguments of `run_in_process` for a job; they can be pickled."""
-        return self.hydra_context, self.task_function, job.config, Singleton.get_state()
-
 
 def run_in_process(
     context: HydraContext, task_function: TaskFunction, config: DictConfig, state: dict[type, Any]

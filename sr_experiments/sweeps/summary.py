@@ -53,9 +53,12 @@ class RecordingLauncher(Launcher):
             console.print(_table(self.results))
         failed = [result for result in self.results if result.status == JobStatus.FAILED]
         for result in failed:
-            line = f"{folder_of(result).name} failed: {error_line(result)}"
-            console.print(line, style="red", markup=False, soft_wrap=True)
-            print_labelled(console, [("rerun", self._rerun_command(result))])
+            own = folder_of(result)
+            console.print(f"{own.name} failed: {error_line(result)}", style="red", markup=False, soft_wrap=True)
+            # Without launcher and sweeper options: a single job needs neither. It resumes in its folder.
+            overrides = [override for override in result.overrides or () if not override.startswith("hydra.")]
+            place = [f"hydra.sweep.dir={hydra_path(own.parent)}", f"hydra.sweep.subdir={own.name}"]
+            print_labelled(console, [("rerun", command_line(["-m", *overrides, *place]))])
         folder = Path(self.config.hydra.sweep.dir).absolute()
         lines = [("sweep", str(folder))]
         if failed or stopped:
@@ -69,14 +72,6 @@ class RecordingLauncher(Launcher):
             raise stopped
         if failed:
             sys.exit(1)
-
-    def _rerun_command(self, result: JobReturn) -> str:
-        """Return the command that reruns a job in its folder; it resumes from its last checkpoint if it has one."""
-        folder = folder_of(result)
-        # Without launcher and sweeper options: a single job needs neither.
-        own = [override for override in result.overrides or () if not override.startswith("hydra.")]
-        place = [f"hydra.sweep.dir={hydra_path(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
-        return command_line(["-m", *own, *place])
 
 
 @contextlib.contextmanager

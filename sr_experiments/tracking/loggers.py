@@ -35,20 +35,16 @@ class MetricsCSV(Logger):
         self.logged = 0  # last step of the earlier sessions, whether its rows were dropped or not
         rows: list[list[str]] = []
         if self.path.exists():
-            earlier = self._read_rows()
-            rows = [row for row in earlier if int(row[0]) <= resume_step]
-            self.logged = max((int(row[0]) for row in earlier), default=0)
+            try:
+                with self.path.open(newline="", encoding="utf-8") as earlier:
+                    rows = list(csv.reader(earlier))[1:]
+            except (OSError, ValueError, csv.Error) as error:
+                raise SRError(f"{self.path} can't be read ({error}): move it away, what it holds is lost") from error
+            rows = [row for row in rows if len(row) == len(FIELDS) and row[0].isdecimal()]  # without one cut short
+            self.logged = max((int(row[0]) for row in rows), default=0)
+            rows = [row for row in rows if int(row[0]) <= resume_step]
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([FIELDS, *rows])
-
-    def _read_rows(self) -> list[list[str]]:
-        """Read the rows of earlier sessions, without one that a crash cut short."""
-        try:
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))[1:]
-        except (OSError, ValueError, csv.Error) as error:
-            raise SRError(f"{self.path} can't be read ({error}): move it away, what it holds is lost") from error
-        return [row for row in rows if len(row) == len(FIELDS) and row[0].isdecimal()]
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -32,21 +32,7 @@ class OfflineRun:
     folder: Path  # the run folder
     name: str  # short unique name
     to_upload: list[Path]  # folders of the sessions that are not in W&B yet, oldest first
-    running: bool  # whether the run is still training
-
-    @property
-    def state(self) -> str:
-        """State for the list: "running", "to upload" or "uploaded"."""
-        # A session that is still written would be uploaded incompletely, and count as uploaded.
-        if self.running and self.to_upload:
-            return "running"
-        return "to upload" if self.to_upload else "uploaded"
-
-    @property
-    def megabytes(self) -> float:
-        """Size of the upload, with checkpoints and pictures."""
-        files = (file for session in self.to_upload for file in session.rglob("*") if file.is_file())
-        return sum(file.stat().st_size for file in files) / 1e6
+    state: str  # "running", "to upload" or "uploaded"
 
 
 def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
@@ -66,16 +52,21 @@ def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
     runs = []
     for (folder, found), name in zip(sessions.items(), names_of(list(sessions)), strict=True):
         to_upload = sorted(session for session in found if not _is_uploaded(session))
-        running = state_of(folder, read_summary(folder)).state == "running"
-        runs.append(OfflineRun(folder, name, to_upload, running))
+        state = "to upload" if to_upload else "uploaded"
+        # A session that is still written would be uploaded incompletely, and count as uploaded.
+        if to_upload and state_of(folder, read_summary(folder)).state == "running":
+            state = "running"
+        runs.append(OfflineRun(folder, name, to_upload, state))
     return runs
 
 
 def list_offline(places: Sequence[Path]) -> None:
     """Print the offline runs and what is to upload of each; errors as of `find_offline`."""
-    found = find_offline(places)
-    sizes = [f"{run.megabytes:.1f}" if run.to_upload else "-" for run in found]
-    rows = [[run.name, run.state, str(len(run.to_upload)), size] for run, size in zip(found, sizes, strict=True)]
+    rows = []
+    for run in find_offline(places):
+        files = [file for session in run.to_upload for file in session.rglob("*") if file.is_file()]
+        megabytes = sum(file.stat().st_size for file in files) / 1e6
+        rows.append([run.name, run.state, str(len(run.to_upload)), f"{megabytes:.1f}" if run.to_upload else "-"])
     table = make_table(("run", "state", "sessions", "MB"), rows, left=2, fold_all=False)
     stdout_console().print(table if rows else "no offline W&B runs")
 

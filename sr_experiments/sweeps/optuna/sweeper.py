@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
+from annotated_types import Ge
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
@@ -20,16 +21,18 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
+from sr_experiments.config.explain import problem
 from sr_experiments.config.resolve import training_steps
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
+from sr_experiments.registry import Group
 from sr_experiments.runs.lock import is_locked, run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import Job, Jobs, error_line
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
-from sr_experiments.sweeps.optuna.options import read_options
 from sr_experiments.sweeps.optuna.results import print_results, print_trial, write_study_json
 from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
 from sr_experiments.sweeps.optuna.study import make_sampler, open_study, require_optuna, trial_id
@@ -39,6 +42,31 @@ if TYPE_CHECKING:
     import optuna
 
 MAY_CHANGE = ("logger", "callbacks")  # settings that do not change the results of trials
+
+
+class Options(Group):
+    """The options of conf/hydra/sweeper/optuna.yaml, which explains them."""
+
+    n_trials: Annotated[int, Ge(1)]
+    n_jobs: Annotated[int, Ge(1)]
+    objective: str | list[str]
+    value: Literal["best", "final"]
+    sampler: Literal["tpe", "gp", "random"]
+    startup_trials: Annotated[int, Ge(1)]
+    seed: Annotated[int, Ge(0)]
+    pruner: Literal["none", "median", "hyperband"]
+    pruner_startup_trials: Annotated[int, Ge(0)]
+    pruner_warmup_steps: Annotated[int, Ge(0)]
+    params: dict[str, Any] | None
+
+
+def read_options(given: dict[str, Any]) -> Options:
+    """Read the options that Hydra passes to the plug-in; an SRError for an unknown option or an invalid value."""
+    plain: dict[str, Any] = {k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in given.items()}
+    try:
+        return Options.model_validate(plain)
+    except ValidationError as error:
+        raise SRError(problem(error, Options, plain, {}).line("hydra.sweeper")) from None
 
 
 class OptunaSweep:
