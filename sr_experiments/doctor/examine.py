@@ -24,13 +24,9 @@ from sr_experiments.training.trainer import monitored
 
 
 def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) -> list[Finding]:
-    """Run all checks, the cheap ones first; an invalid configuration ends them.
+    """Run all checks of a run with these overrides, the cheap ones first; an invalid configuration ends them.
 
-    Args:
-        overrides: Hydra's overrides, as for `train.py`.
-        limit: largest number of training images to decode.
-        steps: timed training steps of each stage.
-        console: the console for the progress bar.
+    At most `limit` training images are decoded, and each stage trains for `steps` timed steps.
     """
     log_training(console)
     try:

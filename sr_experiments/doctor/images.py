@@ -42,11 +42,7 @@ def check_images(
 ) -> list[Finding]:
     """Decode and check training images, evenly chosen where there are more than `limit`.
 
-    Args:
-        train_set: the training set.
-        validation: validation sets by name, of items with `hr` and `name`.
-        limit: largest number of images.
-        console: the console for the progress bar.
+    The validation sets, by name, are of items with `hr` and `name`.
     """
     images = _inspect(train_set, limit, console)
     readable = [image for image in images if not image.problem]
@@ -79,9 +75,7 @@ def _inspect(train_set: TrainingCrops, limit: int, console: Console) -> list[Ins
 def compare(hr: np.ndarray, lr: np.ndarray) -> tuple[tuple[float, float], tuple[float, ...]]:
     """Compare LR with the downscaled HR: return the shift (dx, dy) in LR pixels, and the difference of channel means.
 
-    Args:
-        hr: uint8 (scale * H, scale * W, C).
-        lr: uint8 (H, W, C).
+    Both are uint8: HR (scale * H, scale * W, C), LR (H, W, C).
     """
     image = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
     scale = hr.shape[0] // lr.shape[0]
@@ -98,11 +92,7 @@ def _windowed(image: np.ndarray) -> np.ndarray:
 
 
 def fingerprint(image: np.ndarray) -> int:
-    """Return a perceptual hash of 64 bits: the low frequencies of the image's cosine transform against their median.
-
-    Args:
-        image: uint8 (H, W, C).
-    """
+    """Return a perceptual hash of 64 bits: the low frequencies of the image's cosine transform against their median."""
     small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).reshape(32, 32, -1).mean(2)
     # The first coefficient, the mean of the image, would distort the median.
     low = cv2.dct(small.astype(np.float32))[:8, :8].ravel()
@@ -116,12 +106,8 @@ def _reading_finding(images: Sequence[Inspected], total: int) -> Finding:
     count = f"{len(images)} images" if len(images) == total else f"{len(images)} of {total} images, evenly chosen"
     if not problems:
         return Finding("images", "pass", f"{count} can be read")
-    return Finding(
-        "images",
-        "fail",
-        f"{len(problems)} of {len(images)} can't be read: {first_few(problems, 3)}",
-        "replace or remove them, or train with data.train.on_error=skip",
-    )
+    found = f"{len(problems)} of {len(images)} can't be read: {first_few(problems, 3)}"
+    return Finding("images", "fail", found, "replace or remove them, or train with data.train.on_error=skip")
 
 
 def _alignment_finding(pairs: Sequence[Inspected], scale: int) -> Finding:
@@ -171,10 +157,8 @@ def _duplicates_finding(known: Sequence[Inspected], validation: dict[str, Sequen
             if len(distance) and distance.min() <= MAX_BITS:
                 duplicates.append(f"{item['name']} of {name} is {known[int(distance.argmin())].name}")
     if duplicates:
-        todo = "remove them from training: their metrics would mean nothing"
-        return Finding(
-            "duplicates", "fail", f"{len(duplicates)} validation images in training: {first_few(duplicates, 3)}", todo
-        )
+        found = f"{len(duplicates)} validation images in training: {first_few(duplicates, 3)}"
+        return Finding("duplicates", "fail", found, "remove them from training: their metrics would mean nothing")
     return Finding("duplicates", "pass", f"none of {compared} validation images among {len(known)} training images")
 
 

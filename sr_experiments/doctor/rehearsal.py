@@ -43,14 +43,8 @@ class _Clock(Callback):
         self.steps.append(self.last - self._begin)
 
 
-def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list[Finding]:
-    """Train a few steps of every stage; nothing is saved.
-
-    Args:
-        assembly: data and networks of the run.
-        config: the resolved configuration of the run.
-        steps: timed steps of each stage.
-    """
+def rehearse(assembly: Assembly, config: dict[str, Any], steps: int) -> list[Finding]:
+    """Train every stage for some steps that are not timed and `steps` that are; nothing is saved."""
     module, data = assembly.module, assembly.data
     full = module.max_steps
     ends = sorted(module.stage_ends) or [full]

@@ -74,8 +74,8 @@ def write_page(
     html = page(comparison, evaluations, pictures, most_megabytes)
     with replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
-    runs = f"{len(comparison.runs)} run{'s' if len(comparison.runs) > 1 else ''}"
-    _print(f"{output}: {runs}, {len(html) / 1e6:.1f} MB; open it in a browser")
+    count = len(comparison.runs)
+    _print(f"{output}: {count} run{'s' if count > 1 else ''}, {len(html) / 1e6:.1f} MB; open it in a browser")
 
 
 def _print(text: str) -> None:

@@ -29,13 +29,9 @@ SCRIPTS = (
 
 
 def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int = 8, most_megabytes: int = 60) -> str:
-    """Return the HTML.
+    """Return the HTML, with files of `sr evaluate --json`, and so many validation crops.
 
-    Args:
-        comparison: the runs.
-        evaluations: files of `sr evaluate --json`.
-        pictures: number of validation crops to show.
-        most_megabytes: total size of pictures and clips; the page says how many did not fit.
+    Pictures and clips have at most `most_megabytes` in all; the page says how many did not fit.
 
     Raises:
         SRError: a file of `evaluations` is none of `sr evaluate --json`.

@@ -26,9 +26,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def run_jobs(jobs: Jobs, n_jobs: int | str = "auto") -> list[JobReturn]:
     """Run the jobs of a sweep; return the result of each, which holds an error where a job failed or was killed.
 
-    Args:
-        jobs: the jobs.
-        n_jobs: how many at a time; "auto": one per GPU, without GPUs one per four cores and at least two.
+    `n_jobs` run at a time; "auto": one per GPU, without GPUs one per four cores and at least two.
 
     Raises:
         SRError: `n_jobs` is no number of jobs.

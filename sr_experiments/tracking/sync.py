@@ -115,11 +115,8 @@ def upload_all(places: Sequence[Path], project: str | None = None, entity: str |
 def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Callable[[str], None]) -> tuple[str, str]:
     """Upload the sessions of a run, oldest first; `on_line` is called with each line that W&B prints.
 
-    Returns:
-        The address of the W&B run, empty if W&B did not print it; and why the upload failed, empty if it did not.
-
-    Raises:
-        SRError: not logged in.
+    Return the address of the W&B run, empty if W&B did not print it; and why the upload failed, empty if it did not.
+    An SRError if not logged in.
     """
     options = [*(("--project", project) if project else ()), *(("--entity", entity) if entity else ())]
     environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_SYNC}
