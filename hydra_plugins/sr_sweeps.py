@@ -65,9 +65,8 @@ class Optuna(_Configured, Sweeper):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task_function, config=self.sweep_config
         )
-        context = (self.context, self.task_function, self.sweep_config)
         with exit_on_user_error():
-            OptunaSweep(*context, launcher, self.options, arguments).run()
+            OptunaSweep(self.context, self.task_function, self.sweep_config, launcher, self.options, arguments).run()
 
 
 class Joblib(_Configured, Launcher):

@@ -86,13 +86,10 @@ def doctor(
     raise typer.Exit(int(any(finding.status == "fail" for finding in findings)))
 
 
-Config = Annotated[
-    Path | None, typer.Argument(help="A run's config.yaml, or a whole configuration of your own: check it.")
-]
-
-
 def schema(
-    file: Config = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A run's config.yaml, or a whole configuration of your own: check it.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 if conf/schema.json is old.")
     ] = False,

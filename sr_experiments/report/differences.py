@@ -80,7 +80,6 @@ def _labels(keys: Sequence[str]) -> list[str]:
     parts = [key.removesuffix(".name").split(".") for key in keys]
     labels = []
     for part in parts:
-        # As many parts of the key as it takes to tell it from the others.
         depth = 1
         while depth < len(part) and sum(other[-depth:] == part[-depth:] for other in parts) > 1:
             depth += 1

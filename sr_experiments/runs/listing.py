@@ -17,7 +17,6 @@ from sr_experiments.runs.reading import Run, find_runs, names_of, read_config
 from sr_experiments.runs.state import read_summary, state_of
 from sr_experiments.terminal import make_table, readable_seconds, stdout_console
 
-COLUMNS = ("run", "state", "step", "done", "left", "best", "at step", "time", "seen")
 NARROW = 120  # characters; a narrower terminal gets no OPTIONAL columns
 OPTIONAL = ("done", "at step", "time")
 COLOURS = {
@@ -113,8 +112,9 @@ def _read(folder: Path, name: str) -> ListedRun:
 def _render(runs: Sequence[ListedRun], width: int) -> Group:
     """Return the table of runs, and below it why runs failed or can't be read."""
     now = time.time()
-    columns = [column for column in COLUMNS if width >= NARROW or column not in OPTIONAL]
-    rows = [[cells[column] for column in columns] for cells in (_cells(run, now) for run in runs)]
+    cells = [_cells(run, now) for run in runs]
+    columns = [column for column in cells[0] if width >= NARROW or column not in OPTIONAL]
+    rows = [[one[column] for column in columns] for one in cells]
     problems = [Text(f"{run.name}: {run.problem}", style="red") for run in runs if run.problem]
     return Group(make_table(columns, rows, left=2, fold_all=False), *problems)
 

@@ -17,14 +17,14 @@ FILE = "running.json"
 
 
 @contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path, use: str = "trained") -> Iterator[None]:
     """Hold the lock of a run folder, `running.json`; an SRError if another living process holds it."""
     import psutil
 
     process = psutil.Process()
     with _folder_flock(folder):  # two processes must not both find the folder unlocked
         if is_locked(folder):
-            raise SRError(f"{folder} is being trained by another process: wait for it, or end it (Ctrl-C there)")
+            raise SRError(f"{folder} is being {use} by another process: wait for it, or end it (Ctrl-C there)")
         write_json(folder / FILE, {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()})
     try:
         yield

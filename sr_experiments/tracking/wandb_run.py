@@ -34,8 +34,6 @@ class WandbRun(WandbLogger):
     """Log to a W&B run under our own steps, each step once.
 
     Args:
-        run: the W&B run.
-        folder: the run folder.
         first_step: steps before it are in W&B already; they are not logged again when a resumed run repeats them.
         tables: which image tables are uploaded: "last", "every" or "none".
         watch: "gradients" to log their histograms, or None.

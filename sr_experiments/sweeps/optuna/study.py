@@ -41,11 +41,7 @@ def storage_in(folder: Path) -> "optuna.storages.JournalStorage":
 def open_study(
     folder: Path, directions: "Sequence[Literal['maximize', 'minimize']]", attributes: dict[str, Any]
 ) -> "optuna.Study":
-    """Open the study of a sweep folder, or create one with these user attributes, among them its pruner.
-
-    Raises:
-        SRError: the folder holds a study with other attributes.
-    """
+    """Open the study of a sweep folder, or create it with these attributes; an SRError if it has others."""
     import optuna
 
     _drop_partial_line(folder)

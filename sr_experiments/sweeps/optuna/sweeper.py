@@ -29,7 +29,7 @@ from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
 from sr_experiments.registry import Group
-from sr_experiments.runs.lock import is_locked, run_lock
+from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import Job, Jobs, error_line
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
@@ -130,13 +130,10 @@ class OptunaSweep:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
-        # Checked before run_lock, whose message is about a training.
-        if is_locked(self.folder):
-            raise SRError(f"{self.folder} is being searched by another process: wait for it, or end it (Ctrl-C there)")
         if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
             self.console.print("one trial at a time: hydra.sweeper.n_jobs=4 gives the launcher four", style="yellow")
         stopped: BaseException | None = None
-        with run_lock(self.folder):
+        with run_lock(self.folder, "searched"):
             self.study = self._open()
             # Hydra's name for it; it also marks the folder as a sweep for the jobs' W&B group.
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
@@ -175,13 +172,11 @@ class OptunaSweep:
         if unfinished:
             consecutive = takewhile(lambda pair: pair[1] == unfinished[0] + pair[0], enumerate(unfinished))
             return [number for _, number in consecutive][: self.options.n_jobs]
-        return [self._ask() for _ in range(min(self.options.n_jobs, self.options.n_trials - len(trials)))]
-
-    def _ask(self) -> int:
-        """Have Optuna propose a trial; return its number."""
-        o, number = self.options, len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = make_sampler(o.sampler, o.startup_trials, o.seed, number)
-        return self.study.ask(self.space).number
+        o, proposed = self.options, []
+        for number in range(len(trials), min(len(trials) + o.n_jobs, o.n_trials)):
+            self.study.sampler = make_sampler(o.sampler, o.startup_trials, o.seed, number)
+            proposed.append(self.study.ask(self.space).number)
+        return proposed
 
     def _run(self, numbers: Sequence[int]) -> None:
         """Launch trials, and tell Optuna their results."""
