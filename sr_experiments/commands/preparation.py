@@ -91,13 +91,12 @@ def schema(
         Path | None, typer.Argument(help="A run's config.yaml, or a whole configuration of your own: check it.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit code 1 if conf/schema.json is old.")
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if conf/schema.json or a part of it is old.")
     ] = False,
 ) -> None:
     """Write conf/schema.json, from which editors and --help know the settings; or check a configuration.
 
-    For VS Code's YAML extension, in its settings.json, for each folder of conf/:
-    "yaml.schemas": {"conf/schema.json#/$defs/conf/trainer": "conf/trainer/*.yaml"}
+    Editors read it by way of .vscode/settings.json, which gives each folder of conf/ its part in .vscode/schemas.
     """
     from sr_experiments.config.schema_file import check_file, write_schema
 
@@ -105,5 +104,5 @@ def schema(
         check_file(file)
         typer.echo(f"{file}: ok")
     elif not write_schema(Path("conf/schema.json"), check):
-        typer.echo("conf/schema.json is out of date: run sr schema", err=True)
+        typer.echo("conf/schema.json or .vscode/schemas is out of date: run sr schema", err=True)
         raise typer.Exit(1)

@@ -17,18 +17,18 @@ from pydantic_core import PydanticUndefined
 
 from sr_experiments.config.explain import is_kind, words
 from sr_experiments.config.schema import Run
-from sr_experiments.registry import Component, component_model
+from sr_experiments.registry import Component, Group, component_model
 
 INTERPOLATION = {"type": "string", "pattern": r"^\?\?\?$|\$\{"}
-# Which part of a run the YAML files of each folder of conf/ hold; those in @package _global_ hold a whole one's.
+# Which part of a run the YAML files of each folder of conf/ hold; "" is the whole, as in @package _global_.
 FOLDERS = {
-    "model": "model", "degradation": "degradation", "data": "data", "metrics": "metrics.*", "loss": "loss",
-    "loss/terms": "loss.terms.*", "loss/pixel": "loss.terms.*", "loss/perceptual": "loss.terms.*",
-    "loss/adversarial": "loss.terms.*", "loss/discriminator": "loss.discriminator", "optim": "optim",
-    "optim/schedule": "optim.schedule", "trainer": "trainer", "logger": "logger", "callbacks": "callbacks",
-    "stage": "stage.*",
+    "": "", "experiment": "", "local": "", "model": "model", "degradation": "degradation", "data": "data",
+    "metrics": "metrics.*", "loss": "loss", "loss/terms": "loss.terms.*", "loss/pixel": "loss.terms.*",
+    "loss/perceptual": "loss.terms.*", "loss/adversarial": "loss.terms.*", "loss/discriminator": "loss.discriminator",
+    "optim": "optim", "optim/schedule": "optim.schedule", "trainer": "trainer", "logger": "logger",
+    "callbacks": "callbacks", "stage": "stage.*",
 }  # fmt: skip
-GLOBAL = ("model", "experiment", "local")
+OR_WHOLE = ("model",)  # parts of which some files are in @package _global_
 
 
 class _Writer:
@@ -98,23 +98,30 @@ class _Writer:
         options = []
         for name, factory in names:
             model = component_model(factory, component.base, frozenset(registry.given))
-            named = {"const": name} if name else {"type": "string"}
-            options.append(self.group(model, f"{registry.kind}: {name or factory.__name__}", {"name": named}))
+            meaning = {"description": " ".join((model.__doc__ or "").split())}  # shown where the pointer is on the name
+            named = {**meaning, "const": name} if name else {"type": "string"}
+            parts = [
+                registry.kind,
+                name or factory.__name__,
+                "" if component.base is Group else component.base.__name__,
+            ]
+            definition = "-".join(filter(None, parts)).replace(" ", "-")
+            options.append(self.group(model, definition, {"name": named}))
         if component.none:
-            options.append({"type": "object", "properties": {"name": {"const": "none"}}})
+            options.append({"type": "object", "properties": {"name": {"const": "none"}}, "required": ["name"]})
         return {"anyOf": options}
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema of a run's configuration, and under `$defs` one for the files of each folder of conf/."""
+    """Return the schema of a run's configuration, and under `$defs` one for the YAML files of each part of it."""
     writer = _Writer()
     run = writer.group(Run, "run", {"hydra": {"type": "object"}})
     required = [key for key, field in Run.model_fields.items() if field.is_required()]
     definitions = writer.definitions
-    for folder, place in FOLDERS.items():
-        part = _part(definitions, place)
-        definitions[f"conf/{folder}"] = {"anyOf": [part, run]} if folder in GLOBAL else part
-    definitions |= {f"conf/{folder}": run for folder in GLOBAL if folder not in FOLDERS}
+    for place in filter(None, dict.fromkeys(FOLDERS.values())):
+        part, whole = _part(definitions, place), {**run, "required": [place]}
+        definitions[f"file-{part_name(place)}"] = {"anyOf": [part, whole]} if place in OR_WHOLE else part
+    definitions["file-run"] = run
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run of sr_experiments",
@@ -123,6 +130,11 @@ def json_schema() -> dict[str, Any]:
         "required": required,
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def part_name(place: str) -> str:
+    """Return what the schema of a part of a run is called: "loss-terms" for "loss.terms.*"."""
+    return place.removesuffix(".*").replace(".", "-") or "run"
 
 
 def _part(definitions: Mapping[str, Any], place: str) -> dict[str, Any]:

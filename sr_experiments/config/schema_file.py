@@ -1,4 +1,4 @@
-"""conf/schema.json, and configurations that are checked without a run."""
+"""conf/schema.json with its parts for editors, and configurations that are checked without a run."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sr_experiments.config.json_schema import json_schema
+from sr_experiments.config.json_schema import FOLDERS, json_schema, part_name
 from sr_experiments.config.schema import check
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
@@ -17,18 +17,32 @@ OF_HYDRA = ("defaults", "hydra")
 
 
 def write_schema(path: Path, only_check: bool = False) -> bool:
-    """Write the schema, or only look; return whether the file was the schema's already, or is now.
+    """Write the schema and its parts, or only look; return whether the files were the schema's already, or are now.
+
+    The parts lie in .vscode/schemas beside the folder: editors can't follow "schema.json#/$defs/..." in their settings.
 
     Raises:
         SRError: there is no such folder.
     """
     if not path.parent.is_dir():
         raise SRError(f"no folder {path.parent} here: run sr schema in the project's folder")
-    text = json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+    parts = path.parent.parent / ".vscode/schemas"
+    names = sorted({part_name(place) for place in FOLDERS.values()})
+    files = {
+        path: json_schema(),
+        **{parts / f"{name}.json": {"$ref": f"../../conf/schema.json#/$defs/file-{name}"} for name in names},
+    }
+    texts = {file: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for file, schema in files.items()}
+    others = [file for file in parts.glob("*.json") if file not in texts]
     if only_check:
-        return path.is_file() and path.read_text(encoding="utf-8") == text
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        same = all(file.is_file() and file.read_text(encoding="utf-8") == text for file, text in texts.items())
+        return same and not others
+    parts.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        with replacing(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    for file in others:
+        file.unlink()
     return True
 
 

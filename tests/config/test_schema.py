@@ -1,12 +1,14 @@
 """The settings as their declarations say them: what is accepted, what an error asks for, and the written schema."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 import yaml
 from annotated_types import Ge
 from hydra import compose, initialize_config_dir
+from jsonschema import Draft202012Validator
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -57,11 +59,7 @@ def test_a_loss_is_named_terms_and_perhaps_a_discriminator(config):
         ("loss.terms.pixel.weight", -1, "loss.terms.pixel.weight is -1: give a number of at least 0 or auto"),
         ("loss.terms.pixel.wieght", 1, "loss.terms.pixel has no wieght: did you mean weight?"),
         ("loss.terms.pixel.ramp_shape", "step", "loss.terms.pixel.ramp_shape is 'step': give cosine or linear"),
-<<<<<<< HEAD
-        ("loss.terms.pixel.name", "huber", "loss.terms.pixel.name is 'huber': give charbonnier or fft or hinge"),
-=======
-        ("loss.terms.pixel.name", "huber", "loss.terms.pixel.name is 'huber': give charbonnier, hinge, l1"),
->>>>>>> 5a51046772e8dc4b77516b5c60ca962f6966ce00
+        ("loss.terms.pixel.name", "huber", "loss.terms.pixel.name is 'huber': give charbonnier, fft, hinge"),
         ("model.srnet.blocks", 0, "model.srnet.blocks is 0: give a whole number of at least 1 and at most 1000"),
         ("model.srnet.scale", 2, "model.srnet.scale can't be set: scale is the run's: set scale=..."),
         ("model.channels", 1, "model.channels can't be set: channels is the run's: set channels=..."),
@@ -150,11 +148,71 @@ def test_the_written_schema_is_the_declared_one():
     assert json.loads((ROOT / "conf/schema.json").read_text()) == json.loads(json.dumps(json_schema()))
 
 
-def test_every_folder_of_conf_has_its_schema():
-    folders = {str(path.parent.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*/*.yaml")}
+def editor_schemas() -> dict[str, Draft202012Validator]:
+    """Return what an editor checks each YAML file of conf/ with, by its path, as .vscode/settings.json says."""
     definitions = json_schema()["$defs"]
-    assert {f"conf/{folder}" for folder in folders if not folder.startswith("hydra")} <= set(definitions)
-    assert {f"conf/{folder}" for folder in FOLDERS} <= set(definitions)
+    validators = {}
+    for schema, patterns in json.loads((ROOT / ".vscode/settings.json").read_text())["yaml.schemas"].items():
+        reference = json.loads((ROOT / schema).read_text())["$ref"]
+        fragment = reference.removeprefix("../../conf/schema.json")
+        validator = Draft202012Validator({"$ref": fragment, "$defs": definitions})
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            validators |= {str(path.relative_to(ROOT / "conf")): validator for path in ROOT.glob(pattern)}
+    return validators
+
+
+def test_editors_have_a_schema_for_every_file_of_conf():
+    files = {str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml")}
+    others = {file for file in files if file.startswith(("hydra/", "local/"))} | {"wandb_sweep.yaml"}
+    schemas = editor_schemas()
+    assert files - others <= set(schemas)
+    assert {str(Path(file).parent) for file in schemas} - {"local"} == {f or "." for f in FOLDERS} - {"local"}
+
+
+def test_editors_mark_nothing_in_the_files_of_conf():
+    for file, validator in editor_schemas().items():
+        wrong = [error.message for error in validator.iter_errors(yaml.safe_load((ROOT / "conf" / file).read_text()))]
+        assert not wrong, f"{file}: {wrong}"
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("model/rrdbnet.yaml", "{name: rrdbnet, blcks: 3}"),
+        ("model/rrdbnet.yaml", "{name: rrdbnet, features: 9999}"),
+        ("model/rrdbnet.yaml", "{name: rrdbnet, seed: 1}"),  # the run's, and this is no file of a whole run
+        ("model/frvsr.yaml", "{model: {name: frvsr, srnet: {name: resnet, bloks: 1}}}"),
+        ("model/frvsr.yaml", "{model: {name: frvsr}, stags: [flow]}"),
+        ("loss/gan.yaml", "{terms: {adversarial: {strt: 3}}}"),
+        ("loss/gan.yaml", "{terms: {pixel: {weight: -1}}}"),
+        ("loss/adversarial/vanilla.yaml", "{name: vanilla, wieght: 1}"),
+        ("loss/terms/fft.yaml", "{name: fftt}"),
+        ("optim/adam.yaml", "{learning_rate: fast}"),
+        ("optim/adam.yaml", "{betas: [0.9, 1.5]}"),
+        ("experiment/esrgan_x4.yaml", "{optim: {schedule: {milestons: [1]}}}"),
+        ("data/images.yaml", "{train: {name: images, onerror: skip}}"),
+        ("stage/joint.yaml", "{losses: {pixel: -1}}"),
+        ("train.yaml", "{scale: 99}"),
+        ("metrics/default.yaml", "{psnr_y: {name: psnr, channel: y}}"),
+        ("callbacks/default.yaml", "{gan_health: {won: 3}}"),
+    ],
+)
+def test_editors_mark_mistakes(file, text):
+    assert not editor_schemas()[file].is_valid(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("model/rrdbnet.yaml", "{features: 32}"),
+        ("loss/gan.yaml", "{terms: {adversarial: {start: 3}, perceptual: {name: none}}}"),
+        ("optim/adam.yaml", "{learning_rate: '${.other}', betas: ['???', '${x}']}"),
+        ("experiment/esrgan_x4.yaml", "{optim: {schedule: {milestones: [1]}}, trainer: {max_steps: 3}}"),
+        ("data/images.yaml", "{train: {root: '???'}}"),
+    ],
+)
+def test_editors_let_files_leave_out_what_others_give(file, text):
+    assert editor_schemas()[file].is_valid(yaml.safe_load(text))
 
 
 def test_sr_schema_checks_a_file(tmp_path, sr, config):
@@ -169,6 +227,13 @@ def test_sr_schema_checks_a_file(tmp_path, sr, config):
 def test_sr_schema_says_when_the_file_is_old(tmp_path, sr, monkeypatch):
     (tmp_path / "conf").mkdir()
     monkeypatch.chdir(tmp_path)
+    assert sr("schema", "--check").code == 1
+    assert sr("schema").code == 0 and sr("schema", "--check").code == 0
+    part = tmp_path / ".vscode/schemas/model.json"
+    part.write_text("{}")
+    assert sr("schema", "--check").code == 1
+    assert sr("schema").code == 0 and "file-model" in part.read_text()
+    (part.parent / "gone.json").write_text("{}")
     assert sr("schema", "--check").code == 1
     assert sr("schema").code == 0 and sr("schema", "--check").code == 0
 

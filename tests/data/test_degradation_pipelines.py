@@ -188,7 +188,7 @@ def test_the_published_table_is_the_files():
     made = degradation("real_esrgan")
     assert made.usm and made.pool_size == 180
     lens, resize, noise, jpeg, blur, again, _, last = made.steps
-    assert (lens.sigma, lens.sinc, lens.probability, lens.size) == ([0.2, 3], 0.1, 1, [7, 21])
+    assert (lens.sigma, lens.sinc, lens.probability, lens.size) == ([0.2, 3], 0.1, 1, (7, 21))
     assert (blur.sigma, blur.sinc, blur.probability) == ([0.2, 1.5], 0.1, 0.8)
     assert (resize.kinds, resize.factor) == ([0.2, 0.7, 0.1], [0.15, 1.5])
     assert (again.kinds, again.factor, again.of) == ([0.3, 0.4, 0.3], [0.3, 1.2], "lr")

@@ -55,7 +55,7 @@ def test_a_run_trained_under_a_hostile_name_stays_text(
     visit: Callable[..., Page], train: Make, sr: Any, tmp_path: Path
 ) -> None:
     name = "<img src=x onerror=hacked=1> $(touch ran) `touch ran` -->"
-    train(f"name='{name}'", f"+note='{SCRIPT}'")
+    train(f"name='{name}'", f"+logger.tags=['{SCRIPT}']")
     assert sr("compare", tmp_path / "run", "-o", tmp_path / "page.html").code == 0
 
     page = visit(tmp_path / "page.html")
