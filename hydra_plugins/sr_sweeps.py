@@ -6,14 +6,17 @@ here drives the current Optuna with the same command and the same search-space s
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from sr_experiments.sweeps.jobs import Jobs
 
 
 class Grid(BasicSweeper):
@@ -21,10 +24,12 @@ class Grid(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs and list them; exit code 1 if some failed, 2 before any job if the settings hold a secret."""
-        from sr_experiments.sweeps.summary import RecordingLauncher, check_settings
+        from sr_experiments.config.secrets import refuse_secrets
+        from sr_experiments.sweeps.summary import RecordingLauncher, exit_on_user_error
 
         assert self.config is not None and self.launcher is not None
-        check_settings(self.config)
+        with exit_on_user_error():
+            refuse_secrets(OmegaConf.to_container(self.config, resolve=False))
         self.launcher = launcher = RecordingLauncher(self.launcher, self.config, arguments)
         with launcher.results_on_exit():
             return super().sweep(arguments)
@@ -33,16 +38,18 @@ class Grid(BasicSweeper):
 class _Configured:
     """What our plug-ins share: the options of their YAML file, and what Hydra passes to `setup`."""
 
-    context: HydraContext
-    task_function: TaskFunction
-    sweep_config: DictConfig
-
     def __init__(self, **options: Any) -> None:
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what jobs are made from."""
         self.context, self.task_function, self.sweep_config = hydra_context, task_function, config
+
+    def jobs(self, overrides: Sequence[Sequence[str]], first: int) -> "Jobs":
+        """Compose the jobs with these overrides."""
+        from sr_experiments.sweeps.jobs import Jobs
+
+        return Jobs(self.context, self.task_function, self.sweep_config, overrides, first)
 
 
 class Optuna(_Configured, Sweeper):
@@ -58,9 +65,8 @@ class Optuna(_Configured, Sweeper):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task_function, config=self.sweep_config
         )
-        context = (self.context, self.task_function, self.sweep_config)
         with exit_on_user_error():
-            OptunaSweep(*context, launcher, self.options, arguments).run()
+            OptunaSweep(self.context, self.task_function, self.sweep_config, launcher, self.options, arguments).run()
 
 
 class Joblib(_Configured, Launcher):
@@ -68,11 +74,9 @@ class Joblib(_Configured, Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs; one that fails or is killed is returned as failed."""
-        from sr_experiments.sweeps.jobs import Jobs
         from sr_experiments.sweeps.local import run_jobs
 
-        jobs = Jobs(self.context, self.task_function, self.sweep_config, job_overrides, initial_job_idx)
-        return run_jobs(jobs, **self.options)
+        return run_jobs(self.jobs(job_overrides, initial_job_idx), **self.options)
 
 
 class Slurm(_Configured, Launcher):
@@ -80,8 +84,6 @@ class Slurm(_Configured, Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit the jobs and wait for them; one that fails or is killed is returned as failed."""
-        from sr_experiments.sweeps.jobs import Jobs
         from sr_experiments.sweeps.slurm import run_jobs
 
-        jobs = Jobs(self.context, self.task_function, self.sweep_config, job_overrides, initial_job_idx)
-        return run_jobs(jobs, self.options)
+        return run_jobs(self.jobs(job_overrides, initial_job_idx), self.options)

@@ -11,21 +11,15 @@ class SRError(Exception):
 
 
 class NotFinite(SRError):
-    """A loss or a gradient became NaN or infinite.
-
-    Attributes:
-        step: the first step with such a value, counted from 1.
-        key: name of the value, as in metrics.csv.
-        seen: all values since the last check, by step and key.
-    """
+    """A loss or a gradient became NaN or infinite."""
 
     def __init__(
         self, message: str, step: int = 0, key: str = "", seen: dict[int, dict[str, float]] | None = None
     ) -> None:
         super().__init__(message)
-        self.step = step
-        self.key = key
-        self.seen = seen or {}
+        self.step = step  # the first with such a value, counted from 1
+        self.key = key  # name of the value, as in metrics.csv
+        self.seen = seen or {}  # all values since the last check, by step and key
 
 
 def one_line(text: object) -> str:

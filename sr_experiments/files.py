@@ -43,12 +43,9 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def writing_failed(path: Path, error: BaseException, option: str = "") -> SRError | None:
-    """Return the message for an error of the disk; None if it is an error of another kind.
+    """Return the message for an error of the disk, or one of its causes, while writing `path`; None for another error.
 
-    Args:
-        path: file or folder that was being written.
-        error: the exception, whose causes are searched too.
-        option: the option that chooses the place.
+    The message names the `option` that chooses the place.
     """
     chain: BaseException | None = error
     seen: set[int] = set()  # an exception can be its own cause

@@ -28,12 +28,10 @@ def log_training(console: Console, level: int = logging.INFO) -> None:
 
 
 def log_to_console(console: Console, level: int = logging.INFO, times: bool = False) -> None:
-    """Log to `console` only, until the next call; other libraries log warnings and errors only.
+    """Log to `console` only, until the next call: this project's messages from `level` on, of others warnings.
 
-    Args:
-        console: on a terminal, messages appear above its progress bars; elsewhere as one line each on stderr.
-        level: level of this project's own messages.
-        times: start each message with the time of day.
+    On a terminal they appear above its progress bars; elsewhere as one line each on stderr. With `times`, each starts
+    with the time of day.
     """
     # A full disk must not print a traceback for every line that a file handler, ours or W&B's, can't write.
     logging.raiseExceptions = False

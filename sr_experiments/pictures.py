@@ -28,10 +28,7 @@ def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
 def as_picture(tile: "Tensor") -> Image.Image:
     """Convert a tensor (1, C, H, W) in [0, 1] to an 8-bit RGB image; of two or four channels the first is shown."""
     pixels = tile[0].float().mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()  # (H, W, C)
-    # Pictures have one or three channels.
-    if pixels.shape[2] not in (1, 3):
-        pixels = pixels[..., :1]
-    return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).convert("RGB")
+    return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).convert("RGB")
 
 
 def error_map(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:

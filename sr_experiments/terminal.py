@@ -10,25 +10,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 
-def stdout_console(width: int = 200) -> Console:
-    """Return a console for tables on stdout: as wide as the terminal, or `width` at least in a file or a pipe."""
+def stdout_console() -> Console:
+    """Return a console for tables on stdout: as wide as the terminal; in a file or a pipe at least 200 characters."""
     console = Console()
-    return console if console.is_terminal else Console(width=max(console.width, width))
+    return console if console.is_terminal else Console(width=max(console.width, 200))
 
 
-def stderr_console(width: int = 160) -> Console:
-    """Return a console for messages on stderr: as wide as the terminal, or `width` in a file or a pipe."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else width)
+def stderr_console() -> Console:
+    """Return a console for messages on stderr: as wide as the terminal; in a file or a pipe 160 characters."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, fold_all: bool = True) -> Table:
-    """Return a table without lines.
+    """Return a table without lines, from titles and cells in rich markup.
 
-    Args:
-        columns: titles of the columns.
-        rows: cells of each row, as rich markup.
-        left: number of columns that are aligned left; the others are aligned right.
-        fold_all: fold long cells of all columns in a narrow terminal, and not of the first only.
+    The first `left` columns are aligned left, the others right. In a narrow terminal long cells of all columns are
+    folded, without `fold_all` those of the first only.
     """
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
@@ -65,14 +62,9 @@ def readable_seconds(seconds: float | None) -> str:
 
 
 @contextmanager
-def job_progress(console: Console) -> Iterator[Progress]:
-    """Show a progress bar of jobs with the time that is left; it shows nothing where `console` is no terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+def job_progress(console: Console, transient: bool = False) -> Iterator[Progress]:
+    """Show a progress bar with a count and the time that is left; it shows nothing where `console` is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    shown = console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not shown, transient=transient) as progress:
         yield progress

@@ -1,49 +1,32 @@
 """`sr doctor`: compose the configuration that `train.py` would compose of the same overrides, and check it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
-from rich.progress import track
-from yaml import YAMLError
 
-from sr_experiments.config.hydra_app import composition_error
+from sr_experiments.config.hydra_app import COMPOSITION_ERRORS, composition_error
 from sr_experiments.config.offline import offline
 from sr_experiments.config.resolve import plain_config
 from sr_experiments.data.training_crops import TrainingCrops
-from sr_experiments.data.workers import worker_count
 from sr_experiments.doctor.findings import Finding
-from sr_experiments.doctor.images import (
-    alignment_finding,
-    colour_finding,
-    copies_finding,
-    duplicates_finding,
-    inspect_images,
-    reading_finding,
-)
+from sr_experiments.doctor.images import check_images
 from sr_experiments.doctor.rehearsal import rehearse
 from sr_experiments.errors import SRError
 from sr_experiments.logging_setup import log_training
-from sr_experiments.training.assemble import Assembly, assemble
+from sr_experiments.training.assemble import assemble
 from sr_experiments.training.trainer import monitored
 
 
 def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) -> list[Finding]:
-    """Run all checks, the cheap ones first; an invalid configuration ends them.
+    """Run all checks of a run with these overrides, the cheap ones first; an invalid configuration ends them.
 
-    Args:
-        overrides: Hydra's overrides, as for `train.py`.
-        limit: largest number of training images to decode.
-        steps: timed training steps of each stage.
-        console: the console for the progress bar.
+    At most `limit` training images are decoded, and each stage trains for `steps` timed steps.
     """
     log_training(console)
     try:
@@ -60,23 +43,8 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
     findings += [Finding(what, "warn", f"left out: {why}") for what, why in assembly.left_out.items()]
     # The sample data set is made of images that ship with a library: nothing to check.
     if isinstance(train_set, TrainingCrops) and not train_set.in_memory:
-        findings += _check_images(assembly, train_set, limit, console)
+        findings += check_images(train_set, assembly.data.val_sets, limit, console)
     return findings + rehearse(assembly, config, steps)
-
-
-def _check_images(assembly: Assembly, train_set: TrainingCrops, limit: int, console: Console) -> list[Finding]:
-    def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
-        return track(items, "decoding images", total, console=console, disable=not console.is_terminal)
-
-    images = inspect_images(train_set, limit, worker_count("auto", False), progress)
-    findings = (
-        reading_finding(images, len(train_set.paths)),
-        alignment_finding(images, train_set.scale),
-        colour_finding(images),
-        copies_finding(images),
-        duplicates_finding(images, assembly.data.val_sets),
-    )
-    return [finding for finding in findings if finding is not None]
 
 
 @contextmanager
@@ -89,7 +57,7 @@ def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             try:
                 cfg = compose("train", list(overrides), return_hydra_config=True)
-            except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+            except COMPOSITION_ERRORS as error:
                 raise SRError(composition_error(error)) from error
             with open_dict(cfg):
                 cfg.hydra.runtime.output_dir = "outputs"

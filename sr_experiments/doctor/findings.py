@@ -12,19 +12,12 @@ COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check.
+    """The result of a check."""
 
-    Attributes:
-        check: what was checked.
-        status: "pass", "warn" or "fail".
-        found: what was found.
-        todo: what to do about it; empty where nothing is to be done.
-    """
-
-    check: str
-    status: str
-    found: str
-    todo: str = ""
+    check: str  # what was checked
+    status: str  # "pass", "warn" or "fail"
+    found: str  # what was found
+    todo: str = ""  # what to do about it; empty where nothing is to be done
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -1,7 +1,7 @@
 """Checks of the training images: readable, LR aligned with HR, equal colours, no copies, none in a validation set."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,11 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 from skimage.registration import phase_cross_correlation
 
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.resize import imresize
 from sr_experiments.data.training_crops import TrainingCrops, first_few
+from sr_experiments.data.workers import worker_count
 from sr_experiments.doctor.findings import Finding
 
 MAX_SHIFT = 0.2  # LR pixels; the estimate is good to 0.1
@@ -25,34 +28,31 @@ CORNER_SHIFT = {2: 0.25, 3: 1 / 3, 4: 0.375}  # shift of LR with the corner phas
 
 @dataclass(frozen=True)
 class Inspected:
-    """A training image that was inspected.
+    """A training image that was inspected."""
 
-    Attributes:
-        name: path of the file.
-        fingerprint: perceptual hash.
-        shift: shift (dx, dy) of LR against HR in LR pixels; None without LR.
-        tint: mean of LR minus mean of the downscaled HR, by channel, in levels of 255.
-        problem: why the image couldn't be read; then the other attributes mean nothing.
+    name: str  # path of the file
+    fingerprint: int = 0  # perceptual hash
+    shift: tuple[float, float] | None = None  # shift (dx, dy) of LR against HR in LR pixels; None without LR
+    tint: tuple[float, ...] = ()  # mean of LR minus mean of the downscaled HR, by channel, in levels of 255
+    problem: str = ""  # why the image couldn't be read; then the other attributes mean nothing
+
+
+def check_images(
+    train_set: TrainingCrops, validation: dict[str, Sequence[dict[str, Any]]], limit: int, console: Console
+) -> list[Finding]:
+    """Decode and check training images, evenly chosen where there are more than `limit`.
+
+    The validation sets, by name, are of items with `hr` and `name`.
     """
+    images = _inspect(train_set, limit, console)
+    readable = [image for image in images if not image.problem]
+    findings = [_reading_finding(images, len(train_set.paths))]
+    if pairs := [image for image in readable if image.shift is not None]:
+        findings += [_alignment_finding(pairs, train_set.scale), _colour_finding(pairs)]
+    return findings + _copies_findings(readable) + [_duplicates_finding(readable, validation)]
 
-    name: str
-    fingerprint: int = 0
-    shift: tuple[float, float] | None = None
-    tint: tuple[float, ...] = ()
-    problem: str = ""
 
-
-def inspect_images(
-    train_set: TrainingCrops, limit: int, workers: int, progress: Callable[[Iterable[Any], int], Iterable[Any]]
-) -> list[Inspected]:
-    """Decode and inspect training images, evenly chosen where there are more than `limit`.
-
-    Args:
-        train_set: the training set.
-        limit: largest number of images.
-        workers: number of threads.
-        progress: wraps an iterable with that many items to show its progress.
-    """
+def _inspect(train_set: TrainingCrops, limit: int, console: Console) -> list[Inspected]:
     count = len(train_set.paths)
     chosen = np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))
 
@@ -66,16 +66,16 @@ def inspect_images(
             return Inspected(name, fingerprint(images["hr"]))
         return Inspected(name, fingerprint(images["hr"]), *compare(images["hr"], images["lr"]))
 
-    with ThreadPoolExecutor(workers) as pool:
-        return list(progress(pool.map(inspect, chosen.tolist()), len(chosen)))
+    with ThreadPoolExecutor(worker_count("auto", False)) as pool:
+        decoded = pool.map(inspect, chosen.tolist())
+        shown = console.is_terminal
+        return list(track(decoded, "decoding images", len(chosen), console=console, disable=not shown))
 
 
 def compare(hr: np.ndarray, lr: np.ndarray) -> tuple[tuple[float, float], tuple[float, ...]]:
     """Compare LR with the downscaled HR: return the shift (dx, dy) in LR pixels, and the difference of channel means.
 
-    Args:
-        hr: uint8 (scale * H, scale * W, C).
-        lr: uint8 (H, W, C).
+    Both are uint8: HR (scale * H, scale * W, C), LR (H, W, C).
     """
     image = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
     scale = hr.shape[0] // lr.shape[0]
@@ -92,11 +92,7 @@ def _windowed(image: np.ndarray) -> np.ndarray:
 
 
 def fingerprint(image: np.ndarray) -> int:
-    """Return a perceptual hash of 64 bits: the low frequencies of the image's cosine transform against their median.
-
-    Args:
-        image: uint8 (H, W, C).
-    """
+    """Return a perceptual hash of 64 bits: the low frequencies of the image's cosine transform against their median."""
     small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).reshape(32, 32, -1).mean(2)
     # The first coefficient, the mean of the image, would distort the median.
     low = cv2.dct(small.astype(np.float32))[:8, :8].ravel()
@@ -104,26 +100,19 @@ def fingerprint(image: np.ndarray) -> int:
     return int("".join("1" if bit else "0" for bit in bits), 2)
 
 
-def reading_finding(images: Sequence[Inspected], total: int) -> Finding:
+def _reading_finding(images: Sequence[Inspected], total: int) -> Finding:
     """Check that all inspected images can be read."""
     problems = [image.problem for image in images if image.problem]
     count = f"{len(images)} images" if len(images) == total else f"{len(images)} of {total} images, evenly chosen"
     if not problems:
         return Finding("images", "pass", f"{count} can be read")
-    return Finding(
-        "images",
-        "fail",
-        f"{len(problems)} of {len(images)} can't be read: {first_few(problems, 3)}",
-        "replace or remove them, or train with data.train.on_error=skip",
-    )
+    found = f"{len(problems)} of {len(images)} can't be read: {first_few(problems, 3)}"
+    return Finding("images", "fail", found, "replace or remove them, or train with data.train.on_error=skip")
 
 
-def alignment_finding(images: Sequence[Inspected], scale: int) -> Finding | None:
-    """Check that LR is aligned with HR; None where there is no LR."""
-    pairs = [(image, image.shift) for image in images if image.shift is not None]
-    if not pairs:
-        return None
-    shifts = np.array([shift for _, shift in pairs])
+def _alignment_finding(pairs: Sequence[Inspected], scale: int) -> Finding:
+    """Check that LR is aligned with HR."""
+    shifts = np.array([image.shift for image in pairs])  # (N, 2)
     dx, dy = np.median(shifts, 0)
     if max(abs(dx), abs(dy)) > MAX_SHIFT:
         # A common mistake of other tools, which deserves its own advice.
@@ -132,43 +121,31 @@ def alignment_finding(images: Sequence[Inspected], scale: int) -> Finding | None
         if abs(dx - corner) < 0.1 and abs(dy - corner) < 0.1:
             todo = "this is every scale-th pixel of HR (corner phase): a bicubic baseline and image networks are off"
         return Finding("alignment", "fail", f"LR is shifted by ({dx:+.2f}, {dy:+.2f}) LR pixels against HR", todo)
-    outliers = [
-        f"{image.name} by ({x:+.1f}, {y:+.1f})" for image, (x, y) in pairs if max(abs(x - dx), abs(y - dy)) > 0.5
-    ]
+    shifted = [(image.name, x, y) for image, (x, y) in zip(pairs, shifts, strict=True)]
+    outliers = [f"{name} by ({x:+.1f}, {y:+.1f})" for name, x, y in shifted if max(abs(x - dx), abs(y - dy)) > 0.5]
     if outliers:
         todo = "look at these pairs: another crop, or another picture?"
         return Finding("alignment", "warn", f"{len(outliers)} pairs are shifted: {first_few(outliers, 3)}", todo)
     return Finding("alignment", "pass", f"LR is aligned with HR to {np.abs(shifts).max():.2f} LR pixels")
 
 
-def colour_finding(images: Sequence[Inspected]) -> Finding | None:
-    """Check that LR has the colours of HR; None where there is no LR."""
-    pairs = [image for image in images if image.shift is not None]
-    if not pairs:
-        return None
+def _colour_finding(pairs: Sequence[Inspected]) -> Finding:
+    """Check that LR has the colours of HR."""
     tints = np.array([image.tint for image in pairs])
     median = np.median(tints, 0)
     shown = ", ".join(f"{value:+.1f}" for value in median)
     if np.abs(median).max() > MAX_TINT:
         todo = "make LR again from these HR images: the network would learn to tint (RGB/BGR, gamma or range mixed up?)"
         return Finding("colours", "fail", f"LR differs from HR by ({shown}) levels of 255 on average", todo)
-    outliers = [
-        image.name for image, tint in zip(pairs, tints, strict=True) if np.abs(tint - median).max() > 2 * MAX_TINT
-    ]
-    if outliers:
+    far = np.abs(tints - median).max(1) > 2 * MAX_TINT
+    if outliers := [image.name for image, is_far in zip(pairs, far, strict=True) if is_far]:
         found = f"{len(outliers)} pairs differ in colour: {first_few(outliers, 3)}"
         return Finding("colours", "warn", found, "look at them")
     return Finding("colours", "pass", f"LR has HR's colours to ({shown}) levels of 255")
 
 
-def duplicates_finding(images: Sequence[Inspected], validation: dict[str, Sequence[dict[str, Any]]]) -> Finding:
-    """Check that no training image is in a validation set too.
-
-    Args:
-        images: the inspected training images.
-        validation: validation sets by name, of items with `hr` and `name`.
-    """
-    known = [image for image in images if not image.problem]
+def _duplicates_finding(known: Sequence[Inspected], validation: dict[str, Sequence[dict[str, Any]]]) -> Finding:
+    """Check that no training image is in a validation set too."""
     prints = np.array([image.fingerprint for image in known], np.uint64)
     duplicates, compared = [], 0
     for name, val_set in validation.items():
@@ -180,22 +157,20 @@ def duplicates_finding(images: Sequence[Inspected], validation: dict[str, Sequen
             if len(distance) and distance.min() <= MAX_BITS:
                 duplicates.append(f"{item['name']} of {name} is {known[int(distance.argmin())].name}")
     if duplicates:
-        todo = "remove them from training: their metrics would mean nothing"
-        return Finding(
-            "duplicates", "fail", f"{len(duplicates)} validation images in training: {first_few(duplicates, 3)}", todo
-        )
+        found = f"{len(duplicates)} validation images in training: {first_few(duplicates, 3)}"
+        return Finding("duplicates", "fail", found, "remove them from training: their metrics would mean nothing")
     return Finding("duplicates", "pass", f"none of {compared} validation images among {len(known)} training images")
 
 
-def copies_finding(images: Sequence[Inspected]) -> Finding | None:
-    """Report training images that occur more than once; None if there are none."""
-    counts = Counter(image.fingerprint for image in images if not image.problem)
-    extra = sum(count - 1 for count in counts.values())
+def _copies_findings(images: Sequence[Inspected]) -> list[Finding]:
+    """Report training images that occur more than once."""
+    counts = Counter(image.fingerprint for image in images)
+    extra = len(images) - len(counts)
     if not extra:
-        return None
+        return []
     print_, _ = counts.most_common(1)[0]
-    names = [image.name for image in images if image.fingerprint == print_ and not image.problem]
-    return Finding("copies", "warn", f"{extra} training images are copies: {first_few(names, 3)}", "keep one of each")
+    names = [image.name for image in images if image.fingerprint == print_]
+    return [Finding("copies", "warn", f"{extra} training images are copies: {first_few(names, 3)}", "keep one of each")]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -27,32 +27,24 @@ class _Clock(Callback):
     steps: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-    def __post_init__(self) -> None:
-        self._last: float | None = None
+    last: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.device = pl_module.device
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self._begin = _now(self.device)
-        if self._last is not None:
-            self.waits.append(self._begin - self._last)
+        if self.last is not None:
+            self.waits.append(self._begin - self.last)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         pl_module.check_finite()  # a NaN ends the rehearsal, and the device has done its work
-        self._last = _now(self.device)
-        self.steps.append(self._last - self._begin)
+        self.last = _now(self.device)
+        self.steps.append(self.last - self._begin)
 
 
-def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list[Finding]:
-    """Train a few steps of every stage; nothing is saved.
-
-    Args:
-        assembly: data and networks of the run.
-        config: the resolved configuration of the run.
-        steps: timed steps of each stage.
-    """
+def rehearse(assembly: Assembly, config: dict[str, Any], steps: int) -> list[Finding]:
+    """Train every stage for some steps that are not timed and `steps` that are; nothing is saved."""
     module, data = assembly.module, assembly.data
     full = module.max_steps
     ends = sorted(module.stage_ends) or [full]
@@ -80,12 +72,9 @@ def rehearse(assembly: Assembly, config: dict[str, Any], steps: int = 8) -> list
         findings.append(Finding(f"a few steps{name}", "pass", f"{speed} on {clock.device}, losses are finite"))
         start = end
     module.max_steps = full
-    return [
-        *findings,
-        _data_finding(assembly, waits, slowest),
-        _memory_finding(clock.device),
-        _time_finding(seconds_left),
-    ]
+    hours, minutes = divmod(round(seconds_left / 60), 60)
+    whole = Finding("whole run", "pass", f"about {hours} h {minutes} min, without validation")
+    return [*findings, _data_finding(assembly, waits, slowest), _memory_finding(clock.device), whole]
 
 
 def _trainer(config: dict[str, Any], clock: _Clock) -> pl.Trainer:
@@ -129,11 +118,6 @@ def _memory_finding(device: torch.device) -> Finding:
     # In KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Finding("memory", "pass", f"{peak / 2**30:.1f} GiB at most, of main memory")
-
-
-def _time_finding(seconds: float) -> Finding:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return Finding("whole run", "pass", f"about {hours} h {minutes} min, without validation")
 
 
 def _now(device: torch.device) -> float:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
@@ -20,6 +19,7 @@ from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
+from sr_experiments.terminal import job_progress
 from sr_experiments.video.container import CONTAINERS
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 
@@ -114,7 +114,7 @@ def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, conso
         format_of(job.target)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     start, pixels, failed = time.perf_counter(), 0, 0
-    with _progress(console) as progress, ThreadPoolExecutor(1) as writer:
+    with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
         for number, (job, picture) in enumerate(_read_ahead(jobs)):
@@ -163,11 +163,6 @@ def _write(job: Job, picture: Picture, quality: int) -> None:
     lost = write_picture(job.target, picture, quality)
     if lost:
         log.warning("%s can't hold %s: left out", job.target, lost)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)
 
 
 def _print(line: str) -> None:

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
-from sr_experiments.report.comparison import Comparison, as_dict, compare
+from sr_experiments.report.comparison import Comparison, compare
+from sr_experiments.report.differences import MISSING
 from sr_experiments.report.studies import studies_of
 from sr_experiments.report.table import print_comparison
 from sr_experiments.runs.reading import find_runs, names_of, read_run
@@ -17,11 +18,7 @@ from sr_experiments.terminal import stdout_console
 
 
 def read_all(places: Sequence[Path]) -> Comparison:
-    """Read and compare the runs in `places`.
-
-    Raises:
-        SRError: a place has no runs, or a run can't be read.
-    """
+    """Read and compare the runs in `places`; an SRError if a place has none, or one can't be read."""
     folders = find_runs(places)
     return compare([read_run(folder, name) for folder, name in zip(folders, names_of(folders), strict=True)])
 
@@ -38,24 +35,27 @@ def print_table(places: Sequence[Path]) -> None:
 def print_json(places: Sequence[Path]) -> None:
     """Print the comparison as JSON; errors as of `read_all`."""
     comparison = read_all(places)
-    content = {**as_dict(comparison), "studies": [asdict(study) for study in studies_of(comparison.runs)]}
+    rows = []
+    for i in range(len(comparison.runs)):
+        values = {setting.key: setting.values[i] for setting in comparison.settings}
+        knobs = {key: None if value is MISSING else value for key, value in values.items()}
+        rows.append({**comparison.run_fields(i), "knobs": knobs})
+    content = {
+        "runs": rows,
+        "higher_is_better": comparison.higher_is_better,
+        "notes": comparison.notes,
+        "studies": [asdict(study) for study in studies_of(comparison.runs)],
+    }
     _print(json.dumps(content, indent=2, default=str))
 
 
 def write_page(
     places: Sequence[Path], output: Path, evaluations: Sequence[Path], pictures: int, most_megabytes: int
 ) -> None:
-    """Write the comparison as an HTML page, and print its name and size.
-
-    Args:
-        places: run folders, or folders of runs.
-        output: HTML file to write.
-        evaluations: files of `sr evaluate --json`.
-        pictures: number of validation crops to show.
-        most_megabytes: total size of pictures and clips.
+    """Write the comparison as an HTML page to `output`, and print its name and size; the options are those of `page`.
 
     Raises:
-        SRError: as of `read_all`; `output` can't be written; an evaluation is none.
+        SRError: as of `read_all` and `page`; `output` can't be written.
     """
     output = output.expanduser()
     if output.is_dir():
@@ -74,8 +74,8 @@ def write_page(
     html = page(comparison, evaluations, pictures, most_megabytes)
     with replacing(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
-    runs = f"{len(comparison.runs)} run{'s' if len(comparison.runs) > 1 else ''}"
-    _print(f"{output}: {runs}, {len(html) / 1e6:.1f} MB; open it in a browser")
+    count = len(comparison.runs)
+    _print(f"{output}: {count} run{'s' if count > 1 else ''}, {len(html) / 1e6:.1f} MB; open it in a browser")
 
 
 def _print(text: str) -> None:

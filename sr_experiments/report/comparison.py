@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sr_experiments.report.differences import MISSING, Setting, differing
+from sr_experiments.report.differences import Setting, differing
 from sr_experiments.runs.metrics import digits, higher_is_better
 from sr_experiments.runs.reading import Run
 
@@ -14,19 +14,12 @@ OTHERS = ("bicubic", "compared")  # metric suffixes of other methods than the tr
 
 @dataclass(frozen=True)
 class Measured:
-    """A validation metric of a run. Each value is None where there is none.
+    """A validation metric of a run. Each value is None where there is none."""
 
-    Attributes:
-        best: value at the best checkpoint.
-        final: value at the last validation.
-        bicubic: value of bicubic upsampling on the same images.
-        compared: value of the network of `val.compare_with`.
-    """
-
-    best: float | None
-    final: float | None
-    bicubic: float | None
-    compared: float | None
+    best: float | None  # value at the best checkpoint
+    final: float | None  # value at the last validation
+    bicubic: float | None  # value of bicubic upsampling on the same images
+    compared: float | None  # value of the network of `val.compare_with`
 
     @property
     def shown(self) -> float | None:
@@ -36,25 +29,32 @@ class Measured:
 
 @dataclass
 class Comparison:
-    """Runs side by side.
+    """Runs side by side."""
 
-    Attributes:
-        runs: the runs, in the order given.
-        settings: settings in which they differ.
-        metrics: keys `<set>/<metric>` of all runs.
-        measured: values of each run, by metric.
-        higher_is_better: direction of each metric.
-        digits: decimals of each metric.
-        notes: warnings about values that can't be compared.
-    """
+    runs: list[Run]  # the runs, in the order given
+    settings: list[Setting]  # settings in which they differ
+    metrics: list[str]  # keys `<set>/<metric>` of all runs
+    measured: list[dict[str, Measured]]  # values of each run, by metric
+    higher_is_better: dict[str, bool]  # direction of each metric
+    digits: dict[str, int]  # decimals of each metric
+    notes: list[str]  # warnings about values that can't be compared
 
-    runs: list[Run]
-    settings: list[Setting]
-    metrics: list[str]
-    measured: list[dict[str, Measured]]
-    higher_is_better: dict[str, bool]
-    digits: dict[str, int]
-    notes: list[str]
+    def run_fields(self, index: int) -> dict[str, Any]:
+        """Return what JSON and the page show of a run, besides its settings, in plain types."""
+        run = self.runs[index]
+        return {
+            "name": run.name,
+            "folder": str(run.folder),
+            "state": run.state.state,
+            "step": run.state.step,
+            "max_steps": run.max_steps,
+            "seconds": run.seconds,
+            "samples_per_second": run.speed(),
+            "parameters": run.parameters,
+            "best_step": run.best_step,
+            "metrics": {metric: vars(value) for metric, value in self.measured[index].items()},
+            "left_out": run.left_out(),
+        }
 
     def best(self, metric: str) -> set[int]:
         """Return the indices of the runs with the best value; empty where fewer than two have one."""
@@ -79,29 +79,6 @@ def compare(runs: Sequence[Run]) -> Comparison:
         {metric: digits(metric, [run.summary for run in runs]) for metric in metrics},
         _notes(runs, metrics, measured),
     )
-
-
-def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """Return the comparison in plain types, for JSON."""
-    rows = []
-    for i, run in enumerate(comparison.runs):
-        rows.append(
-            {
-                "name": run.name,
-                "folder": str(run.folder),
-                "state": run.state.state,
-                "step": run.state.step,
-                "max_steps": run.max_steps,
-                "seconds": run.seconds,
-                "samples_per_second": run.speed(),
-                "parameters": run.summary.get("parameters"),
-                "knobs": {s.key: None if s.values[i] is MISSING else s.values[i] for s in comparison.settings},
-                "best_step": run.best_step,
-                "metrics": {metric: vars(value) for metric, value in comparison.measured[i].items()},
-                "left_out": run.left_out(),
-            }
-        )
-    return {"runs": rows, "higher_is_better": comparison.higher_is_better, "notes": comparison.notes}
 
 
 def _measured(run: Run) -> dict[str, Measured]:

@@ -8,30 +8,18 @@ from typing import Any
 IGNORED = ("name", "output_dir", "resume", "offline", "hydra", "defaults", "logger", "callbacks")
 
 
-class _Missing:
-    # Not None, which is a value that a setting may have.
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Any = _Missing()
+MISSING: Any = object()  # value of a setting that a run does not have; None is one that it may have
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that differs between runs.
+    """A setting that differs between runs."""
 
-    Attributes:
-        key: dotted key in the configuration.
-        values: value in each run; MISSING where the run has no such setting.
-        also: keys of other settings with the same values in every run, such as those derived from this one.
-        label: short unique name.
-    """
-
-    key: str
-    values: list[Any]
+    key: str  # dotted key in the configuration
+    values: list[Any]  # value in each run; MISSING where the run has no such setting
+    # Keys of other settings with the same values in every run, such as those derived from this one.
     also: list[str] = field(default_factory=list)
-    label: str = ""
+    label: str = ""  # short unique name
 
 
 def differing(configs: Sequence[dict[str, Any]]) -> list[Setting]:
@@ -92,7 +80,6 @@ def _labels(keys: Sequence[str]) -> list[str]:
     parts = [key.removesuffix(".name").split(".") for key in keys]
     labels = []
     for part in parts:
-        # As many parts of the key as it takes to tell it from the others.
         depth = 1
         while depth < len(part) and sum(other[-depth:] == part[-depth:] for other in parts) > 1:
             depth += 1

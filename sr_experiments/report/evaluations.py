@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,7 @@ from sr_experiments.runs.metrics import digits
 
 
 def read_evaluation(path: Path) -> Report:
-    """Read the report in a file.
-
-    Raises:
-        SRError: the file can't be read, or is none of `sr evaluate --json`.
-    """
+    """Read the report in a file; an SRError if it can't be read, or is none of `sr evaluate --json`."""
     try:
         content = json.loads(path.expanduser().read_text(encoding="utf-8"))
         results = [_build(Result, {**one, "mean": _numbers(one["mean"])}) for one in content["results"]]
@@ -54,12 +51,10 @@ def evaluation_section(path: Path) -> dict[str, Any]:
 def _pairs(results: Sequence[Result], metric: str) -> list[dict[str, Any]]:
     """Return the mean paired difference of each pair of columns, with its confidence interval."""
     pairs = []
-    for i, one in enumerate(results):
-        for j, against in enumerate(results):
-            found = difference(one, against, metric) if i < j else None
-            if found is not None:
-                pairs.append({"of": i, "against": j, "mean": found.mean, "low": found.low, "high": found.high,
-                              "images": found.images})  # fmt: skip
+    for (i, one), (j, against) in combinations(enumerate(results), 2):
+        if found := difference(one, against, metric):
+            shown = {key: getattr(found, key) for key in ("mean", "low", "high", "images")}
+            pairs.append({"of": i, "against": j, **shown})
     return pairs
 
 

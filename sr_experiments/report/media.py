@@ -9,39 +9,25 @@ from PIL import Image
 
 
 class Media:
-    """A list of data URIs without duplicates, up to a total size.
-
-    Attributes:
-        uris: the data URIs; the page refers to them by index.
-        left_out: number of files that did not fit.
-
-    Args:
-        most: total size in bytes.
-    """
+    """A list of data URIs without duplicates, up to a total size of `most` bytes."""
 
     def __init__(self, most: int) -> None:
-        self.uris: list[str] = []
-        self.left_out = 0
+        self.uris: list[str] = []  # the page refers to them by index
+        self.left_out = 0  # number of files that did not fit
         self._room = most
         self._places: dict[bytes, int] = {}  # index by digest of the file
 
     def add(self, content: bytes, kind: str) -> int | None:
-        """Add a file unless it is there already; return its index, or None if it does not fit.
-
-        Args:
-            content: bytes of the file.
-            kind: its media type.
-        """
+        """Add a file of media type `kind` unless it is there; return its index, or None if it does not fit."""
         digest = hashlib.sha256(content).digest()
-        if digest in self._places:
-            return self._places[digest]
-        uri = f"data:{kind};base64,{base64.b64encode(content).decode()}"
-        if len(uri) > self._room:
-            self.left_out += 1
-            return None
-        self._room -= len(uri)
-        self.uris.append(uri)
-        self._places[digest] = len(self.uris) - 1
+        if digest not in self._places:
+            uri = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+            if len(uri) > self._room:
+                self.left_out += 1
+                return None
+            self._room -= len(uri)
+            self._places[digest] = len(self.uris)
+            self.uris.append(uri)
         return self._places[digest]
 
     def add_picture(self, pixels: np.ndarray) -> int | None:

@@ -2,48 +2,34 @@
 
 import re
 import shlex
-from dataclasses import dataclass
 
 from sr_experiments.runs.reading import Run, max_steps
+from sr_experiments.sweeps.summary import hydra_path
 
-PLAIN = re.compile(r"[\w./:+\-]+")  # values that Hydra takes without quotes
 
+def next_commands(run: Run) -> dict[str, str]:
+    """Return the commands that repeat a run, continue it, export its best checkpoint and upscale with it.
 
-@dataclass(frozen=True)
-class Command:
-    """A command line to type.
-
-    Attributes:
-        label: what it does, in a word or two.
-        line: the command line, quoted for the shell.
+    The keys say what they do in a word or two; the commands are quoted for the shell.
     """
-
-    label: str
-    line: str
-
-
-def next_commands(run: Run) -> list[Command]:
-    """Return the commands that repeat a run, continue it, export its best checkpoint and upscale with it."""
-    folder = str(run.folder.absolute())
-    quoted = shlex.quote(folder)
-    commands = [Command("repeat", f"python train.py --config-dir {quoted} --config-name config")]
+    quoted = shlex.quote(str(run.folder.absolute()))
+    commands = {"repeat": f"python train.py --config-dir {quoted} --config-name config"}
     checkpoints = run.folder / "checkpoints"
     if (checkpoints / "last.ckpt").is_file():
-        resume = f"python train.py {_override('resume', folder)}"
+        resume = f"python train.py {shlex.quote(f'resume={hydra_path(run.folder.absolute())}')}"
         configured = max_steps(run.config, {}) or 0  # config.yaml is not rewritten when a resume adds steps
         now = run.max_steps or configured
         if run.state.state == "finished":
-            commands.append(Command("train longer", f"{resume} {_steps(run, 2 * now - configured)}"))
+            commands["train longer"] = f"{resume} {_steps(run, 2 * now - configured)}"
         elif run.state.state != "running":
-            more = f" {_steps(run, now - configured)}" if now > configured else ""
-            commands.append(Command("continue", resume + more))
+            commands["continue"] = resume + (f" {_steps(run, now - configured)}" if now > configured else "")
     if (checkpoints / "best.ckpt").is_file():
         # A name that a shell and every file system take, and neither an option nor a hidden file.
         file = re.sub(r"[^\w.-]+", "_", str(run.config.get("name", "model"))).lstrip("-.") or "model"
-        commands.append(Command("export", f"sr export {quoted} -o {file}.safetensors"))
+        commands["export"] = f"sr export {quoted} -o {file}.safetensors"
         video = isinstance(run.config.get("stages"), list)
-        names = ("clip.mp4", "clip_large.mp4") if video else ("photo.png", "photo_large.png")
-        commands.append(Command("upscale", f"sr upscale {names[0]} -o {names[1]} --checkpoint {quoted}"))
+        names = "clip.mp4 -o clip_large.mp4" if video else "photo.png -o photo_large.png"
+        commands["upscale"] = f"sr upscale {names} --checkpoint {quoted}"
     return commands
 
 
@@ -54,10 +40,3 @@ def _steps(run: Run, added: int) -> str:
         last = str(stages[-1])
         return f"++stage.{last}.steps={int((stage.get(last) or {}).get('steps', 0)) + added}"
     return f"trainer.max_steps={(max_steps(run.config, {}) or 0) + added}"
-
-
-def _override(key: str, value: str) -> str:
-    """Return `key=value`, quoted for Hydra and then for the shell."""
-    if not PLAIN.fullmatch(value):
-        value = "'" + value.replace("'", "\\'") + "'"
-    return shlex.quote(f"{key}={value}")

@@ -18,7 +18,7 @@ from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.samples import clip_groups, picture_groups
 from sr_experiments.report.studies import studies_of
 from sr_experiments.runs.metrics import higher_is_better
-from sr_experiments.runs.series import Series, thinned, training_hours
+from sr_experiments.runs.series import thinned, training_hours
 
 MOST_POINTS = 2000  # points of a curve
 # Concatenated in this order into one script, whose functions see each other.
@@ -29,13 +29,9 @@ SCRIPTS = (
 
 
 def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int = 8, most_megabytes: int = 60) -> str:
-    """Return the HTML.
+    """Return the HTML, with files of `sr evaluate --json`, and so many validation crops.
 
-    Args:
-        comparison: the runs.
-        evaluations: files of `sr evaluate --json`.
-        pictures: number of validation crops to show.
-        most_megabytes: total size of pictures and clips; the page says how many did not fit.
+    Pictures and clips have at most `most_megabytes` in all; the page says how many did not fit.
 
     Raises:
         SRError: a file of `evaluations` is none of `sr evaluate --json`.
@@ -69,9 +65,19 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
         sections = [evaluation_section(path) for path in evaluations]
     media = Media(most_megabytes * 1_000_000)
     groups = picture_groups(comparison.runs, media, pictures)
+    runs = [
+        {
+            **comparison.run_fields(number),
+            "error": str(run.summary.get("error", "")),
+            "device": str(run.summary.get("device", "")),
+            "conventions": run.conventions(),
+            "commands": next_commands(run),
+        }
+        for number, run in enumerate(comparison.runs)
+    ]
     return {
         "made": time.strftime("%Y-%m-%d %H:%M"),
-        "runs": [_run(comparison, number) for number in range(len(comparison.runs))],
+        "runs": runs,
         "knobs": [_setting(setting) for setting in comparison.settings],
         "metrics": comparison.metrics,
         "higher": comparison.higher_is_better,
@@ -85,28 +91,6 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
         "errorRange": ERROR_RANGE,
         "evaluations": sections,
         "studies": [asdict(study) for study in studies_of(comparison.runs)],
-    }
-
-
-def _run(comparison: Comparison, number: int) -> dict[str, Any]:
-    run = comparison.runs[number]
-    parameters = run.summary.get("parameters")
-    return {
-        "name": run.name,
-        "folder": str(run.folder),
-        "state": run.state.state,
-        "error": str(run.summary.get("error", "")),
-        "step": run.state.step,
-        "maxSteps": run.max_steps,
-        "bestStep": run.best_step,
-        "seconds": run.seconds,
-        "speed": run.speed(),
-        "parameters": parameters if isinstance(parameters, int) else None,
-        "device": str(run.summary.get("device", "")),
-        "measured": {metric: vars(value) for metric, value in comparison.measured[number].items()},
-        "leftOut": run.left_out(),
-        "conventions": run.conventions(),
-        "commands": [vars(command) for command in next_commands(run)],
     }
 
 
@@ -127,28 +111,22 @@ def _setting(setting: Setting) -> dict[str, Any]:
 def _curves(comparison: Comparison) -> dict[str, Any]:
     """Return, by metric and run: steps, hours, values, and the value of bicubic where there is one."""
     curves: dict[str, dict[str, Any]] = {}
+    summaries = [run.summary for run in comparison.runs]
     for number, run in enumerate(comparison.runs):
         hours = training_hours(run.series)
         for metric, series in run.series.items():
-            if not metric.endswith(("_bicubic", "_compared")):
-                # Bicubic is a line in the same plot, and no curve of its own.
-                bicubic = run.series.get(f"{metric}_bicubic")
-                curve = curves.setdefault(
-                    metric, {"higher": higher_is_better(metric, [one.summary for one in comparison.runs]), "runs": {}}
-                )
-                curve["runs"][str(number)] = _curve(series, hours, bicubic)
+            if metric.endswith(("_bicubic", "_compared")):
+                continue  # lines in the plot of the metric
+            bicubic = run.series.get(f"{metric}_bicubic")
+            curve = curves.setdefault(metric, {"higher": higher_is_better(metric, summaries), "runs": {}})
+            kept = thinned(series, MOST_POINTS)
+            curve["runs"][str(number)] = {
+                "steps": [series.steps[i] for i in kept],
+                "hours": [round(hours[series.times[i]], 5) for i in kept],
+                "values": [_short(series.values[i]) for i in kept],
+                "bicubic": _short(bicubic.values[-1]) if bicubic else None,
+            }
     return curves
-
-
-def _curve(series: Series, hours: dict[float, float], bicubic: Series | None) -> dict[str, Any]:
-    kept = thinned(series, MOST_POINTS)
-    last = bicubic.values[-1] if bicubic and bicubic.values else None
-    return {
-        "steps": [series.steps[i] for i in kept],
-        "hours": [round(hours[series.times[i]], 5) for i in kept],
-        "values": [_short(series.values[i]) for i in kept],
-        "bicubic": None if last is None else _short(last),
-    }
 
 
 def _short(value: float) -> float | None:

@@ -23,29 +23,16 @@ VIDEO_FILES = {"_xt.png": ("slice", "image/png"), ".mp4": ("clip", "video/mp4")}
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip lr | bicubic | sr | hr, as a run saved it, cut into its tiles.
+    """A strip lr | bicubic | sr | hr, as a run saved it, cut into its tiles."""
 
-    Attributes:
-        name: `<set>_<image>`.
-        run: index of the run.
-        step: training step of the validation.
-        tiles: pixels by tile name, uint8 (H, W, 3).
-    """
-
-    name: str
-    run: int
-    step: int
-    tiles: dict[str, np.ndarray]
+    name: str  # `<set>_<image>`
+    run: int  # index of the run
+    step: int  # training step of the validation
+    tiles: dict[str, np.ndarray]  # pixels by tile name, uint8 (H, W, 3)
 
 
 def picture_groups(runs: Sequence[Run], media: Media, most: int) -> list[dict[str, Any]]:
-    """Return the picture groups of the page: for each HR crop, the SR of every run that validated on it.
-
-    Args:
-        runs: the runs, in the order of the page.
-        media: takes the pictures.
-        most: number of crops to show.
-    """
+    """Return the picture groups of the page: for each of `most` HR crops, the SR of every run that validated on it."""
     groups: dict[tuple[str, str], list[Strip]] = {}
     for number, run in enumerate(runs):
         for strip in last_strips(run, number):
@@ -74,13 +61,10 @@ def clip_groups(runs: Sequence[Run], media: Media) -> list[dict[str, Any]]:
     return [{"name": name, "runs": list(clip.values())} for name, clip in clips.items()]
 
 
-def last_strips(run: Run, number: int) -> Iterator[Strip]:
-    """Yield the strips of the last validation that made SR; damaged files are skipped."""
-    for folder in _latest_first(run):
-        strips = list(_strips_in(folder, number))
-        if strips:
-            yield from strips
-            return
+def last_strips(run: Run, number: int) -> list[Strip]:
+    """Return the strips of the last validation that made SR; damaged files are skipped."""
+    found = (list(_strips_in(folder, number)) for folder in _latest_first(run))
+    return next(filter(None, found), [])
 
 
 def cut(strip: Image.Image) -> dict[str, np.ndarray] | None:
@@ -120,11 +104,10 @@ def _group(strips: Sequence[Strip], media: Media) -> dict[str, Any]:
     height, width = hr.shape[:2]
     columns: list[dict[str, Any]] = []
 
-    def add_column(
-        label: str, run: int | None, tile: np.ndarray, step: int | None = None, compared: bool = True
-    ) -> None:
+    def add_column(label: str, tile: np.ndarray, run: int | None = None, step: int | None = None) -> None:
         place = media.add_picture(tile)
         if place is not None:
+            compared = not label.startswith(("lr", "hr"))
             error = media.add_picture(error_map(tile, hr)) if compared else None
             psnr = _psnr(tile, hr) if compared else None
             columns.append({"label": label, "run": run, "image": place, "error": error, "psnr": psnr, "step": step})
@@ -134,10 +117,10 @@ def _group(strips: Sequence[Strip], media: Media) -> dict[str, Any]:
         variants = {strip.tiles[tile].tobytes(): strip.tiles[tile] for strip in strips}
         for i, pixels in enumerate(variants.values()):
             label = tile if len(variants) == 1 else f"{tile} {i + 1}"
-            add_column(label, None, pixels, compared=tile != "lr")
-    add_column("hr", None, hr, compared=False)  # before SR, so that it is not the one that does not fit
+            add_column(label, pixels)
+    add_column("hr", hr)  # before SR, so that it is not the one that does not fit
     for strip in strips:
-        add_column("", strip.run, strip.tiles["sr"], strip.step)
+        add_column("", strip.tiles["sr"], strip.run, strip.step)
     order = [*(c for c in columns if c["label"] != "hr"), *(c for c in columns if c["label"] == "hr")]
     return {"name": strips[0].name, "width": width, "height": height, "columns": order}
 

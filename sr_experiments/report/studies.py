@@ -17,64 +17,39 @@ if TYPE_CHECKING:
     import optuna
 
 ENOUGH = 10  # finished trials that importances need
-LEAST_TOP = 5  # trials that count as the best, at least, as PED-ANOVA's authors advise
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that has a value.
+    """A trial that has a value."""
 
-    Attributes:
-        number: its number in the study.
-        run: index of its run; None if its run is not compared.
-        state: finished or pruned.
-        values: value of each objective; of a pruned trial the last reported ones.
-    """
-
-    number: int
-    run: int | None
-    state: str
-    values: list[float]
+    number: int  # its number in the study
+    run: int | None  # index of its run; None if its run is not compared
+    state: str  # finished or pruned
+    values: list[float]  # value of each objective; of a pruned trial the last reported ones
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The importance of each setting for an objective.
+    """The importance of each setting for an objective."""
 
-    Attributes:
-        objective: name of the objective.
-        shares: importance by setting, the largest first; they add up to 1.
-        how: how they were computed, in words.
-    """
-
-    objective: str
-    shares: dict[str, float]
-    how: str
+    objective: str  # name of the objective
+    shares: dict[str, float]  # importance by setting, the largest first; they add up to 1
+    how: str  # how they were computed, in words
 
 
 @dataclass(frozen=True)
 class Study:
-    """A sweep of `hydra/sweeper=optuna`.
+    """A sweep of `hydra/sweeper=optuna`."""
 
-    Attributes:
-        folder: the sweep folder.
-        objectives: names of the objectives.
-        higher: for each objective, whether higher is better.
-        ended: count of trials by state, such as "8 finished, 2 pruned".
-        trials: the trials with values.
-        best: numbers of the best trials; with several objectives the Pareto front.
-        importances: one for each objective, where they can be computed.
-        note: why they can't be computed, or empty.
-    """
-
-    folder: str
-    objectives: list[str]
-    higher: list[bool]
-    ended: str
-    trials: list[Trial]
-    best: list[int]
-    importances: list[Importance]
-    note: str
+    folder: str  # the sweep folder
+    objectives: list[str]  # names of the objectives
+    higher: list[bool]  # for each objective, whether higher is better
+    ended: str  # count of trials by state, such as "8 finished, 2 pruned"
+    trials: list[Trial]  # the trials with values
+    best: list[int]  # numbers of the best trials; with several objectives the Pareto front
+    importances: list[Importance]  # one for each objective, where they can be computed
+    note: str  # why they can't be computed, or empty
 
     def lines(self) -> list[str]:
         """Return the lines for the terminal."""
@@ -111,10 +86,8 @@ def _read(folder: Path, runs: Sequence[Run]) -> Study:
             run = numbers.get((folder / trial.user_attrs.get("folder", "")).resolve())
             trials.append(Trial(trial.number, run, STATES[trial.state.name], list(trial.values)))
     counts = Counter(STATES[trial.state.name] for trial in study.get_trials(deepcopy=False))
-    best = best_trials(study)
-    finished = counts["finished"]
     note, importances = "", []
-    if finished >= ENOUGH:
+    if (finished := counts["finished"]) >= ENOUGH:
         importances = [_importance(study, i, one.name, one.higher) for i, one in enumerate(objectives)]
     else:
         note = f"which settings mattered is not known: {finished} finished trials are too few, {ENOUGH} the least"
@@ -124,7 +97,7 @@ def _read(folder: Path, runs: Sequence[Run]) -> Study:
         [one.higher for one in objectives],
         ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state]),
         trials,
-        [trial.number for trial in (best if len(objectives) > 1 else best[:1])],
+        [trial.number for trial in best_trials(study)],
         importances,
         note,
     )
@@ -135,7 +108,7 @@ def _importance(study: "optuna.Study", index: int, objective: str, higher: bool)
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     finished = sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
-    top = max(LEAST_TOP, math.ceil(finished / 10))
+    top = max(5, math.ceil(finished / 10))  # at least five, as PED-ANOVA's authors advise
     sign = -1 if higher else 1  # the evaluator takes the smallest targets for the best
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -42,8 +42,7 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
         cells = [_value(measured.get(metric), comparison.digits[metric]) for measured in comparison.measured]
         label = metric.rsplit("/", 1)[-1] if one_set else metric
         rows.append((escape(label), [f"[bold]{cell}[/]" if i in best else cell for i, cell in enumerate(cells)]))
-    parameters = [run.summary.get("parameters") for run in runs]
-    rows.append(("parameters", [f"{p:,}" if isinstance(p, int) else "-" for p in parameters]))
+    rows.append(("parameters", ["-" if run.parameters is None else f"{run.parameters:,}" for run in runs]))
     speeds = [run.speed() for run in runs]
     rows.append(("samples/s", ["-" if speed is None else f"{speed:.3g}" for speed in speeds]))
     rows.append(("time", [readable_seconds(run.seconds) for run in runs]))

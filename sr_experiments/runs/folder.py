@@ -50,24 +50,20 @@ def requeued_run_folder(root: Path, name: str) -> Path | None:
 
 def git_state(folder: Path) -> dict[str, Any]:
     """Return the commit checked out in `folder` and whether there are changes; empty outside a git checkout."""
-    try:
-        return {
-            "commit": _git(folder, "rev-parse", "HEAD"),
-            "dirty": bool(_git(folder, "status", "--porcelain")),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
+    return {} if commit is None or changes is None else {"commit": commit, "dirty": bool(changes)}
 
 
 def git_remote(folder: Path) -> str | None:
     """Return the address that `folder` was cloned from, without user, token or password; None if there is none."""
+    address = _git(folder, "config", "--get", "remote.origin.url")
+    return address and re.sub(r"(?<=://)[^/]*@", "", address)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints; None if it fails."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        address = _git(folder, "config", "--get", "remote.origin.url")
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return re.sub(r"(?<=://)[^/]*@", "", address)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

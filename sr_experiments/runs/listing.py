@@ -17,7 +17,6 @@ from sr_experiments.runs.reading import Run, find_runs, names_of, read_config
 from sr_experiments.runs.state import read_summary, state_of
 from sr_experiments.terminal import make_table, readable_seconds, stdout_console
 
-COLUMNS = ("run", "state", "step", "done", "left", "best", "at step", "time", "seen")
 NARROW = 120  # characters; a narrower terminal gets no OPTIONAL columns
 OPTIONAL = ("done", "at step", "time")
 COLOURS = {
@@ -32,37 +31,21 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A row of the list.
+    """A row of the list."""
 
-    Attributes:
-        name: short unique name of the run.
-        folder: the run folder.
-        state: as in `State`, or unreadable.
-        step: last known step.
-        max_steps: number of steps that it is to train.
-        seconds_left: estimated, while it runs.
-        metric: the monitored metric.
-        best: its best value.
-        digits: decimals of the value.
-        best_step: step of the best value.
-        seconds: time spent so far, from summary.json.
-        active: unix time of the last write to the folder.
-        problem: why it failed or can't be read.
-    """
-
-    name: str
-    folder: str
-    state: str
-    step: int = 0
-    max_steps: int | None = None
-    seconds_left: float | None = None
-    metric: str | None = None
-    best: float | None = None
-    digits: int = 4
-    best_step: int | None = None
-    seconds: float | None = None
-    active: float = 0.0
-    problem: str = ""
+    name: str  # short unique name of the run
+    folder: str  # the run folder
+    state: str  # as in `State`, or unreadable
+    step: int = 0  # last known step
+    max_steps: int | None = None  # number of steps that it is to train
+    seconds_left: float | None = None  # estimated, while it runs
+    metric: str | None = None  # the monitored metric
+    best: float | None = None  # its best value
+    digits: int = 4  # decimals of the value
+    best_step: int | None = None  # step of the best value
+    seconds: float | None = None  # time spent so far, from summary.json
+    active: float = 0.0  # unix time of the last write to the folder
+    problem: str = ""  # why it failed or can't be read
 
 
 def show_runs(place: Path, as_json: bool) -> None:
@@ -75,15 +58,7 @@ def show_runs(place: Path, as_json: bool) -> None:
 
 
 def watch_runs(place: Path, every: float) -> None:
-    """Show the list live, until Ctrl-C.
-
-    Args:
-        place: folder of runs; it may still be empty.
-        every: seconds between two updates.
-
-    Raises:
-        SRError: there is no such folder.
-    """
+    """Show the list live, updated `every` so many seconds, until Ctrl-C; an SRError if there is no such folder."""
     if not place.expanduser().is_dir():
         raise SRError(f"no folder {place}: give one with runs, usually outputs")
     console = stdout_console()
@@ -127,20 +102,19 @@ def _read(folder: Path, name: str) -> ListedRun:
     left = None
     if state.state == "running" and state.seconds_per_step is not None and run.max_steps is not None:
         left = max(run.max_steps - state.step, 0) * state.seconds_per_step
-    metric = run.monitor and run.monitor.removeprefix("val/")
-    best = run.best().get(run.monitor or "")
-    decimals = digits(run.monitor or "", [summary])
+    metric, best = run.monitor and run.monitor.removeprefix("val/"), run.best().get(run.monitor or "")
     problem = str(summary.get("error", "")) if state.state == "failed" else ""
-    progress = (state.state, state.step, run.max_steps, left)
-    reached = (metric, best, decimals, run.best_step)
-    return ListedRun(name, str(folder), *progress, *reached, run.seconds, state.active, problem)
+    decimals = digits(run.monitor or "", [summary])
+    return ListedRun(name, str(folder), state.state, state.step, run.max_steps, left, metric, best, decimals,
+                     run.best_step, run.seconds, state.active, problem)  # fmt: skip
 
 
 def _render(runs: Sequence[ListedRun], width: int) -> Group:
     """Return the table of runs, and below it why runs failed or can't be read."""
     now = time.time()
-    columns = [column for column in COLUMNS if width >= NARROW or column not in OPTIONAL]
-    rows = [[cells[column] for column in columns] for cells in (_cells(run, now) for run in runs)]
+    cells = [_cells(run, now) for run in runs]
+    columns = [column for column in cells[0] if width >= NARROW or column not in OPTIONAL]
+    rows = [[one[column] for column in columns] for one in cells]
     problems = [Text(f"{run.name}: {run.problem}", style="red") for run in runs if run.problem]
     return Group(make_table(columns, rows, left=2, fold_all=False), *problems)
 

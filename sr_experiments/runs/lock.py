@@ -17,18 +17,14 @@ FILE = "running.json"
 
 
 @contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run folder: write `running.json` on entry, remove it on exit.
-
-    Raises:
-        SRError: another living process holds it.
-    """
+def run_lock(folder: Path, use: str = "trained") -> Iterator[None]:
+    """Hold the lock of a run folder, `running.json`; an SRError if another living process holds it."""
     import psutil
 
     process = psutil.Process()
     with _folder_flock(folder):  # two processes must not both find the folder unlocked
         if is_locked(folder):
-            raise SRError(f"{folder} is being trained by another process: wait for it, or end it (Ctrl-C there)")
+            raise SRError(f"{folder} is being {use} by another process: wait for it, or end it (Ctrl-C there)")
         write_json(folder / FILE, {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()})
     try:
         yield
@@ -55,10 +51,7 @@ def _folder_flock(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool | None:
-    """Return whether the process that `running.json` names is alive.
-
-    None where that can't be known: there is no such file, or the process is on another machine.
-    """
+    """Return whether the process that `running.json` names is alive; None if there is none, or on another machine."""
     import psutil
 
     try:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MOST_DIGITS = 9  # of a value that is shown; a summary that says more is damaged
-
 Summaries = Sequence[Mapping[str, Any]]
 
 
@@ -20,8 +18,9 @@ def higher_is_better(metric: str, summaries: Summaries) -> bool:
 def digits(metric: str, summaries: Summaries) -> int:
     """Return the decimals of a metric, `psnr_y` or `<set>/psnr_y`; early versions' runs don't record them."""
     said = _said("digits", metric, summaries)
-    known = isinstance(said, int) and 0 <= said <= MOST_DIGITS
-    return int(said) if known else 2 if "psnr" in metric else 4
+    if isinstance(said, int) and 0 <= said <= 9:  # a summary that says more is damaged
+        return said
+    return 2 if "psnr" in metric else 4
 
 
 def _said(field: str, metric: str, summaries: Summaries) -> Any:

@@ -20,23 +20,14 @@ INSIDE = ("checkpoints", "samples", "wandb", "tensorboard")  # subfolders of a r
 
 @dataclass
 class Run:
-    """A run, as read from its folder.
+    """A run, as read from its folder."""
 
-    Attributes:
-        folder: the run folder.
-        name: short name, unique among the runs read together.
-        config: the resolved configuration.
-        summary: content of summary.json; empty while the run has not validated yet.
-        state: running, finished, ..., with the last step.
-        series: every logged metric.
-    """
-
-    folder: Path
-    name: str
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    state: State
-    series: dict[str, Series]
+    folder: Path  # the run folder
+    name: str  # short name, unique among the runs read together
+    config: dict[str, Any]  # the resolved configuration
+    summary: dict[str, Any]  # content of summary.json; empty while the run has not validated yet
+    state: State  # running, finished, ..., with the last step
+    series: dict[str, Series]  # every logged metric
 
     @property
     def max_steps(self) -> int | None:
@@ -48,6 +39,12 @@ class Run:
         """Time spent so far."""
         value = self.summary.get("seconds")
         return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of parameters of the network."""
+        value = self.summary.get("parameters")
+        return value if isinstance(value, int) else None
 
     def final(self) -> dict[str, float]:
         """Return the last value of each validation metric."""
@@ -89,11 +86,7 @@ class Run:
 
 
 def find_runs(places: Sequence[Path]) -> list[Path]:
-    """Return the run folders among and below `places`, each once.
-
-    Raises:
-        SRError: a place does not exist, or has no run in it.
-    """
+    """Return the run folders among and below `places`, each once; an SRError if a place is missing or has no run."""
     found: dict[Path, Path] = {}
     for place in (path.expanduser() for path in places):
         if not place.is_dir():
@@ -108,22 +101,14 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Read a run, finished or not.
-
-    Raises:
-        SRError: its config.yaml can't be read.
-    """
+    """Read a run, finished or not; an SRError if its config.yaml can't be read."""
     summary = read_summary(folder)
     series = read_series(folder / "metrics.csv")
     return Run(folder, name, read_config(folder), summary, state_of(folder, summary), series)
 
 
 def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, Any]:
-    """Read the resolved configuration of a run, in today's layout.
-
-    Raises:
-        SRError: it can't be read; the message ends with `advice`.
-    """
+    """Read the resolved configuration of a run, in today's layout; an SRError with `advice` if it can't be read."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError

@@ -3,7 +3,7 @@
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ class Series:
 def read_series(path: Path) -> dict[str, Series]:
     """Read every metric of a file; empty where there is no file yet. Incomplete lines are left out."""
     series: dict[str, Series] = {}
-    for step, time, metric, value in _rows(_complete_lines(path)):
+    for step, time, metric, value in _rows(path):
         one = series.setdefault(metric, Series())
         one.steps.append(step)
         one.times.append(time)
@@ -34,8 +34,7 @@ def read_series(path: Path) -> dict[str, Series]:
 
 def last_moments(path: Path) -> list[tuple[int, float]]:
     """Return step and unix time of the last rows, one per step, reading only the end of the file."""
-    moments = {step: time for step, time, _, _ in _rows(_complete_lines(path, TAIL))}
-    return sorted(moments.items())
+    return sorted({step: time for step, time, _, _ in _rows(path, TAIL)}.items())
 
 
 def training_hours(series: dict[str, Series]) -> dict[float, float]:
@@ -69,19 +68,16 @@ def thinned(series: Series, most: int) -> list[int]:
     return sorted(kept)
 
 
-def _complete_lines(path: Path, from_end: int | None = None) -> list[str]:
-    """Return the lines that end in a newline: the last may be half written, and half a number is a number too."""
+def _rows(path: Path, from_end: int | None = None) -> Iterator[tuple[int, float, str, float]]:
+    """Yield the rows that end in a newline: the last may be half written, and half a number is a number too."""
     try:
         with path.open("rb") as file:
             if from_end is not None:
                 file.seek(max(file.seek(0, os.SEEK_END) - from_end, 0))
             content = file.read()
     except FileNotFoundError:
-        return []
-    return content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace").splitlines()
-
-
-def _rows(lines: Iterable[str]) -> Iterator[tuple[int, float, str, float]]:
+        return
+    lines = content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace").splitlines()
     # A crash can leave NUL bytes at the end of a file, which the csv module refuses.
     for row in csv.reader(line.replace("\0", "") for line in lines):
         try:

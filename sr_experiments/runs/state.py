@@ -22,28 +22,16 @@ WRITTEN_FILES = ("metrics.csv", "train.log", "config.yaml", "summary.json")
 
 @dataclass(frozen=True)
 class State:
-    """The state of a run.
+    """The state of a run."""
 
-    Attributes:
-        state: running, finished, pruned (a sweep ended it because others were better), failed or interrupted.
-        step: last known step.
-        active: unix time of the last write to the folder.
-        seconds_per_step: over the last steps, with validation and saving; None where it isn't known.
-    """
-
-    state: str
-    step: int
-    active: float
-    seconds_per_step: float | None
+    state: str  # running, finished, pruned (a sweep ended it because others were better), failed or interrupted
+    step: int  # last known step
+    active: float  # unix time of the last write to the folder
+    seconds_per_step: float | None  # over the last steps, with validation and saving; None where it isn't known
 
 
 def state_of(folder: Path, summary: dict[str, Any]) -> State:
-    """Return the state of a run.
-
-    Args:
-        folder: the run folder.
-        summary: content of its summary.json, empty if there is none yet.
-    """
+    """Return the state of the run in `folder`, with this content of its summary.json; empty if there is none yet."""
     moments = last_moments(folder / "metrics.csv")
     step, logged = moments[-1] if moments else (0, 0.0)
     written = {name: _modified(folder / name) for name in WRITTEN_FILES}
@@ -56,7 +44,10 @@ def state_of(folder: Path, summary: dict[str, Any]) -> State:
     active = max(logged, *written.values())
     if locked is None:
         locked = time.time() - active < QUIET
-    return State("running" if locked else "interrupted", step, active, _seconds_per_step(moments))
+    recent = moments[-20:]
+    steps = recent[-1][0] - recent[0][0] if recent else 0
+    seconds_per_step = (recent[-1][1] - recent[0][1]) / steps if steps > 0 else None
+    return State("running" if locked else "interrupted", step, active, seconds_per_step)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -66,12 +57,6 @@ def read_summary(folder: Path) -> dict[str, Any]:
         if isinstance(summary, dict):
             return summary
     return {}
-
-
-def _seconds_per_step(moments: list[tuple[int, float]]) -> float | None:
-    recent = moments[-20:]
-    steps = recent[-1][0] - recent[0][0] if recent else 0
-    return (recent[-1][1] - recent[0][1]) / steps if steps > 0 else None
 
 
 def _modified(path: Path) -> float:

@@ -18,19 +18,12 @@ from sr_experiments.errors import SRError
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a sweep.
+    """A job of a sweep."""
 
-    Attributes:
-        number: its number in the sweep, from 0.
-        overrides: its overrides, as on the command line.
-        config: its composed configuration, with Hydra's own part.
-        folder: its run folder.
-    """
-
-    number: int
-    overrides: list[str]
-    config: DictConfig
-    folder: Path
+    number: int  # its number in the sweep, from 0
+    overrides: list[str]  # its overrides, as on the command line
+    config: DictConfig  # its composed configuration, with Hydra's own part
+    folder: Path  # its run folder
 
     def failed(self, error: str) -> JobReturn:
         """Return the result of this job where it could not return one itself: it was killed, or never started."""
@@ -40,14 +33,7 @@ class Job:
 
 
 class Jobs:
-    """The jobs that a launcher is asked to run.
-
-    Args:
-        hydra_context: Hydra's context.
-        task_function: the function that a job calls with its configuration.
-        config: the configuration of the sweep.
-        overrides: the overrides of each job.
-        first: number of the first job.
+    """The jobs that a launcher is asked to run, numbered from `first`, with the overrides of each.
 
     Raises:
         HydraException, OmegaConfBaseException: the configuration of a job can't be composed.
@@ -64,7 +50,7 @@ class Jobs:
         setup_globals()  # registers the resolvers that configurations use
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.overrides = [list(own) for own in overrides]
-        self.jobs = [self._job(own, first + i) for i, own in enumerate(self.overrides)]
+        self.jobs = [self._job(own, number) for number, own in enumerate(self.overrides, first)]
 
     def _job(self, overrides: list[str], number: int) -> Job:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
@@ -81,10 +67,6 @@ class Jobs:
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = str(folder)
         return Job(number, list(filter_overrides(overrides)), config, folder)
-
-    def process_arguments(self, job: Job) -> tuple[Any, ...]:
-        """Return the arguments of `run_in_process` for a job; they can be pickled."""
-        return self.hydra_context, self.task_function, job.config, Singleton.get_state()
 
 
 def run_in_process(

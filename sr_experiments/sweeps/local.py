@@ -6,11 +6,11 @@ memory, also the GPU's, is freed when it ends, and a killed job does not break t
 
 import os
 import queue
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from rich.console import Console
 
@@ -24,14 +24,9 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def run_jobs(jobs: Jobs, n_jobs: int | str = "auto") -> list[JobReturn]:
-    """Run the jobs of a sweep, `n_jobs` at a time.
+    """Run the jobs of a sweep; return the result of each, which holds an error where a job failed or was killed.
 
-    Args:
-        jobs: the jobs.
-        n_jobs: how many at a time; "auto": one per GPU, without GPUs one per four cores and at least two.
-
-    Returns:
-        The result of each job; those of failed and killed jobs hold an error.
+    `n_jobs` run at a time; "auto": one per GPU, without GPUs one per four cores and at least two.
 
     Raises:
         SRError: `n_jobs` is no number of jobs.
@@ -69,7 +64,7 @@ def _run_one(jobs: Jobs, job: Job, free: "queue.SimpleQueue[dict[str, str]]") ->
         with ProcessPoolExecutor(max_workers=1, env=slot) as process:
             try:
                 output = str(job.folder / OUTPUT)
-                arguments = jobs.process_arguments(job)
+                arguments = (jobs.hydra_context, jobs.task_function, job.config, Singleton.get_state())
                 return process.submit(_run_redirected, output, slot["SR_CORES"], arguments).result()
             # train_command exits so when a signal stops the run.
             except SystemExit as stop:
@@ -101,20 +96,15 @@ def _slots(n_jobs: int | str, jobs: int) -> list[dict[str, str]]:
     if not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs < 1:
         raise SRError(f"hydra.launcher.n_jobs={n_jobs}: give a number of jobs of at least 1, or auto")
     count = min(n_jobs, jobs)
+    cores = (cores * count)[: max(count, len(cores))]  # more jobs than cores share them
     slots = []
-    for i, own in enumerate(_shares(cores, count)):
+    for i in range(count):
+        own = cores[len(cores) * i // count : len(cores) * (i + 1) // count]
         slot = dict.fromkeys(THREADS, str(len(own))) | {"SR_CORES": ",".join(map(str, own))}
         if gpus:
             slot["CUDA_VISIBLE_DEVICES"] = gpus[i % len(gpus)]
         slots.append(slot)
     return slots
-
-
-def _shares(cores: Sequence[int], count: int) -> list[Sequence[int]]:
-    """Divide the cores among `count` jobs; more jobs than cores share them."""
-    if count > len(cores):
-        return [[cores[i % len(cores)]] for i in range(count)]
-    return [cores[len(cores) * i // count : len(cores) * (i + 1) // count] for i in range(count)]
 
 
 def _gpus() -> list[str]:

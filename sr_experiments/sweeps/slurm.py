@@ -5,7 +5,6 @@ checkpoint. The published plug-in's own `launch` loses all results when one job 
 with `squeue`, which needs no accounting database.
 """
 
-import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -25,14 +24,9 @@ RESULT_SECONDS = 60.0  # that a job's result may take to appear on a shared file
 
 
 def run_jobs(jobs: Jobs, options: dict[str, Any]) -> list[JobReturn]:
-    """Submit the jobs of a sweep as one array and wait for them.
+    """Submit the jobs of a sweep as one array, with options of hydra-submitit-launcher, and wait for them.
 
-    Args:
-        jobs: the jobs.
-        options: options of hydra-submitit-launcher.
-
-    Returns:
-        The result of each job; those of failed, killed and cancelled jobs hold an error.
+    Return the result of each, which holds an error where a job failed, was killed or cancelled.
 
     Raises:
         SRError: there is no Slurm, the plug-in is missing, or Slurm refused the jobs.
@@ -57,9 +51,8 @@ def run_jobs(jobs: Jobs, options: dict[str, Any]) -> list[JobReturn]:
                     if one.paths.result_pickle.exists():
                         results[i] = _result(job, one)
                     elif time.monotonic() - last_queued[i] > RESULT_SECONDS:
-                        results[i] = job.failed(
-                            f"Slurm job {one.job_id} was killed or cancelled; see {one.paths.stderr}"
-                        )
+                        why = f"Slurm job {one.job_id} was killed or cancelled; see {one.paths.stderr}"
+                        results[i] = job.failed(why)
                     if i in results:
                         print_result(progress.console, job, results[i])
                 running = sum(state == "RUNNING" for state in states.values())
@@ -110,8 +103,7 @@ def _submit(jobs: Jobs, options: dict[str, Any]) -> Sequence[Any]:
 def _queue(array: str) -> dict[str, str]:
     """Return {job id: state} of the jobs of an array that are pending or running; `array` may be a single job too."""
     command = ["squeue", "--noheader", "--array", "--jobs", array, "--format", "%i %T"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SLURM_TIME_FORMAT": "standard"})
-    lines = [line.split() for line in done.stdout.splitlines()]
+    lines = [line.split() for line in subprocess.run(command, capture_output=True, text=True).stdout.splitlines()]
     return {line[0]: line[1] for line in lines if len(line) == 2 and line[1] not in ("COMPLETED", "CANCELLED")}
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,10 +11,9 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
-from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import error_line, folder_of
@@ -23,12 +23,7 @@ from sr_experiments.terminal import make_table, print_error, print_labelled, std
 class RecordingLauncher(Launcher):
     """A launcher that keeps the results of its jobs, and returns those of finished jobs only.
 
-    Hydra's sweeper stops at the first failed job it sees.
-
-    Args:
-        launcher: the launcher that runs the jobs.
-        config: the configuration of the sweep.
-        arguments: the arguments of the command line.
+    Hydra's sweeper stops at the first failed job it sees. `arguments` are those of the command line.
     """
 
     def __init__(self, launcher: Launcher, config: DictConfig, arguments: Sequence[str]) -> None:
@@ -58,9 +53,12 @@ class RecordingLauncher(Launcher):
             console.print(_table(self.results))
         failed = [result for result in self.results if result.status == JobStatus.FAILED]
         for result in failed:
-            line = f"{folder_of(result).name} failed: {error_line(result)}"
-            console.print(line, style="red", markup=False, soft_wrap=True)
-            print_labelled(console, [("rerun", self._rerun_command(result))])
+            own = folder_of(result)
+            console.print(f"{own.name} failed: {error_line(result)}", style="red", markup=False, soft_wrap=True)
+            # Without launcher and sweeper options: a single job needs neither. It resumes in its folder.
+            overrides = [override for override in result.overrides or () if not override.startswith("hydra.")]
+            place = [f"hydra.sweep.dir={hydra_path(own.parent)}", f"hydra.sweep.subdir={own.name}"]
+            print_labelled(console, [("rerun", command_line(["-m", *overrides, *place]))])
         folder = Path(self.config.hydra.sweep.dir).absolute()
         lines = [("sweep", str(folder))]
         if failed or stopped:
@@ -75,14 +73,6 @@ class RecordingLauncher(Launcher):
         if failed:
             sys.exit(1)
 
-    def _rerun_command(self, result: JobReturn) -> str:
-        """Return the command that reruns a job in its folder; it resumes from its last checkpoint if it has one."""
-        folder = folder_of(result)
-        # Without launcher and sweeper options: a single job needs neither.
-        own = [override for override in result.overrides or () if not override.startswith("hydra.")]
-        place = [f"hydra.sweep.dir={hydra_path(folder.parent)}", f"hydra.sweep.subdir={folder.name}"]
-        return command_line(["-m", *own, *place])
-
 
 @contextlib.contextmanager
 def exit_on_user_error() -> Iterator[None]:
@@ -94,12 +84,6 @@ def exit_on_user_error() -> Iterator[None]:
         sys.exit(2)
 
 
-def check_settings(config: DictConfig) -> None:
-    """Exit with code 2, before anything is written, if the settings of a sweep hold a secret."""
-    with exit_on_user_error():
-        refuse_secrets(OmegaConf.to_container(config, resolve=False))
-
-
 def command_line(arguments: Sequence[str]) -> str:
     """Return the command that trains with these arguments, as the user starts Python."""
     start = "uv run train.py" if "UV" in os.environ else "python train.py"
@@ -109,7 +93,7 @@ def command_line(arguments: Sequence[str]) -> str:
 def hydra_path(folder: Path) -> str:
     """Return a path as the value of an override, in quotes where Hydra needs them."""
     path = str(folder)
-    return path if not set(path) & set(" ,[]{}()'\"=:\\") else "'" + path.replace("'", "\\'") + "'"
+    return path if re.fullmatch(r"[\w./:+\-]+", path) else "'" + path.replace("'", "\\'") + "'"
 
 
 def _table(results: Sequence[JobReturn]) -> Table:

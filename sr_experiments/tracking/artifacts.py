@@ -26,17 +26,8 @@ def wandb_run_id(folder: Path) -> str | None:
     return files[-1].stem.removeprefix("run-") if files else None
 
 
-def artifact_name(run_id: str) -> str:
-    """Return the name of the artifact with a W&B run's checkpoints."""
-    return f"checkpoint-{run_id}"
-
-
 def sources_of(init_from: str | Mapping[str, str] | None) -> list[dict[str, Any]]:
-    """Return what a run is initialised from: path and file, and for runs of this project their W&B run and artifact.
-
-    Args:
-        init_from: the setting: one checkpoint, or one for each part of a network.
-    """
+    """Return what a run is initialised from: path and file, and for runs of this project their W&B run and artifact."""
     parts = init_from if isinstance(init_from, Mapping) else {None: init_from} if init_from else {}
     return [{**({"part": part} if part else {}), **_source(str(path))} for part, path in parts.items()]
 
@@ -62,12 +53,7 @@ def log_checkpoints(
 ) -> None:
     """Log best.ckpt and last.ckpt as versions of one artifact, with step, metrics, network and lineage.
 
-    Args:
-        run: the W&B run.
-        folder: the run folder.
-        series: the logged metrics.
-        best_step: step of best.ckpt, None if there is none.
-        sources: what the run was initialised from.
+    `best_step` is that of best.ckpt, None if there is none; `sources` are what the run was initialised from.
     """
     import wandb
 
@@ -83,10 +69,13 @@ def log_checkpoints(
             "generator": record["generator"],
             **({"initialised_from": sources} if sources else {}),
         }
-        artifact = wandb.Artifact(artifact_name(run.id), type="model", metadata=metadata)
-        offline = run.settings.mode == "offline"
+        artifact = wandb.Artifact(f"checkpoint-{run.id}", type="model", metadata=metadata)
+        file = path
+        if run.settings.mode == "offline":  # a link in the session's folder: the file may be replaced before an upload
+            file = Path(run.dir).parent / "checkpoints" / path.name
+            file.parent.mkdir(exist_ok=True)
+            link_or_copy(path, file)
         # Immutable: W&B then makes no copy of its own before it uploads the file.
-        file = _linked(path, Path(run.dir).parent) if offline else path
         artifact.add_file(str(file), name=path.name, policy="immutable")
         run.log_artifact(artifact, aliases=[alias])
 
@@ -104,22 +93,11 @@ def _source(path: str) -> dict[str, Any]:
             source |= {key: logger.get(key) for key in ("entity", "project")}
             # Other checkpoints, such as those of stages, are not uploaded.
             if file.stem in ALIASES:
-                source["artifact"] = f"{artifact_name(run_id)}:{file.stem}"
+                source["artifact"] = f"checkpoint-{run_id}:{file.stem}"
     return source
 
 
 def _at(series: Mapping[str, Series], step: int) -> dict[str, float]:
     """Return the validation metrics of a step; empty if it was not validated."""
-    values = {}
-    for key, one in series.items():
-        if key.startswith("val/") and step in one.steps:
-            values[key] = dict(zip(one.steps, one.values, strict=True))[step]  # the last of several
-    return values
-
-
-def _linked(path: Path, session: Path) -> Path:
-    """Link a checkpoint into the offline session's folder: the original may be replaced before it is uploaded."""
-    linked = session / "checkpoints" / path.name
-    linked.parent.mkdir(exist_ok=True)
-    link_or_copy(path, linked)
-    return linked
+    by_step = {key: dict(zip(s.steps, s.values, strict=True)) for key, s in series.items() if key.startswith("val/")}
+    return {key: values[step] for key, values in by_step.items() if step in values}  # the last of several

@@ -22,13 +22,6 @@ class MetricsCSV(Logger):
     Rows are appended as they come, so a killed run keeps them. A run resumed from step s first drops the rows after s,
     since it will train those steps again.
 
-    Attributes:
-        logged: last step of the earlier sessions, whether its rows were dropped or not; 0 in a new run.
-
-    Args:
-        folder: the run folder.
-        resume_step: step that the run resumes from.
-
     Raises:
         SRError: an earlier metrics.csv can't be read.
     """
@@ -39,23 +32,19 @@ class MetricsCSV(Logger):
     def __init__(self, folder: Path, resume_step: int = 0) -> None:
         super().__init__()
         self.path = folder / "metrics.csv"
-        self.logged = 0
+        self.logged = 0  # last step of the earlier sessions, whether its rows were dropped or not
         rows: list[list[str]] = []
         if self.path.exists():
-            earlier = self._read_rows()
-            rows = [row for row in earlier if int(row[0]) <= resume_step]
-            self.logged = max((int(row[0]) for row in earlier), default=0)
+            try:
+                with self.path.open(newline="", encoding="utf-8") as earlier:
+                    rows = list(csv.reader(earlier))[1:]
+            except (OSError, ValueError, csv.Error) as error:
+                raise SRError(f"{self.path} can't be read ({error}): move it away, what it holds is lost") from error
+            rows = [row for row in rows if len(row) == len(FIELDS) and row[0].isdecimal()]  # without one cut short
+            self.logged = max((int(row[0]) for row in rows), default=0)
+            rows = [row for row in rows if int(row[0]) <= resume_step]
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([FIELDS, *rows])
-
-    def _read_rows(self) -> list[list[str]]:
-        """Read the rows of earlier sessions, without one that a crash cut short."""
-        try:
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))[1:]
-        except (OSError, ValueError, csv.Error) as error:
-            raise SRError(f"{self.path} can't be read ({error}): move it away, what it holds is lost") from error
-        return [row for row in rows if len(row) == len(FIELDS) and row[0].isdecimal()]
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -72,11 +61,7 @@ class MetricsCSV(Logger):
 
 
 def tensorboard_logger(folder: Path) -> TensorBoardLogger:
-    """Return the logger that writes event files to `<run folder>/tensorboard`.
-
-    Raises:
-        SRError: TensorBoard is not installed.
-    """
+    """Return the logger that writes event files to `<run folder>/tensorboard`; an SRError if it is not installed."""
     try:
         return TensorBoardLogger(save_dir=str(folder), name="tensorboard", version="")
     except ModuleNotFoundError as error:

@@ -27,58 +27,18 @@ NOT_FOR_SYNC = ("WANDB_MODE", "WANDB_SILENT", "WANDB_RUN_ID", "WANDB_RESUME")
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """A run with offline W&B sessions.
+    """A run with offline W&B sessions."""
 
-    Attributes:
-        folder: the run folder.
-        name: short unique name.
-        to_upload: folders of the sessions that are not in W&B yet, oldest first.
-        uploaded: number of sessions that are in W&B.
-        running: whether the run is still training.
-    """
-
-    folder: Path
-    name: str
-    to_upload: list[Path]
-    uploaded: int
-    running: bool
-
-    @property
-    def state(self) -> str:
-        """State for the list: "running", "to upload" or "uploaded"."""
-        # A session that is still written would be uploaded incompletely, and count as uploaded.
-        if self.running and self.to_upload:
-            return "running"
-        return "to upload" if self.to_upload else "uploaded"
-
-    @property
-    def megabytes(self) -> float:
-        """Size of the upload, with checkpoints and pictures."""
-        files = (file for session in self.to_upload for file in session.rglob("*") if file.is_file())
-        return sum(file.stat().st_size for file in files) / 1e6
-
-
-@dataclass(frozen=True)
-class Upload:
-    """The result of an upload.
-
-    Attributes:
-        url: address of the W&B run; empty if W&B did not print it.
-        error: why it failed; empty if it did not.
-    """
-
-    url: str = ""
-    error: str = ""
+    folder: Path  # the run folder
+    name: str  # short unique name
+    to_upload: list[Path]  # folders of the sessions that are not in W&B yet, oldest first
+    state: str  # "running", "to upload" or "uploaded"
 
 
 def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
-    """Return the runs with offline W&B sessions.
+    """Return the runs with offline W&B sessions; errors as of `find_runs`.
 
-    Args:
-        places: run folders, folders of runs, or single sessions, `<run folder>/wandb/offline-run-...`.
-
-    Raises:
-        SRError: a place does not exist, or has no run in it.
+    Places are run folders, folders of runs, or single sessions, `<run folder>/wandb/offline-run-...`.
     """
     sessions: dict[Path, set[Path]] = {}
     for place in (path.expanduser() for path in places):
@@ -89,36 +49,30 @@ def find_offline(places: Sequence[Path]) -> list[OfflineRun]:
             found = {path.resolve() for path in (folder / "wandb").glob(SESSION) if any(path.glob("*.wandb"))}
             if found:
                 sessions.setdefault(folder.resolve(), set()).update(found)
-    return [
-        OfflineRun(
-            folder,
-            name,
-            sorted(session for session in sessions[folder] if not _is_uploaded(session)),
-            sum(map(_is_uploaded, sessions[folder])),
-            state_of(folder, read_summary(folder)).state == "running",
-        )
-        for folder, name in zip(sessions, names_of(list(sessions)), strict=True)
-    ]
+    runs = []
+    for (folder, found), name in zip(sessions.items(), names_of(list(sessions)), strict=True):
+        to_upload = sorted(session for session in found if not _is_uploaded(session))
+        state = "to upload" if to_upload else "uploaded"
+        # A session that is still written would be uploaded incompletely, and count as uploaded.
+        if to_upload and state_of(folder, read_summary(folder)).state == "running":
+            state = "running"
+        runs.append(OfflineRun(folder, name, to_upload, state))
+    return runs
 
 
 def list_offline(places: Sequence[Path]) -> None:
     """Print the offline runs and what is to upload of each; errors as of `find_offline`."""
-    found = find_offline(places)
-    rows = [
-        [run.name, run.state, str(len(run.to_upload)), f"{run.megabytes:.1f}" if run.to_upload else "-"]
-        for run in found
-    ]
+    rows = []
+    for run in find_offline(places):
+        files = [file for session in run.to_upload for file in session.rglob("*") if file.is_file()]
+        megabytes = sum(file.stat().st_size for file in files) / 1e6
+        rows.append([run.name, run.state, str(len(run.to_upload)), f"{megabytes:.1f}" if run.to_upload else "-"])
     table = make_table(("run", "state", "sessions", "MB"), rows, left=2, fold_all=False)
     stdout_console().print(table if rows else "no offline W&B runs")
 
 
 def upload_all(places: Sequence[Path], project: str | None = None, entity: str | None = None) -> None:
-    """Upload all sessions that are not in W&B yet, and print a line for each run.
-
-    Args:
-        places: as in `find_offline`.
-        project: W&B project, None for the run's own.
-        entity: W&B user or team, None for the run's own.
+    """Upload all sessions that are not in W&B yet, to the run's own project and entity, or to these; a line for each.
 
     Raises:
         SRError: as of `find_offline`; not logged in; some runs were not uploaded.
@@ -149,26 +103,20 @@ def upload_all(places: Sequence[Path], project: str | None = None, entity: str |
             def show(line: str, name: str = run.name) -> None:
                 progress.update(bar, text=f"{name}  {line}")
 
-            result = upload(run, project, entity, show)
-            failed += bool(result.error)
-            line = f"{run.name}  {f'failed: {result.error}' if result.error else result.url or 'uploaded'}"
-            console.print(line, style="red" if result.error else "", markup=False, highlight=False, soft_wrap=True)
+            url, error = upload(run, project, entity, show)
+            failed += bool(error)
+            line = f"{run.name}  {f'failed: {error}' if error else url or 'uploaded'}"
+            console.print(line, style="red" if error else "", markup=False, highlight=False, soft_wrap=True)
             progress.advance(bar)
     if failed:
         raise SRError(f"{failed} of {len(waiting)} runs were not uploaded: nothing is lost, sync them again")
 
 
-def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Callable[[str], None]) -> Upload:
-    """Upload the sessions of a run, oldest first.
+def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Callable[[str], None]) -> tuple[str, str]:
+    """Upload the sessions of a run, oldest first; `on_line` is called with each line that W&B prints.
 
-    Args:
-        run: the run.
-        project: W&B project, None for the run's own.
-        entity: W&B user or team, None for the run's own.
-        on_line: called with each line that W&B prints.
-
-    Raises:
-        SRError: not logged in.
+    Return the address of the W&B run, empty if W&B did not print it; and why the upload failed, empty if it did not.
+    An SRError if not logged in.
     """
     options = [*(("--project", project) if project else ()), *(("--entity", entity) if entity else ())]
     environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_SYNC}
@@ -196,12 +144,11 @@ def upload(run: OfflineRun, project: str | None, entity: str | None, on_line: Ca
             raise
     if all(map(_is_uploaded, run.to_upload)):
         urls = [url[0] for line in lines if (url := URL.search(line))]
-        return Upload(url=urls[-1] if urls else "")
+        return urls[-1] if urls else "", ""
     errors = [match[1] for line in lines if (match := ERROR.match(line)) and "error logs at" not in line]
     if any(LOGIN.search(error) for error in errors) or (not errors and any(LOGIN.search(line) for line in lines)):
         raise SRError("not logged in to Weights & Biases: type wandb login once, or set WANDB_API_KEY, and sync again")
-    last = lines[-1] if lines else f"wandb sync ended with exit code {process.returncode}"
-    return Upload(error=(errors or [last])[0])
+    return "", [*errors, *lines[-1:], f"wandb sync ended with exit code {process.returncode}"][0]
 
 
 def _is_uploaded(session: Path) -> bool:

@@ -26,7 +26,6 @@ from sr_experiments.tracking.artifacts import log_checkpoints, sources_of, use_s
 log = logging.getLogger(__name__)
 
 TABLE = "samples_table"
-TABLES = ("last", "every", "none")
 LONGEST_TAG = 64  # characters, W&B's limit; titles of alerts must be shorter
 LOGGED = "logged_step"  # file in the wandb folder: last step of the earlier sessions
 
@@ -35,17 +34,14 @@ class WandbRun(WandbLogger):
     """Log to a W&B run under our own steps, each step once.
 
     Args:
-        run: the W&B run.
-        folder: the run folder.
         first_step: steps before it are in W&B already; they are not logged again when a resumed run repeats them.
         tables: which image tables are uploaded: "last", "every" or "none".
         watch: "gradients" to log their histograms, or None.
         sources: checkpoints that the run was initialised from.
     """
 
-    def __init__(
-        self, run: Any, folder: Path, first_step: int, tables: str, watch: str | None, sources: list[dict[str, Any]]
-    ) -> None:
+    def __init__(self, run: Any, folder: Path, first_step: int, tables: str, watch: str | None,
+                 sources: list[dict[str, Any]]) -> None:  # fmt: skip
         super().__init__(experiment=run, save_dir=str(folder))
         self.folder = folder
         self.first_step = first_step
@@ -84,15 +80,10 @@ class WandbRun(WandbLogger):
             self.experiment.alert(title=f"{kind}: {self.experiment.name}"[: LONGEST_TAG - 1], text=text, level="WARN")
 
     def finish(self, state: str, best_step: int | None, best_values: Mapping[str, float]) -> str | None:
-        """Log the last image table, the best values and the checkpoints, and close the W&B run.
+        """Log the last image table, step and values of best.ckpt, and the checkpoints, and close the W&B run.
 
-        Args:
-            state: final state, as in summary.json; W&B lists a failed or interrupted run as failed.
-            best_step: step of best.ckpt, None if there is none.
-            best_values: metrics of best.ckpt.
-
-        Returns:
-            The command that uploads an offline run, None for an online one.
+        W&B lists a run with state failed or interrupted, as in summary.json, as failed. `best_step` is None if there is
+        no best.ckpt. Return the command that uploads an offline run, None for an online one.
         """
         run, series = self.experiment, read_series(self.folder / "metrics.csv")
         with _not_fatal("image table"):
@@ -155,27 +146,14 @@ def start_wandb(
 ) -> WandbRun:
     """Start a W&B run in the run folder, or resume the one that is there: online if logged in, else offline.
 
-    Args:
-        folder: the run folder; its last two parts are the name of the W&B run.
-        config: the resolved configuration.
-        logged: last step of earlier sessions, 0 in a new run.
-        project: W&B project.
-        entity: W&B user or team, None for the default.
-        group: W&B group, None for the sweep's name.
-        tags: tags to add to the choices of the configuration.
-        tables: which image tables are uploaded: "last", "every" or "none".
-        watch: "gradients" to log their histograms, or None.
+    Its name is the last two parts of `folder`. `logged` is the last step of earlier sessions, 0 in a new run. The other
+    arguments are the settings of conf/logger/wandb.yaml.
 
     Raises:
-        SRError: an unknown option, or W&B can't start even offline.
+        SRError: W&B can't start even offline.
     """
     import wandb
 
-    tables, watch = tables or "none", None if watch == "none" else watch
-    if tables not in TABLES:
-        raise SRError(f"logger.tables={tables} is not known: choose one of {', '.join(TABLES)}")
-    if watch not in (None, "gradients"):
-        raise SRError(f"logger.watch={watch} is not known: give gradients, or none")
     run_id, sweep = wandb_run_id(folder), sweep_name(folder)
     sources = sources_of(config["init_from"])
     settings: dict[str, Any] = {
@@ -214,7 +192,7 @@ def start_wandb(
         first_step = run.step if run.settings.mode == "online" else _last_offline_step(folder, logged) + 1
     else:
         use_sources(run, sources)
-    return WandbRun(run, folder, first_step, tables, watch, sources)
+    return WandbRun(run, folder, first_step, tables or "none", None if watch == "none" else watch, sources)
 
 
 def sweep_name(folder: Path) -> str | None:
@@ -264,12 +242,10 @@ def _last_offline_step(folder: Path, logged: int) -> int:
 
 
 def _mode() -> str:
-    mode = os.environ.get("WANDB_MODE")
-    if mode == "disabled":
-        return mode
-    if mode == "offline" or is_offline():
-        return "offline"
-    return "online" if _logged_in() else "offline"
+    if os.environ.get("WANDB_MODE") == "disabled":
+        return "disabled"
+    offline = os.environ.get("WANDB_MODE") == "offline" or is_offline()
+    return "online" if not offline and _logged_in() else "offline"
 
 
 def _logged_in() -> bool:

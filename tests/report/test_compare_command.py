@@ -40,7 +40,7 @@ def test_trained_runs_become_a_page_a_table_and_json(train: Make, sr: Any, tmp_p
     assert content["metrics"][0] == "sample/psnr_y"
     for number, run in enumerate(content["runs"]):
         summary = json.loads((Path(run["folder"]) / "summary.json").read_text())
-        value = run["measured"]["sample/psnr_y"]
+        value = run["metrics"]["sample/psnr_y"]
         assert value["final"] == pytest.approx(summary["final"]["val/sample/psnr_y"])
         assert value["bicubic"] == pytest.approx(summary["final"]["val/sample/psnr_y_bicubic"])
         assert content["curves"]["val/sample/psnr_y"]["runs"][str(number)]["steps"] == [2, 4]
@@ -68,7 +68,7 @@ def test_a_video_run_shows_its_clips(train: Make, sr: Any, tmp_path: Path) -> No
 def test_the_printed_command_repeats_the_run(train: Make, sr: Any, command: Any, tmp_path: Path) -> None:
     folder = train()
     sr("compare", folder, "-o", tmp_path / "page.html")
-    line = _content(tmp_path / "page.html")["runs"][0]["commands"][0]["line"]
+    line = _content(tmp_path / "page.html")["runs"][0]["commands"]["repeat"]
 
     done = command(*shlex.split(line)[2:])
 

@@ -140,7 +140,7 @@ def test_markup_in_names_is_printed_as_it_is(run_folder: Make) -> None:
 def test_commands_survive_the_shell_and_hydra(run_folder: Make) -> None:
     folder = run_folder("it's a=1,b $(x)")
 
-    lines = {command.label: command.line for command in next_commands(read_run(folder, "a"))}
+    lines = next_commands(read_run(folder, "a"))
 
     assert list(lines) == ["repeat", "train longer", "export", "upscale"]
     assert shlex.split(lines["repeat"])[3] == str(folder)
@@ -155,7 +155,7 @@ def test_commands_survive_the_shell_and_hydra(run_folder: Make) -> None:
 def test_an_interrupted_run_is_continued(run_folder: Make) -> None:
     run = read_run(run_folder("a", summary={"state": "interrupted"}), "a")
 
-    assert f"python train.py resume={run.folder}" in [command.line for command in next_commands(run)]
+    assert f"python train.py resume={run.folder}" in next_commands(run).values()
 
 
 def test_a_lengthened_run_is_continued_to_its_new_end(run_folder: Make) -> None:
@@ -164,8 +164,8 @@ def test_a_lengthened_run_is_continued_to_its_new_end(run_folder: Make) -> None:
     told = {"state": "interrupted", "max_steps": 400}
     staged = read_run(run_folder("b", config_of(**stages), summary=told), "b")
 
-    assert next_commands(run)[1].line.endswith(" trainer.max_steps=400")
-    assert next_commands(staged)[1].line.endswith(" ++stage.joint.steps=340")
+    assert next_commands(run)["continue"].endswith(" trainer.max_steps=400")
+    assert next_commands(staged)["continue"].endswith(" ++stage.joint.steps=340")
 
 
 def test_strips_are_cut_where_they_were_joined() -> None:

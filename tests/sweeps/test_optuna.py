@@ -182,9 +182,9 @@ def test_two_objectives_give_a_pareto_front(sweep, tmp_path):
         ((RATES, "hydra.sweeper.objective=psnr_z"), "psnr_z is not measured: choose one of psnr_y"),
         ((RATES, "hydra.sweeper.objective=[psnr_y,psnr_rgb,parameters]"), "give one metric"),
         ((), "nothing to search"),
-        ((RATES, "hydra.sweeper.n_trials=0"), "n_trials=0: give a whole number of at least 1"),
-        ((RATES, "hydra.sweeper.sampler=magic"), "sampler=magic: choose one of tpe, gp, random"),
-        ((RATES, "+hydra.sweeper.trials=3"), "hydra.sweeper.trials is not an option"),
+        ((RATES, "hydra.sweeper.n_trials=0"), "n_trials is 0: give a whole number of at least 1"),
+        ((RATES, "hydra.sweeper.sampler=magic"), "sampler is 'magic': give tpe, gp or random"),
+        ((RATES, "+hydra.sweeper.trials=3"), "hydra.sweeper has no trials"),
         (("optim.lerning_rate=interval(1,2)",), "optim.lerning_rate"),
         (("loss/pixel=l1,l3",), "l3"),
         (

@@ -217,7 +217,7 @@ def test_the_session_lies_in_the_run_folder_when_a_process_of_another_folder_wri
 def test_tags_are_short_and_there_once():
     config = {
         "model": {"name": "frvsr", "srnet": {"name": "resnet"}},
-        "loss": {"name": "gan", "adversarial": {"name": "vanilla"}},
+        "loss": {"name": "gan", "terms": {"adversarial": {"name": "vanilla"}}},
         "data": {"train": {"name": "reds"}},
         "degradation": {"name": "blur_down"},
         "scale": 4,

@@ -18,7 +18,7 @@ function commandsSection() {
   const place = el("div");
   const draw = () => place.replaceChildren(...[...shown].map((r) => {
     const run = data.runs[r];
-    const lines = run.commands.flatMap(({ label, line }) => {
+    const lines = Object.entries(run.commands).flatMap(([label, line]) => {
       const button = el("button", { "aria-label": `copy: ${label}`, onclick: () => copy(line, button) }, "copy");
       return [el("span", { class: "label" }, label), el("code", { tabindex: 0 }, line), button];
     });

@@ -70,6 +70,6 @@ function readable(seconds) {
 }
 // The value that stands for a run: of its best checkpoint, or as long as there is none the last.
 const valueOf = (run, metric, which = "best") => {
-  const found = data.runs[run].measured[metric];
+  const found = data.runs[run].metrics[metric];
   return found == null ? null : which === "final" ? found.final : (found.best ?? found.final);
 };

@@ -5,7 +5,7 @@ function planeSection() {
   const has = (metric, part) => metric.split("/").at(-1).includes(part);
   const usable = sets.filter((set) => names(set).some((m) => has(m, "psnr") && !has(m, "warp")));
   if (!usable.length) return;
-  const reasons = [...new Set(data.runs.flatMap((run) => Object.entries(run.leftOut).filter(([what]) => what.includes("lpips")).map(([, why]) => why)))];
+  const reasons = [...new Set(data.runs.flatMap((run) => Object.entries(run.left_out).filter(([what]) => what.includes("lpips")).map(([, why]) => why)))];
   const perceptual = (set) => names(set).filter((m) => has(m, "lpips"));
   const others = (set) => names(set).filter((m) => !data.higher[m] && !has(m, "lpips"));
   let set = usable.find((s) => perceptual(s).length) ?? usable[0];
@@ -35,7 +35,7 @@ function planeSection() {
     const others = new Map();
     for (const { run } of points) {
       for (const other of ["bicubic", "compared"]) {
-        const [ox, oy] = [data.runs[run].measured[x][other], data.runs[run].measured[y][other]];
+        const [ox, oy] = [data.runs[run].metrics[x][other], data.runs[run].metrics[y][other]];
         if (ox != null && oy != null) others.set(`${other} ${ox.toFixed(3)} ${oy.toFixed(4)}`, { run: null, name: other, x: ox, y: oy });
       }
     }

@@ -42,10 +42,10 @@ function tableSection() {
     const number = (key, label, value, text) => found.push({ part: "cost", key, label, number: value, text });
     const run = (r) => data.runs[r];
     number("parameters", "parameters", (r) => run(r).parameters, (r) => run(r).parameters?.toLocaleString("en") ?? "–");
-    number("speed", "samples/s", (r) => run(r).speed, (r) => run(r).speed?.toPrecision(3) ?? "–");
+    number("speed", "samples/s", (r) => run(r).samples_per_second, (r) => run(r).samples_per_second?.toPrecision(3) ?? "–");
     number("time", "time", (r) => run(r).seconds, (r) => readable(run(r).seconds));
-    number("step", "step", (r) => run(r).step, (r) => `${run(r).step} / ${run(r).maxSteps ?? "?"}`);
-    number("beststep", "best at", (r) => run(r).bestStep, (r) => `${run(r).bestStep ?? "–"}`);
+    number("step", "step", (r) => run(r).step, (r) => `${run(r).step} / ${run(r).max_steps ?? "?"}`);
+    number("beststep", "best at", (r) => run(r).best_step, (r) => `${run(r).best_step ?? "–"}`);
     if (settings.length > 6) found.push(...settings);
     return found;
   }
@@ -62,7 +62,7 @@ function tableSection() {
     const value = column.number(r);
     if (value == null) return el("td", {}, "–");
     const digits = data.digits[column.metric];
-    const { bicubic, compared } = data.runs[r].measured[column.metric];
+    const { bicubic, compared } = data.runs[r].metrics[column.metric];
     const lines = [el("span", { class: "value" }, value.toFixed(digits))];
     const titles = [];
     for (const [name, other] of [["bicubic", bicubic], ["compared", compared]]) {
@@ -75,7 +75,7 @@ function tableSection() {
 
   // Bicubic's value, or their range where the runs were not validated on the same.
   function bicubicCell(column, runs) {
-    const values = column.metric ? runs.map((r) => data.runs[r].measured[column.metric]?.bicubic).filter((v) => v != null) : [];
+    const values = column.metric ? runs.map((r) => data.runs[r].metrics[column.metric]?.bicubic).filter((v) => v != null) : [];
     if (!values.length) return el("td");
     const ends = [...new Set([Math.min(...values), Math.max(...values)].map((v) => v.toFixed(data.digits[column.metric])))];
     return el("td", {}, ends.join(" … "));
@@ -148,7 +148,7 @@ function tableSection() {
 
   const notes = data.notes.map((note) => el("p", { class: "note" }, note));
   const left = new Map();
-  data.runs.forEach((run) => Object.entries(run.leftOut).forEach(([what, why]) => left.set(`${what}: ${why}`, [...(left.get(`${what}: ${why}`) ?? []), run.name])));
+  data.runs.forEach((run) => Object.entries(run.left_out).forEach(([what, why]) => left.set(`${what}: ${why}`, [...(left.get(`${what}: ${why}`) ?? []), run.name])));
   left.forEach((names, what) => notes.push(el("p", { class: "note" }, `not measured or used: ${what}${names.length === data.runs.length ? "" : names.length > 3 ? ` (${names.length} runs)` : ` (${names.join(", ")})`}`)));
   const conventions = Object.assign({}, ...data.runs.map((run) => run.conventions));
   const explained = el("details", {}, el("summary", {}, "What the metrics measure"),

@@ -12,15 +12,10 @@ PARAMETERS = "parameters"
 
 @dataclass(frozen=True)
 class Objective:
-    """A value that is to grow or to shrink.
+    """A value that is to grow or to shrink."""
 
-    Attributes:
-        name: a validation metric, `psnr_y` (on the first set) or `<set>/psnr_y`; or "parameters", of the network.
-        higher: whether more is better.
-    """
-
-    name: str
-    higher: bool
+    name: str  # a validation metric, `psnr_y` (on the first set) or `<set>/psnr_y`; or "parameters", of the network
+    higher: bool  # whether more is better
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
@@ -33,12 +28,7 @@ class Objective:
         return self.name != PARAMETERS
 
     def value(self, summary: dict[str, Any], which: str) -> float | None:
-        """Return the value in a run's summary.json; None if it isn't there.
-
-        Args:
-            summary: the content of the file.
-            which: "best", of the best checkpoint, or "final", of the last validation.
-        """
+        """Return the value in a run's summary.json, None if it isn't there: "best" of a checkpoint, or "final"."""
         if not self.validated:
             return summary.get("parameters")
         values = (summary.get("best") or {}).get("metrics") if which == "best" else summary.get("final")
@@ -48,11 +38,9 @@ class Objective:
 
 
 def resolve_objectives(choice: str | Sequence[str], config: Mapping[str, Any]) -> list[Objective]:
-    """Return the objectives that `hydra.sweeper.objective` names.
+    """Return the one or two objectives that `hydra.sweeper.objective` names.
 
-    Args:
-        choice: one, or two. "auto" is the metric that decides the best checkpoint of such a run.
-        config: of one of the runs, resolved.
+    "auto" is the metric that decides the best checkpoint of a run with the resolved configuration `config`.
 
     Raises:
         SRError: one that is not measured.

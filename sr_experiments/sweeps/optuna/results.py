@@ -39,13 +39,13 @@ def print_trial(console: Console, study: "optuna.Study", number: int, objectives
     console.print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
 
 
-def best_trials(study: "optuna.Study") -> "list[FrozenTrial]":
-    """Return the finished trials, the best first; with several objectives the Pareto front."""
+def best_trials(study: "optuna.Study", most: int = 1) -> "list[FrozenTrial]":
+    """Return the best finished trials, at most `most`, the best first; with several objectives the Pareto front."""
     if len(study.directions) > 1:
         return sorted(study.best_trials, key=lambda trial: trial.values)
     finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
-    return sorted(finished, key=lambda trial: sign * trial.values[0])
+    return sorted(finished, key=lambda trial: sign * trial.values[0])[:most]
 
 
 def print_results(
@@ -58,25 +58,19 @@ def print_results(
 ) -> None:
     """Print the best trials, the count of trials by state, and the commands to type next.
 
-    Args:
-        console: the console to print on.
-        study: the study.
-        folder: the sweep folder.
-        objectives: the objectives of the study.
-        arguments: the arguments of the command line, which continue the sweep.
-        stopped: whether the sweep was interrupted.
+    `arguments` are those of the command line, which continue the sweep; `stopped` tells if it was interrupted.
     """
     trials = study.get_trials(deepcopy=False)
-    best = best_trials(study)
+    best = best_trials(study, SHOWN)
     if best:
-        front = len(objectives) > 1
-        console.print(_table(best if front else best[:SHOWN], objectives))
-        if front:
+        console.print(_table(best, objectives))
+        if len(objectives) > 1:
             console.print("Pareto front: no trial is better than one of these in every objective")
     # One line for all trials that failed for the same reason.
     failed: dict[str, list[str]] = {}
-    for trial in [t for t in trials if t.state.name == "FAIL"]:
-        failed.setdefault(trial.user_attrs.get("error", ""), []).append(str(trial.number))
+    for trial in trials:
+        if trial.state.name == "FAIL":
+            failed.setdefault(trial.user_attrs.get("error", ""), []).append(str(trial.number))
     for error, numbers in failed.items():
         which = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
         console.print(f"{which} failed: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -113,13 +107,12 @@ def write_study_json(
         }
         for trial in study.get_trials(deepcopy=False)
     ]
-    best = best_trials(study)
     content = {
         "objectives": [{"name": o.name, "direction": o.direction} for o in objectives],
         "options": options,
         "arguments": list(arguments),
         "space": study.user_attrs["space"],
-        "best": [trial.number for trial in (best if len(objectives) > 1 else best[:1])],
+        "best": [trial.number for trial in best_trials(study)],
         "trials": trials,
     }
     write_json(folder / FILE, content)

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 def search_space(overrides: Sequence[Override]) -> "tuple[dict[str, BaseDistribution], list[str]]":
     """Return the distributions by key, and the overrides that all trials share; the last override of a key counts.
 
-    Choices are strings, as they are written on the command line.
-
-    Raises:
-        SRError: a sweep that can't be searched, or nothing to search.
+    Choices are strings, as on the command line. An SRError for a sweep that can't be searched, or nothing to search.
     """
     space: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}

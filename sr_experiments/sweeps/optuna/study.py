@@ -17,16 +17,10 @@ if TYPE_CHECKING:
 
 JOURNAL = "optuna.journal"
 NAME = "sweep"
-SAMPLERS = ("tpe", "gp", "random")
-PRUNERS = ("none", "median", "hyperband")
 
 
 def require_optuna(feature: str = "hydra/sweeper=optuna") -> None:
-    """Import Optuna, and silence its messages below warnings.
-
-    Raises:
-        SRError: it is missing.
-    """
+    """Import Optuna, and silence its messages below warnings; an SRError if it is missing."""
     try:
         import optuna
     except ModuleNotFoundError as error:
@@ -47,16 +41,7 @@ def storage_in(folder: Path) -> "optuna.storages.JournalStorage":
 def open_study(
     folder: Path, directions: "Sequence[Literal['maximize', 'minimize']]", attributes: dict[str, Any]
 ) -> "optuna.Study":
-    """Open the study of a sweep folder, or create one.
-
-    Args:
-        folder: the sweep folder.
-        directions: the direction of each objective.
-        attributes: user attributes of the study, among them its pruner; those of an existing study must be the same.
-
-    Raises:
-        SRError: the folder holds a study with other attributes.
-    """
+    """Open the study of a sweep folder, or create it with these attributes; an SRError if it has others."""
     import optuna
 
     _drop_partial_line(folder)
@@ -80,11 +65,7 @@ def open_study(
 
 
 def load_study(folder: Path) -> "optuna.Study":
-    """Load the study of a sweep folder, with its pruner.
-
-    Raises:
-        SRError: Optuna is missing, or there is no readable study.
-    """
+    """Load the study of a sweep folder, with its pruner; an SRError without Optuna or a readable study."""
     require_optuna(f"the study in {folder}")
     import optuna
 
@@ -95,7 +76,8 @@ def load_study(folder: Path) -> "optuna.Study":
     except (KeyError, ValueError) as error:
         raise SRError(f"{folder / JOURNAL} holds no study that can be read ({error})") from error
     # Optuna does not store the pruner: it would be the median pruner in every job.
-    study.pruner = make_pruner(**study.user_attrs["pruner"]) if "pruner" in study.user_attrs else study.pruner
+    if "pruner" in study.user_attrs:
+        study.pruner = make_pruner(**study.user_attrs["pruner"])
     return study
 
 
@@ -126,12 +108,8 @@ def make_pruner(
 ) -> "optuna.pruners.BasePruner":
     """Return the pruner, which ends bad trials early.
 
-    Args:
-        name: one of PRUNERS.
-        startup_trials: for median: number of trials that must have finished before one is pruned.
-        warmup_steps: for median: training steps before which no trial is pruned.
-        first_step: for hyperband: step of the first validation, the earliest at which a trial is pruned.
-        max_steps: for hyperband: training steps of a trial.
+    Median prunes none until `startup_trials` have finished, and none before `warmup_steps` training steps; hyperband
+    none before `first_step`, that of the first validation. Trials have `max_steps`.
     """
     from optuna import pruners
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
+from annotated_types import Ge
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
@@ -20,16 +21,18 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
+from sr_experiments.config.explain import problem
 from sr_experiments.config.resolve import training_steps
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
-from sr_experiments.runs.lock import is_locked, run_lock
+from sr_experiments.registry import Group
+from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import Job, Jobs, error_line
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
-from sr_experiments.sweeps.optuna.options import read_options
 from sr_experiments.sweeps.optuna.results import print_results, print_trial, write_study_json
 from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
 from sr_experiments.sweeps.optuna.study import make_sampler, open_study, require_optuna, trial_id
@@ -41,16 +44,35 @@ if TYPE_CHECKING:
 MAY_CHANGE = ("logger", "callbacks")  # settings that do not change the results of trials
 
 
+class Options(Group):
+    """The options of conf/hydra/sweeper/optuna.yaml, which explains them."""
+
+    n_trials: Annotated[int, Ge(1)]
+    n_jobs: Annotated[int, Ge(1)]
+    objective: str | list[str]
+    value: Literal["best", "final"]
+    sampler: Literal["tpe", "gp", "random"]
+    startup_trials: Annotated[int, Ge(1)]
+    seed: Annotated[int, Ge(0)]
+    pruner: Literal["none", "median", "hyperband"]
+    pruner_startup_trials: Annotated[int, Ge(0)]
+    pruner_warmup_steps: Annotated[int, Ge(0)]
+    params: dict[str, Any] | None
+
+
+def read_options(given: dict[str, Any]) -> Options:
+    """Read the options that Hydra passes to the plug-in; an SRError for an unknown option or an invalid value."""
+    plain: dict[str, Any] = {k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in given.items()}
+    try:
+        return Options.model_validate(plain)
+    except ValidationError as error:
+        raise SRError(problem(error, Options, plain, {}).line("hydra.sweeper")) from None
+
+
 class OptunaSweep:
     """A study and the jobs that are its trials; a trial has the number of its job.
 
-    Args:
-        context: Hydra's context.
-        task_function: the function that a job calls with its configuration.
-        config: the configuration of the sweep.
-        launcher: the launcher that runs the jobs.
-        options: the options of the sweeper.
-        arguments: the arguments of the command line, without Hydra's own.
+    `options` are those of the sweeper, `arguments` those of the command line, without Hydra's own.
 
     Raises:
         SRError: Optuna is missing, a setting holds a secret, an invalid option or objective, nothing to search, or
@@ -108,13 +130,10 @@ class OptunaSweep:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
-        # Checked before run_lock, whose message is about a training.
-        if is_locked(self.folder):
-            raise SRError(f"{self.folder} is being searched by another process: wait for it, or end it (Ctrl-C there)")
         if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
             self.console.print("one trial at a time: hydra.sweeper.n_jobs=4 gives the launcher four", style="yellow")
         stopped: BaseException | None = None
-        with run_lock(self.folder):
+        with run_lock(self.folder, "searched"):
             self.study = self._open()
             # Hydra's name for it; it also marks the folder as a sweep for the jobs' W&B group.
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
@@ -143,8 +162,6 @@ class OptunaSweep:
         }
         return open_study(self.folder, [objective.direction for objective in self.objectives], attributes)
 
-    # -- trials ------------------------------------------------------------------------------------------
-
     def _next(self) -> list[int]:
         """Return the numbers of the next trials: first those interrupted in an earlier session, then new ones.
 
@@ -155,13 +172,11 @@ class OptunaSweep:
         if unfinished:
             consecutive = takewhile(lambda pair: pair[1] == unfinished[0] + pair[0], enumerate(unfinished))
             return [number for _, number in consecutive][: self.options.n_jobs]
-        return [self._ask() for _ in range(min(self.options.n_jobs, self.options.n_trials - len(trials)))]
-
-    def _ask(self) -> int:
-        """Have Optuna propose a trial; return its number."""
-        o, number = self.options, len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = make_sampler(o.sampler, o.startup_trials, o.seed, number)
-        return self.study.ask(self.space).number
+        o, proposed = self.options, []
+        for number in range(len(trials), min(len(trials) + o.n_jobs, o.n_trials)):
+            self.study.sampler = make_sampler(o.sampler, o.startup_trials, o.seed, number)
+            proposed.append(self.study.ask(self.space).number)
+        return proposed
 
     def _run(self, numbers: Sequence[int]) -> None:
         """Launch trials, and tell Optuna their results."""
@@ -178,7 +193,7 @@ class OptunaSweep:
                 continue
             self._set_attribute(number, "folder", str(job.folder.relative_to(self.folder)))
             if read_summary(job.folder).get("state") == "pruned":  # the sweep was killed before it could tell Optuna
-                self._tell(number, job, None)
+                self._tell(job, None)
             else:
                 jobs[number] = job
         while jobs:
@@ -189,9 +204,9 @@ class OptunaSweep:
                 number += 1
             results = self.launcher.launch([[*job.overrides] for job in consecutive], initial_job_idx=first)
             for job, result in zip(consecutive, results, strict=True):
-                self._tell(job.number, job, result)
+                self._tell(job, result)
 
-    def _tell(self, number: int, job: Job, result: JobReturn | None) -> None:
+    def _tell(self, job: Job, result: JobReturn | None) -> None:
         """Tell Optuna the result of a trial; an interrupted one stays open, to be resumed by the next session."""
         import optuna
 
@@ -199,19 +214,19 @@ class OptunaSweep:
         state = summary.get("state")
         if result is not None and result.status != JobStatus.COMPLETED:
             if state == "interrupted":
-                self.interrupted.add(number)
+                self.interrupted.add(job.number)
             else:
-                self._tell_failed(number, error_line(result) or "its job did not end")
+                self._tell_failed(job.number, error_line(result) or "its job did not end")
             return
         if state == "pruned":
-            self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
+            self.study.tell(job.number, state=optuna.trial.TrialState.PRUNED)
         else:
             values = [self._value(objective, job, summary) for objective in self.objectives]
             # NaN or infinity is a failure, and no value to learn from.
             if not all(map(math.isfinite, values)):
-                return self._tell_failed(number, f"it reached {', '.join(map(str, values))}")
-            self.study.tell(number, values)
-        print_trial(self.console, self.study, number, self.objectives)
+                return self._tell_failed(job.number, f"it reached {', '.join(map(str, values))}")
+            self.study.tell(job.number, values)
+        print_trial(self.console, self.study, job.number, self.objectives)
 
     def _value(self, objective: Objective, job: Job, summary: dict[str, Any]) -> float:
         value = objective.value(summary, self.options.value)
@@ -232,11 +247,7 @@ class OptunaSweep:
         self.study._storage.set_trial_user_attr(trial_id(self.study, number), key, value)
 
     def _job(self, values: Sequence[str], number: int) -> Job:
-        """Return the job of a trial, as the launcher will compose it.
-
-        Raises:
-            SRError: it can't be composed.
-        """
+        """Return the job of a trial, as the launcher will compose it; an SRError if it can't be composed."""
         try:
             overrides = [[*self.fixed, *values]]
             return Jobs(self.context, self.task_function, self.config, overrides, number).jobs[0]
@@ -244,7 +255,7 @@ class OptunaSweep:
             raise SRError(" ".join(str(error).split())) from error
 
     def _write(self) -> None:
-        write_study_json(self.study, self.folder, self.objectives, asdict(self.options), self._command())
+        write_study_json(self.study, self.folder, self.objectives, self.options.model_dump(), self._command())
 
     def _command(self) -> list[str]:
         """Return the arguments of the command line, without the sweep folder."""
