@@ -65,8 +65,11 @@ def readable_seconds(seconds: float | None) -> str:
 
 
 @contextmanager
-def job_progress(console: Console) -> Iterator[Progress]:
-    """Show a progress bar of jobs with the time that is left; it shows nothing where `console` is no terminal."""
+def job_progress(console: Console, transient: bool = False) -> Iterator[Progress]:
+    """Show a progress bar of jobs with the time that is left; it shows nothing where `console` is no terminal.
+
+    A `transient` bar disappears at the end.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -74,5 +77,5 @@ def job_progress(console: Console) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=transient) as progress:
         yield progress

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
 
 from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.evaluation.record import check_place, write_report_csv, write_report_json
 from sr_experiments.evaluation.table import show
-
-WIDTH = 200  # of tables that go to a file or a pipe
+from sr_experiments.terminal import job_progress, stdout_console
 
 
 def run(request: Request, json_file: Path | None, csv_file: Path | None) -> None:
@@ -24,26 +23,13 @@ def run(request: Request, json_file: Path | None, csv_file: Path | None) -> None
     for file in (json_file, csv_file):
         if file is not None:
             check_place(file)
-    stderr = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as bar:
+    with job_progress(Console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=None)
-
-        def advance(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name.replace("[", r"\["))
-
-        report = evaluate(request, advance)
+        report = evaluate(
+            request, lambda done, total, name: bar.update(task, completed=done, total=total, description=escape(name))
+        )
     if json_file is not None:
         write_report_json(json_file, report)
     if csv_file is not None:
         write_report_csv(csv_file, report)
-    stdout = Console()
-    if not stdout.is_terminal:
-        stdout = Console(width=max(stdout.width, WIDTH))
-    show(report, stdout)
+    show(report, stdout_console())

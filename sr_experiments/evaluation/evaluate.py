@@ -11,7 +11,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import Bicubic, Candidate, Finished, Network
-from sr_experiments.evaluation.cost import SIDE, macs_per_pixel, parameters
+from sr_experiments.evaluation.cost import SIDE, macs_per_pixel
 from sr_experiments.evaluation.measure import Progress, measure
 from sr_experiments.evaluation.metrics_config import metrics_config
 from sr_experiments.evaluation.papers import CONVENTION, NAME
@@ -90,7 +90,8 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     if not request.checkpoints and not request.sr:
         raise SRError("nothing to measure: give --checkpoint or --sr")
     hr, lr = request.hr.expanduser(), request.lr.expanduser() if request.lr else None
-    for option, place in (("--hr", hr), ("--lr", lr), *(("--sr", sr.expanduser()) for sr in request.sr)):
+    finished = [sr.expanduser() for sr in request.sr]
+    for option, place in (("--hr", hr), ("--lr", lr), *(("--sr", sr) for sr in finished)):
         if place is not None and not place.exists():
             raise SRError(f"{option}: no folder {place}; check the path")
     networks = _load(request)
@@ -112,11 +113,11 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     candidates: list[Candidate] = [Bicubic(scale, degradation.phase)]
     costs = {}
     for network in networks:
-        costs[network.name] = parameters(network.generator), macs_per_pixel(network.generator)
+        parameters = sum(p.numel() for p in network.generator.parameters())
+        costs[network.name] = parameters, macs_per_pixel(network.generator)
         engine = Engine(network.generator, request.device, request.precision, request.tile)
         candidates.append(Network(network.name, network.source, engine))
-    sr_names = unique_names(request.sr, [n.name for n in networks])
-    for name, sr in zip(sr_names, (path.expanduser() for path in request.sr), strict=True):
+    for name, sr in zip(unique_names(finished, [n.name for n in networks]), finished, strict=True):
         if clips:
             readers = finished_clips(scenes, hr, sr, scale, channels, request.limit)
         else:
@@ -126,8 +127,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     device = choose_device(request.device)
     # Metrics compute in float64, which not every accelerator has.
     metrics_device = device if device.type == "cuda" else torch.device("cpu")
-    config = metrics_config(scale, request.metrics)
-    protocol = Protocol(config, crop, degradation, clips, channels, metrics_device)
+    protocol = Protocol(metrics_config(scale, request.metrics), crop, degradation, clips, channels, metrics_device)
     with_papers = kind == "bicubic" and not clips
     results = measure(scenes, candidates, protocol, scale, with_papers, request.save, progress)
     for result in results:
@@ -148,7 +148,12 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         described["digits"],
         described["units"],
         protocol.left_out,
-        _notes(networks, degradation.phase),
+        [
+            f"{network.name} is for LR pixels with phase={network.generator.phase}, here they have "
+            f"phase={degradation.phase}: its pictures are shifted"
+            for network in networks
+            if network.generator.phase not in (None, degradation.phase)
+        ],
     )
 
 
@@ -228,8 +233,8 @@ def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
     return "blur_down" if "corner" in phases else "bicubic"
 
 
-def _conventions(of_metrics: dict[str, str], results: list[Result], clips: bool, scale: int) -> dict[str, str]:
-    conventions = dict(of_metrics)
+def _conventions(conventions: dict[str, str], results: list[Result], clips: bool, scale: int) -> dict[str, str]:
+    """Add to the conventions of the metrics those of the other columns and values."""
     if any(result.name == NAME for result in results):
         conventions[NAME] = CONVENTION
     if clips:
@@ -246,12 +251,3 @@ def _conventions(of_metrics: dict[str, str], results: list[Result], clips: bool,
             "without reading, writing and measuring"
         )
     return conventions
-
-
-def _notes(networks: Sequence[_Loaded], phase: str) -> list[str]:
-    return [
-        f"{network.name} is for LR pixels with phase={network.generator.phase}, here they have phase={phase}: "
-        "its pictures are shifted"
-        for network in networks
-        if network.generator.phase not in (None, phase)
-    ]

@@ -18,10 +18,10 @@ COLOUR_SHIFT = "colour_shift"
 
 
 class Protocol:
-    """The metrics of one measurement.
+    """The metrics of one measurement, see `MetricSuite`.
 
     Args:
-        config: of the metrics, see `MetricSuite`.
+        config: of the metrics.
         crop: pixels cut from each side.
         degradation: of LR, for the colour shift.
         clips: whether the scenes are clips.

@@ -1,6 +1,7 @@
 """The results of a measurement as plain values, for tables, files and model cards."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -124,13 +125,12 @@ def difference(result: Result, against: Result, metric: str) -> Difference | Non
     deltas = [ours - theirs for ours, theirs in common if math.isfinite(ours - theirs)]
     if not deltas:
         return None
-    n, mean = len(deltas), sum(deltas) / len(deltas)
+    n, mean = len(deltas), statistics.fmean(deltas)
     low = high = None
     if n > 1:
         from scipy.stats import t
 
-        error = math.sqrt(sum((delta - mean) ** 2 for delta in deltas) / (n - 1) / n)
-        half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+        half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * statistics.stdev(deltas) / math.sqrt(n)
         low, high = mean - half, mean + half
     return Difference(result.name, against.name, metric, mean, low, high, n)
 

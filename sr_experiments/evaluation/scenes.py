@@ -84,13 +84,14 @@ def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: in
         paths: list[tuple[Path, Path | None]] = [(path, None) for path in list_images(hr)[:limit]]
     else:
         paths = list(PairedValidation(str(hr), str(lr), scale, limit=limit).pairs)
-    names = _unique([image_name(path, hr) for path, _ in paths], [path.name for path, _ in paths])
+    names = [image_name(path, hr) for path, _ in paths]
     sizes = _sizes([path for path, _ in paths])
     scenes = []
     for name, (path, lr_path), (height, width) in zip(names, paths, sizes, strict=True):
+        unique = path.name if names.count(name) > 1 else name
         size = height // scale * scale, width // scale * scale
         lr_reader = None if lr_path is None else _image_reader(lr_path, channels)
-        scenes.append(Scene(name, 1, size, _image_reader(path, channels, scale), lr_reader, path))
+        scenes.append(Scene(unique, 1, size, _image_reader(path, channels, scale), lr_reader, path))
     return scenes
 
 
@@ -201,11 +202,6 @@ def _sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
             raise size
         sizes.append(size)
     return sizes
-
-
-def _unique(names: list[str], others: list[str]) -> list[str]:
-    """Replace names that occur twice by their counterparts, which have an extension."""
-    return [other if names.count(name) > 1 else name for name, other in zip(names, others, strict=True)]
 
 
 def _words(size: tuple[int, int]) -> str:
