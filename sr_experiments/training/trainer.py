@@ -22,7 +22,6 @@ from sr_experiments.runs.folder import git_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb, wandb_runs
 from sr_experiments.training.assemble import Assembly
-from sr_experiments.training.callbacks.alerts import Alerts
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.clips import Clips
 from sr_experiments.training.callbacks.gan_health import GANHealth
@@ -68,9 +67,9 @@ def make_trainer(
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
     if is_gan(config):
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
-    callbacks.append(Inspection(folder, assembly.data))  # before Alerts: it adds the batch's folder to the message
-    for run in wandb_runs(loggers):
-        callbacks += [Alerts(), *([Gradients(t["log_every"])] if run.watched else [])]
+    callbacks.append(Inspection(folder, assembly.data))
+    if any(run.watched for run in wandb_runs(loggers)):
+        callbacks.append(Gradients(t["log_every"]))
     callbacks.append(checkpoints)
     pruning = make_pruning(lambda choice: monitored(choice, config, assembly))
     if pruning is not None:
@@ -91,6 +90,7 @@ def make_trainer(
             num_sanity_val_steps=0,
             enable_checkpointing=False,  # Checkpoints saves
             enable_model_summary=False,
+            enable_progress_bar=False,  # ProgressLine shows one
             use_distributed_sampler=False,  # the data module divides the samples among the processes
         )
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:

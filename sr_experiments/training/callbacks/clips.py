@@ -8,13 +8,13 @@ import numpy as np
 import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from sr_experiments.files import replacing
 from sr_experiments.pictures import as_picture, labelled
-from sr_experiments.training.callbacks.hooks import sr_module
+from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.callbacks.samples import sample_folder
+from sr_experiments.training.module import SRModule
 
 SLICE_HEIGHT = 4  # pixels of a frame's row in a time slice, at least
 SLICE_ROWS = 192  # height in pixels that the rows of short clips are stretched to
@@ -44,15 +44,7 @@ class Clips(Callback):
         self.fps = fps
         self._clips: dict[str, dict[str, list[np.ndarray]]] = {}  # {clip: {column: frames}}
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, *_: int) -> None:
         """Keep the centre of a frame, uint8 (H, W, 3)."""
         if not trainer.is_global_zero or "sr" not in outputs:
             return
@@ -67,9 +59,8 @@ class Clips(Callback):
             if column in outputs and len(kept) < self.frames:
                 kept.append(np.asarray(as_picture(_centre(outputs[column], self.size))))
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Write the clips and time slices, and log them to W&B."""
-        module = sr_module(pl_module)
         folder = sample_folder(self.folder, module)
         for name, clip in self._clips.items():
             columns = {column: frames for column, frames in clip.items() if frames}
@@ -78,12 +69,11 @@ class Clips(Callback):
                 time_slice(columns).save(temporary, format="PNG")
             with replacing(folder / f"{name}.mp4") as temporary:
                 write_clip(temporary, side_by_side(columns), self.fps)
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    caption = [f"{name}: {' | '.join(columns)}"]
-                    image, video = folder / f"{name}_xt.png", folder / f"{name}.mp4"
-                    logger.log_image(f"time_slices/{name}", [str(image)], step=module.step, caption=caption)
-                    logger.log_video(f"clips/{name}", [str(video)], step=module.step, caption=caption, format=["mp4"])
+            caption = [f"{name}: {' | '.join(columns)}"]
+            for run in wandb_runs(trainer.loggers):
+                image, video = folder / f"{name}_xt.png", folder / f"{name}.mp4"
+                run.log_image(f"time_slices/{name}", [str(image)], step=module.step, caption=caption)
+                run.log_video(f"clips/{name}", [str(video)], step=module.step, caption=caption, format=["mp4"])
         self._clips = {}
 
 

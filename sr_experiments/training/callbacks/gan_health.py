@@ -7,10 +7,16 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.tracking.wandb_run import wandb_runs
-from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.callbacks.record import Record
+from sr_experiments.training.module import SRModule
 
 log = logging.getLogger(__name__)
+
+ADVICE = {
+    "won": "lower optim.discriminator_learning_rate, or set loss.terms.adversarial.label_smoothing=0.1",
+    "lost": "raise optim.discriminator_learning_rate, or lower loss.terms.adversarial.weight; if its loss is large, "
+    "the rate is far too high",
+}
 
 
 class GANHealth(Callback):
@@ -44,11 +50,9 @@ class GANHealth(Callback):
         self.recent = [(step, accuracy) for step, accuracy in state_dict.get("recent", ())]
         self.alerted = list(state_dict.get("alerted", ()))
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, _: int) -> None:
         """Add each new logged mean to the window, and warn if its mean is too high or too low."""
-        step = sr_module(pl_module).step
+        step = module.step
         if step % self.record.log_every or "gan/d_accuracy" not in self.record.latest:
             return
         self.recent.append((step, self.record.latest["gan/d_accuracy"]))
@@ -57,20 +61,12 @@ class GANHealth(Callback):
         self.recent = [(when, accuracy) for when, accuracy in self.recent if when > step - self.patience]
         mean = sum(accuracy for _, accuracy in self.recent) / len(self.recent)
         state = "won" if mean >= self.won else "lost" if mean <= self.lost else "fair"
-        if state != "fair":
-            self._warn(trainer, state, mean)
-            # The next warning needs a full window again.
-            self.recent = self.recent[-1:]
-
-    def _warn(self, trainer: pl.Trainer, state: str, mean: float) -> None:
-        advice = {
-            "won": "lower optim.discriminator_learning_rate, or set loss.terms.adversarial.label_smoothing=0.1",
-            "lost": "raise optim.discriminator_learning_rate, or lower loss.terms.adversarial.weight; if its loss is "
-            "large, the rate is far too high",
-        }[state]
+        if state == "fair":
+            return
+        self.recent = self.recent[-1:]  # the next warning needs a full window again
         message = (
             f"the discriminator has {state} for {self.patience} steps (it orders {mean:.0%} of real-fake pairs "
-            f"correctly, margin {self.record.latest['gan/margin']:+.2f}): {advice}"
+            f"correctly, margin {self.record.latest['gan/margin']:+.2f}): {ADVICE[state]}"
         )
         log.warning(message)
         if state not in self.alerted:

@@ -7,7 +7,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from sr_experiments.tracking.wandb_run import wandb_runs
-from sr_experiments.training.callbacks.hooks import sr_module
+from sr_experiments.training.module import SRModule
 
 BINS = 64
 
@@ -25,13 +25,10 @@ class Gradients(Callback):
     def __init__(self, every: int) -> None:
         self.every = every
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, module: SRModule, optimizer: torch.optim.Optimizer) -> None:
         """Log the gradients of the network whose optimiser is about to step."""
         import wandb
 
-        module = sr_module(pl_module)
         step = module.step + 1
         # Only the first update of an interval is logged; with accumulation an update may not fall on a multiple.
         if step // self.every == max(step - module.optim.accumulate, 0) // self.every:
