@@ -53,12 +53,7 @@ def make_trainer(
         validates=lambda step: assembly.data.next_validation(step - 1) == step,
         monitor=monitored(t["monitor"], config, assembly),
     )
-    record = Record(
-        t["log_every"],
-        folder,
-        checkpoints,
-        path_of=lambda index: str(assembly.data.train_set.paths[index]),
-    )
+    record = Record(t["log_every"], folder, checkpoints, lambda index: str(assembly.data.train_set.paths[index]))
     # Record before Checkpoints: the values of a step are logged before the step is saved, and a resume has them all.
     callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
     if config["callbacks"]["samples"]["count"]:
@@ -74,6 +69,7 @@ def make_trainer(
     pruning = make_pruning(lambda choice: monitored(choice, config, assembly))
     if pruning is not None:
         callbacks.append(pruning)
+    several = len(assembly.module.networks()) > 1
     try:
         trainer = pl.Trainer(
             accelerator=t["accelerator"],
@@ -81,7 +77,8 @@ def make_trainer(
             num_nodes=t["num_nodes"],
             # Lightning must not requeue jobs itself: submitit does.
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
-            strategy=_strategy(t["strategy"], len(assembly.module.networks())),
+            # DDP waits for gradients of all parameters; in each half of a GAN step, and in most stages, some have none.
+            strategy="ddp_find_unused_parameters_true" if t["strategy"] == "ddp" and several else t["strategy"],
             precision=precision_of(t["precision"], t["accelerator"]),
             max_epochs=-1,  # SRModule counts steps and stops the trainer
             logger=loggers,
@@ -120,25 +117,8 @@ def monitored(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
     return resolve_monitor(choice, config, validation.metrics, validation.names, left_out).key
 
 
-def _strategy(strategy: str, networks: int) -> str:
-    if strategy not in ("auto", "ddp"):
-        # Sharding saves nothing: parameters, gradients, Adam and EMA of RRDBNet as a GAN take less than a gigabyte.
-        raise SRError(
-            f"trainer.strategy={strategy} is not supported: choose auto or ddp; no network here needs sharding"
-        )
-    # DDP waits for gradients of all parameters; in each half of a GAN step, and in most stages, some have none.
-    return "ddp_find_unused_parameters_true" if strategy == "ddp" and networks > 1 else strategy
-
-
 def precision_of(precision: str, accelerator: str) -> Any:
-    """Return Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that supports it.
-
-    Raises:
-        SRError: an unknown precision.
-    """
-    allowed = ("auto", "32-true", "bf16-mixed")
-    if precision not in allowed:
-        raise SRError(f"trainer.precision={precision} is not supported: choose one of {', '.join(allowed)}")
+    """Return Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that supports it."""
     if precision != "auto":
         return precision
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -155,7 +135,7 @@ def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, r
         resume_step: step that the run resumes from, 0 for a new one.
 
     Raises:
-        SRError: the logger is unknown, or not installed.
+        SRError: the logger is not installed.
     """
     csv = MetricsCSV(folder, resume_step)
     loggers: list[Logger] = [csv]
@@ -169,8 +149,6 @@ def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, r
         loggers.append(run)
     elif name == "tensorboard":
         loggers.append(tensorboard_logger(folder))
-    elif name != "none":
-        raise SRError(f"unknown logger {name!r}: choose one of wandb, tensorboard, none")
     return loggers
 
 
