@@ -15,15 +15,10 @@ from sr_experiments.inference.engine import Engine
 
 @dataclass
 class Candidate:
-    """Makes SR pictures, frame by frame.
+    """Makes SR pictures, frame by frame."""
 
-    Args:
-        name: of the column.
-        source: what it is, in words.
-    """
-
-    name: str
-    source: str
+    name: str  # of the column
+    source: str  # what it is, in words
 
     def start(self, scene: Scene) -> None:
         """Start an image or a clip."""

@@ -33,41 +33,24 @@ from sr_experiments.metrics.suite import descriptions
 
 @dataclass
 class Request:
-    """What to measure, and on which data.
+    """What to measure, and on which data."""
 
-    Attributes:
-        hr: folder of the true images or clips, or a video.
-        checkpoints: of networks, as for `checkpoints.read`.
-        sr: folders of finished images or clips, or videos.
-        lr: folder of LR, or a video; None to make it from HR.
-        degradation: one of DEGRADATIONS: how LR is made, or how `lr` was made; "auto" for what the networks expect.
-        scale: upsampling factor, where neither a network nor `lr` says it.
-        crop: pixels cut from each side, the scale if None.
-        clips: whether `hr` holds clips; None to look.
-        metrics: further metrics: names of files in conf/metrics.
-        limit: use only so many images or clips, from the first.
-        frames: use only so many frames of each clip, from the first.
-        device: "auto", or torch's name of one.
-        precision: "auto", "fp32", "bf16" or "fp16".
-        tile: side of a tile in LR pixels, or None.
-        save: folder for the SR pictures, or None.
-    """
-
-    hr: Path
-    checkpoints: Sequence[Path] = ()
-    sr: Sequence[Path] = ()
-    lr: Path | None = None
+    hr: Path  # folder of the true images or clips, or a video
+    checkpoints: Sequence[Path] = ()  # of networks, as for `checkpoints.read`
+    sr: Sequence[Path] = ()  # folders of finished images or clips, or videos
+    lr: Path | None = None  # folder of LR, or a video; None to make it from HR
+    # one of DEGRADATIONS: how LR is made, or how `lr` was made; "auto" for what the networks expect
     degradation: str = "auto"
-    scale: int | None = None
-    crop: int | None = None
-    clips: bool | None = None
-    metrics: Sequence[str] = ()
-    limit: int | None = None
-    frames: int | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    tile: int | None = None
-    save: Path | None = None
+    scale: int | None = None  # upsampling factor, where neither a network nor `lr` says it
+    crop: int | None = None  # pixels cut from each side, the scale if None
+    clips: bool | None = None  # whether `hr` holds clips; None to look
+    metrics: Sequence[str] = ()  # further metrics: names of files in conf/metrics
+    limit: int | None = None  # use only so many images or clips, from the first
+    frames: int | None = None  # use only so many frames of each clip, from the first
+    device: str = "auto"  # "auto", or torch's name of one
+    precision: str = "fp32"  # "auto", "fp32", "bf16" or "fp16"
+    tile: int | None = None  # side of a tile in LR pixels, or None
+    save: Path | None = None  # folder for the SR pictures, or None
 
 
 @dataclass

@@ -21,23 +21,14 @@ Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
 
 @dataclass
 class Scene:
-    """An image, which is one frame, or a clip.
+    """An image, which is one frame, or a clip."""
 
-    Attributes:
-        name: unique.
-        frames: their number.
-        size: (height, width) of HR, multiples of the scale.
-        hr: reads a frame.
-        lr: reads a frame, or None where LR is made from HR.
-        path: of HR.
-    """
-
-    name: str
-    frames: int
-    size: tuple[int, int]
-    hr: Reader
-    lr: Reader | None
-    path: Path
+    name: str  # unique
+    frames: int  # their number
+    size: tuple[int, int]  # (height, width) of HR, multiples of the scale
+    hr: Reader  # reads a frame
+    lr: Reader | None  # reads a frame, or None where LR is made from HR
+    path: Path  # of HR
 
 
 def holds_clips(root: Path) -> bool:

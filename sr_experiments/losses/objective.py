@@ -52,23 +52,14 @@ OWN_SETTINGS = tuple(TermSettings.model_fields)  # all other settings of a term 
 
 @dataclass(frozen=True)
 class Term:
-    """One term of an objective, with when and how much it counts.
+    """One term of an objective, with when and how much it counts."""
 
-    Attributes:
-        loss: compares the tensors that its `inputs` name; an adversarial loss is evaluated by the `Adversary`.
-        weight: at its full height.
-        start: first step at which the term acts, counted from the start of the stage where there are stages.
-        ramp: steps over which the weight then rises from 0.
-        ramp_shape: "linear" or "cosine".
-        every: computed at each so many-th step.
-    """
-
-    loss: nn.Module
-    weight: float = 1.0
-    start: int = 0
-    ramp: int = 0
-    ramp_shape: str = "linear"
-    every: int = 1
+    loss: nn.Module  # compares the tensors that its `inputs` name; an adversarial loss is evaluated by the `Adversary`
+    weight: float = 1.0  # at its full height
+    start: int = 0  # first step at which the term acts, counted from the start of the stage where there are stages
+    ramp: int = 0  # steps over which the weight then rises from 0
+    ramp_shape: str = "linear"  # "linear" or "cosine"
+    every: int = 1  # computed at each so many-th step
 
     @property
     def full_step(self) -> int:
@@ -88,21 +79,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What losses may compare, by name: images in [0, 1], (N, C, H, W), or whole clips of them, (N, T, C, H, W).
+    """What losses may compare, by name: images in [0, 1], (N, C, H, W), or whole clips of them, (N, T, C, H, W)."""
 
-    Attributes:
-        lr: network input.
-        hr: ground truth.
-        target: what SR is to look like: HR, or HR sharpened by the degradation.
-        sr: network output, with gradients.
-        flow: LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1, where the network estimates it.
-    """
-
-    lr: Tensor
-    hr: Tensor
-    target: Tensor
-    sr: Tensor
-    flow: Tensor | None = None
+    lr: Tensor  # network input
+    hr: Tensor  # ground truth
+    target: Tensor  # what SR is to look like: HR, or HR sharpened by the degradation
+    sr: Tensor  # network output, with gradients
+    flow: Tensor | None = None  # LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1, where the network estimates it
 
     def __getitem__(self, name: str) -> Tensor:
         """`sr_clip` is the clips, `sr` their frames as a batch of images; likewise of the others."""

@@ -11,17 +11,11 @@ from sr_experiments.metrics.metric import SRMetric
 
 @dataclass(frozen=True)
 class Monitored:
-    """A metric on a validation set.
+    """A metric on a validation set."""
 
-    Attributes:
-        set_name: of the validation set.
-        metric: its key.
-        higher_is_better: its direction.
-    """
-
-    set_name: str
-    metric: str
-    higher_is_better: bool
+    set_name: str  # of the validation set
+    metric: str  # its key
+    higher_is_better: bool  # its direction
 
     @property
     def key(self) -> str:

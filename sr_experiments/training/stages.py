@@ -19,44 +19,28 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage.
+    """One stage."""
 
-    Attributes:
-        name: as in the configuration.
-        start: step it begins at.
-        steps: its length.
-        trains: the networks that train, with their share of `optim.learning_rate`; all others are frozen.
-        losses: weights of the terms that act, by name; None for the term's own.
-        makes_sr: whether SR frames are made; not where the flow net alone is trained, by the warp loss.
-        clip_length: frames of a training clip.
-        batch_size: clips a batch, per device.
-        schedule: factor of the learning rate at a step of the stage, counted from its start.
-        update_margin: the discriminator learns only while mean log D(real) - mean log D(fake) is below it;
-            None: always.
-    """
-
-    name: str
-    start: int
-    steps: int
+    name: str  # as in the configuration
+    start: int  # step it begins at
+    steps: int  # its length
+    # the networks that train, with their share of `optim.learning_rate`; all others are frozen
     trains: Mapping[str, float]
-    losses: Mapping[str, float | None]
-    makes_sr: bool
-    clip_length: int
-    batch_size: int
-    schedule: Schedule
+    losses: Mapping[str, float | None]  # weights of the terms that act, by name; None for the term's own
+    makes_sr: bool  # whether SR frames are made; not where the flow net alone is trained, by the warp loss
+    clip_length: int  # frames of a training clip
+    batch_size: int  # clips a batch, per device
+    schedule: Schedule  # factor of the learning rate at a step of the stage, counted from its start
+    # the discriminator learns only while mean log D(real) - mean log D(fake) is below it; None: always
     update_margin: float | None = None
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The stages of a run, in order.
+    """The stages of a run, in order."""
 
-    Attributes:
-        stages: one or more.
-        terms: settings of all terms: those of `loss.terms`, and losses that stages name without further settings.
-    """
-
-    stages: Sequence[Stage]
+    stages: Sequence[Stage]  # one or more
+    # settings of all terms: those of `loss.terms`, and losses that stages name without further settings
     terms: Mapping[str, Settings]
 
     def at(self, step: int) -> Stage:
