@@ -134,10 +134,6 @@ class Objective(nn.Module):
         """Whether the adversarial term is one of `names` and has begun: from then on the discriminator learns."""
         return self.adversarial in names and self.terms[self.adversarial].share(step) > 0
 
-    def adversarial_due(self, step: int) -> bool:
-        """Whether the generator's adversarial loss is computed at a step."""
-        return self.terms[self.adversarial].due(step)
-
     def check_inputs(self, available: Iterable[str], network: str) -> None:
         """Refuse terms that compare tensors which a training does not produce.
 

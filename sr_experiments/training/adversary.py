@@ -26,8 +26,8 @@ class Adversary:
     Args:
         loss: on logits, for both sides.
         discriminator: images (N, C, H, W) to logits, (N, 1) or (N, 1, h, w).
-        every: steps from one update of the discriminator to the next.
-        update_margin: it is updated only while mean log D(real) - mean log D(fake) is below; None: always.
+        every: see `DiscriminatorSettings`.
+        update_margin: likewise.
     """
 
     def __init__(

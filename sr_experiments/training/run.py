@@ -93,15 +93,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
 
 
 class Run:
-    """A run from its start or resume to its end.
-
-    Args:
-        config: the resolved configuration.
-        folder: the run folder.
-        console: the console for the progress bar and the outcome.
-        assembly: data and networks.
-        loggers: the loggers; none on ranks other than 0.
-    """
+    """A run from its start or resume to its end; it has no loggers on ranks other than 0."""
 
     def __init__(
         self, config: dict[str, Any], folder: Path, console: Console, assembly: Assembly, loggers: list[Logger]

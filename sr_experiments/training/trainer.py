@@ -114,7 +114,7 @@ def monitored(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
     """
     validation = assembly.module.validation
     left_out = {what.removeprefix("metric "): why for what, why in assembly.left_out.items()}
-    return resolve_monitor(choice, config, validation.metrics, validation.names, left_out).key
+    return "/".join(("val", *resolve_monitor(choice, config, validation.metrics, validation.names, left_out)))
 
 
 def precision_of(precision: str, accelerator: str) -> Any:
@@ -128,11 +128,7 @@ def precision_of(precision: str, accelerator: str) -> Any:
 def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, resume_step: int = 0) -> list[Logger]:
     """Return the logger of metrics.csv and the one that `logger` names.
 
-    Args:
-        config: the resolved configuration.
-        folder: the run folder.
-        validation: its metrics get a best value in the summary of the W&B run.
-        resume_step: step that the run resumes from, 0 for a new one.
+    The metrics of the validation get a best value in the summary of the W&B run.
 
     Raises:
         SRError: the logger is not installed.
