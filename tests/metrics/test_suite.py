@@ -8,9 +8,10 @@ import yaml
 
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.metrics_config import metrics_config
-from sr_experiments.metrics import LPIPS, METRICS, PSNR
+from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.flow import FLOW_METRICS
-from sr_experiments.metrics.lpips import LEAST_SIZES
+from sr_experiments.metrics.lpips import LEAST_SIZES, LPIPS
+from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.metrics.suite import MetricSuite, descriptions
 from tests.conftest import ROOT
 

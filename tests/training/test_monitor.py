@@ -17,9 +17,9 @@ from sr_experiments.training.trainer import monitored
 from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
 
 PIXEL = [*TINY_MODEL["msrresnet"], *TINY_RUN]
-GAN = [*PIXEL, *TINY_GAN, "loss.perceptual.name=none"]
+GAN = [*PIXEL, *TINY_GAN, "loss.terms.perceptual.name=none"]
 VIDEO = [*TINY_VIDEO, *TINY_VIDEO_RUN]
-VIDEO_GAN = [*VIDEO, "loss=gan", "loss.discriminator.features=4", "loss.perceptual.name=none"]
+VIDEO_GAN = [*VIDEO, "loss=gan", "loss.discriminator.features=4", "loss.terms.perceptual.name=none"]
 FLOW = [*VIDEO, "stages=[flow]"]
 IMAGES_OF_VIDEO = [*TINY_MODEL["msrresnet"], *TINY_VIDEO_RUN, "data=sample_video", "trainer.max_steps=2"]
 
