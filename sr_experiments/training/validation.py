@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,16 +17,12 @@ from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.metrics.temporal import TemporalMetric
 
 
+@dataclass(eq=False)
 class Stream:
-    """A network that gets the frames of a clip in order, or images; a recurrent one keeps its state.
+    """A network that gets the frames of a clip in order, or images; a recurrent one keeps its state."""
 
-    Args:
-        network: a `Generator`.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.state: State | None = None
+    network: nn.Module  # a `Generator`
+    state: State | None = None
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Super-resolve LR (1, C, H, W); SR is in [0, 1]."""

@@ -1,6 +1,7 @@
 """Save `last.ckpt` and `best.ckpt` atomically, at intervals, at validations and when a signal stops the run."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +13,25 @@ from sr_experiments.training.module import SRModule
 from sr_experiments.training.signals import Interrupted, StopSignal
 
 
+@dataclass(eq=False)
 class Checkpoints(Callback):
     """Write `checkpoints/last.ckpt` at intervals, at every validation and on Ctrl-C or SIGTERM.
 
     `best.ckpt` is the checkpoint with the best monitored metric, `stage_<number>_<name>.ckpt` the one at the end of a
     stage. Losses are checked for NaN before each save, so checkpoints on disk are good. On the first Ctrl-C or SIGTERM
     the run finishes its step, saves and raises `Interrupted`; on the second it stops at once.
-
-    Args:
-        folder: `<run folder>/checkpoints`.
-        every: interval in steps.
-        validates: whether a validation follows a step; a save due at that step waits for its result.
-        monitor: metric key `val/<set>/<metric>` that decides the best checkpoint.
     """
 
-    def __init__(self, folder: Path, every: int, validates: Callable[[int], bool], monitor: str) -> None:
-        self.folder = folder
-        self.every = every
-        self.validates = validates
-        self.monitor = monitor
-        self.best_value: float | None = None
-        self.best_values: dict[str, float] = {}
-        self.best_step: int | None = None
-        self.saved_step: int | None = None
-        self._stop = StopSignal()
-        self._due = False
+    folder: Path  # `<run folder>/checkpoints`
+    every: int  # interval in steps
+    validates: Callable[[int], bool]  # whether a validation follows a step; a save due there waits for its result
+    monitor: str  # metric key `val/<set>/<metric>` that decides the best checkpoint
+    best_value: float | None = None
+    best_values: dict[str, float] = field(default_factory=dict)
+    best_step: int | None = None
+    saved_step: int | None = None
+    _stop: StopSignal = field(default_factory=StopSignal)
+    _due: bool = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know of the best checkpoint."""

@@ -1,5 +1,6 @@
 """Validation clips: short videos, and time slices that make flicker visible."""
 
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,28 +22,21 @@ SLICE_ROWS = 192  # height in pixels that the rows of short clips are stretched 
 COLUMNS = ("bicubic", "compared", "sr", "hr")
 
 
+@dataclass(eq=False)
 class Clips(Callback):
     """Write `<set>_<clip>.mp4` and `<set>_<clip>_xt.png` beside the samples, and show them in W&B.
 
     The clip shows the centres of bicubic, the network of `val.compare_with`, SR and HR side by side. The time slice
     shows one row of pixels of each over time, downwards: still content is a vertical line, smooth motion a clean
     slanted one, flicker a ragged one.
-
-    Args:
-        folder: the run's samples folder.
-        count: number of clips of each validation set.
-        size: side of the centre that is shown, in HR pixels.
-        frames: largest number of frames of a clip, from its first.
-        fps: frame rate of the clips.
     """
 
-    def __init__(self, folder: Path, count: int = 2, size: int = 256, frames: int = 48, fps: int = 12) -> None:
-        self.folder = folder
-        self.count = count
-        self.size = size
-        self.frames = frames
-        self.fps = fps
-        self._clips: dict[str, dict[str, list[np.ndarray]]] = {}  # {clip: {column: frames}}
+    folder: Path  # the run's samples folder
+    count: int = 2  # clips of each validation set
+    size: int = 256  # side of the centre that is shown, in HR pixels
+    frames: int = 48  # largest number of frames of a clip, from its first
+    fps: int = 12  # frame rate of the clips
+    _clips: dict[str, dict[str, list[np.ndarray]]] = field(default_factory=dict)  # {clip: {column: frames}}
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, *_: int) -> None:
         """Keep the centre of a frame, uint8 (H, W, 3)."""

@@ -1,6 +1,7 @@
 """Warn when the discriminator of a GAN has won or lost for many steps."""
 
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,27 +20,21 @@ ADVICE = {
 }
 
 
+@dataclass(eq=False)
 class GANHealth(Callback):
     """Watch `gan/d_accuracy`, the share of real-fake pairs that the discriminator orders correctly.
 
     It needs no threshold on logits, so it means the same for every adversarial loss. Its mean over the last `patience`
     steps decides: a discriminator that guesses is above one half as often as below. There is at most one warning in
     `patience` steps, and one W&B alert per run for each of won and lost.
-
-    Args:
-        record: the callback that has the latest logged means.
-        patience: length of the sliding window, in steps.
-        won: mean accuracy from which D has won: it learns nothing more, and G gets no useful gradient.
-        lost: mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed.
     """
 
-    def __init__(self, record: Record, patience: int = 1000, won: float = 0.995, lost: float = 0.55) -> None:
-        self.record = record
-        self.patience = patience
-        self.won = won
-        self.lost = lost
-        self.recent: list[tuple[int, float]] = []  # (step, accuracy) of each log interval in the window
-        self.alerted: list[str] = []
+    record: Record  # has the latest logged means
+    patience: int = 1000  # length of the sliding window, in steps
+    won: float = 0.995  # mean accuracy from which D has won: it learns nothing more, and G gets no useful gradient
+    lost: float = 0.55  # mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed
+    recent: list[tuple[int, float]] = field(default_factory=list)  # (step, accuracy) of log intervals in the window
+    alerted: list[str] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the window, and the alerts sent so far."""

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 SHOWN = 32  # images of a batch in batch.png, at most
 
 
+@dataclass(eq=False)
 class Inspection(Callback):
     """Write `nan/step_<step>/` when training ends because a loss or gradient is not finite.
 
@@ -36,15 +38,10 @@ class Inspection(Callback):
     - report.json: the value and its step, all values of the steps around it, the samples and their files, and the
       names of tensors with NaN or infinite values.
     - config.yaml
-
-    Args:
-        folder: the run folder.
-        data: the data module, which makes a batch again, see `SRDataModule.batch_of`.
     """
 
-    def __init__(self, folder: Path, data: Any) -> None:
-        self.folder = folder
-        self.data = data
+    folder: Path  # the run folder
+    data: Any  # the data module, which makes a batch again, see `SRDataModule.batch_of`
 
     def on_exception(self, trainer: pl.Trainer, module: SRModule, exception: BaseException) -> None:
         """Save everything, and alert W&B, if the exception is a NaN or infinite value."""

@@ -1,6 +1,7 @@
 """The progress bar of training."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,22 +18,17 @@ from sr_experiments.training.validation import Validation
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class ProgressLine(Callback):
     """Show step, ETA, losses, throughput, share of time spent waiting for data, and best metric so far.
 
     Without a terminal it logs the same as one line per log interval.
-
-    Args:
-        record: the callback that has the latest values.
-        checkpoints: the callback that has the best metric.
-        console: the console that logging writes to, so that messages appear above the bar.
     """
 
-    def __init__(self, record: Record, checkpoints: Checkpoints, console: Console) -> None:
-        self.record = record
-        self.checkpoints = checkpoints
-        self.console = console
-        self.bar: Progress | None = None
+    record: Record  # has the latest values
+    checkpoints: Checkpoints  # has the best metric
+    console: Console  # that logging writes to, so that messages appear above the bar
+    bar: Progress | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Show the bar, at the step that the run starts or resumes at."""

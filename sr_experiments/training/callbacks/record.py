@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +16,21 @@ from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.module import SRModule
 
 
+@dataclass(eq=False)
 class Record(Callback):
-    """Log means over each interval of `log_every` steps, with throughput and the share of time waiting for data.
+    """Log means over each interval of `log_every` steps, with throughput and the share of time waiting for data."""
 
-    Attributes:
-        latest: the values logged last, for the progress bar.
-        facts: entries of summary.json besides metrics: device, versions, ...
+    log_every: int  # interval in steps
+    folder: Path  # the run folder, for summary.json
+    checkpoints: Checkpoints  # has the best metrics
+    path_of: Callable[[int], str]  # maps the index of a training image to its path, to name skipped ones
+    facts: dict[str, Any] = field(default_factory=dict)  # entries of summary.json besides metrics: device, versions
+    latest: dict[str, float] = field(default_factory=dict)  # the values logged last, for the progress bar
+    skipped: dict[str, int] = field(default_factory=dict)  # unreadable images, and how often each was drawn
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)  # validation values at the end of each stage
+    elapsed_before: float = 0.0
 
-    Args:
-        log_every: interval in steps.
-        folder: the run folder, for summary.json.
-        checkpoints: the callback that has the best metrics.
-        path_of: maps the index of a training image to its path, to name skipped ones.
-    """
-
-    def __init__(self, log_every: int, folder: Path, checkpoints: Checkpoints, path_of: Callable[[int], str]) -> None:
-        self.log_every = log_every
-        self.folder = folder
-        self.facts: dict[str, Any] = {}
-        self.checkpoints = checkpoints
-        self.path_of = path_of
-        self.latest: dict[str, float] = {}
-        self.skipped: dict[str, int] = {}
-        self.stages: dict[str, dict[str, float]] = {}  # validation values at the end of each stage
-        self.elapsed_before = 0.0
+    def __post_init__(self) -> None:
         self._begin = self._interval_begin = self._paused = time.perf_counter()
         self._waited = 0.0
         self._samples = 0

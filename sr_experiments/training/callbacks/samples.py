@@ -1,5 +1,6 @@
 """Validation pictures: strips lr | bicubic | sr | hr by step."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,24 +23,19 @@ from sr_experiments.training.module import SRModule
 CLIP_FRAME = 5  # the frame of a clip that is shown: recurrent networks have warmed up by then
 
 
+@dataclass(eq=False)
 class Samples(Callback):
     """Write `samples/step_<step>/<set>_<image>.png`, and log the same to loggers that take images.
 
     A clip is shown by one of its frames; a stage that makes no SR by its flow. A run in stages has a subfolder for each
     stage. W&B also gets the pictures as rows of a table, for comparing runs image by image.
-
-    Args:
-        folder: the run's samples folder.
-        count: number of strips of each validation set; 0 for none.
-        size: side of the centre crop that is shown, in HR pixels.
     """
 
-    def __init__(self, folder: Path, count: int = 4, size: int = 256) -> None:
-        self.folder = folder
-        self.count = count
-        self.size = size
-        self._pending: list[tuple[str, Image.Image, str]] = []
-        self._rows: list[dict[str, Any]] = []
+    folder: Path  # the run's samples folder
+    count: int = 4  # strips of each validation set
+    size: int = 256  # side of the centre crop that is shown, in HR pixels
+    _pending: list[tuple[str, Image.Image, str]] = field(default_factory=list)
+    _rows: list[dict[str, Any]] = field(default_factory=list)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, *_: int) -> None:
         """Keep the strip of one of the first images."""
