@@ -16,7 +16,7 @@ from sr_experiments.evaluation.measure import Progress, measure
 from sr_experiments.evaluation.metrics_config import metrics_config
 from sr_experiments.evaluation.papers import CONVENTION, NAME
 from sr_experiments.evaluation.protocol import Protocol
-from sr_experiments.evaluation.results import Report, Result, differences
+from sr_experiments.evaluation.results import Report, Result, difference
 from sr_experiments.evaluation.scenes import (
     clip_scenes,
     finished_clips,
@@ -118,9 +118,11 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     bicubic, ours = results[0], [result for result in results if result.name not in ("bicubic", NAME)]
     metrics = {key: m for key, m in protocol.metrics.items() if any(key in result.mean for result in results)}
     described = descriptions(metrics)
+    against = ours[0] if len(ours) > 1 else bicubic
+    differences = [difference(result, against, key) for result in ours if result is not against for key in metrics]
     return Report(
         results,
-        differences(ours, ours[0] if len(ours) > 1 else bicubic, list(metrics)),
+        [found for found in differences if found is not None],
         scale,
         crop,
         "clip" if clips else "image",

@@ -23,11 +23,11 @@ def measure(
     save: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Measure SR pictures against HR.
+    """Measure the SR pictures of candidates, each of which becomes a result, against HR.
 
     Args:
         scenes: images or clips.
-        candidates: make the pictures; each becomes a result.
+        candidates: make the pictures.
         protocol: the metrics.
         scale: upsampling factor.
         with_papers: add bicubic as papers report it, after the first result, if LR is bicubic; see `papers`.

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 CONFIDENCE = 0.95
@@ -91,14 +90,8 @@ def difference(result: Result, against: Result, metric: str) -> Difference | Non
     n, mean = len(deltas), statistics.fmean(deltas)
     low = high = None
     if n > 1:
-        from scipy.stats import t
+        from scipy.stats import t  # it takes a second to import
 
         half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * statistics.stdev(deltas) / math.sqrt(n)
         low, high = mean - half, mean + half
     return Difference(result.name, against.name, metric, mean, low, high, n)
-
-
-def differences(results: Sequence[Result], against: Result, metrics: Sequence[str]) -> list[Difference]:
-    """Return the `difference` of each result to one of them, for each metric."""
-    found = [difference(result, against, metric) for result in results if result is not against for metric in metrics]
-    return [one for one in found if one is not None]

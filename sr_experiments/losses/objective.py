@@ -113,17 +113,14 @@ class Objective(nn.Module):
 
     Args:
         terms: by name, in the order in which they are added up. At most one of them is adversarial.
-
-    Attributes:
-        weights: full weight of each term.
-        adversarial: name of the adversarial term, empty if there is none; the `Adversary` evaluates it.
     """
 
     def __init__(self, terms: Mapping[str, Term]) -> None:
         super().__init__()
         self.terms = dict(terms)
-        self.weights = {name: term.weight for name, term in terms.items()}
+        self.weights = {name: term.weight for name, term in terms.items()}  # at their full height
         self.losses = nn.ModuleList(term.loss for term in terms.values())  # to move to the device with the networks
+        # Name of the adversarial term, which the `Adversary` evaluates; empty if there is none.
         self.adversarial = next((n for n, t in terms.items() if isinstance(t.loss, AdversarialLoss)), "")
 
     def due(self, step: int, names: Iterable[str]) -> list[str]:
@@ -135,11 +132,7 @@ class Objective(nn.Module):
         return self.adversarial in names and self.terms[self.adversarial].share(step) > 0
 
     def check_inputs(self, available: Iterable[str], network: str) -> None:
-        """Refuse terms that compare tensors which a training does not produce.
-
-        Raises:
-            SRError: there is one.
-        """
+        """Raise SRError if a term compares tensors that a training does not produce."""
         for name, term in self.terms.items():
             missing = () if name == self.adversarial else set(inputs_of(term.loss)) - set(available)
             if missing:
@@ -149,11 +142,7 @@ class Objective(nn.Module):
                 )
 
     def check_always_acts(self, names: Iterable[str], where: str = "loss.terms") -> None:
-        """Refuse terms of which none acts at some step, for then there is nothing to train on.
-
-        Raises:
-            SRError: none of `names` acts at every step.
-        """
+        """Raise SRError unless one of the terms acts at every step: else there would be steps with nothing to do."""
         if not any(self.terms[name].start == 0 and self.terms[name].every == 1 for name in names):
             raise SRError(f"{where}: some steps have no term to train on; give one of them start=0 and every=1")
 
@@ -165,12 +154,7 @@ class Objective(nn.Module):
     def weighted_sum(
         self, values: Mapping[str, Tensor], weights: Mapping[str, float], step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up the values of terms.
-
-        Args:
-            values: of the terms, unweighted.
-            weights: full weight of each.
-            step: decides how much of its weight each has.
+        """Add up the unweighted values of terms, each with the share of its full weight that the step decides.
 
         Returns:
             The sum, and what is logged of it: `loss/<term>`, `loss_weighted/<term>` and `loss/generator`.

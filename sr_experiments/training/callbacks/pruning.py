@@ -25,9 +25,6 @@ class Pruning(Callback):
     The study is read and written through the journal in the sweep folder, so the sweeper may be another process, also
     on another machine.
 
-    Attributes:
-        pruned: whether it stopped the run.
-
     Args:
         folder: the sweep folder.
         number: number of the trial.
@@ -40,7 +37,7 @@ class Pruning(Callback):
     def __init__(self, folder: Path, number: int, key_of: Callable[[str], str]) -> None:
         self.folder = folder
         self.number = number
-        self.pruned = False
+        self.pruned = False  # whether it stopped the run
         self.study: optuna.Study = load_study(folder)
         self.key = key_of(objectives_of(self.study)[0].name)
 

@@ -39,7 +39,8 @@ class Samples(Callback):
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, *_: int) -> None:
         """Keep the strip of one of the first images."""
-        if not trainer.is_global_zero or not self._wanted(outputs["set"], batch):
+        shown = sum(strip.startswith(f"{outputs['set']}_") for strip, _, _ in self._pending)
+        if not trainer.is_global_zero or shown >= self.count or int(batch.get("frame", CLIP_FRAME)) != CLIP_FRAME:
             return
         scale = cast(int, module.generator.scale)
         image = Path(outputs["name"]).stem
@@ -83,11 +84,6 @@ class Samples(Callback):
                 for name, image in zip(names, images, strict=True):
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), module.step, dataformats="HWC")
         self._pending, self._rows = [], []
-
-    def _wanted(self, name: str, batch: Any) -> bool:
-        if "frame" in batch and int(batch["frame"]) != CLIP_FRAME:
-            return False
-        return sum(strip.startswith(f"{name}_") for strip, _, _ in self._pending) < self.count
 
     def _centres(self, tiles: dict[str, Tensor], scale: int) -> dict[str, Tensor]:
         """Return the centre of each tile, (1, C, h, w); the first tile and others of its size are LR."""
