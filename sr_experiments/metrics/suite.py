@@ -16,10 +16,6 @@ class MetricSuite(Mapping[str, SRMetric]):
     Not measured are metrics whose pretrained weights can't be had, of RGB where the data is grey, and of consecutive
     frames where the data is images.
 
-    Attributes:
-        left_out: what was asked for and can't be measured, with the reason. Metrics of consecutive frames are not
-            among it: nobody expects them of images.
-
     Args:
         config: by key the `name` of the metric in METRICS, its arguments and, if it must not be left out,
             `required: true`; as files of conf/metrics have it.
@@ -34,6 +30,7 @@ class MetricSuite(Mapping[str, SRMetric]):
     def __init__(self, config: Mapping[str, Mapping[str, Any]], crop_border: int, clips: bool, channels: int) -> None:
         self.crop_border = crop_border
         self.channels = channels
+        # What was asked for and can't be measured, with the reason; nobody expects metrics of clips from images.
         self.left_out: dict[str, str] = {}
         self._built: dict[str, SRMetric | None] = {}  # None: left out
         for key, arguments in config.items():

@@ -107,11 +107,7 @@ def make_trainer(
 
 
 def monitored(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
-    """Return the key `val/<set>/<metric>` that `trainer.monitor`, or the objective of a sweep, names.
-
-    Raises:
-        SRError: it is not measured.
-    """
+    """Return the key `val/<set>/<metric>` that a setting names; raises SRError if it is not measured."""
     validation = assembly.module.validation
     left_out = {what.removeprefix("metric "): why for what, why in assembly.left_out.items()}
     return "/".join(("val", *resolve_monitor(choice, config, validation.metrics, validation.names, left_out)))
@@ -126,12 +122,9 @@ def precision_of(precision: str, accelerator: str) -> Any:
 
 
 def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, resume_step: int = 0) -> list[Logger]:
-    """Return the logger of metrics.csv and the one that `logger` names.
+    """Return the logger of metrics.csv and the one that `logger` names; raises SRError if that is not installed.
 
     The metrics of the validation get a best value in the summary of the W&B run.
-
-    Raises:
-        SRError: the logger is not installed.
     """
     csv = MetricsCSV(folder, resume_step)
     loggers: list[Logger] = [csv]

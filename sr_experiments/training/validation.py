@@ -72,11 +72,6 @@ class Validation:
     Values are named `val/<set>/<metric>`, and `..._bicubic` and `..._compared` for the other two. These
     don't change, so they are measured once.
 
-    Attributes:
-        others: what is measured besides the trained network: bicubic, compared.
-        metrics: one of each by key, for their descriptions; those of the flow, too.
-        values: of the last validation, by `val/<set>/<metric>`.
-
     Args:
         metrics: by key; each set gets copies.
         names: of the validation sets.
@@ -97,7 +92,7 @@ class Validation:
     ) -> None:
         self.names = names
         self.compared = compared
-        self.values: dict[str, float] = {}
+        self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
         self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
         self.others = ["bicubic"] if compared is None else ["bicubic", "compared"]
         self._metrics = {
@@ -107,6 +102,7 @@ class Validation:
             for key, metric in metrics.items()
         }
         self.flow = flow
+        # One of each by key, for their descriptions; those of the flow, too.
         self.metrics: dict[str, SRMetric] = {key: self._metrics["sr", names[0], key] for key in metrics}
         if flow is not None:
             self.metrics |= {key: metric for (_, key), metric in flow.metrics.items()}
