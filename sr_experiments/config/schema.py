@@ -137,9 +137,10 @@ class Trainer(Group):
     """How many devices, or which; auto or -1: all."""
     num_nodes: Annotated[int, Ge(1), Le(4096)]
     """Machines."""
-    strategy: str
-    """auto, or ddp for several devices."""
-    precision: int | str
+    # Sharding saves nothing: parameters, gradients, Adam and EMA of RRDBNet as a GAN take less than a gigabyte.
+    strategy: Literal["auto", "ddp"]
+    """ddp for several devices; no network here needs sharding."""
+    precision: Literal["auto", "32-true", "bf16-mixed"]
     """auto: bf16-mixed on GPUs that have it, else 32-true."""
     channels_last: bool
     """Use the channels-last memory layout."""
@@ -221,9 +222,9 @@ class Stage(Group):
 
     steps: Steps
     """Its length."""
-    trains: Mapping[str, Positive]
+    trains: Annotated[Mapping[Literal["fnet", "srnet"], Positive], Rule(bool, " that names fnet, srnet or both")]
     """What trains, fnet or srnet, and its share of optim.learning_rate."""
-    losses: Mapping[str, Positive]
+    losses: Annotated[Mapping[str, Positive], Rule(bool, " of terms of loss.terms and their weights")]
     """Weights of the terms that act in the stage; a loss without settings of its own need not be in loss.terms."""
     gan_losses: Mapping[str, Positive] = optional()
     """Weights of further terms, where a term of loss.terms is adversarial."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,51 +13,42 @@ from sr_experiments.evaluation.scenes import Reader, Scene
 from sr_experiments.inference.engine import Engine
 
 
-class Candidate(Protocol):
-    """Makes SR pictures, frame by frame.
+@dataclass
+class Candidate:
+    """Makes SR pictures, frame by frame."""
 
-    Attributes:
-        name: of the column.
-        source: what it is, in words.
-    """
-
-    name: str
-    source: str
+    name: str  # of the column
+    source: str  # what it is, in words
 
     def start(self, scene: Scene) -> None:
         """Start an image or a clip."""
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
         """Make the next frame, uint8 (H, W, C) to (scale * H, scale * W, C)."""
+        raise NotImplementedError
 
 
-class Bicubic:
+class Bicubic(Candidate):
     """LR enlarged by MATLAB's bicubic kernel, as 8-bit RGB, for LR pixels of the degradation's phase."""
 
-    name = "bicubic"
-    source = "LR enlarged by MATLAB's bicubic imresize, all channels, 8-bit"
-
     def __init__(self, scale: int, phase: str) -> None:
+        super().__init__("bicubic", "LR enlarged by MATLAB's bicubic imresize, all channels, 8-bit")
         self.scale = scale
         self.phase = phase
-
-    def start(self, scene: Scene) -> None:
-        """Do nothing: no frame depends on another."""
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
         """Enlarge LR."""
         return to_pixels(bicubic_upsample(to_tensor(lr), self.scale, self.phase))
 
 
-class Network:
+@dataclass
+class Network(Candidate):
     """A generator in its inference engine, whose time is measured."""
 
-    def __init__(self, name: str, source: str, engine: Engine) -> None:
-        self.name = name
-        self.source = source
-        self.engine = engine
-        self._first = self._others = 0.0  # seconds
-        self._pictures = 0
+    engine: Engine
+    _first: float = 0.0  # seconds, as the next
+    _others: float = 0.0
+    _pictures: int = 0
 
     def start(self, scene: Scene) -> None:
         """Reset the state of a recurrent network."""
@@ -80,13 +71,11 @@ class Network:
         return self._others / (self._pictures - 1) if self._pictures > 1 else self._first or None
 
 
-class Finished:
+@dataclass
+class Finished(Candidate):
     """Pictures that exist already, such as another program's."""
 
-    def __init__(self, name: str, source: str, readers: Mapping[str, Reader]) -> None:
-        self.name = name
-        self.source = source
-        self.readers = readers
+    readers: Mapping[str, Reader]
 
     def start(self, scene: Scene) -> None:
         """Open the picture or clip of a scene."""

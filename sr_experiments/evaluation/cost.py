@@ -1,18 +1,12 @@
 """The cost of a network, on whatever hardware it runs."""
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 
 SIDE = 64  # LR pixels of the image that operations are counted on
-
-
-def parameters(network: nn.Module) -> int:
-    """Count the parameters."""
-    return sum(p.numel() for p in network.parameters())
 
 
 @torch.inference_mode()

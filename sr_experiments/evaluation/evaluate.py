@@ -11,12 +11,12 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import Bicubic, Candidate, Finished, Network
-from sr_experiments.evaluation.cost import SIDE, macs_per_pixel, parameters
+from sr_experiments.evaluation.cost import SIDE, macs_per_pixel
 from sr_experiments.evaluation.measure import Progress, measure
 from sr_experiments.evaluation.metrics_config import metrics_config
 from sr_experiments.evaluation.papers import CONVENTION, NAME
 from sr_experiments.evaluation.protocol import Protocol
-from sr_experiments.evaluation.results import Report, Result, differences
+from sr_experiments.evaluation.results import Report, Result, difference
 from sr_experiments.evaluation.scenes import (
     clip_scenes,
     finished_clips,
@@ -33,41 +33,24 @@ from sr_experiments.metrics.suite import descriptions
 
 @dataclass
 class Request:
-    """What to measure, and on which data.
+    """What to measure, and on which data."""
 
-    Attributes:
-        hr: folder of the true images or clips, or a video.
-        checkpoints: of networks, as for `checkpoints.read`.
-        sr: folders of finished images or clips, or videos.
-        lr: folder of LR, or a video; None to make it from HR.
-        degradation: one of DEGRADATIONS: how LR is made, or how `lr` was made; "auto" for what the networks expect.
-        scale: upsampling factor, where neither a network nor `lr` says it.
-        crop: pixels cut from each side, the scale if None.
-        clips: whether `hr` holds clips; None to look.
-        metrics: further metrics: names of files in conf/metrics.
-        limit: use only so many images or clips, from the first.
-        frames: use only so many frames of each clip, from the first.
-        device: "auto", or torch's name of one.
-        precision: "auto", "fp32", "bf16" or "fp16".
-        tile: side of a tile in LR pixels, or None.
-        save: folder for the SR pictures, or None.
-    """
-
-    hr: Path
-    checkpoints: Sequence[Path] = ()
-    sr: Sequence[Path] = ()
-    lr: Path | None = None
+    hr: Path  # folder of the true images or clips, or a video
+    checkpoints: Sequence[Path] = ()  # of networks, as for `checkpoints.read`
+    sr: Sequence[Path] = ()  # folders of finished images or clips, or videos
+    lr: Path | None = None  # folder of LR, or a video; None to make it from HR
+    # one of DEGRADATIONS: how LR is made, or how `lr` was made; "auto" for what the networks expect
     degradation: str = "auto"
-    scale: int | None = None
-    crop: int | None = None
-    clips: bool | None = None
-    metrics: Sequence[str] = ()
-    limit: int | None = None
-    frames: int | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    tile: int | None = None
-    save: Path | None = None
+    scale: int | None = None  # upsampling factor, where neither a network nor `lr` says it
+    crop: int | None = None  # pixels cut from each side, the scale if None
+    clips: bool | None = None  # whether `hr` holds clips; None to look
+    metrics: Sequence[str] = ()  # further metrics: names of files in conf/metrics
+    limit: int | None = None  # use only so many images or clips, from the first
+    frames: int | None = None  # use only so many frames of each clip, from the first
+    device: str = "auto"  # "auto", or torch's name of one
+    precision: str = "fp32"  # "auto", "fp32", "bf16" or "fp16"
+    tile: int | None = None  # side of a tile in LR pixels, or None
+    save: Path | None = None  # folder for the SR pictures, or None
 
 
 @dataclass
@@ -90,7 +73,8 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     if not request.checkpoints and not request.sr:
         raise SRError("nothing to measure: give --checkpoint or --sr")
     hr, lr = request.hr.expanduser(), request.lr.expanduser() if request.lr else None
-    for option, place in (("--hr", hr), ("--lr", lr), *(("--sr", sr.expanduser()) for sr in request.sr)):
+    finished = [sr.expanduser() for sr in request.sr]
+    for option, place in (("--hr", hr), ("--lr", lr), *(("--sr", sr) for sr in finished)):
         if place is not None and not place.exists():
             raise SRError(f"{option}: no folder {place}; check the path")
     networks = _load(request)
@@ -112,11 +96,11 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     candidates: list[Candidate] = [Bicubic(scale, degradation.phase)]
     costs = {}
     for network in networks:
-        costs[network.name] = parameters(network.generator), macs_per_pixel(network.generator)
+        parameters = sum(p.numel() for p in network.generator.parameters())
+        costs[network.name] = parameters, macs_per_pixel(network.generator)
         engine = Engine(network.generator, request.device, request.precision, request.tile)
         candidates.append(Network(network.name, network.source, engine))
-    sr_names = unique_names(request.sr, [n.name for n in networks])
-    for name, sr in zip(sr_names, (path.expanduser() for path in request.sr), strict=True):
+    for name, sr in zip(unique_names(finished, [n.name for n in networks]), finished, strict=True):
         if clips:
             readers = finished_clips(scenes, hr, sr, scale, channels, request.limit)
         else:
@@ -126,8 +110,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     device = choose_device(request.device)
     # Metrics compute in float64, which not every accelerator has.
     metrics_device = device if device.type == "cuda" else torch.device("cpu")
-    config = metrics_config(scale, request.metrics)
-    protocol = Protocol(config, crop, degradation, clips, channels, metrics_device)
+    protocol = Protocol(metrics_config(scale, request.metrics), crop, degradation, clips, channels, metrics_device)
     with_papers = kind == "bicubic" and not clips
     results = measure(scenes, candidates, protocol, scale, with_papers, request.save, progress)
     for result in results:
@@ -135,9 +118,11 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     bicubic, ours = results[0], [result for result in results if result.name not in ("bicubic", NAME)]
     metrics = {key: m for key, m in protocol.metrics.items() if any(key in result.mean for result in results)}
     described = descriptions(metrics)
+    against = ours[0] if len(ours) > 1 else bicubic
+    differences = [difference(result, against, key) for result in ours if result is not against for key in metrics]
     return Report(
         results,
-        differences(ours, ours[0] if len(ours) > 1 else bicubic, list(metrics)),
+        [found for found in differences if found is not None],
         scale,
         crop,
         "clip" if clips else "image",
@@ -148,7 +133,12 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         described["digits"],
         described["units"],
         protocol.left_out,
-        _notes(networks, degradation.phase),
+        [
+            f"{network.name} is for LR pixels with phase={network.generator.phase}, here they have "
+            f"phase={degradation.phase}: its pictures are shifted"
+            for network in networks
+            if network.generator.phase not in (None, degradation.phase)
+        ],
     )
 
 
@@ -228,8 +218,8 @@ def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
     return "blur_down" if "corner" in phases else "bicubic"
 
 
-def _conventions(of_metrics: dict[str, str], results: list[Result], clips: bool, scale: int) -> dict[str, str]:
-    conventions = dict(of_metrics)
+def _conventions(conventions: dict[str, str], results: list[Result], clips: bool, scale: int) -> dict[str, str]:
+    """Add to the conventions of the metrics those of the other columns and values."""
     if any(result.name == NAME for result in results):
         conventions[NAME] = CONVENTION
     if clips:
@@ -246,12 +236,3 @@ def _conventions(of_metrics: dict[str, str], results: list[Result], clips: bool,
             "without reading, writing and measuring"
         )
     return conventions
-
-
-def _notes(networks: Sequence[_Loaded], phase: str) -> list[str]:
-    return [
-        f"{network.name} is for LR pixels with phase={network.generator.phase}, here they have phase={phase}: "
-        "its pictures are shifted"
-        for network in networks
-        if network.generator.phase not in (None, phase)
-    ]

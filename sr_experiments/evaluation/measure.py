@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation import papers
 from sr_experiments.evaluation.candidates import Candidate, Network, to_pixels, to_tensor
 from sr_experiments.evaluation.protocol import Protocol, SceneMeasurement
 from sr_experiments.evaluation.results import Result
 from sr_experiments.evaluation.scenes import Scene
+from sr_experiments.inference.images import Picture, write_picture
 
 Progress = Callable[[int, int, str], None]
 
@@ -24,11 +23,11 @@ def measure(
     save: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Measure SR pictures against HR.
+    """Measure the SR pictures of candidates, each of which becomes a result, against HR.
 
     Args:
         scenes: images or clips.
-        candidates: make the pictures; each becomes a result.
+        candidates: make the pictures.
         protocol: the metrics.
         scale: upsampling factor.
         with_papers: add bicubic as papers report it, after the first result, if LR is bicubic; see `papers`.
@@ -57,7 +56,8 @@ def measure(
                     )
                 measurement.add(sr, hr, lr)
                 if save is not None:
-                    _save(save, candidate.name, scene, number, sr)
+                    picture = scene.name if scene.frames == 1 else f"{scene.name}/{number:08d}"
+                    write_picture(save / candidate.name.replace("/", "_") / f"{picture}.png", Picture(sr))
             # Published values are for LR by MATLAB's bicubic: beside another LR the column would mislead.
             if with_papers and not papers.is_bicubic(hr, lr, scale):
                 with_papers = False
@@ -83,11 +83,3 @@ def measure(
         published.take_means()
         results.insert(1, published)
     return results
-
-
-def _save(folder: Path, name: str, scene: Scene, number: int, sr: np.ndarray) -> None:
-    from sr_experiments.inference.images import Picture, write_picture
-
-    place = folder / name.replace("/", "_")
-    scene_name = scene.name if scene.frames == 1 else f"{scene.name}/{number:08d}"
-    write_picture(place / f"{scene_name}.png", Picture(sr))

@@ -8,7 +8,6 @@ rounded luma. That gives Set5 x4 its 28.42 dB and 0.8104; the networks' way, wit
 from fractions import Fraction
 
 import numpy as np
-from torch import Tensor
 
 from sr_experiments.data.resize import imresize
 from sr_experiments.evaluation.candidates import to_pixels, to_tensor
@@ -35,13 +34,10 @@ def papers_bicubic(hr: np.ndarray, scale: int, crop: int) -> dict[str, float]:
     small = imresize(y, Fraction(1, scale), quantise=False)
     large = imresize(small, Fraction(scale), quantise=False)
     # Given one channel, the metrics on "rgb" compare its levels as they are, without a conversion to luma.
-    return {"psnr_y": _value(PSNR("rgb", crop), large, y), "ssim_y": _value(SSIM("rgb", crop), large, y)}
+    metrics = {"psnr_y": PSNR("rgb", crop), "ssim_y": SSIM("rgb", crop)}
+    return {key: float(metric.per_image(large, y)) for key, metric in metrics.items()}
 
 
 def is_bicubic(hr: np.ndarray, lr: np.ndarray, scale: int) -> bool:
     """Return whether LR is exactly what MATLAB's `imresize(hr, 1 / scale)` gives."""
     return np.array_equal(to_pixels(imresize(to_tensor(hr), Fraction(1, scale))), lr)
-
-
-def _value(metric: PSNR | SSIM, sr: Tensor, hr: Tensor) -> float:
-    return float(metric.per_image(sr, hr))

@@ -18,19 +18,15 @@ COLOUR_SHIFT = "colour_shift"
 
 
 class Protocol:
-    """The metrics of one measurement.
+    """The metrics of one measurement, see `MetricSuite`.
 
     Args:
-        config: of the metrics, see `MetricSuite`.
+        config: of the metrics.
         crop: pixels cut from each side.
         degradation: of LR, for the colour shift.
         clips: whether the scenes are clips.
         channels: 3, or 1 where all networks are of grey images.
         device: on which metrics are computed.
-
-    Attributes:
-        metrics: by key, among them the colour shift where there is one.
-        left_out: metrics, or metrics of one scene, that are not measured, with the reason.
     """
 
     def __init__(
@@ -47,7 +43,7 @@ class Protocol:
         self.device = device
         suite = MetricSuite(config, crop, clips, channels)
         self.metrics: dict[str, SRMetric] = {key: metric.to(device) for key, metric in suite.items()}
-        self.left_out = suite.left_out
+        self.left_out = suite.left_out  # metrics, or metrics of one scene, that are not measured, with the reason
         if channels == 3:
             self.metrics[COLOUR_SHIFT] = ColourShift(degradation)
         else:

@@ -4,39 +4,39 @@ JSON has no infinity: the PSNR of equal images is the string "inf" there, and Na
 """
 
 import csv
-import json
 import math
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.results import Report
-from sr_experiments.files import replacing
+from sr_experiments.files import replacing, write_json
 
-PACKAGES = ("sr-experiments", "torch", "torchvision", "numpy", "kornia", "lpips", "opencv-python-headless")
-
-
-def as_dict(report: Report) -> dict[str, Any]:
-    """Convert the report to plain types that JSON can hold, with the versions of the packages that measured."""
-    return _plain({**asdict(report), "versions": versions()})
+PACKAGES = (
+    "sr-experiments",
+    "torch",
+    "torchvision",
+    "numpy",
+    "kornia",
+    "lpips",
+    "opencv-python-headless",
+    "scikit-image",
+)
 
 
 def write_report_json(path: Path, report: Report) -> None:
-    """Write the report as JSON.
+    """Write the report as JSON, with the versions of the packages that the values depend on.
 
     Raises:
         SRError: the place can't be written to.
     """
-    check_place(path)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(as_dict(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, _plain({**asdict(report), "versions": {package: version(package) for package in PACKAGES}}))
 
 
 def write_report_csv(path: Path, report: Report) -> None:
     """Write the values of all images as model, image, metric, value; errors as of `write_report_json`."""
-    check_place(path)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("model", "image", "metric", "value"))
@@ -44,17 +44,6 @@ def write_report_csv(path: Path, report: Report) -> None:
             for image, values in result.per_image.items():
                 for metric, value in values.items():
                     writer.writerow((result.name, image, metric, value))
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that the values depend on."""
-    found = {}
-    for package in (*PACKAGES, "scikit-image"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def _plain(value: Any) -> Any:

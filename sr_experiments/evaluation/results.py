@@ -1,7 +1,7 @@
 """The results of a measurement as plain values, for tables, files and model cards."""
 
 import math
-from collections.abc import Sequence
+import statistics
 from dataclasses import dataclass, field
 
 CONFIDENCE = 0.95
@@ -9,30 +9,19 @@ CONFIDENCE = 0.95
 
 @dataclass
 class Result:
-    """The values of one column of the table: of a network, bicubic, or a folder of finished pictures.
+    """The values of one column of the table: of a network, bicubic, or a folder of finished pictures."""
 
-    Attributes:
-        name: of the column.
-        source: what it is, in words.
-        per_image: by image (or clip), then by metric.
-        mean: over the images (or clips), by metric; infinite where a PSNR is.
-        parameters: of the network; None where there is no network, as for the rest.
-        macs: multiplications with addition for one LR pixel.
-        seconds_per_image: of an image or frame, in the network alone; rough.
-        device: on which it ran.
-        precision: of its convolutions.
-        own_protocol: whether it was measured by another protocol than the rest, so that it is never the best.
-    """
-
-    name: str
-    source: str
-    per_image: dict[str, dict[str, float]] = field(default_factory=dict)
+    name: str  # of the column
+    source: str  # what it is, in words
+    per_image: dict[str, dict[str, float]] = field(default_factory=dict)  # by image (or clip), then by metric
+    # over the images (or clips), by metric; infinite where a PSNR is
     mean: dict[str, float] = field(default_factory=dict)
-    parameters: int | None = None
-    macs: float | None = None
-    seconds_per_image: float | None = None
-    device: str | None = None
-    precision: str | None = None
+    parameters: int | None = None  # of the network; None where there is no network, as for the rest
+    macs: float | None = None  # multiplications with addition for one LR pixel
+    seconds_per_image: float | None = None  # of an image or frame, in the network alone; rough
+    device: str | None = None  # on which it ran
+    precision: str | None = None  # of its convolutions
+    # whether it was measured by another protocol than the rest, so that it is never the best
     own_protocol: bool = False
 
     def take_means(self) -> None:
@@ -45,60 +34,34 @@ class Result:
 
 @dataclass
 class Difference:
-    """Mean over images of `model`'s value minus that of `against`.
+    """Mean over images of `model`'s value minus that of `against`."""
 
-    Attributes:
-        model: name of a result.
-        against: likewise.
-        metric: of the values.
-        mean: of the differences.
-        low: lower end of the 95 % confidence interval of the mean; None for fewer than two images.
-        high: upper end.
-        images: how many were compared: those where both values are finite.
-    """
-
-    model: str
-    against: str
-    metric: str
-    mean: float
-    low: float | None
-    high: float | None
-    images: int
+    model: str  # name of a result
+    against: str  # likewise
+    metric: str  # of the values
+    mean: float  # of the differences
+    low: float | None  # lower end of the 95 % confidence interval of the mean; None for fewer than two images
+    high: float | None  # upper end
+    images: int  # how many were compared: those where both values are finite
 
 
 @dataclass
 class Report:
-    """All columns, and what a reader needs to understand them.
+    """All columns, and what a reader needs to understand them."""
 
-    Attributes:
-        results: bicubic first, then in the order given.
-        differences: between pairs of results, image by image.
-        scale: upsampling factor.
-        crop: pixels cut from each side before measuring.
-        unit: what is measured: "image" or "clip".
-        degradation: how LR was made.
-        data: the folders.
-        conventions: what each metric measures, and how the columns were made, by name.
-        higher_is_better: by metric.
-        digits: decimals that mean something, by metric.
-        units: "dB", "px" or "", by metric.
-        left_out: what could not be measured, and why.
-        notes: what else the reader should know.
-    """
-
-    results: list[Result]
-    differences: list[Difference]
-    scale: int
-    crop: int
-    unit: str
-    degradation: str
-    data: dict[str, str]
-    conventions: dict[str, str]
-    higher_is_better: dict[str, bool]
-    digits: dict[str, int] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    results: list[Result]  # bicubic first, then in the order given
+    differences: list[Difference]  # between pairs of results, image by image
+    scale: int  # upsampling factor
+    crop: int  # pixels cut from each side before measuring
+    unit: str  # what is measured: "image" or "clip"
+    degradation: str  # how LR was made
+    data: dict[str, str]  # the folders
+    conventions: dict[str, str]  # what each metric measures, and how the columns were made, by name
+    higher_is_better: dict[str, bool]  # by metric
+    digits: dict[str, int] = field(default_factory=dict)  # decimals that mean something, by metric
+    units: dict[str, str] = field(default_factory=dict)  # "dB", "px" or "", by metric
+    left_out: dict[str, str] = field(default_factory=dict)  # what could not be measured, and why
+    notes: list[str] = field(default_factory=list)  # what else the reader should know
 
     def best(self, metric: str, image: str | None = None) -> set[str]:
         """Return the names of the results with the best value of an image, or with the best mean."""
@@ -124,18 +87,11 @@ def difference(result: Result, against: Result, metric: str) -> Difference | Non
     deltas = [ours - theirs for ours, theirs in common if math.isfinite(ours - theirs)]
     if not deltas:
         return None
-    n, mean = len(deltas), sum(deltas) / len(deltas)
+    n, mean = len(deltas), statistics.fmean(deltas)
     low = high = None
     if n > 1:
-        from scipy.stats import t
+        from scipy.stats import t  # it takes a second to import
 
-        error = math.sqrt(sum((delta - mean) ** 2 for delta in deltas) / (n - 1) / n)
-        half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+        half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * statistics.stdev(deltas) / math.sqrt(n)
         low, high = mean - half, mean + half
     return Difference(result.name, against.name, metric, mean, low, high, n)
-
-
-def differences(results: Sequence[Result], against: Result, metrics: Sequence[str]) -> list[Difference]:
-    """Return the `difference` of each result to one of them, for each metric."""
-    found = [difference(result, against, metric) for result in results if result is not against for metric in metrics]
-    return [one for one in found if one is not None]

@@ -22,23 +22,14 @@ Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
 
 @dataclass
 class Scene:
-    """An image, which is one frame, or a clip.
+    """An image, which is one frame, or a clip."""
 
-    Attributes:
-        name: unique.
-        frames: their number.
-        size: (height, width) of HR, multiples of the scale.
-        hr: reads a frame.
-        lr: reads a frame, or None where LR is made from HR.
-        path: of HR.
-    """
-
-    name: str
-    frames: int
-    size: tuple[int, int]
-    hr: Reader
-    lr: Reader | None
-    path: Path
+    name: str  # unique
+    frames: int  # their number
+    size: tuple[int, int]  # (height, width) of HR, multiples of the scale
+    hr: Reader  # reads a frame
+    lr: Reader | None  # reads a frame, or None where LR is made from HR
+    path: Path  # of HR
 
 
 def holds_clips(root: Path) -> bool:
@@ -85,13 +76,14 @@ def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: in
         paths: list[tuple[Path, Path | None]] = [(path, None) for path in list_images(hr)[:limit]]
     else:
         paths = list(PairedValidation(str(hr), str(lr), scale, limit=limit).pairs)
-    names = _unique([image_name(path, hr) for path, _ in paths], [path.name for path, _ in paths])
+    names = [image_name(path, hr) for path, _ in paths]
     sizes = _sizes([path for path, _ in paths])
     scenes = []
     for name, (path, lr_path), (height, width) in zip(names, paths, sizes, strict=True):
+        unique = path.name if names.count(name) > 1 else name
         size = height // scale * scale, width // scale * scale
         lr_reader = None if lr_path is None else _image_reader(lr_path, channels)
-        scenes.append(Scene(name, 1, size, _image_reader(path, channels, scale), lr_reader, path))
+        scenes.append(Scene(unique, 1, size, _image_reader(path, channels, scale), lr_reader, path))
     return scenes
 
 
@@ -202,11 +194,6 @@ def _sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
             raise size
         sizes.append(size)
     return sizes
-
-
-def _unique(names: list[str], others: list[str]) -> list[str]:
-    """Replace names that occur twice by their counterparts, which have an extension."""
-    return [other if names.count(name) > 1 else name for name, other in zip(names, others, strict=True)]
 
 
 def _words(size: tuple[int, int]) -> str:

@@ -11,15 +11,12 @@ from sr_experiments.losses import LOSSES
 class AdversarialLoss(nn.Module):
     """What the GAN training asks of a loss.
 
-    Attributes:
-        uses_real: whether `generator` needs D's logits of real images.
-
     Args:
         label_smoothing: s makes the discriminator's target for real images 1 - s (one-sided, Salimans et al. 2016),
             where the loss has targets.
     """
 
-    uses_real = False
+    uses_real = False  # whether `generator` needs D's logits of real images
 
     def __init__(self, label_smoothing: Share = 0.0) -> None:
         super().__init__()

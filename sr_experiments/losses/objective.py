@@ -52,23 +52,14 @@ OWN_SETTINGS = tuple(TermSettings.model_fields)  # all other settings of a term 
 
 @dataclass(frozen=True)
 class Term:
-    """One term of an objective, with when and how much it counts.
+    """One term of an objective, with when and how much it counts."""
 
-    Attributes:
-        loss: compares the tensors that its `inputs` name; an adversarial loss is evaluated by the `Adversary`.
-        weight: at its full height.
-        start: first step at which the term acts, counted from the start of the stage where there are stages.
-        ramp: steps over which the weight then rises from 0.
-        ramp_shape: "linear" or "cosine".
-        every: computed at each so many-th step.
-    """
-
-    loss: nn.Module
-    weight: float = 1.0
-    start: int = 0
-    ramp: int = 0
-    ramp_shape: str = "linear"
-    every: int = 1
+    loss: nn.Module  # compares the tensors that its `inputs` name; an adversarial loss is evaluated by the `Adversary`
+    weight: float = 1.0  # at its full height
+    start: int = 0  # first step at which the term acts, counted from the start of the stage where there are stages
+    ramp: int = 0  # steps over which the weight then rises from 0
+    ramp_shape: str = "linear"  # "linear" or "cosine"
+    every: int = 1  # computed at each so many-th step
 
     @property
     def full_step(self) -> int:
@@ -88,21 +79,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What losses may compare, by name: images in [0, 1], (N, C, H, W), or whole clips of them, (N, T, C, H, W).
+    """What losses may compare, by name: images in [0, 1], (N, C, H, W), or whole clips of them, (N, T, C, H, W)."""
 
-    Attributes:
-        lr: network input.
-        hr: ground truth.
-        target: what SR is to look like: HR, or HR sharpened by the degradation.
-        sr: network output, with gradients.
-        flow: LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1, where the network estimates it.
-    """
-
-    lr: Tensor
-    hr: Tensor
-    target: Tensor
-    sr: Tensor
-    flow: Tensor | None = None
+    lr: Tensor  # network input
+    hr: Tensor  # ground truth
+    target: Tensor  # what SR is to look like: HR, or HR sharpened by the degradation
+    sr: Tensor  # network output, with gradients
+    flow: Tensor | None = None  # LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1, where the network estimates it
 
     def __getitem__(self, name: str) -> Tensor:
         """`sr_clip` is the clips, `sr` their frames as a batch of images; likewise of the others."""
@@ -130,17 +113,14 @@ class Objective(nn.Module):
 
     Args:
         terms: by name, in the order in which they are added up. At most one of them is adversarial.
-
-    Attributes:
-        weights: full weight of each term.
-        adversarial: name of the adversarial term, empty if there is none; the `Adversary` evaluates it.
     """
 
     def __init__(self, terms: Mapping[str, Term]) -> None:
         super().__init__()
         self.terms = dict(terms)
-        self.weights = {name: term.weight for name, term in terms.items()}
+        self.weights = {name: term.weight for name, term in terms.items()}  # at their full height
         self.losses = nn.ModuleList(term.loss for term in terms.values())  # to move to the device with the networks
+        # Name of the adversarial term, which the `Adversary` evaluates; empty if there is none.
         self.adversarial = next((n for n, t in terms.items() if isinstance(t.loss, AdversarialLoss)), "")
 
     def due(self, step: int, names: Iterable[str]) -> list[str]:
@@ -151,16 +131,8 @@ class Objective(nn.Module):
         """Whether the adversarial term is one of `names` and has begun: from then on the discriminator learns."""
         return self.adversarial in names and self.terms[self.adversarial].share(step) > 0
 
-    def adversarial_due(self, step: int) -> bool:
-        """Whether the generator's adversarial loss is computed at a step."""
-        return self.terms[self.adversarial].due(step)
-
     def check_inputs(self, available: Iterable[str], network: str) -> None:
-        """Refuse terms that compare tensors which a training does not produce.
-
-        Raises:
-            SRError: there is one.
-        """
+        """Raise SRError if a term compares tensors that a training does not produce."""
         for name, term in self.terms.items():
             missing = () if name == self.adversarial else set(inputs_of(term.loss)) - set(available)
             if missing:
@@ -170,11 +142,7 @@ class Objective(nn.Module):
                 )
 
     def check_always_acts(self, names: Iterable[str], where: str = "loss.terms") -> None:
-        """Refuse terms of which none acts at some step, for then there is nothing to train on.
-
-        Raises:
-            SRError: none of `names` acts at every step.
-        """
+        """Raise SRError unless one of the terms acts at every step: else there would be steps with nothing to do."""
         if not any(self.terms[name].start == 0 and self.terms[name].every == 1 for name in names):
             raise SRError(f"{where}: some steps have no term to train on; give one of them start=0 and every=1")
 
@@ -186,12 +154,7 @@ class Objective(nn.Module):
     def weighted_sum(
         self, values: Mapping[str, Tensor], weights: Mapping[str, float], step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up the values of terms.
-
-        Args:
-            values: of the terms, unweighted.
-            weights: full weight of each.
-            step: decides how much of its weight each has.
+        """Add up the unweighted values of terms, each with the share of its full weight that the step decides.
 
         Returns:
             The sum, and what is logged of it: `loss/<term>`, `loss_weighted/<term>` and `loss/generator`.

@@ -19,9 +19,6 @@ class WarpLoss(nn.Module):
 
     Args:
         criterion: the pixel loss that measures the distance, as `{"name": "charbonnier", "eps": 1e-6}`.
-
-    Raises:
-        SRError: unknown criterion.
     """
 
     inputs = ("lr_clip", "flow")
@@ -45,9 +42,6 @@ class PingPongLoss(nn.Module):
 
     Args:
         criterion: the pixel loss that measures the distance, as `{"name": "charbonnier", "eps": 1e-6}`.
-
-    Raises:
-        SRError: unknown criterion.
     """
 
     inputs = ("sr_clip",)

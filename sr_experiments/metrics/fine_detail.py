@@ -22,10 +22,6 @@ class FineDetail(ImageMetric):
 
     Args:
         scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles a pixel of HR.
-        crop_border: pixels cut from each side.
-
-    Raises:
-        SRError: a scale below 1.
     """
 
     higher_is_better = False

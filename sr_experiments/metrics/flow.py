@@ -22,11 +22,7 @@ class WarpedPSNR(PSNR):
 
 
 class FlowEndPointError(SRMetric):
-    """Mean Euclidean distance between estimated and true flow, in LR pixels, over all pixels of all frames.
-
-    Args:
-        crop_border: LR pixels cut from each side.
-    """
+    """Mean Euclidean distance between estimated and true flow, in LR pixels, over all pixels of all frames."""
 
     higher_is_better = False
     unit = "px"
@@ -38,12 +34,7 @@ class FlowEndPointError(SRMetric):
         self.convention = f"end-point error of the LR flow in LR pixels, crop {crop_border}, mean over frames"
 
     def update(self, flow: Tensor, true_flow: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            flow: (N, 2, H, W) in LR pixels.
-            true_flow: (N, 2, scale * H, scale * W) in HR pixels.
-        """
+        """Add a batch: (N, 2, H, W) in LR pixels, and (N, 2, scale * H, scale * W) in HR pixels."""
         scale = true_flow.shape[-1] // flow.shape[-1]
         b = self.crop_border
         # Averaged to LR's resolution; divided, as a step of `scale` HR pixels is one of LR.

@@ -22,10 +22,8 @@ class LPIPS(ImageMetric):
 
     Args:
         net: trunk: "alex", the usual one for reporting, "vgg" or "squeeze".
-        crop_border: pixels cut from each side, as for the other metrics.
 
     Raises:
-        SRError: unknown trunk.
         WeightsUnavailable: no trained weights of the trunk.
     """
 

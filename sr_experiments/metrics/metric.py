@@ -9,25 +9,16 @@ class SRMetric(Metric):
     """Mean of values, right under DDP: sum and count are summed over processes.
 
     A subclass says here what tables, sweeps and records need to know of it, so that it stands nowhere else.
-
-    Attributes:
-        higher_is_better: whether the value grows as pictures get better.
-        digits: decimals that mean something.
-        unit: "dB", "px" or, of a plain number, "".
-        temporal: whether consecutive frames are compared, so that images alone have no value.
-        needs_rgb: whether grey images have no value.
-        least_size: pixels a side that must be left within the border.
-        convention: what exactly is measured; set by the constructor, as it depends on the arguments.
     """
 
     full_state_update = False
-    higher_is_better: bool
-    digits: int = 4
-    unit: str = ""
-    temporal: bool = False
-    needs_rgb: bool = False
-    least_size: int = 1
-    convention: str
+    higher_is_better: bool  # whether the value grows as pictures get better
+    digits: int = 4  # decimals that mean something
+    unit: str = ""  # "dB", "px" or, of a plain number, ""
+    temporal: bool = False  # whether consecutive frames are compared, so that images alone have no value
+    needs_rgb: bool = False  # whether grey images have no value
+    least_size: int = 1  # pixels a side that must be left within the border
+    convention: str  # what exactly is measured; set by the constructor, as it depends on the arguments
     total: Tensor
     count: Tensor
 

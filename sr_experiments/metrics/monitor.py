@@ -1,32 +1,11 @@
 """Which metric decides: the best checkpoint of a run, and what a sweep searches for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sr_experiments.config.run_kind import ends_with_sr, is_gan
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.metric import SRMetric
-
-
-@dataclass(frozen=True)
-class Monitored:
-    """A metric on a validation set.
-
-    Attributes:
-        set_name: of the validation set.
-        metric: its key.
-        higher_is_better: its direction.
-    """
-
-    set_name: str
-    metric: str
-    higher_is_better: bool
-
-    @property
-    def key(self) -> str:
-        """Its key in metrics.csv."""
-        return f"val/{self.set_name}/{self.metric}"
 
 
 def resolve_monitor(
@@ -36,8 +15,8 @@ def resolve_monitor(
     sets: Sequence[str],
     left_out: Mapping[str, str],
     setting: str = "trainer.monitor",
-) -> Monitored:
-    """Return the metric that a setting names.
+) -> tuple[str, str]:
+    """Return the metric that a setting names, as the name of the validation set and the metric's key.
 
     Args:
         choice: `psnr_y` (on the first validation set), `<set>/psnr_y`, `val/<set>/psnr_y`, or "auto": LPIPS for a GAN,
@@ -61,7 +40,7 @@ def resolve_monitor(
         place, _, metric = choice.removeprefix("val/").rpartition("/")
         place = place or sets[0]
     if metric in metrics and place in sets:
-        return Monitored(place, metric, metrics[metric].higher_is_better)
+        return place, metric
     if metric in left_out:
         raise SRError(f"{setting}={choice} is not measured: {left_out[metric]}")
     known = ", ".join(metrics)

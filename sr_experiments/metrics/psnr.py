@@ -13,7 +13,6 @@ class PSNR(ImageMetric):
 
     Args:
         channels: "y" for BT.601 luma (16-235), "rgb" for all channels together.
-        crop_border: pixels cut from each side.
     """
 
     higher_is_better = True

@@ -15,7 +15,6 @@ class SSIM(ImageMetric):
 
     Args:
         channels: "y" for BT.601 luma (16-235), "rgb" for the mean over the three channels.
-        crop_border: pixels cut from each side.
     """
 
     higher_is_better = True

@@ -16,10 +16,6 @@ class MetricSuite(Mapping[str, SRMetric]):
     Not measured are metrics whose pretrained weights can't be had, of RGB where the data is grey, and of consecutive
     frames where the data is images.
 
-    Attributes:
-        left_out: what was asked for and can't be measured, with the reason. Metrics of consecutive frames are not
-            among it: nobody expects them of images.
-
     Args:
         config: by key the `name` of the metric in METRICS, its arguments and, if it must not be left out,
             `required: true`; as files of conf/metrics have it.
@@ -34,12 +30,14 @@ class MetricSuite(Mapping[str, SRMetric]):
     def __init__(self, config: Mapping[str, Mapping[str, Any]], crop_border: int, clips: bool, channels: int) -> None:
         self.crop_border = crop_border
         self.channels = channels
+        # What was asked for and can't be measured, with the reason; nobody expects metrics of clips from images.
         self.left_out: dict[str, str] = {}
-        self._built: dict[str, SRMetric] = {}
+        self._built: dict[str, SRMetric | None] = {}  # None: left out
         for key, arguments in config.items():
             if not isinstance(arguments, Mapping):
                 raise SRError(f"metrics.{key} is {arguments!r}: give its name and its arguments")
-        self._config = {key: arguments for key, arguments in config.items() if clips or not _is_temporal(arguments)}
+        kinds = {key: METRICS.get(str(arguments.get("name"))) for key, arguments in config.items()}
+        self._config = {key: config[key] for key in config if clips or not getattr(kinds[key], "temporal", False)}
 
     def __getitem__(self, key: str) -> SRMetric:
         """Build a metric, or return it if it is built.
@@ -48,14 +46,12 @@ class MetricSuite(Mapping[str, SRMetric]):
             KeyError: it is not measured; `left_out` says why.
             SRError: it is required and can't be had, or its configuration is wrong.
         """
-        if key in self.left_out:
-            raise KeyError(key)
         if key not in self._built:
-            metric = self._build(key, self._config[key])
-            if metric is None:
-                raise KeyError(key)
-            self._built[key] = metric
-        return self._built[key]
+            self._built[key] = self._build(key, self._config[key])
+        metric = self._built[key]
+        if metric is None:
+            raise KeyError(key)
+        return metric
 
     def __iter__(self) -> Iterator[str]:
         return (key for key in self._config if key in self)
@@ -78,18 +74,7 @@ class MetricSuite(Mapping[str, SRMetric]):
         return metric
 
 
-def _is_temporal(arguments: Mapping[str, Any]) -> bool:
-    name = arguments.get("name")
-    return (
-        isinstance(name, str) and name in METRICS and getattr(METRICS[name], "temporal", False)
-    )  # of an unknown one `build` will speak
-
-
 def descriptions(metrics: Mapping[str, SRMetric]) -> dict[str, dict[str, Any]]:
     """Return what summary.json and reports say of metrics, by field and key."""
-    return {
-        "conventions": {key: metric.convention for key, metric in metrics.items()},
-        "higher_is_better": {key: metric.higher_is_better for key, metric in metrics.items()},
-        "digits": {key: metric.digits for key, metric in metrics.items()},
-        "units": {key: metric.unit for key, metric in metrics.items()},
-    }
+    fields = {"conventions": "convention", "higher_is_better": "higher_is_better", "digits": "digits", "units": "unit"}
+    return {name: {key: getattr(metric, of) for key, metric in metrics.items()} for name, of in fields.items()}

@@ -18,18 +18,14 @@ class TemporalMetric(SRMetric):
 
     A subclass gives `frame` and `pair`.
 
-    Attributes:
-        skipped: frames left out at either end of a clip.
-        requirement: what else a clip needs; ends the message of a clip without a value.
-
     Args:
         crop_border: pixels cut from each side, where the metric's definition has no cropping of its own.
     """
 
     temporal = True
     higher_is_better = False
-    skipped: int = 0
-    requirement: str = ""
+    skipped: int = 0  # frames left out at either end of a clip
+    requirement: str = ""  # what else a clip needs; ends the message of a clip without a value
 
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__()

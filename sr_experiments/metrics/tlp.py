@@ -19,7 +19,6 @@ class TLP(TemporalMetric):
         crop_border: unused, the definition has its own crop, to multiples of 32.
 
     Raises:
-        SRError: unknown trunk.
         WeightsUnavailable: no trained weights of the trunk.
     """
 

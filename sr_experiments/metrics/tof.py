@@ -48,16 +48,6 @@ def farneback(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
     """Estimate the flow from one grey 8-bit frame (H, W) to the next as TecoGAN does: (H, W, 2) in pixels."""
     import cv2
 
+    settings = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2}
     initial: Any = None  # no flow to begin with, which OpenCV's annotations don't allow
-    return cv2.calcOpticalFlowFarneback(
-        previous,
-        current,
-        initial,
-        pyr_scale=0.5,
-        levels=3,
-        winsize=15,
-        iterations=3,
-        poly_n=5,
-        poly_sigma=1.2,
-        flags=0,
-    )
+    return cv2.calcOpticalFlowFarneback(previous, current, initial, **settings, flags=0)  # type: ignore[call-overload]

@@ -70,16 +70,13 @@ def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """Sample `image` (H, W, C) bilinearly where `flow` (H, W, 2) points, (dx, dy) in pixels; edges are repeated."""
     import cv2
 
-    x, y = sampled_at(flow)
-    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(image, *sampled_at(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def sampled_at(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the coordinates x and y, (H, W) each, where `flow` (H, W, 2) points."""
-    height, width = flow.shape[:2]
-    return flow[..., 0] + np.arange(width, dtype=np.float32), flow[..., 1] + np.arange(height, dtype=np.float32)[
-        :, None
-    ]
+    rows, columns = (np.arange(side, dtype=np.float32) for side in flow.shape[:2])
+    return flow[..., 0] + columns, flow[..., 1] + rows[:, None]
 
 
 def inside(flow: np.ndarray) -> np.ndarray:
@@ -91,12 +88,7 @@ def inside(flow: np.ndarray) -> np.ndarray:
 def occluded(flow: np.ndarray, returning: np.ndarray) -> np.ndarray:
     """Mark where following the flow there and back misses the start (Ruder et al. 2016, arXiv 1604.08610).
 
-    Args:
-        flow: (H, W, 2) from this frame to the other.
-        returning: (H, W, 2) the flow of the other frame to this one, sampled where `flow` points.
-
-    Returns:
-        (H, W) of bool.
+    `flow` goes from this frame to the other; `returning` goes back, sampled where `flow` points. (H, W, 2) each.
     """
     lengths = np.square(flow).sum(-1) + np.square(returning).sum(-1)
     return np.square(flow + returning).sum(-1) > 0.01 * lengths + 0.5

@@ -18,9 +18,6 @@ BATCH_NORM = nn.modules.batchnorm._BatchNorm
 def checkpoint_activations(network: nn.Module) -> None:
     """Recompute each block of a network's stacks in the backward pass; outputs and gradients stay the same.
 
-    Args:
-        network: a generator. A stack is a Sequential or ModuleList of modules of one class that have children.
-
     Raises:
         SRError: the network has no such stack, or has batch normalisation, which would count each batch twice.
     """

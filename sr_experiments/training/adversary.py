@@ -1,5 +1,6 @@
 """The discriminator of a GAN: what it teaches the generator, and how and when it learns itself."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
@@ -20,23 +21,14 @@ class DiscriminatorSettings(Group):
     """The discriminator is updated only while log D(real) - log D(fake) is below; null: always."""
 
 
+@dataclass(eq=False)
 class Adversary:
-    """A discriminator with its loss; SRGAN (1609.04802), ESRGAN (1809.00219), TecoGAN (1811.09393) and kin.
+    """A discriminator with its loss; SRGAN (1609.04802), ESRGAN (1809.00219), TecoGAN (1811.09393) and kin."""
 
-    Args:
-        loss: on logits, for both sides.
-        discriminator: images (N, C, H, W) to logits, (N, 1) or (N, 1, h, w).
-        every: steps from one update of the discriminator to the next.
-        update_margin: it is updated only while mean log D(real) - mean log D(fake) is below; None: always.
-    """
-
-    def __init__(
-        self, loss: AdversarialLoss, discriminator: nn.Module, every: int = 1, update_margin: float | None = None
-    ) -> None:
-        self.loss = loss
-        self.discriminator = discriminator
-        self.every = every
-        self.update_margin = update_margin
+    loss: AdversarialLoss  # on logits, for both sides
+    discriminator: nn.Module  # images (N, C, H, W) to logits, (N, 1) or (N, 1, h, w)
+    every: int = 1  # see `DiscriminatorSettings`, as for the next
+    update_margin: float | None = None
 
     def generator_loss(self, fake: Tensor, real: Tensor) -> Tensor:
         """The generator's adversarial loss on generated and real images, (N, C, H, W) each."""

@@ -26,7 +26,7 @@ from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.adversary import Adversary, build_adversary
 from sr_experiments.training.module import OptimConfig, SRModule
-from sr_experiments.training.stages import make_stages, stage_terms
+from sr_experiments.training.stages import make_stages
 from sr_experiments.training.validation import FlowMetrics, Validation
 from sr_experiments.training.video import VideoModule
 
@@ -52,7 +52,7 @@ def assemble(config: Config) -> Assembly:
     """Build module and data.
 
     Raises:
-        SRError: anything the configuration asks for that does not exist, does not fit together or can't be read.
+        SRError: the configuration asks for what does not exist, does not fit together or can't be read.
     """
     try:
         return _assemble(config)
@@ -73,7 +73,7 @@ def _assemble(config: Config) -> Assembly:
     pixels = config["channels"] * crop**2
     _check_free(f"a batch of {frames} crops of {crop}x{crop}", frames * pixels * FLOAT, "data.batch_size or data.crop")
     data = SRDataModule(
-        **{**config["data"], **({"batch_size": stages.largest_batch} if stages else {})},
+        **{**config["data"], **({"batch_size": max(s.batch_size for s in stages.stages)} if stages else {})},
         scale=scale,
         channels=config["channels"],
         seed=config["seed"],
@@ -89,7 +89,13 @@ def _assemble(config: Config) -> Assembly:
     generator_config = {**config["model"], "scale": scale, "channels": config["channels"]}
     if generator_config.get("phase") == "auto":
         generator_config["phase"] = degradation.phase
-    in_memory = _in_memory()
+    free = free_on_host()
+    in_memory = Limited(  # activations need the other half of the memory
+        free // (2 * COPIES * FLOAT),
+        10**7,
+        f"training these networks would take more than half of the memory that is free ({free / 2**30:.1f} GiB): "
+        "lower their knobs, such as model.features and loss.discriminator.features",
+    )
     with in_memory:
         generator = build("generator", GENERATORS, generator_config)
     if stages and not data.clips:
@@ -97,6 +103,7 @@ def _assemble(config: Config) -> Assembly:
     for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
         data.train_set.windows(stage.clip_length)  # refuses clips that are too short for a later stage now
     initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
+    with_true_flow = [name for name, dataset in data.val_sets.items() if getattr(dataset, "true_flow", False)]
     base: dict[str, Any] = {
         "generator": generator,
         "generator_config": generator_config,
@@ -107,14 +114,14 @@ def _assemble(config: Config) -> Assembly:
             scale,
             phase=degradation.phase,
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
-            flow=_flow_metrics(data) if stages else None,
+            flow=FlowMetrics(data.val_names, with_true_flow) if stages else None,
         ),
         "optim": OptimConfig(**config["optim"]),
         "max_steps": trainer["max_steps"],
         "seed": config["seed"],
         "channels_last": trainer["channels_last"],
     }
-    objective = build_objective(stage_terms(config) if stages else config["loss"]["terms"], left_out)
+    objective = build_objective(stages.terms if stages else config["loss"]["terms"], left_out)
     with in_memory:
         adversary = _adversary(config, objective, judged_channels=config["channels"] * (9 if stages else 1))
     module: SRModule
@@ -129,32 +136,19 @@ def _assemble(config: Config) -> Assembly:
         for network in module.networks().values():
             if getattr(network, "compiles", True):
                 network.compile()
-    for name in [name for name, term in config["loss"]["terms"].items() if term.get("weight") == "auto"]:
-        log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
+    for name, term in config["loss"]["terms"].items():
+        if term.get("weight") == "auto":
+            log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
     return Assembly(module, data, left_out, initialised_from)
 
 
 def _check_free(what: str, size: int, knobs: str) -> None:
-    """Refuse what is more than the memory, before it is filled bit by bit.
-
-    Raises:
-        SRError: it is.
-    """
+    """Refuse what is more than the memory, before it is filled bit by bit."""
     if size > (free := free_on_host()):
         raise SRError(
             f"{what} takes {size / 2**30:.1f} GiB, more than the memory that is free ({free / 2**30:.1f} GiB): "
             f"lower {knobs}"
         )
-
-
-def _in_memory() -> Limited:
-    """Within it, no networks can be built that could not be trained in half of the memory: activations need some."""
-    free = free_on_host()
-    message = (
-        f"training these networks would take more than half of the memory that is free ({free / 2**30:.1f} GiB): "
-        "lower their knobs, such as model.features and loss.discriminator.features"
-    )
-    return Limited(free // (2 * COPIES * FLOAT), 10**7, message)
 
 
 def _initialise(generator: Generator, source: str | Config) -> str:
@@ -182,19 +176,14 @@ def _adversary(config: Config, objective: Objective, judged_channels: int) -> Ad
     if settings is None:
         name = objective.adversarial
         raise SRError(f"loss.terms.{name} needs a discriminator: add +loss/discriminator=vgg, or use loss=gan")
-    if config["optim"]["accumulate"] > 1 and (
-        settings.get("every", 1) > 1 or settings.get("update_margin") is not None
-    ):
+    rests = settings.get("every", 1) > 1 or settings.get("update_margin") is not None
+    if config["optim"]["accumulate"] > 1 and rests:
         raise SRError(
             "loss.discriminator.every and update_margin don't go with optim.accumulate: set every=1, update_margin=null"
         )
     loss = objective.terms[objective.adversarial].loss
     assert isinstance(loss, AdversarialLoss)
     return build_adversary(loss, settings, judged_channels)
-
-
-def _flow_metrics(data: SRDataModule) -> FlowMetrics:
-    return FlowMetrics(data.val_names, [n for n, s in data.val_sets.items() if getattr(s, "true_flow", False)])
 
 
 def _compared(path: str | None, scale: int, channels: int) -> nn.Module | None:

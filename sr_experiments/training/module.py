@@ -130,7 +130,7 @@ class SRModule(pl.LightningModule):
         adversary = self.adversary if objective.adversarial_acts(step, weights) else None
         if adversary is not None:
             pair = self.discriminator_inputs(outputs)
-            if objective.adversarial_due(step):
+            if objective.terms[objective.adversarial].due(step):
                 values[objective.adversarial] = adversary.generator_loss(*pair)
         total, scalars = objective.weighted_sum(values, weights, step)
         scalars |= self.update(total, *self.trained_networks())
@@ -232,8 +232,7 @@ class SRModule(pl.LightningModule):
             Their gradient norms before clipping, where the optimisers stepped.
         """
         self.manual_backward(loss / self.optim.accumulate)
-        last_of_window = (self.step + 1) % self.optim.accumulate == 0 or self.step + 1 >= self.max_steps
-        if not last_of_window:
+        if (self.step + 1) % self.optim.accumulate and self.step + 1 < self.max_steps:
             return {}
         norms = {}
         optimizers = self.optimizers()
@@ -243,7 +242,10 @@ class SRModule(pl.LightningModule):
             optimizer = optimizers[i] if isinstance(optimizers, list) else optimizers
             for group in optimizer.param_groups:
                 group["lr"] = self.current_rate(name, self.step)
-            norm = _clipped_norm(network, self.optim.clip_norm)
+            if self.optim.clip_norm:
+                norm = clip_grad_norm_(network.parameters(), self.optim.clip_norm)
+            else:
+                norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             norms[f"grad_norm/{name}"] = norm.detach()
@@ -266,14 +268,12 @@ class SRModule(pl.LightningModule):
 
     def pair_of(self, batch: dict[str, Tensor], step: int) -> Pair:
         """LR, HR and target of the batch of a step, on the device; seeds all that is random in that step."""
-        self._seed((self.seed * 1_000_003 + step) * 1009 + self.global_rank)
-        return self._pair(batch)
-
-    def _seed(self, seed: int) -> None:
-        """What `torch.manual_seed` does, for the devices in use: for all others it takes a millisecond."""
+        seed = (self.seed * 1_000_003 + step) * 1009 + self.global_rank
+        # What `torch.manual_seed` does, for the devices in use: for all others it takes a millisecond.
         torch.default_generator.manual_seed(seed)
         if self.device.type != "cpu":
             getattr(torch, self.device.type).manual_seed(seed)
+        return self._pair(batch)
 
     @torch.no_grad()
     def _pair(self, batch: dict[str, Tensor]) -> Pair:
@@ -326,8 +326,10 @@ class SRModule(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Super-resolve one validation image, or the next frame of a clip, and update its set's metrics."""
         hr = self._as_images(batch["hr"])
-        frame = int(batch.get("frame", 0))
-        lr = self._as_images(batch["lr"]) if "lr" in batch else self.degradation.validation(hr, frame)
+        if "lr" in batch:
+            lr = self._as_images(batch["lr"])
+        else:
+            lr = self.degradation.validation(hr, int(batch.get("frame", 0)))
         lr = lr.contiguous(memory_format=self.memory_format)
         return self.validation.step(self.validation.names[dataloader_idx], lr, hr, batch)
 
@@ -350,11 +352,7 @@ class SRModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the step back from the record.
-
-        Raises:
-            SRError: the checkpoint is of another network.
-        """
+        """Take the step back from the record; raises SRError if the checkpoint is of another network."""
         record = checkpoint["sr_experiments"]
         if record["generator"] != self.generator_config:
             raise SRError(
@@ -364,10 +362,3 @@ class SRModule(pl.LightningModule):
             )
         self.step = record["step"]
         self.rollbacks = list(record.get("rollbacks", ()))
-
-
-def _clipped_norm(network: nn.Module, largest: float | None) -> Tensor:
-    """The norm of the gradients, which are then scaled to the largest one allowed."""
-    if largest:
-        return clip_grad_norm_(network.parameters(), largest)
-    return get_total_norm([p.grad for p in network.parameters() if p.grad is not None])

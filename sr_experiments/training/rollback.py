@@ -1,9 +1,8 @@
 """Roll back to the last good checkpoint, with a lower learning rate, when a loss has become NaN."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -13,8 +12,6 @@ from sr_experiments.training.module import SRModule
 from sr_experiments.training.scalars import not_finite
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 def roll_back(
@@ -61,12 +58,3 @@ def roll_back(
     with replacing(folder / "last.ckpt") as temporary:
         torch.save(content, temporary)
     return rollback
-
-
-def decided_by_rank_zero(decide: Callable[[], T]) -> T:
-    """Call `decide` on rank 0, and return its result on all ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return decide()
-    result: list[Any] = [decide() if torch.distributed.get_rank() == 0 else None]
-    torch.distributed.broadcast_object_list(result)
-    return result[0]

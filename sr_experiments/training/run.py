@@ -28,7 +28,7 @@ from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint
-from sr_experiments.training.rollback import decided_by_rank_zero, roll_back
+from sr_experiments.training.rollback import roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_summary
 from sr_experiments.training.trainer import make_loggers, make_trainer
@@ -93,15 +93,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
 
 
 class Run:
-    """A run from its start or resume to its end.
-
-    Args:
-        config: the resolved configuration.
-        folder: the run folder.
-        console: the console for the progress bar and the outcome.
-        assembly: data and networks.
-        loggers: the loggers; none on ranks other than 0.
-    """
+    """A run from its start or resume to its end; it has no loggers on ranks other than 0."""
 
     def __init__(
         self, config: dict[str, Any], folder: Path, console: Console, assembly: Assembly, loggers: list[Logger]
@@ -155,7 +147,8 @@ class Run:
         Data, networks and trainer are built again, as for a resumed run.
         """
         options, module = self.config["trainer"].get("rollback", {}), self.assembly.module
-        rollback = decided_by_rank_zero(lambda: roll_back(self.folder / "checkpoints", module, bad, **options))
+        rollback = roll_back(self.folder / "checkpoints", module, bad, **options) if _is_rank_zero() else None
+        rollback = self.trainer.strategy.broadcast(rollback)
         if rollback is None:
             raise bad
         number = len(module.rollbacks) + 1
@@ -164,15 +157,13 @@ class Run:
             f"(rollback {number} of {options['tries']})"
         )
         log.warning("%s", message)
-        loggers: list[Logger] = []
-        for logger in self.loggers:
-            if isinstance(logger, MetricsCSV):
-                logger = csv = MetricsCSV(self.folder, rollback["to_step"])
-            loggers.append(logger)
-        for run in wandb_runs(loggers):
-            run.first_step = csv.logged + 1  # W&B takes each step once
-            run.alert(f"rollback {number}", message)
-        self._build(_assemble({**self.config, "init_from": None}), loggers)
+        if _is_rank_zero():
+            csv = MetricsCSV(self.folder, rollback["to_step"])
+            self.loggers = [csv if isinstance(logger, MetricsCSV) else logger for logger in self.loggers]
+            for run in wandb_runs(self.loggers):
+                run.first_step = csv.logged + 1  # W&B takes each step once
+                run.alert(f"rollback {number}", message)
+        self._build(_assemble({**self.config, "init_from": None}), self.loggers)
         return self.folder / "checkpoints" / "last.ckpt"
 
     def _finish(self, state: str, error_line: str) -> None:

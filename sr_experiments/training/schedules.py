@@ -40,9 +40,6 @@ def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0) -> S
         total_steps: length of the run in steps.
         cycles: number of cosine periods.
         floor: smallest factor, as a share of the base learning rate.
-
-    Raises:
-        SRError: `cycles` is less than 1.
     """
     period = max(1, math.ceil(total_steps / cycles))
 

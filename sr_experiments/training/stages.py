@@ -12,7 +12,6 @@ from sr_experiments.losses.objective import is_adversarial
 from sr_experiments.registry import build
 from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
 
-NETWORKS = ("fnet", "srnet")
 UNTRAINED = "pixel"  # the term that every run has by default, so that a run of the flow net alone may leave it unused
 
 Settings = Mapping[str, Any]
@@ -20,33 +19,19 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage.
+    """One stage."""
 
-    Attributes:
-        name: as in the configuration.
-        start: step it begins at.
-        steps: its length.
-        trains: the networks that train, with their share of `optim.learning_rate`; all others are frozen.
-        losses: weights of the terms that act, by name; None for the term's own.
-        makes_sr: whether SR frames are made; not where the flow net alone is trained, by the warp loss.
-        clip_length: frames of a training clip.
-        batch_size: clips a batch, per device.
-        schedule: factor of the learning rate at a step of the stage, counted from its start.
-        has_margin: whether the stage has an `update_margin` of its own.
-        update_margin: the discriminator learns only while mean log D(real) - mean log D(fake) is below it;
-            None: always.
-    """
-
-    name: str
-    start: int
-    steps: int
+    name: str  # as in the configuration
+    start: int  # step it begins at
+    steps: int  # its length
+    # the networks that train, with their share of `optim.learning_rate`; all others are frozen
     trains: Mapping[str, float]
-    losses: Mapping[str, float | None]
-    makes_sr: bool
-    clip_length: int
-    batch_size: int
-    schedule: Schedule
-    has_margin: bool = False
+    losses: Mapping[str, float | None]  # weights of the terms that act, by name; None for the term's own
+    makes_sr: bool  # whether SR frames are made; not where the flow net alone is trained, by the warp loss
+    clip_length: int  # frames of a training clip
+    batch_size: int  # clips a batch, per device
+    schedule: Schedule  # factor of the learning rate at a step of the stage, counted from its start
+    # the discriminator learns only while mean log D(real) - mean log D(fake) is below it; None: always
     update_margin: float | None = None
 
 
@@ -54,25 +39,18 @@ class Stage:
 class Stages:
     """The stages of a run, in order."""
 
-    stages: Sequence[Stage]
+    stages: Sequence[Stage]  # one or more
+    # settings of all terms: those of `loss.terms`, and losses that stages name without further settings
+    terms: Mapping[str, Settings]
 
     def at(self, step: int) -> Stage:
         """The stage that the batch of `step` belongs to; after the end, the last one."""
         return next((s for s in self.stages if step < s.start + s.steps), self.stages[-1])
 
-    def number(self, step: int) -> int:
-        """Number of that stage, from 1."""
-        return self.stages.index(self.at(step)) + 1
-
     def clips(self, step: int) -> tuple[int, int]:
         """Number and frames of the clips of a step."""
         stage = self.at(step)
         return stage.batch_size, stage.clip_length
-
-    @property
-    def largest_batch(self) -> int:
-        """Of any stage."""
-        return max(s.batch_size for s in self.stages)
 
     @property
     def ends(self) -> list[int]:
@@ -100,15 +78,46 @@ def stage_configs(config: Settings) -> list[dict[str, Any]]:
     return chosen
 
 
-def stage_terms(config: Settings) -> dict[str, Settings]:
-    """Collect the terms of a staged run: those of `loss.terms`, and losses that stages name without further settings.
+def make_stages(config: Settings) -> Stages:
+    """Make the stages of a configuration with `stages`, `stage`, `optim` and `loss`.
 
     Raises:
-        SRError: a stage names neither; or no chosen stage uses a term.
+        SRError: see `stage_configs`; a stage names an unknown term; or no chosen stage uses a term.
     """
-    terms = dict(config["loss"]["terms"])
-    used = set()
-    for stage in stage_configs(config):
+    chosen = stage_configs(config)
+    terms = _terms(chosen, config["loss"]["terms"])
+    margin = config["loss"].get("discriminator", {}).get("update_margin")
+    stages: list[Stage] = []
+    for stage in chosen:
+        schedule = build("schedule", SCHEDULES, stage["schedule"], total_steps=stage["steps"])
+        stages.append(
+            Stage(
+                name=stage["name"],
+                start=stages[-1].start + stages[-1].steps if stages else 0,
+                steps=stage["steps"],
+                trains=stage["trains"],
+                losses=_weights(stage, chosen, terms),
+                makes_sr=makes_sr(stage, terms),
+                clip_length=stage["clip_length"],
+                batch_size=stage["batch_size"],
+                schedule=with_warmup(schedule, config["optim"]["warmup_steps"]),
+                update_margin=stage.get("update_margin", margin),
+            )
+        )
+    used = {name for stage in stages for name in stage.losses}
+    unused = [name for name in terms if name not in used and terms[name].get("name") != "none" and name != UNTRAINED]
+    if unused:
+        raise SRError(
+            f"loss.terms.{unused[0]} is used by none of stages=[{','.join(config['stages'])}]: "
+            f"name it in stage.<name>.losses, or remove it with ~loss.terms.{unused[0]}"
+        )
+    return Stages(stages, terms)
+
+
+def _terms(chosen: Sequence[Settings], given: Mapping[str, Settings]) -> dict[str, Settings]:
+    """Add to the given terms the losses that stages name without further settings."""
+    terms = dict(given)
+    for stage in chosen:
         for key, name in terms_of_stage(stage, terms):
             if name not in terms:
                 implied = [loss for loss in LOSSES if not is_adversarial({"name": loss})]
@@ -118,54 +127,18 @@ def stage_terms(config: Settings) -> dict[str, Settings]:
                     hint = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known)}"
                     raise SRError(f"stage.{stage['name']}.{key} has no {name!r}: {hint}")
                 terms[name] = {"name": name}
-        used |= set(_weights(stage, config, terms))
-    unused = [name for name in terms if name not in used and terms[name].get("name") != "none" and name != UNTRAINED]
-    if unused:
-        raise SRError(
-            f"loss.terms.{unused[0]} is used by none of stages=[{','.join(config['stages'])}]: "
-            f"name it in stage.<name>.losses, or remove it with ~loss.terms.{unused[0]}"
-        )
     return terms
 
 
-def make_stages(config: Settings) -> Stages:
-    """Make the stages of a configuration with `stages`, `stage`, `optim` and `loss`.
-
-    Raises:
-        SRError: see `stage_configs` and `stage_terms`.
-    """
-    stages, start, terms = [], 0, stage_terms(config)
-    for stage in stage_configs(config):
-        schedule = build("schedule", SCHEDULES, stage["schedule"], total_steps=stage["steps"])
-        stages.append(
-            Stage(
-                name=stage["name"],
-                start=start,
-                steps=stage["steps"],
-                trains=stage["trains"],
-                losses=_weights(stage, config, terms),
-                makes_sr=makes_sr(stage, terms),
-                clip_length=stage["clip_length"],
-                batch_size=stage["batch_size"],
-                schedule=with_warmup(schedule, config["optim"]["warmup_steps"]),
-                has_margin="update_margin" in stage,
-                update_margin=stage.get("update_margin"),
-            )
-        )
-        start += stage["steps"]
-    return Stages(stages)
-
-
-def _weights(stage: Settings, config: Settings, terms: Mapping[str, Settings]) -> dict[str, float | None]:
+def _weights(stage: Settings, chosen: Sequence[Settings], terms: Mapping[str, Settings]) -> dict[str, float | None]:
     """Weights of the terms that act in a stage; terms that no chosen stage names act in all that make SR."""
+    active = [name for name, settings in terms.items() if settings.get("name") != "none"]
     weights: dict[str, float | None] = {
-        name: stage[key][name] for key, name in terms_of_stage(stage, terms) if terms[name].get("name") != "none"
+        name: stage[key][name] for key, name in terms_of_stage(stage, terms) if name in active
     }
     if makes_sr(stage, terms):
-        elsewhere = {name for other in config["stages"] for _, name in terms_of_stage(config["stage"][other], terms)}
-        for name, settings in terms.items():
-            if name not in elsewhere and settings.get("name") != "none":
-                weights[name] = None
+        elsewhere = {name for other in chosen for _, name in terms_of_stage(other, terms)}
+        weights |= {name: None for name in active if name not in elsewhere}
     return weights
 
 
@@ -174,30 +147,21 @@ def _check(where: str, stage: Settings, config: Settings) -> None:
     for key in keys:
         if key not in stage:
             raise SRError(f"{where}.{key} is not set: a stage has {', '.join(keys)}")
-    accumulate = config["optim"]["accumulate"]
+    accumulate, losses = config["optim"]["accumulate"], stage["losses"]
     if stage["steps"] % accumulate:
         raise SRError(f"{where}.steps={stage['steps']} must be a multiple of optim.accumulate={accumulate}")
-    trains, losses = stage["trains"], stage["losses"]
-    for name in trains:
-        if name not in NETWORKS:
-            raise SRError(f"{where}.trains has no {name!r}: choose of {', '.join(NETWORKS)}")
-    if not trains:
-        raise SRError(f"{where}.trains is empty: name what trains, {' or '.join(NETWORKS)}")
-    if not losses:
-        raise SRError(f"{where}.losses is empty: name terms of loss.terms, with their weights")
     terms = {**{name: {"name": name} for name in losses}, **config["loss"]["terms"]}
-    if "srnet" in trains and not any(compares_sr(terms[name]) for name in losses):
+    if "srnet" in stage["trains"] and not any(compares_sr(terms[name]) for name in losses):
         raise SRError(f"{where} trains srnet, but none of its losses compares SR: add {where}.losses.pixel")
-    _check_length(where, stage, 2, "the flow net needs", "fnet" in trains or "warp" in losses)
+    least, who = 1, ""
+    if "fnet" in stage["trains"] or "warp" in losses:
+        least, who = 2, "the flow net needs"
     if is_gan(config) and any(is_adversarial(terms.get(name, {})) for name in (*losses, *stage.get("gan_losses", {}))):
-        _check_length(where, stage, 3, "the discriminator needs", True)
+        least, who = 3, "the discriminator needs"
         if accumulate > 1 and stage.get("update_margin") is not None:
             raise SRError(
                 f"{where}.update_margin doesn't go with optim.accumulate={accumulate}: "
                 "set it to null, or don't accumulate"
             )
-
-
-def _check_length(where: str, stage: Settings, least: int, who: str, needed: bool) -> None:
-    if needed and stage["clip_length"] < least:
+    if stage["clip_length"] < least:
         raise SRError(f"{where}.clip_length is {stage['clip_length']}: {who} clips of at least {least} frames")

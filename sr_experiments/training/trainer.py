@@ -22,7 +22,6 @@ from sr_experiments.runs.folder import git_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb, wandb_runs
 from sr_experiments.training.assemble import Assembly
-from sr_experiments.training.callbacks.alerts import Alerts
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.clips import Clips
 from sr_experiments.training.callbacks.gan_health import GANHealth
@@ -54,12 +53,7 @@ def make_trainer(
         validates=lambda step: assembly.data.next_validation(step - 1) == step,
         monitor=monitored(t["monitor"], config, assembly),
     )
-    record = Record(
-        t["log_every"],
-        folder,
-        checkpoints,
-        path_of=lambda index: str(assembly.data.train_set.paths[index]),
-    )
+    record = Record(t["log_every"], folder, checkpoints, lambda index: str(assembly.data.train_set.paths[index]))
     # Record before Checkpoints: the values of a step are logged before the step is saved, and a resume has them all.
     callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
     if config["callbacks"]["samples"]["count"]:
@@ -68,13 +62,14 @@ def make_trainer(
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
     if is_gan(config):
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
-    callbacks.append(Inspection(folder, assembly.data))  # before Alerts: it adds the batch's folder to the message
-    for run in wandb_runs(loggers):
-        callbacks += [Alerts(), *([Gradients(t["log_every"])] if run.watched else [])]
+    callbacks.append(Inspection(folder, assembly.data))
+    if any(run.watched for run in wandb_runs(loggers)):
+        callbacks.append(Gradients(t["log_every"]))
     callbacks.append(checkpoints)
     pruning = make_pruning(lambda choice: monitored(choice, config, assembly))
     if pruning is not None:
         callbacks.append(pruning)
+    several = len(assembly.module.networks()) > 1
     try:
         trainer = pl.Trainer(
             accelerator=t["accelerator"],
@@ -82,7 +77,8 @@ def make_trainer(
             num_nodes=t["num_nodes"],
             # Lightning must not requeue jobs itself: submitit does.
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
-            strategy=_strategy(t["strategy"], len(assembly.module.networks())),
+            # DDP waits for gradients of all parameters; in each half of a GAN step, and in most stages, some have none.
+            strategy="ddp_find_unused_parameters_true" if t["strategy"] == "ddp" and several else t["strategy"],
             precision=precision_of(t["precision"], t["accelerator"]),
             max_epochs=-1,  # SRModule counts steps and stops the trainer
             logger=loggers,
@@ -91,6 +87,7 @@ def make_trainer(
             num_sanity_val_steps=0,
             enable_checkpointing=False,  # Checkpoints saves
             enable_model_summary=False,
+            enable_progress_bar=False,  # ProgressLine shows one
             use_distributed_sampler=False,  # the data module divides the samples among the processes
         )
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
@@ -110,35 +107,14 @@ def make_trainer(
 
 
 def monitored(choice: str, config: dict[str, Any], assembly: Assembly) -> str:
-    """Return the key `val/<set>/<metric>` that `trainer.monitor`, or the objective of a sweep, names.
-
-    Raises:
-        SRError: it is not measured.
-    """
+    """Return the key `val/<set>/<metric>` that a setting names; raises SRError if it is not measured."""
     validation = assembly.module.validation
     left_out = {what.removeprefix("metric "): why for what, why in assembly.left_out.items()}
-    return resolve_monitor(choice, config, validation.metrics, validation.names, left_out).key
-
-
-def _strategy(strategy: str, networks: int) -> str:
-    if strategy not in ("auto", "ddp"):
-        # Sharding saves nothing: parameters, gradients, Adam and EMA of RRDBNet as a GAN take less than a gigabyte.
-        raise SRError(
-            f"trainer.strategy={strategy} is not supported: choose auto or ddp; no network here needs sharding"
-        )
-    # DDP waits for gradients of all parameters; in each half of a GAN step, and in most stages, some have none.
-    return "ddp_find_unused_parameters_true" if strategy == "ddp" and networks > 1 else strategy
+    return "/".join(("val", *resolve_monitor(choice, config, validation.metrics, validation.names, left_out)))
 
 
 def precision_of(precision: str, accelerator: str) -> Any:
-    """Return Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that supports it.
-
-    Raises:
-        SRError: an unknown precision.
-    """
-    allowed = ("auto", "32-true", "bf16-mixed")
-    if precision not in allowed:
-        raise SRError(f"trainer.precision={precision} is not supported: choose one of {', '.join(allowed)}")
+    """Return Lightning's precision for `trainer.precision`; "auto" is bf16-mixed on a GPU that supports it."""
     if precision != "auto":
         return precision
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -146,16 +122,9 @@ def precision_of(precision: str, accelerator: str) -> Any:
 
 
 def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, resume_step: int = 0) -> list[Logger]:
-    """Return the logger of metrics.csv and the one that `logger` names.
+    """Return the logger of metrics.csv and the one that `logger` names; raises SRError if that is not installed.
 
-    Args:
-        config: the resolved configuration.
-        folder: the run folder.
-        validation: its metrics get a best value in the summary of the W&B run.
-        resume_step: step that the run resumes from, 0 for a new one.
-
-    Raises:
-        SRError: the logger is unknown, or not installed.
+    The metrics of the validation get a best value in the summary of the W&B run.
     """
     csv = MetricsCSV(folder, resume_step)
     loggers: list[Logger] = [csv]
@@ -169,8 +138,6 @@ def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, r
         loggers.append(run)
     elif name == "tensorboard":
         loggers.append(tensorboard_logger(folder))
-    elif name != "none":
-        raise SRError(f"unknown logger {name!r}: choose one of wandb, tensorboard, none")
     return loggers
 
 

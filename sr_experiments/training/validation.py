@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,20 +17,12 @@ from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.metrics.temporal import TemporalMetric
 
 
+@dataclass(eq=False)
 class Stream:
-    """A network that gets the frames of a clip in order, or images; a recurrent one keeps its state.
+    """A network that gets the frames of a clip in order, or images; a recurrent one keeps its state."""
 
-    Args:
-        network: a `Generator`.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.state: State | None = None
-
-    def restart(self) -> None:
-        """Forget the state: the next frame is the first of a clip."""
-        self.state = None
+    network: nn.Module  # a `Generator`
+    state: State | None = None
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Super-resolve LR (1, C, H, W); SR is in [0, 1]."""
@@ -38,12 +31,6 @@ class Stream:
         else:
             sr = self.network(lr)
         return sr.float().clamp(0, 1)
-
-    def flow_only(self, lr: Tensor) -> None:
-        """Advance to the next frame without super-resolving it."""
-        assert isinstance(self.network, RecurrentGenerator)
-        flow = None if self.state is None else self.network.flow(lr, self.state.lr)
-        self.state = State(lr, lr, flow)
 
 
 class FlowMetrics:
@@ -57,29 +44,26 @@ class FlowMetrics:
     """
 
     def __init__(self, names: Sequence[str], true_names: Sequence[str]) -> None:
-        sets = {key: true_names if kind.needs_true_flow else names for key, kind in FLOW_METRICS.items()}
-        self.metrics = {key: {name: FLOW_METRICS[key]() for name in of} for key, of in sets.items() if of}
-
-    def start(self, device: Any) -> None:
-        """Reset the metrics, on the device of the validation."""
-        for metrics in self.metrics.values():
-            for metric in metrics.values():
-                metric.to(device).reset()
+        self.metrics = {
+            (name, key): kind()
+            for key, kind in FLOW_METRICS.items()
+            for name in (true_names if kind.needs_true_flow else names)
+        }
 
     def step(self, name: str, before: Tensor, state: State, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Add a frame, given the LR frame before it and the state after it; return the pictures of its flow."""
         assert state.flow is not None
         warped = warp(before, state.flow)
-        self.metrics["warp_psnr"][name].update(warped, state.lr)
+        self.metrics[name, "warp_psnr"].update(warped, state.lr)
         pictures = {"before": before, "warped": warped, "flow": state.flow}
-        if name in self.metrics.get("flow_epe", {}):
+        if (name, "flow_epe") in self.metrics:
             pictures["true_flow"] = batch["flow"].to(state.flow)
-            self.metrics["flow_epe"][name].update(state.flow, pictures["true_flow"])
+            self.metrics[name, "flow_epe"].update(state.flow, pictures["true_flow"])
         return pictures
 
     def finish(self) -> dict[str, float]:
         """Compute the values."""
-        return {f"val/{n}/{key}": float(m.compute()) for key, of in self.metrics.items() for n, m in of.items()}
+        return {f"val/{name}/{key}": float(metric.compute()) for (name, key), metric in self.metrics.items()}
 
 
 class Validation:
@@ -87,10 +71,6 @@ class Validation:
 
     Values are named `val/<set>/<metric>`, and `..._bicubic` and `..._compared` for the other two. These
     don't change, so they are measured once.
-
-    Attributes:
-        metrics: one of each by key, for their descriptions; those of the flow, too.
-        values: of the last validation, by `val/<set>/<metric>`.
 
     Args:
         metrics: by key; each set gets copies.
@@ -112,17 +92,20 @@ class Validation:
     ) -> None:
         self.names = names
         self.compared = compared
-        self.values: dict[str, float] = {}
+        self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
         self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
-        others = ["bicubic", *(["compared"] if compared is not None else [])]
+        self.others = ["bicubic"] if compared is None else ["bicubic", "compared"]
         self._metrics = {
-            of: {name: {key: copy.deepcopy(m) for key, m in metrics.items()} for name in names}
-            for of in ("sr", *others)
+            (of, name, key): copy.deepcopy(metric)
+            for of in ("sr", *self.others)
+            for name in names
+            for key, metric in metrics.items()
         }
         self.flow = flow
-        self.metrics = dict(self._metrics["sr"][names[0]])
+        # One of each by key, for their descriptions; those of the flow, too.
+        self.metrics: dict[str, SRMetric] = {key: self._metrics["sr", names[0], key] for key in metrics}
         if flow is not None:
-            self.metrics |= {key: next(iter(of_sets.values())) for key, of_sets in flow.metrics.items()}
+            self.metrics |= {key: metric for (_, key), metric in flow.metrics.items()}
         self._with_sr = True
         self._fixed: dict[str, float] = {}  # values of bicubic and the compared network, once measured
         self._streams: dict[str, Stream] = {}
@@ -133,19 +116,15 @@ class Validation:
         self._streams = {"sr": Stream(network)}
         if self.compared is not None:
             self._streams["compared"] = Stream(self.compared.to(device).eval())
-        for of in self._metrics.values():
-            for metrics in of.values():
-                for metric in metrics.values():
-                    metric.to(device).reset()
-        if self.flow is not None:
-            self.flow.start(device)
+        for metric in (*self._metrics.values(), *(self.flow.metrics.values() if self.flow else ())):
+            metric.to(device).reset()
 
     def step(self, name: str, lr: Tensor, hr: Tensor, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Super-resolve one image, or the next frame of a clip, of set `name`, and add it to the metrics."""
         first = "frame" in batch and int(batch["frame"]) == 0
         if first:
             for stream in self._streams.values():
-                stream.restart()
+                stream.state = None
         stream = self._streams["sr"]
         before = stream.state
         shown = {"lr": lr, "hr": hr, "set": name, "name": batch["name"][0]}
@@ -153,7 +132,9 @@ class Validation:
         if self._with_sr:
             results = self._super_resolve(name, lr, hr, first)
         else:
-            stream.flow_only(lr)
+            assert isinstance(stream.network, RecurrentGenerator)
+            flow = None if before is None else stream.network.flow(lr, before.lr)
+            stream.state = State(lr, lr, flow)
         if self.flow is not None and before is not None and stream.state is not None:
             shown |= self.flow.step(name, before.lr, stream.state, batch)
         return shown | results
@@ -162,38 +143,35 @@ class Validation:
         results = {"sr": self._streams["sr"](lr), "bicubic": self._bicubic(lr)}
         if self.compared is not None:
             results["compared"] = self._streams["compared"](lr)
-        for of, result in results.items():
-            if of == "sr" or not self._fixed:
-                for metric in self._metrics[of][name].values():
-                    if first and isinstance(metric, TemporalMetric):
-                        metric.start_clip()
-                    metric.update(result, hr)
+        for (of, place, _), metric in self._metrics.items():
+            if place == name and (of == "sr" or not self._fixed):
+                if first and isinstance(metric, TemporalMetric):
+                    metric.start_clip()
+                metric.update(results[of], hr)
         return results
 
     def finish(self) -> dict[str, float]:
         """Compute the values, and repeat those that don't change."""
         values = {} if self.flow is None else self.flow.finish()
         if self._with_sr:
-            values |= self._computed("sr", "")
-            if not self._fixed:
-                for of in self._metrics.keys() - {"sr"}:
-                    self._fixed |= self._computed(of, f"_{of}")
+            values |= self._computed(["sr"])
+            self._fixed = self._fixed or self._computed(self.others)
             values |= self._fixed
         self.values = values
         return values
 
     def per_image(self, sr: Tensor, hr: Tensor) -> dict[str, float]:
         """Measure one image, (1, C, H, W) in [0, 1] twice, without the metrics that compare frames."""
-        metrics = next(iter(self._metrics["sr"].values()))
-        return {key: float(m.per_image(sr, hr)) for key, m in metrics.items() if isinstance(m, ImageMetric)}
+        metrics = {key: metric for (_, _, key), metric in self._metrics.items() if isinstance(metric, ImageMetric)}
+        return {key: float(metric.per_image(sr, hr)) for key, metric in metrics.items()}
 
     def higher_is_better(self, key: str) -> bool:
         """Return whether the value `val/<set>/<metric>` grows as pictures get better."""
         return self.metrics[key.split("/")[2]].higher_is_better
 
-    def _computed(self, of: str, suffix: str) -> dict[str, float]:
+    def _computed(self, columns: Sequence[str]) -> dict[str, float]:
         return {
-            f"val/{name}/{key}{suffix}": float(metric.compute())
-            for name, metrics in self._metrics[of].items()
-            for key, metric in metrics.items()
+            f"val/{name}/{key}" + ("" if of == "sr" else f"_{of}"): float(metric.compute())
+            for (of, name, key), metric in self._metrics.items()
+            if of in columns
         }

@@ -57,9 +57,8 @@ class VideoModule(SRModule):
         return {name: own[name] if w is None else w for name, w in stage.losses.items() if name in own}
 
     def update_margin(self, adversary: Adversary) -> float | None:
-        """The stage's margin, where it has one of its own."""
-        stage = self.stages.at(self.step)
-        return stage.update_margin if stage.has_margin else adversary.update_margin
+        """The stage's margin."""
+        return self.stages.at(self.step).update_margin
 
     def learning_rate(self, network: str, step: int) -> float:
         """By the stage: its share of the base rate, on its own schedule."""
@@ -91,8 +90,8 @@ class VideoModule(SRModule):
             trains = name in stage.trains
             self.networks()[name].requires_grad_(trains).train(trains)
         lr, hr, target = (x.unflatten(0, (-1, stage.clip_length)) for x in (lr, hr, target))  # (N, T, C, H, W)
-        number = torch.tensor(float(self.stages.number(self.step)), device=lr.device)
-        return super().train_batch(lr, hr, target) | {"stage": number}
+        number = self.stages.stages.index(stage) + 1
+        return super().train_batch(lr, hr, target) | {"stage": torch.tensor(float(number), device=lr.device)}
 
     def super_resolve(self, lr: Tensor, hr: Tensor, target: Tensor) -> Outputs:
         """Run the generator, or in a stage without SR its flow net alone, on clips (N, T, C, H, W)."""

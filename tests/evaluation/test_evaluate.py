@@ -16,7 +16,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.evaluation import Report, Result
 from sr_experiments.evaluation.candidates import Bicubic, to_pixels, to_tensor
-from sr_experiments.evaluation.cost import macs_per_pixel, parameters
+from sr_experiments.evaluation.cost import macs_per_pixel
 from sr_experiments.evaluation.evaluate import unique_names
 from sr_experiments.evaluation.measure import measure
 from sr_experiments.evaluation.metrics_config import metrics_config
@@ -333,6 +333,10 @@ def test_the_best_are_bold_whichever_way_is_better():
     with console.capture() as shown:
         console.print(values_table(report))
     assert "\x1b[1m31.00" in shown.get() and "\x1b[1m30.00" not in shown.get() and "x[1]" in shown.get()
+
+
+def parameters(network):
+    return sum(p.numel() for p in network.parameters())
 
 
 def test_operations_are_those_of_the_papers_networks():

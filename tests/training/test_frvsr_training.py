@@ -225,7 +225,7 @@ def test_longer_last_stage_after_the_end(train):
         (["stages=[]"], "stages is []"),
         (["stage.flow.steps=0"], "stage.flow.steps is 0"),
         (["stage.flow.clip_length=1"], "stage.flow.clip_length is 1"),
-        (["+stage.sr.trains.gnet=1.0"], "stage.sr.trains has no 'gnet': choose of fnet, srnet"),
+        (["+stage.sr.trains.gnet=1.0"], "stage.sr.trains has no gnet: did you mean fnet?"),
         (["+stage.sr.losses.pixle=1.0"], "stage.sr.losses has no 'pixle'"),
         (["trainer.max_steps=5"], "trainer.max_steps is the sum of the stages"),
         (["loss.terms.pixel.weight=2"], "loss.terms.pixel.weight has no effect on stages"),

@@ -80,8 +80,9 @@ def _resolve(name: str, config: Mapping[str, Any]) -> Objective:
     flow = {key: metric() for key, metric in of_flow if true_flow or not metric.needs_true_flow}
     if name == "auto":
         name, setting = str(config["trainer"]["monitor"]), "trainer.monitor"
-    found = resolve_monitor(name, config, ChainMap(flow, suite), list(sets), suite.left_out, setting)  # type: ignore[arg-type]
-    return Objective(found.metric if name == "auto" else name.removeprefix("val/"), found.higher_is_better)
+    metrics: Mapping[str, Any] = ChainMap(flow, suite)  # type: ignore[arg-type]
+    _, metric = resolve_monitor(name, config, metrics, list(sets), suite.left_out, setting)
+    return Objective(metric if name == "auto" else name.removeprefix("val/"), metrics[metric].higher_is_better)
 
 
 def _dataset(registry: Mapping[str, Any], arguments: Any) -> Any:

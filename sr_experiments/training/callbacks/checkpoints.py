@@ -1,6 +1,7 @@
 """Save `last.ckpt` and `best.ckpt` atomically, at intervals, at validations and when a signal stops the run."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,36 +9,29 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.files import link_or_copy, replacing
-from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.module import SRModule
 from sr_experiments.training.signals import Interrupted, StopSignal
 
 
+@dataclass(eq=False)
 class Checkpoints(Callback):
     """Write `checkpoints/last.ckpt` at intervals, at every validation and on Ctrl-C or SIGTERM.
 
     `best.ckpt` is the checkpoint with the best monitored metric, `stage_<number>_<name>.ckpt` the one at the end of a
     stage. Losses are checked for NaN before each save, so checkpoints on disk are good. On the first Ctrl-C or SIGTERM
     the run finishes its step, saves and raises `Interrupted`; on the second it stops at once.
-
-    Args:
-        folder: `<run folder>/checkpoints`.
-        every: interval in steps.
-        validates: whether a validation follows a step; a save due at that step waits for its result.
-        monitor: metric key `val/<set>/<metric>` that decides the best checkpoint.
     """
 
-    def __init__(self, folder: Path, every: int, validates: Callable[[int], bool], monitor: str) -> None:
-        self.folder = folder
-        self.every = every
-        self.validates = validates
-        self.monitor = monitor
-        self.best_value: float | None = None
-        self.best_values: dict[str, float] = {}
-        self.best_step: int | None = None
-        self.saved_step: int | None = None
-        self._stop = StopSignal()
-        self._due = False
+    folder: Path  # `<run folder>/checkpoints`
+    every: int  # interval in steps
+    validates: Callable[[int], bool]  # whether a validation follows a step; a save due there waits for its result
+    monitor: str  # metric key `val/<set>/<metric>` that decides the best checkpoint
+    best_value: float | None = None
+    best_values: dict[str, float] = field(default_factory=dict)
+    best_step: int | None = None
+    saved_step: int | None = None
+    _stop: StopSignal = field(default_factory=StopSignal)
+    _due: bool = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know of the best checkpoint."""
@@ -49,16 +43,14 @@ class Checkpoints(Callback):
             self.best_value, self.best_step = state_dict["value"], state_dict["step"]
             self.best_values = state_dict["values"]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Complete the last save of a killed run, and listen for signals."""
-        self._complete_last_save(trainer, sr_module(pl_module))
+        if trainer.is_global_zero and module.step and (self.folder / "last.ckpt").is_file():
+            self._link(module, best=self.best_step == module.step)
         self._stop.listen()
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, _: int) -> None:
         """Save if due; stop on a signal."""
-        module = sr_module(pl_module)
         self._due = self._due or module.step % self.every == 0
         # A run that resumes from here would not repeat the validation: save, and stop, after it.
         if self.validates(module.step):
@@ -69,9 +61,8 @@ class Checkpoints(Callback):
         if signum and module.at_update:
             raise Interrupted(signum)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Note a new best value; save; stop on a signal."""
-        module = sr_module(pl_module)
         value = module.validation.values.get(self.monitor)
         best = False
         if value is not None and module.eligible_as_best():
@@ -94,23 +85,18 @@ class Checkpoints(Callback):
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(last) as temporary:
                 trainer.save_checkpoint(temporary, weights_only=False)
-            if best:
-                link_checkpoint(last, "best")
-            if stage := module.stage_ends.get(module.step):
-                link_checkpoint(last, f"stage_{stage}")
+            self._link(module, best)
         else:
             trainer.save_checkpoint(last, weights_only=False)  # a collective call, of which only rank 0 writes
         self.saved_step = module.step
         self._due = False
 
-    def _complete_last_save(self, trainer: pl.Trainer, module: SRModule) -> None:
-        """Link the other names of `last.ckpt` that are due, in case the run was killed before it could."""
-        last = self.folder / "last.ckpt"
-        if trainer.is_global_zero and module.step and last.is_file():
-            if self.best_step == module.step:
-                link_checkpoint(last, "best")
-            if stage := module.stage_ends.get(module.step):
-                link_checkpoint(last, f"stage_{stage}")
+    def _link(self, module: SRModule, best: bool) -> None:
+        """Give `last.ckpt` its other names."""
+        if best:
+            link_checkpoint(self.folder / "last.ckpt", "best")
+        if stage := module.stage_ends.get(module.step):
+            link_checkpoint(self.folder / "last.ckpt", f"stage_{stage}")
 
 
 def link_checkpoint(last: Path, name: str) -> None:

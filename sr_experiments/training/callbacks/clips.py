@@ -1,5 +1,6 @@
 """Validation clips: short videos, and time slices that make flicker visible."""
 
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,51 +9,36 @@ import numpy as np
 import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from sr_experiments.files import replacing
 from sr_experiments.pictures import as_picture, labelled
-from sr_experiments.training.callbacks.hooks import sr_module
+from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.callbacks.samples import sample_folder
+from sr_experiments.training.module import SRModule
 
 SLICE_HEIGHT = 4  # pixels of a frame's row in a time slice, at least
 SLICE_ROWS = 192  # height in pixels that the rows of short clips are stretched to
 COLUMNS = ("bicubic", "compared", "sr", "hr")
 
 
+@dataclass(eq=False)
 class Clips(Callback):
     """Write `<set>_<clip>.mp4` and `<set>_<clip>_xt.png` beside the samples, and show them in W&B.
 
     The clip shows the centres of bicubic, the network of `val.compare_with`, SR and HR side by side. The time slice
     shows one row of pixels of each over time, downwards: still content is a vertical line, smooth motion a clean
     slanted one, flicker a ragged one.
-
-    Args:
-        folder: the run's samples folder.
-        count: number of clips of each validation set.
-        size: side of the centre that is shown, in HR pixels.
-        frames: largest number of frames of a clip, from its first.
-        fps: frame rate of the clips.
     """
 
-    def __init__(self, folder: Path, count: int = 2, size: int = 256, frames: int = 48, fps: int = 12) -> None:
-        self.folder = folder
-        self.count = count
-        self.size = size
-        self.frames = frames
-        self.fps = fps
-        self._clips: dict[str, dict[str, list[np.ndarray]]] = {}  # {clip: {column: frames}}
+    folder: Path  # the run's samples folder
+    count: int = 2  # clips of each validation set
+    size: int = 256  # side of the centre that is shown, in HR pixels
+    frames: int = 48  # largest number of frames of a clip, from its first
+    fps: int = 12  # frame rate of the clips
+    _clips: dict[str, dict[str, list[np.ndarray]]] = field(default_factory=dict)  # {clip: {column: frames}}
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, *_: int) -> None:
         """Keep the centre of a frame, uint8 (H, W, 3)."""
         if not trainer.is_global_zero or "sr" not in outputs:
             return
@@ -67,9 +53,8 @@ class Clips(Callback):
             if column in outputs and len(kept) < self.frames:
                 kept.append(np.asarray(as_picture(_centre(outputs[column], self.size))))
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Write the clips and time slices, and log them to W&B."""
-        module = sr_module(pl_module)
         folder = sample_folder(self.folder, module)
         for name, clip in self._clips.items():
             columns = {column: frames for column, frames in clip.items() if frames}
@@ -78,12 +63,11 @@ class Clips(Callback):
                 time_slice(columns).save(temporary, format="PNG")
             with replacing(folder / f"{name}.mp4") as temporary:
                 write_clip(temporary, side_by_side(columns), self.fps)
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    caption = [f"{name}: {' | '.join(columns)}"]
-                    image, video = folder / f"{name}_xt.png", folder / f"{name}.mp4"
-                    logger.log_image(f"time_slices/{name}", [str(image)], step=module.step, caption=caption)
-                    logger.log_video(f"clips/{name}", [str(video)], step=module.step, caption=caption, format=["mp4"])
+            caption = [f"{name}: {' | '.join(columns)}"]
+            for run in wandb_runs(trainer.loggers):
+                image, video = folder / f"{name}_xt.png", folder / f"{name}.mp4"
+                run.log_image(f"time_slices/{name}", [str(image)], step=module.step, caption=caption)
+                run.log_video(f"clips/{name}", [str(video)], step=module.step, caption=caption, format=["mp4"])
         self._clips = {}
 
 

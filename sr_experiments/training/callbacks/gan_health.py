@@ -1,39 +1,40 @@
 """Warn when the discriminator of a GAN has won or lost for many steps."""
 
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.tracking.wandb_run import wandb_runs
-from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.callbacks.record import Record
+from sr_experiments.training.module import SRModule
 
 log = logging.getLogger(__name__)
 
+ADVICE = {
+    "won": "lower optim.discriminator_learning_rate, or set loss.terms.adversarial.label_smoothing=0.1",
+    "lost": "raise optim.discriminator_learning_rate, or lower loss.terms.adversarial.weight; if its loss is large, "
+    "the rate is far too high",
+}
 
+
+@dataclass(eq=False)
 class GANHealth(Callback):
     """Watch `gan/d_accuracy`, the share of real-fake pairs that the discriminator orders correctly.
 
     It needs no threshold on logits, so it means the same for every adversarial loss. Its mean over the last `patience`
     steps decides: a discriminator that guesses is above one half as often as below. There is at most one warning in
     `patience` steps, and one W&B alert per run for each of won and lost.
-
-    Args:
-        record: the callback that has the latest logged means.
-        patience: length of the sliding window, in steps.
-        won: mean accuracy from which D has won: it learns nothing more, and G gets no useful gradient.
-        lost: mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed.
     """
 
-    def __init__(self, record: Record, patience: int = 1000, won: float = 0.995, lost: float = 0.55) -> None:
-        self.record = record
-        self.patience = patience
-        self.won = won
-        self.lost = lost
-        self.recent: list[tuple[int, float]] = []  # (step, accuracy) of each log interval in the window
-        self.alerted: list[str] = []
+    record: Record  # has the latest logged means
+    patience: int = 1000  # length of the sliding window, in steps
+    won: float = 0.995  # mean accuracy from which D has won: it learns nothing more, and G gets no useful gradient
+    lost: float = 0.55  # mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed
+    recent: list[tuple[int, float]] = field(default_factory=list)  # (step, accuracy) of log intervals in the window
+    alerted: list[str] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the window, and the alerts sent so far."""
@@ -44,11 +45,9 @@ class GANHealth(Callback):
         self.recent = [(step, accuracy) for step, accuracy in state_dict.get("recent", ())]
         self.alerted = list(state_dict.get("alerted", ()))
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, _: int) -> None:
         """Add each new logged mean to the window, and warn if its mean is too high or too low."""
-        step = sr_module(pl_module).step
+        step = module.step
         if step % self.record.log_every or "gan/d_accuracy" not in self.record.latest:
             return
         self.recent.append((step, self.record.latest["gan/d_accuracy"]))
@@ -57,20 +56,12 @@ class GANHealth(Callback):
         self.recent = [(when, accuracy) for when, accuracy in self.recent if when > step - self.patience]
         mean = sum(accuracy for _, accuracy in self.recent) / len(self.recent)
         state = "won" if mean >= self.won else "lost" if mean <= self.lost else "fair"
-        if state != "fair":
-            self._warn(trainer, state, mean)
-            # The next warning needs a full window again.
-            self.recent = self.recent[-1:]
-
-    def _warn(self, trainer: pl.Trainer, state: str, mean: float) -> None:
-        advice = {
-            "won": "lower optim.discriminator_learning_rate, or set loss.terms.adversarial.label_smoothing=0.1",
-            "lost": "raise optim.discriminator_learning_rate, or lower loss.terms.adversarial.weight; if its loss is "
-            "large, the rate is far too high",
-        }[state]
+        if state == "fair":
+            return
+        self.recent = self.recent[-1:]  # the next warning needs a full window again
         message = (
             f"the discriminator has {state} for {self.patience} steps (it orders {mean:.0%} of real-fake pairs "
-            f"correctly, margin {self.record.latest['gan/margin']:+.2f}): {advice}"
+            f"correctly, margin {self.record.latest['gan/margin']:+.2f}): {ADVICE[state]}"
         )
         log.warning(message)
         if state not in self.alerted:

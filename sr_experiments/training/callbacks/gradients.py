@@ -1,5 +1,7 @@
 """Histograms of gradients in W&B: which layers learn, which have vanishing or exploding gradients."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -7,31 +9,25 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from sr_experiments.tracking.wandb_run import wandb_runs
-from sr_experiments.training.callbacks.hooks import sr_module
+from sr_experiments.training.module import SRModule
 
 BINS = 64
 
 
+@dataclass(eq=False)
 class Gradients(Callback):
     """Log `gradients/<network>/<block>`: the gradients the optimisers use, clipped and accumulated over all batches.
 
     A block is a layer of the network, or an item of a list of layers (`body.3`): one histogram per block keeps those of
     a deep network small. It draws no random numbers and changes nothing, so the run stays bit-exact.
-
-    Args:
-        every: interval in steps; the first update of each interval is logged.
     """
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    every: int  # interval in steps; the first update of each interval is logged
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, module: SRModule, optimizer: torch.optim.Optimizer) -> None:
         """Log the gradients of the network whose optimiser is about to step."""
         import wandb
 
-        module = sr_module(pl_module)
         step = module.step + 1
         # Only the first update of an interval is logged; with accumulation an update may not fall on a multiple.
         if step // self.every == max(step - module.optim.accumulate, 0) // self.every:

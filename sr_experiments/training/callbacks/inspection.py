@@ -1,7 +1,8 @@
-"""Save the batch, the networks and the values when a loss becomes NaN, for inspection."""
+"""Save the batch, the networks and the values when a loss becomes NaN, for inspection, and send an alert."""
 
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from sr_experiments.errors import NotFinite
 from sr_experiments.files import link_or_copy, replacing, write_json
 from sr_experiments.pictures import as_picture, labelled
-from sr_experiments.training.callbacks.hooks import sr_module
+from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.module import Pair, SRModule
 from sr_experiments.training.scalars import not_finite
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 SHOWN = 32  # images of a batch in batch.png, at most
 
 
+@dataclass(eq=False)
 class Inspection(Callback):
     """Write `nan/step_<step>/` when training ends because a loss or gradient is not finite.
 
@@ -36,29 +38,27 @@ class Inspection(Callback):
     - report.json: the value and its step, all values of the steps around it, the samples and their files, and the
       names of tensors with NaN or infinite values.
     - config.yaml
-
-    Args:
-        folder: the run folder.
-        data: the data module, which makes a batch again, see `SRDataModule.batch_of`.
     """
 
-    def __init__(self, folder: Path, data: Any) -> None:
-        self.folder = folder
-        self.data = data
+    folder: Path  # the run folder
+    data: Any  # the data module, which makes a batch again, see `SRDataModule.batch_of`
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save everything if the exception is a NaN or infinite value; each process has its own batch."""
+    def on_exception(self, trainer: pl.Trainer, module: SRModule, exception: BaseException) -> None:
+        """Save everything, and alert W&B, if the exception is a NaN or infinite value."""
         if not isinstance(exception, NotFinite):
             return
+        # Each process has its own batch.
         rank = f"_rank{trainer.global_rank}" if trainer.global_rank else ""
         folder = self.folder / "nan" / f"step_{exception.step:08d}{rank}"
         try:
-            self._save(folder, sr_module(pl_module), trainer.optimizers, exception)
+            self._save(folder, module, trainer.optimizers, exception)
         except Exception as error:  # a full disk, for example, must not hide the original error
             log.warning("could not keep the batch of step %d in %s: %s", exception.step, folder, error)
-            return
-        # Alerts, summary.json and the terminal all show this message.
-        exception.args = (f"{exception}; the batch is in {folder}",)
+        else:
+            # Alerts, summary.json and the terminal all show this message.
+            exception.args = (f"{exception}; the batch is in {folder}",)
+        for run in wandb_runs(trainer.loggers):
+            run.alert("NaN", str(exception))
 
     @torch.no_grad()
     def _save(self, folder: Path, module: SRModule, optimizers: list[Any], error: NotFinite) -> None:
@@ -92,9 +92,7 @@ class Inspection(Callback):
                 "values": error.seen,
                 "learning_rates": {name: module.current_rate(name, error.step - 1) for name in module.networks()},
                 "samples": [sample for _, samples in batches for sample in samples],
-                "not_finite": not_finite(
-                    {**state, "gradients": gradients, **dict(zip(("lr", "hr"), pair[:2], strict=True))}
-                ),
+                "not_finite": not_finite({**state, "gradients": gradients, "lr": pair[0], "hr": pair[1]}),
             },
         )
 

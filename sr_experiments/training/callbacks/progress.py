@@ -1,54 +1,38 @@
 """The progress bar of training."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
-from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.callbacks.record import Record
+from sr_experiments.training.module import SRModule
 from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
 
-class ProgressLine(ProgressBar):
+@dataclass(eq=False)
+class ProgressLine(Callback):
     """Show step, ETA, losses, throughput, share of time spent waiting for data, and best metric so far.
 
     Without a terminal it logs the same as one line per log interval.
-
-    Args:
-        record: the callback that has the latest values.
-        checkpoints: the callback that has the best metric.
-        console: the console that logging writes to, so that messages appear above the bar.
     """
 
-    def __init__(self, record: Record, checkpoints: Checkpoints, console: Console) -> None:
-        super().__init__()
-        self.record = record
-        self.checkpoints = checkpoints
-        self.console = console
-        self.bar: Progress | None = None
+    record: Record  # has the latest values
+    checkpoints: Checkpoints  # has the best metric
+    console: Console  # that logging writes to, so that messages appear above the bar
+    bar: Progress | None = None
 
-    def disable(self) -> None:
-        """Show nothing; Lightning calls this on ranks other than 0."""
-        self.record.latest = {}
-        self._is_enabled = False
-
-    def enable(self) -> None:
-        """Show the bar; Lightning calls this on rank 0."""
-        self._is_enabled = True
-
-    _is_enabled = True
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Show the bar, at the step that the run starts or resumes at."""
-        if not (self._is_enabled and self.console.is_terminal):
+        if not (trainer.is_global_zero and self.console.is_terminal):
             return
         self.bar = Progress(
             TextColumn("{task.fields[stage]} step"),
@@ -60,33 +44,28 @@ class ProgressLine(ProgressBar):
             TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self.console,
         )
-        module = sr_module(pl_module)
         self.task = self.bar.add_task("train", total=module.max_steps, completed=module.step, text="", stage="")
         self.bar.start()
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, _: int) -> None:
         """Advance the bar, or log a line at the end of each log interval."""
-        module = sr_module(pl_module)
         if self.bar is not None:
             self.bar.update(self.task, completed=module.step, text=self.text(), stage=module.stage())
-        elif module.step % self.record.log_every == 0 and self._is_enabled:
+        elif module.step % self.record.log_every == 0 and trainer.is_global_zero:
             stage = module.stage() and f"{module.stage()}  "
             log.info("step %d/%d  %s%s", module.step, module.max_steps, stage, self.text())
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Show that a validation is running."""
         if self.bar is not None:
             self.bar.update(self.task, text="validating")
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Log a line for each validation set, with the values of bicubic."""
-        if not self._is_enabled:
+        if not trainer.is_global_zero:
             return
         if self.bar is not None:
             self.bar.update(self.task, text=self.text())
-        module = sr_module(pl_module)
         for name in module.validation.names:
             log.info("step %d  %s", module.step, describe(module.validation, name))
 
@@ -103,7 +82,7 @@ class ProgressLine(ProgressBar):
             parts.append(f"best {self.checkpoints.monitor.removeprefix('val/')} {self.checkpoints.best_value:.3f}")
         return "  ".join(parts)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: pl.Trainer, module: SRModule, stage: str) -> None:
         """Remove the bar, however the run ended."""
         if self.bar is not None:
             self.bar.stop()
@@ -117,10 +96,7 @@ def describe(validation: Validation, name: str) -> str:
         _, set_name, metric = key.split("/")
         if set_name == name and not metric.endswith(("_bicubic", "_compared")):
             digits = validation.metrics[metric].digits
-            others = [
-                f"{other} {values[f'{key}_{other}']:.{digits}f}"
-                for other in ("bicubic", "compared")
-                if f"{key}_{other}" in values
-            ]
+            beside = {other: values.get(f"{key}_{other}") for other in ("bicubic", "compared")}
+            others = [f"{other} {result:.{digits}f}" for other, result in beside.items() if result is not None]
             parts.append(f"{metric} {value:.{digits}f}" + (f" ({', '.join(others)})" if others else ""))
     return "  ".join(parts)

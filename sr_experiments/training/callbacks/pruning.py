@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.config.resolve import is_sweep, sweep_folder
 from sr_experiments.sweeps.optuna.study import JOURNAL, load_study, objectives_of, trial_id
-from sr_experiments.training.callbacks.hooks import sr_module
+from sr_experiments.training.module import SRModule
 
 if TYPE_CHECKING:
     import optuna
@@ -25,9 +25,6 @@ class Pruning(Callback):
     The study is read and written through the journal in the sweep folder, so the sweeper may be another process, also
     on another machine.
 
-    Attributes:
-        pruned: whether it stopped the run.
-
     Args:
         folder: the sweep folder.
         number: number of the trial.
@@ -40,13 +37,12 @@ class Pruning(Callback):
     def __init__(self, folder: Path, number: int, key_of: Callable[[str], str]) -> None:
         self.folder = folder
         self.number = number
-        self.pruned = False
+        self.pruned = False  # whether it stopped the run
         self.study: optuna.Study = load_study(folder)
         self.key = key_of(objectives_of(self.study)[0].name)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Report the objective, and stop the run if the pruner asks for it."""
-        module = sr_module(pl_module)
         value = module.validation.values.get(self.key)
         # None where a stage does not measure it; the warm-up of a GAN says nothing about its result.
         if value is None or not module.eligible_as_best() or module.step >= module.max_steps:

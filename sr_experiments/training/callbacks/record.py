@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +13,24 @@ from pytorch_lightning.utilities import rank_zero_only
 from sr_experiments.files import write_json
 from sr_experiments.metrics.suite import descriptions
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
-from sr_experiments.training.callbacks.hooks import sr_module
 from sr_experiments.training.module import SRModule
 
 
+@dataclass(eq=False)
 class Record(Callback):
-    """Log means over each interval of `log_every` steps, with throughput and the share of time waiting for data.
+    """Log means over each interval of `log_every` steps, with throughput and the share of time waiting for data."""
 
-    Attributes:
-        latest: the values logged last, for the progress bar.
-        facts: entries of summary.json besides metrics: device, versions, ...
+    log_every: int  # interval in steps
+    folder: Path  # the run folder, for summary.json
+    checkpoints: Checkpoints  # has the best metrics
+    path_of: Callable[[int], str]  # maps the index of a training image to its path, to name skipped ones
+    facts: dict[str, Any] = field(default_factory=dict)  # entries of summary.json besides metrics: device, versions
+    latest: dict[str, float] = field(default_factory=dict)  # the values logged last, for the progress bar
+    skipped: dict[str, int] = field(default_factory=dict)  # unreadable images, and how often each was drawn
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)  # validation values at the end of each stage
+    elapsed_before: float = 0.0
 
-    Args:
-        log_every: interval in steps.
-        folder: the run folder, for summary.json.
-        checkpoints: the callback that has the best metrics.
-        path_of: maps the index of a training image to its path, to name skipped ones.
-    """
-
-    def __init__(
-        self,
-        log_every: int,
-        folder: Path,
-        checkpoints: Checkpoints,
-        path_of: Callable[[int], str],
-    ) -> None:
-        self.log_every = log_every
-        self.folder = folder
-        self.facts: dict[str, Any] = {}
-        self.checkpoints = checkpoints
-        self.path_of = path_of
-        self.latest: dict[str, float] = {}
-        self.skipped: dict[str, int] = {}
-        self.stages: dict[str, dict[str, float]] = {}  # validation values at the end of each stage
-        self.elapsed_before = 0.0
+    def __post_init__(self) -> None:
         self._begin = self._interval_begin = self._paused = time.perf_counter()
         self._waited = 0.0
         self._samples = 0
@@ -65,21 +50,16 @@ class Record(Callback):
         """Seconds of training, validation and saving, over all the run's sessions."""
         return self.elapsed_before + time.perf_counter() - self._begin
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Start the clocks."""
         self._begin = self._interval_begin = self._paused = time.perf_counter()
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, module: SRModule, batch: Any, batch_idx: int) -> None:
         """Add the time spent waiting for this batch."""
-        self._waited += time.perf_counter() - sr_module(pl_module).idle_since
+        self._waited += time.perf_counter() - module.idle_since
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, _: int) -> None:
         """Count samples and skipped images; log at the end of the interval."""
-        module = sr_module(pl_module)
         self._samples += len(batch["skipped"]) * trainer.world_size
         for index in batch["skipped"].tolist():
             # -1 marks a sample that was read.
@@ -98,18 +78,17 @@ class Record(Callback):
             self._log(trainer, values, module.step)
             self._interval_begin, self._waited, self._samples = time.perf_counter(), 0.0, 0
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Pause the interval's clock: validation and saving do not count for the throughput."""
         self._paused = time.perf_counter()
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Restart the interval's clock; Lightning starts a new epoch after each validation."""
         self._interval_begin += time.perf_counter() - self._paused
         self._paused = time.perf_counter()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Log the metrics, and write summary.json."""
-        module = sr_module(pl_module)
         values = module.validation.values
         if module.step in module.stage_ends:
             self.stages[module.stage()] = {"step": module.step, "seconds": round(self.elapsed, 1), **values}
@@ -123,20 +102,20 @@ class Record(Callback):
                 logger.log_metrics(values, step)
 
     @rank_zero_only
-    def write_summary(self, pl_module: SRModule, state: str, error: str = "") -> None:
+    def write_summary(self, module: SRModule, state: str, error: str = "") -> None:
         """Write summary.json; `state` is running, finished, pruned, interrupted or failed."""
         best = self.checkpoints
         summary = {
             "state": state,
             **({"error": error} if error else {}),
-            "step": pl_module.step,
-            "max_steps": pl_module.max_steps,
+            "step": module.step,
+            "max_steps": module.max_steps,
             "seconds": round(self.elapsed, 1),
-            "final": pl_module.validation.values,
+            "final": module.validation.values,
             "best": {"monitor": best.monitor, "step": best.best_step, "metrics": best.best_values},
             **({"stages": self.stages} if self.stages else {}),
-            **({"rollbacks": pl_module.rollbacks} if pl_module.rollbacks else {}),
-            **descriptions(pl_module.validation.metrics),
+            **({"rollbacks": module.rollbacks} if module.rollbacks else {}),
+            **descriptions(module.validation.metrics),
             "last_logged": {k: v for k, v in self.latest.items() if not k.startswith("val/")},
             "skipped_images": self.skipped,
             **self.facts,
