@@ -18,11 +18,7 @@ CREATING = ("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", 
 
 
 def check_archive(file: Path) -> None:
-    """Refuse a zip archive that unpacks to more than its size: torch.save doesn't compress.
-
-    Raises:
-        SRError: it is compressed, or its directory can't be read.
-    """
+    """Refuse a zip archive that unpacks to more than its size: torch.save doesn't compress."""
     if not zipfile.is_zipfile(file):
         return
     with zipfile.ZipFile(file) as archive:
@@ -32,11 +28,7 @@ def check_archive(file: Path) -> None:
 
 
 def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
-    """Refuse tensors that are not plain arrays of finite numbers, or larger than their file.
-
-    Raises:
-        SRError: names the tensor.
-    """
+    """Refuse tensors that are not plain arrays of finite numbers, or larger than their file."""
     left = SHARED * file.stat().st_size
     for name, tensor in state.items():
         plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
