@@ -142,7 +142,7 @@ def test_enlarging_undoes_the_shift_of_the_degradation_of_that_phase(phase):
     [
         ({"scale": 3}, "scale=3"),
         ({"phase": "left"}, "its phase is 'left'"),
-        ({"srnet": {"name": "swin"}}, "unknown SR net 'swin'"),
+        ({"srnet": {"name": "swin"}}, "srnet.name is 'swin'"),
         ({"srnet": {"name": "resnet", "block": 3}}, "did you mean blocks"),
     ],
 )
