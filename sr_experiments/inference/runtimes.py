@@ -5,15 +5,13 @@ balances the load among cores that other programs use too. torch.compile (with C
 to start, and another for each new size of image.
 """
 
-import contextlib
 import functools
 import importlib.util
 import logging
 import shutil
 import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.inference.fast import StripNetwork, in_strips
+from sr_experiments.logging_setup import quietly
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ class OpenVINONetwork(nn.Module):
 
         example = tuple(examples[0])
         own = [ConversionExtension("aten::pixel_shuffle", _pixel_shuffle)]
-        with _quietly(), torch.inference_mode():
+        with quietly(), torch.inference_mode():
             traced = torch.jit.trace(network, example, check_trace=False)
             model = ov.convert_model(traced, example_input=example, extension=own)
         for inputs in examples:  # raises for inconsistent sizes, which in inference would overwrite memory
@@ -183,22 +182,6 @@ def _sums_in_fp32(core: Any, model: Any) -> Any:
                 ElementTree.SubElement(marks, "attribute", name="precise", version="0")
         tree.write(file)
         return core.read_model(file)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppress the warnings of tracing, and restore the logging setup that OpenVINO's converter changes."""
-    root = logging.getLogger()
-    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
-    root.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.disabled = False
-        root.setLevel(level)
-        root.filters[:], root.handlers[:] = filters, handlers
 
 
 @torch.inference_mode()
