@@ -65,14 +65,9 @@ def readable_seconds(seconds: float | None) -> str:
 
 
 @contextmanager
-def job_progress(console: Console) -> Iterator[Progress]:
+def job_progress(console: Console, transient: bool = False) -> Iterator[Progress]:
     """Show a progress bar of jobs with the time that is left; it shows nothing where `console` is no terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden, transient=transient) as progress:
         yield progress

@@ -13,11 +13,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the torch device of a name; "auto" is a GPU where there is one.
-
-    Raises:
-        SRError: there is no such device.
-    """
+    """Return the torch device of a name; "auto" is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
     try:
@@ -30,11 +26,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere.
-
-    Raises:
-        SRError: unknown precision.
-    """
+    """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere."""
     if name == "auto":
         native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
         return "fp16" if device.type == "cuda" else "bf16" if native else "fp32"

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, first_line
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.inference.device import (
@@ -49,7 +48,6 @@ UNLIMITED = 2**16  # tile size in LR pixels
 WORKSPACE = 1.5  # factor on the measured peak of tensors: convolutions need memory besides their inputs and outputs
 
 SavedState = Sequence[Tensor | None] | None  # plain tensors of a `State`, as `sr upscale` keeps it on disk
-N = TypeVar("N", bound=nn.Module)
 
 
 class Engine:
@@ -72,13 +70,10 @@ class Engine:
 
     Attributes:
         generator: the given network, on the CPU.
-        scale: upsampling factor.
         channels: of the network's images: 3 for RGB, 1 for grey.
         phase: where LR pixels lie on the HR grid, see `Degradation`.
         recurrent: whether the frames of a clip have to come in order, through `next_frame`.
-        device: where the network runs; changes if the device is lost.
-        precision: of the convolutions.
-        runtime: which library runs the layers.
+        device: where the network runs; it, precision and runtime change if the device is lost.
         state: of a recurrent network after the previous frame.
 
     Raises:
@@ -103,22 +98,21 @@ class Engine:
         self.generator = generator.eval().requires_grad_(False)
         self.state: State | None = None
         self._prepare()
-        self.margin = self._tile_margin()
+        if self.device.type != "cpu":  # the CPU's copy of the weights is laid out as the device's
+            channels_last(self.generator)
+        radius = self.generator.receptive_radius
+        if radius is None:
+            radius = receptive_radius(partial(_still_image, self.generator), self.channels, self.scale)
+        self.margin = MARGIN if radius is None else -(-radius // 4) * 4
+        self._smallest = SMALLEST_CORE + 2 * self.margin
         least = max(2 * self.margin + ALIGNMENT, SMALLEST_TILE)
         if tile is not None and tile < least:
             raise SRError(f"--tile {tile} is too small: this network needs at least {least}")
         self.tile = tile
         self._largest = UNLIMITED
 
-    # -- images --------------------------------------------------------------------------------------------
-
     def upscale(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """Enlarge one image, (H, W, C) to (scale * H, scale * W, C).
-
-        Args:
-            image: uint8 or uint16, C of 3 or 1.
-            progress: called with the number of finished tiles and of all tiles.
-        """
+        """Enlarge one image; after each tile, `progress` is called with the number of finished and of all tiles."""
         return self.upscale_batch([image], progress)[0]
 
     def upscale_batch(
@@ -144,8 +138,6 @@ class Engine:
         else:
             large = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         return large.reshape(height, width, image.shape[2])
-
-    # -- clips ---------------------------------------------------------------------------------------------
 
     def start_clip(self) -> None:
         """Reset the recurrent state: a new clip begins, or a new shot."""
@@ -176,8 +168,6 @@ class Engine:
         """Continue from what `save_state` returned."""
         self.state = None if saved is None else State._make(saved).map(lambda tensor: tensor.to(self.device))
 
-    # -- the network ---------------------------------------------------------------------------------------
-
     def _prepare(self) -> None:
         self._network = self._optimised(self.generator)
         self._bytes_per_pixel: float | None = None
@@ -186,29 +176,25 @@ class Engine:
         """Copy the generator to the device, in the fastest form for the runtime."""
         network = channels_last(copy.deepcopy(generator).to(self.device))
         if not isinstance(network, RecurrentGenerator):
-            return self._compiled(self._optimised_for_cpu(network, self.channels))
-        srnet = self._optimised_for_cpu(network.srnet, self.channels * (1 + self.scale**2))
-        if self.runtime == "openvino":
-            fnet = network.fnet
-            network.fnet = (
-                compiled_by_openvino(fnet, 2 * self.channels, 1, self.precision, network.size_multiple) or fnet
-            )
-        self._compiled(network.fnet)
+            return self._optimised_part(network, self.channels)
         # Only the SR net runs in tiles: the flow net needs the whole frames, and much less memory.
-        network.srnet = TiledNetwork(self._compiled(srnet), self.scale, self._tiles)
+        srnet = self._optimised_part(network.srnet, self.channels * (1 + self.scale**2))
+        network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
+        if self.runtime == "openvino":
+            compiled = compiled_by_openvino(network.fnet, 2 * self.channels, 1, self.precision, network.size_multiple)
+            network.fnet = compiled or network.fnet
+        elif self.runtime == "compile":
+            network.fnet.compile(mode="reduce-overhead")
         return network
 
-    def _optimised_for_cpu(self, network: nn.Module, channels: int) -> nn.Module:
-        if self.device.type != "cpu":
-            return network
+    def _optimised_part(self, network: nn.Module, channels: int) -> nn.Module:
         if self.runtime == "openvino":
             compiled = compiled_by_openvino(network, channels, self.scale, self.precision)
             if compiled is not None:
                 return compiled
             self.runtime = "torch"
-        return optimised_for_cpu(network, channels, self.scale)
-
-    def _compiled(self, network: N) -> N:
+        if self.device.type == "cpu":
+            network = optimised_for_cpu(network, channels, self.scale)
         if self.runtime == "compile":
             network.compile(mode="reduce-overhead")
         return network
@@ -225,16 +211,6 @@ class Engine:
         """LR (N, C, H, W) to SR (N, C, scale * H, scale * W), each image on its own."""
         with self._inference():
             return _still_image(self._network, lr)
-
-    def _tile_margin(self) -> int:
-        if self.device.type != "cpu":  # the CPU's copy of the weights is laid out as the device's
-            channels_last(self.generator)
-        radius = self.generator.receptive_radius
-        if radius is None:
-            radius = receptive_radius(partial(_still_image, self.generator), self.channels, self.scale)
-        return MARGIN if radius is None else -(-radius // 4) * 4
-
-    # -- memory and tiles ----------------------------------------------------------------------------------
 
     def _measure_bytes(self) -> float:
         """Measure the peak of memory per LR pixel."""
@@ -256,8 +232,7 @@ class Engine:
             self._bytes_per_pixel = self._measure_bytes()
         pixels = memory_budget(self.device) / self._bytes_per_pixel
         side = int(min(pixels**0.5, pixels / PROBE[0]))
-        smallest = SMALLEST_CORE + 2 * self.margin
-        return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, smallest)
+        return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, self._smallest)
 
     def _tiles(self, height: int, width: int) -> list[Tile]:
         """Cut an LR image into tiles that fit into memory; into one if all of it fits."""
@@ -274,19 +249,13 @@ class Engine:
         outputs = [np.empty((height * self.scale, width * self.scale, channels), image.dtype) for image in images]
         jobs = [(slice(i, i + at_once), tile) for i in range(0, len(images), at_once) for tile in tiles]
         for number, (batch, tile) in enumerate(jobs, 1):
-            self._upscale_tile(images[batch], outputs[batch], tile)
+            sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images[batch]]))
+            rows, columns = tile.core_within(self.scale)
+            for pixels, output in zip(sr, outputs[batch], strict=True):
+                output[tile.core(self.scale)] = _pixels(pixels[None, :, rows, columns], output.dtype)
             if progress is not None:
                 progress(number, len(jobs))
         return outputs
-
-    def _upscale_tile(self, images: Sequence[np.ndarray], outputs: Sequence[np.ndarray], tile: Tile) -> None:
-        lr = torch.cat([self._tensor(image[tile.area]) for image in images])
-        sr = self._run(lr)
-        rows, columns = tile.core_within(self.scale)
-        for image, output in zip(sr, outputs, strict=True):
-            output[tile.core(self.scale)] = _pixels(image[None, :, rows, columns], output.dtype)
-
-    # -- pixels --------------------------------------------------------------------------------------------
 
     def _tensor(self, image: np.ndarray) -> Tensor:
         """Convert uint8 or uint16 (H, W, C) to float (1, C, H, W) in [0, 1] on the device."""
@@ -301,9 +270,7 @@ class Engine:
         """Convert between colour and grey where the network has other channels than the image."""
         if image.shape[2] == self.channels:
             return image
-        if self.channels == 3:
-            return image.repeat(3, 2)
-        return _luma(image)
+        return image.repeat(3, 2) if self.channels == 3 else _luma(image)
 
     def _from_network(self, output: np.ndarray, image: np.ndarray) -> np.ndarray:
         """Give the output the channels of the image."""
@@ -317,21 +284,20 @@ class Engine:
 
     def _recover(self, error: Exception) -> None:
         """Prepare another attempt after running out of memory or losing the device; raise any other error again."""
-        on_cpu = self.device.type == "cpu"
-        size = min(self._tile_size(), self._largest)
+        size = self._tile_size()
         if out_of_memory(error):
-            if size > SMALLEST_CORE + 2 * self.margin:
-                self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, SMALLEST_CORE + 2 * self.margin)
+            if size > self._smallest:
+                self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, self._smallest)
                 log.warning("out of memory on %s: going on with tiles of %d", self.device, self._largest)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 return
             reason = "out of memory even with the smallest tiles"
         elif device_lost(error):
-            reason = f"the device is lost ({str(error).splitlines()[0]})"
+            reason = f"the device is lost ({first_line(error)})"
         else:
             raise error
-        if on_cpu:
+        if self.device.type == "cpu":
             raise SRError(f"{reason}: close other programs, or give a smaller --tile") from error
         log.warning("%s: %s, going on on the CPU", self.device, reason)
         try:

@@ -58,11 +58,11 @@ def compiled_by_openvino(
     """Compile a network by OpenVINO, as a whole or, where `in_strips` makes one, as the parts of a `StripNetwork`.
 
     Args:
-        network: (N, C, H, W) to (N, C', scale * H, scale * W), any N, H and W.
+        network: (N, C, H, W) to (N, C', scale * H, scale * W), any N, H and W that are multiples of `multiple`.
         channels: C.
         scale: upsampling factor.
         precision: "fp32" or "bf16", of its layers.
-        multiple: H and W are multiples of it.
+        multiple: of H and W.
 
     Returns:
         None, after a warning, if OpenVINO can't run it or its output differs from torch's by more than rounding.
@@ -160,9 +160,8 @@ def _pixel_shuffle(node: Any) -> list[Any]:
     """Convert to OpenVINO's own operation: the default are three, which take a tenth of MSRResNet's `reconstruct`."""
     from openvino import opset13
 
-    return opset13.depth_to_space(
-        node.get_input(0), "depth_first", node.get_values_from_const_input(1, None, int)
-    ).outputs()
+    factor = node.get_values_from_const_input(1, None, int)
+    return opset13.depth_to_space(node.get_input(0), "depth_first", factor).outputs()
 
 
 def _sums_in_fp32(core: Any, model: Any) -> Any:

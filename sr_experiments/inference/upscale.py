@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
@@ -20,6 +19,7 @@ from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
+from sr_experiments.terminal import job_progress
 from sr_experiments.video.container import CONTAINERS
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) -> int:
-    """Upscale images and videos.
+    """Upscale images and videos; return the exit code: 0, or 1 if some of several files failed.
 
     A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently.
 
@@ -36,9 +36,6 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
         output: a file, or a folder.
         checkpoint: path of the checkpoint, as for `load_generator`.
         options: the other options.
-
-    Returns:
-        Exit code: 0, or 1 if some of several files failed.
 
     Raises:
         SRError: invalid inputs or options, or the only file failed.
@@ -58,12 +55,13 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     failed = 0
     if inputs.videos:
         jobs = plan_jobs(inputs.videos, inputs.root, output)
-        if inputs.root is not None:
-            jobs = [_writable(job) for job in jobs]
+        for i, (source, target) in enumerate(jobs):
+            if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # which can only be read
+                jobs[i] = Job(source, target.with_suffix(".mkv"))
         failed += _upscale_clips(engine, jobs, options, console, upscale_video)
     if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
-        folders = inputs.frame_folders()
+        folders = list(dict.fromkeys(path.parent for path in inputs.images))
         if to_video and len(folders) > 1:
             raise SRError(f"{len(folders)} folders of frames don't fit into one video {output}: give a folder")
         jobs = [Job(f, output if to_video else output / f.relative_to(inputs.root)) for f in folders]
@@ -102,19 +100,13 @@ def _upscale_clips(
     return failed
 
 
-def _writable(job: Job) -> Job:
-    """Return a job whose output is in the container of the input, or in MKV if that can only be read."""
-    known = job.target.suffix.lower() in CONTAINERS
-    return job if known else Job(job.source, job.target.with_suffix(".mkv"))
-
-
 def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, console: Console) -> int:
     """Upscale images in turn, while the next is read and the previous is written; return the number that failed."""
     for job in jobs:
         format_of(job.target)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     start, pixels, failed = time.perf_counter(), 0, 0
-    with _progress(console) as progress, ThreadPoolExecutor(1) as writer:
+    with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
         for number, (job, picture) in enumerate(_read_ahead(jobs)):
@@ -163,11 +155,6 @@ def _write(job: Job, picture: Picture, quality: int) -> None:
     lost = write_picture(job.target, picture, quality)
     if lost:
         log.warning("%s can't hold %s: left out", job.target, lost)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)
 
 
 def _print(line: str) -> None:

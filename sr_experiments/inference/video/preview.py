@@ -17,11 +17,6 @@ from sr_experiments.video.source import Source
 log = logging.getLogger(__name__)
 
 
-def preview_path(target: Path) -> Path:
-    """Return the path of the preview of an output."""
-    return target.with_name(f"{target.stem}.preview.mp4")
-
-
 def write_preview(
     upscaled: Callable[[int], Iterator[tuple[int, np.ndarray]]],
     engine: Engine,
@@ -31,19 +26,14 @@ def write_preview(
 ) -> None:
     """Write bicubic | SR of the first `options.preview` seconds as 8-bit H.264 at a constant frame rate.
 
-    Args:
-        upscaled: upscales that many frames, from the first.
-        engine: upsamples bicubically.
-        source: source of the frames.
-        target: the output that the preview is for.
-        options: the user's options.
+    It is `<target>.preview.mp4`; `upscaled` upscales that many frames, from the first.
 
     Raises:
         SRError: the preview exists.
     """
     import av
 
-    path = preview_path(target)
+    path = target.with_name(f"{target.stem}.preview.mp4")
     if path.exists() and options.resume:
         return
     if path.exists() and not options.overwrite:
