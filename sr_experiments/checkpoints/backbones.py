@@ -30,10 +30,7 @@ class WeightsUnavailable(SRError):
 
 
 def pretrained_features(name: str) -> nn.Sequential:
-    """Return the convolutional part of a torchvision network with its ImageNet weights, frozen, in eval mode.
-
-    Args:
-        name: "vgg19", "vgg16", "alexnet" or "squeezenet1_1".
+    """Return the convolutional part of a torchvision network with its ImageNet WEIGHTS, frozen, in eval mode.
 
     Raises:
         WeightsUnavailable: the weights can't be had.

@@ -43,15 +43,12 @@ def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
 
 
 class Limited(TorchDispatchMode):
-    """Context in which networks can be built only up to a size.
+    """Context in which networks can be built only up to a size; an operation that would exceed it raises SRError.
 
     Args:
         values: number of tensor elements that may be created.
         tensors: number of operations on tensors that may be run.
         message: of the error.
-
-    Raises:
-        SRError: before an operation that would exceed a limit.
     """
 
     def __init__(self, values: int, tensors: int, message: str) -> None:

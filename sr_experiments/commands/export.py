@@ -32,7 +32,7 @@ def export(
     """Write a network as safetensors, BasicSR's .pth, ONNX or a torch program, compared with the original."""
     from rich.console import Console
 
-    from sr_experiments.export.card import Words, check_places, write_card
+    from sr_experiments.export.card import check_places, write_card
     from sr_experiments.export.export import export as write
     from sr_experiments.export.runnable import SIZES
 
@@ -48,5 +48,6 @@ def export(
     sizes = ", ".join("x".join(map(str, size)) for size in SIZES)
     console.print(f"largest difference to the original, values in [0, 1]: {differences}; on batches of {sizes}")
     if card:
-        for path in write_card(done, checkpoint, Words(name or output.stem, author, licence, description)):
+        words = {"name": name or output.stem, "author": author, "license": licence, "description": description}
+        for path in write_card(done, checkpoint, words):
             console.print(str(path))

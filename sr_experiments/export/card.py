@@ -6,8 +6,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -31,16 +30,6 @@ TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stage
 LABELS = {"srresnet": "SRResNet", "msrresnet": "MSRResNet", "rrdbnet": "ESRGAN", "frvsr": "FRVSR"}
 
 
-@dataclass(frozen=True)
-class Words:
-    """What the author tells of a network."""
-
-    name: str
-    author: str
-    licence: str
-    description: str
-
-
 def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
     """Check, before the export, that the files of a card can be written.
 
@@ -53,10 +42,11 @@ def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
             raise SRError(f"{place} exists: give --overwrite to replace")
 
 
-def write_card(exported: Exported, checkpoint: Path, words: Words) -> list[Path]:
+def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
     """Write the three files of a card; return their paths.
 
-    How the network was trained is read from the run folder of the checkpoint that was exported, if it has one.
+    The author's words are "name", "author", "license" and "description". How the network was trained is read from the
+    run folder of the checkpoint that was exported, if it has one.
     """
     generator, _ = load_generator(checkpoint)
     config, summary = _training_files(checkpoint)
@@ -126,18 +116,15 @@ def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _facts(exported: Exported, words: Words, generator: Generator) -> dict[str, Any]:
+def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -> dict[str, Any]:
     """Return the fields of an OpenModelDB model."""
     config = exported.generator or {}
     sizes = {**config, **config.get("srnet", {})}
     inferred = generator.arch if isinstance(generator, SpandrelModel) else "unknown"
     name = str(config.get("arch") or config.get("name") or inferred)
     return {
-        "name": words.name,
-        "author": words.author,
-        "license": words.licence,
+        **words,
         "tags": [],
-        "description": words.description,
         "date": date.today().isoformat(),
         "architecture": LABELS.get(name, name),
         "size": [f"{sizes[key]}{short}" for key, short in (("features", "nf"), ("blocks", "nb")) if key in sizes],

@@ -3,9 +3,10 @@
 import importlib.util
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import FORMAT, Checkpoint
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import programs, weights
-from sr_experiments.export.runnable import SIZES, Runnable, largest_difference
+from sr_experiments.export.runnable import SIZES, Run, Runnable, largest_difference
 from sr_experiments.files import writing_failed
 from sr_experiments.generators.rrdbnet import RRDBNet
 
@@ -122,18 +123,16 @@ def _write(
             differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), sizes)
         write(path, best, raw, _with_comparison(facts, differences))
         return differences
-    if kind == "onnx":
-        programs.write_onnx(path, network, half)
-        differences = {"ONNX Runtime": largest_difference(network, programs.run_onnx(path))}
-        programs.add_metadata_to_onnx(path, _with_comparison(facts, differences))
-        return differences
-    if kind == "exported_program":
-        programs.write_exported_program(path, network)
-        differences = {"torch.export": largest_difference(network, programs.run_exported_program(path))}
-    else:
-        programs.write_torchscript(path, network)
-        differences = {"TorchScript": largest_difference(network, programs.run_torchscript(path))}
-    programs.add_metadata_to_torch_program(path, _with_comparison(facts, differences))
+    formats: dict[str, tuple[str, Callable[[Path, Runnable], None], Callable[[Path], Run]]] = {
+        "onnx": ("ONNX Runtime", partial(programs.write_onnx, half=half), programs.run_onnx),
+        "exported_program": ("torch.export", programs.write_exported_program, programs.run_exported_program),
+        "torchscript": ("TorchScript", programs.write_torchscript, programs.run_torchscript),
+    }
+    runtime, write_program, run = formats[kind]
+    write_program(path, network)
+    differences = {runtime: largest_difference(network, run(path))}
+    add_metadata = programs.add_metadata_to_onnx if kind == "onnx" else programs.add_metadata_to_torch_program
+    add_metadata(path, _with_comparison(facts, differences))
     return differences
 
 
@@ -180,14 +179,11 @@ def _temporary_beside(file: Path) -> Iterator[Path]:
     """Yield a path of the same name in a temporary folder beside `file`; moved to `file` if nothing raises."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise SRError(f"cannot write {file}: {file.parent} is not a folder") from error
-    except OSError as error:
-        raise writing_failed(file, error) or error from error
-    try:
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
             temporary = Path(folder, file.name)
             yield temporary
             temporary.replace(file)
+    except FileExistsError as error:
+        raise SRError(f"cannot write {file}: {file.parent} is not a folder") from error
     except OSError as error:
         raise writing_failed(file, error) or error from error

@@ -156,13 +156,10 @@ class SRNet(TwoPartGenerator):
             nn.Conv2d(channels + extra_channels, features, 3, padding=1), nn.ReLU(inplace=True)
         )
         self.resblocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
-        upsampling: list[nn.Module] = []
+        self.conv_up = nn.Sequential()
         for _ in range(scale // 2):
-            upsampling += [
-                nn.ConvTranspose2d(features, features, 3, stride=2, padding=1, output_padding=1),
-                nn.ReLU(inplace=True),
-            ]
-        self.conv_up = nn.Sequential(*upsampling)
+            self.conv_up.append(nn.ConvTranspose2d(features, features, 3, stride=2, padding=1, output_padding=1))
+            self.conv_up.append(nn.ReLU(inplace=True))
         self.conv_out = nn.Conv2d(features, channels, 3, padding=1)
         kaiming_scaled_(self)
         with torch.no_grad():

@@ -1,13 +1,8 @@
 """Choose the device and the precision, and tell what kind of error a device raised."""
 
-from typing import Any, TypeVar, cast
-
 import torch
-from torch import nn
 
 from sr_experiments.errors import SRError
-
-N = TypeVar("N", bound=nn.Module)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,11 +28,6 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name not in PRECISIONS:
         raise SRError(f"unknown --precision {name}: choose one of auto, {', '.join(PRECISIONS)}")
     return name
-
-
-def channels_last(network: N) -> N:
-    """Bring the weights of a network into the channels-last memory layout, in place; return the network."""
-    return cast(Any, network).to(memory_format=torch.channels_last)  # an overload that torch's annotations lack
 
 
 def out_of_memory(error: Exception) -> bool:

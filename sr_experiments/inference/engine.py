@@ -17,7 +17,6 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.inference.device import (
     PRECISIONS,
-    channels_last,
     choose_device,
     choose_precision,
     device_lost,
@@ -63,10 +62,9 @@ class Engine:
     Args:
         generator: the network.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "fp32", "bf16" or "fp16" for the convolutions; "auto" is fp16 on CUDA, bf16 on a CPU with native
-            support for it, fp32 elsewhere.
+        precision: of the convolutions, see `choose_precision`.
         tile: side of a tile in LR pixels with its margins; None to choose by the free memory.
-        runtime: "torch", "compile" or "openvino"; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
+        runtime: which library runs the layers, see `choose_runtime`.
 
     Attributes:
         generator: the given network, on the CPU.
@@ -99,7 +97,7 @@ class Engine:
         self.state: State | None = None
         self._prepare()
         if self.device.type != "cpu":  # the CPU's copy of the weights is laid out as the device's
-            channels_last(self.generator)
+            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         radius = self.generator.receptive_radius
         if radius is None:
             radius = receptive_radius(partial(_still_image, self.generator), self.channels, self.scale)
@@ -174,7 +172,8 @@ class Engine:
 
     def _optimised(self, generator: Generator) -> nn.Module:
         """Copy the generator to the device, in the fastest form for the runtime."""
-        network = channels_last(copy.deepcopy(generator).to(self.device))
+        network = copy.deepcopy(generator).to(self.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not isinstance(network, RecurrentGenerator):
             return self._optimised_part(network, self.channels)
         # Only the SR net runs in tiles: the flow net needs the whole frames, and much less memory.

@@ -64,14 +64,9 @@ class StripNetwork(nn.Module):
 def in_strips(network: nn.Module, channels: int, scale: int) -> nn.Module:
     """Return an equivalent network that needs less memory.
 
-    Args:
-        network: (N, C, H, W) to (N, C', scale * H, scale * W).
-        channels: C, which for the SR net of a video network is more than its images have.
-        scale: upsampling factor.
-
-    Returns:
-        A `StripNetwork` if the network is a `TwoPartGenerator` with features of LR size and a bounded receptive field
-        in its second part; else the network itself.
+    It is a `StripNetwork` if the network is a `TwoPartGenerator` with features of LR size and a bounded receptive field
+    in its second part; else the network itself. Of the SR net of a video network, the input has more channels than its
+    images.
     """
     if not isinstance(network, TwoPartGenerator):
         return network

@@ -88,12 +88,7 @@ def upscale_picture(engine: Engine, picture: Picture, progress: Callable[[int, i
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
-    """Write an image atomically, in the format of its extension; its folder is created.
-
-    Args:
-        path: the file to write.
-        picture: the image.
-        quality: quality of JPEG and WebP, 1 to 100.
+    """Write an image atomically, in the format of its extension; `quality`, from 1 to 100, is of JPEG and WebP.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.

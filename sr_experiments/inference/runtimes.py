@@ -32,11 +32,7 @@ PROBES = ((24, 32), (41, 21))  # sizes that a network is tried on
 
 
 def choose_runtime(name: str, device: torch.device, precision: str) -> str:
-    """Return one of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
-
-    Raises:
-        SRError: unknown runtime, or one that can't be used here.
-    """
+    """Return one of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere."""
     fits = device.type == "cpu" and precision in ROUNDING
     installed = importlib.util.find_spec("openvino") is not None
     if name == "auto":
@@ -57,12 +53,7 @@ def compiled_by_openvino(
 ) -> nn.Module | None:
     """Compile a network by OpenVINO, as a whole or, where `in_strips` makes one, as the parts of a `StripNetwork`.
 
-    Args:
-        network: (N, C, H, W) to (N, C', scale * H, scale * W), any N, H and W that are multiples of `multiple`.
-        channels: C.
-        scale: upsampling factor.
-        precision: "fp32" or "bf16", of its layers.
-        multiple: of H and W.
+    It maps (N, channels, H, W) to (N, C', scale * H, scale * W), for any H and W that are multiples of `multiple`.
 
     Returns:
         None, after a warning, if OpenVINO can't run it or its output differs from torch's by more than rounding.
@@ -106,10 +97,7 @@ class OpenVINONetwork(nn.Module):
     In bf16 the residual sums of a network of many blocks stay in float32, which takes a fifth more time: rounding each
     of them would cost RRDBNet 5 dB of PSNR against the float32 output, and MSRResNet nothing.
 
-    Args:
-        network: any callable on tensors that can be traced.
-        examples: its inputs in several sizes.
-        precision: "fp32" or "bf16", of its layers.
+    The network is any callable on tensors that can be traced; the examples are its inputs in several sizes.
     """
 
     def __init__(self, network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor]], precision: str) -> None:

@@ -55,18 +55,14 @@ class Tile:
 def plan(height: int, width: int, size: int, margin: int) -> list[Tile]:
     """Plan tiles of `size` x `size` (or the image's side, where that is smaller) whose cores cover the image.
 
-    Args:
-        height: of the image, in LR pixels.
-        width: of the image, in LR pixels.
-        size: side of a tile with its margins; more than 2 * margin + ALIGNMENT.
-        margin: width of the overlap that is cropped on each side.
+    All are in LR pixels; the size, with a margin on each side, is more than 2 * margin + ALIGNMENT.
     """
     rows, columns = _spans(height, size, margin), _spans(width, size, margin)
     return [Tile(r[0], c[0], r[1], c[1], r[2], c[2], r[3], c[3]) for r in rows for c in columns]
 
 
 def strips(height: int, width: int, rows: int, margin: int) -> list[Tile]:
-    """Plan strips of the image's full width whose cores, of at most `rows` rows, cover it; arguments as of `plan`."""
+    """Plan strips of the image's full width whose cores, of at most `rows` rows, cover it."""
     rows = -(-height // -(-height // rows))  # as many strips, but of equal height
     tops = range(0, height, rows)
     ends = [min(top + rows, height) for top in tops]
@@ -130,12 +126,8 @@ class TiledNetwork(nn.Module):
 def receptive_radius(run: Callable[[Tensor], Tensor], channels: int, scale: int) -> int | None:
     """Measure from what distance, in LR pixels, an output pixel depends on the input.
 
-    A NaN in the input turns exactly those output pixels that depend on it into NaN.
-
-    Args:
-        run: LR (1, C, H, W) to SR, on the CPU.
-        channels: C.
-        scale: upsampling factor.
+    A NaN in the input turns exactly those output pixels that depend on it into NaN. `run` maps LR (1, channels, H, W)
+    to SR on the CPU.
 
     Returns:
         None if the distance is larger than LARGEST_FIELD, unbounded, or NaNs don't reach the output.

@@ -29,13 +29,8 @@ log = logging.getLogger(__name__)
 def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) -> int:
     """Upscale images and videos; return the exit code: 0, or 1 if some of several files failed.
 
-    A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently.
-
-    Args:
-        names: an image, a video, a folder, a glob, or several files.
-        output: a file, or a folder.
-        checkpoint: path of the checkpoint, as for `load_generator`.
-        options: the other options.
+    A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently. The
+    names are as for `find_inputs`, the checkpoint as for `load_generator`; the output is a file or a folder.
 
     Raises:
         SRError: invalid inputs or options, or the only file failed.

@@ -50,9 +50,7 @@ class Pipe(Generic[A]):
     def __iter__(self) -> Iterator[A]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._items or self._ended or self._stopped)
-                if self._stopped:
-                    raise Stopped
+                self._changed.wait_for(lambda: self._items or self._ended)
                 if not self._items:
                     if self._error is not None:
                         raise self._error

@@ -26,10 +26,7 @@ SEGMENT = 250  # frames per segment
 class PartialOutput:
     """Folder of the finished part of an output.
 
-    Args:
-        target: the output.
-        settings: everything that the result depends on, as JSON values.
-        options: the user's.
+    The settings are everything that the result depends on, as JSON values.
 
     Attributes:
         frames: number of finished frames.
@@ -78,13 +75,8 @@ class PartialOutput:
         return torch.load(self._state_path(self.frames), weights_only=True) if self.frames else None
 
     def remove(self) -> None:
-        """Remove the folder, once the output is complete."""
+        """Remove the folder, once the output is complete or if no frames are finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def remove_if_empty(self) -> None:
-        """Remove the folder if no frames are finished."""
-        if not self.frames:
-            self.remove()
 
     def _state_path(self, frames: int) -> Path:
         return self.folder / f"state_{frames}.pt"

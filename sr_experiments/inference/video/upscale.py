@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from rich.console import Console
 
@@ -27,7 +26,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, writing_failed
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.video.network import Item, SegmentEnd, run, upscaled
+from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
@@ -108,12 +107,7 @@ def _to_video(
     output = PartialOutput(target, settings, options)
     try:
         if options.preview > 0:
-
-            def upscale_first(count: int) -> Iterator[tuple[int, np.ndarray]]:
-                engine.start_clip()
-                return upscaled(engine, source.frames(0, count), 0, options)
-
-            write_preview(upscale_first, engine, source, target, options)
+            write_preview(engine, source, target, options)
         run(engine, source, options, console, output, partial(_encode, output, encoding, source))
         joined = output.folder / f"joined{target.suffix}"
         segments = [output.segment(i) for i in range(len(output.delays))]
@@ -129,7 +123,8 @@ def _to_video(
             unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {output.folder}")
             raise writing_failed(target, error, "--output") or unwritable from error
     finally:
-        output.remove_if_empty()
+        if not output.frames:
+            output.remove()
     output.remove()
     return Summary(len(source), time.perf_counter() - start, width, height, notes)
 
@@ -158,8 +153,8 @@ def _to_folder(
     try:
         run(engine, source, options, console, output, partial(_write_images, output, targets))
     finally:
-        if not any(path.exists() for path in targets):
-            output.remove_if_empty()
+        if not output.frames and not any(path.exists() for path in targets):
+            output.remove()
     output.remove()
     return Summary(len(source), time.perf_counter() - start, width, height)
 
