@@ -248,22 +248,24 @@ class Engine:
         outputs = [np.empty((height * self.scale, width * self.scale, channels), image.dtype) for image in images]
         jobs = [(slice(i, i + at_once), tile) for i in range(0, len(images), at_once) for tile in tiles]
         for number, (batch, tile) in enumerate(jobs, 1):
-            sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images[batch]]))
-            rows, columns = tile.core_within(self.scale)
-            for pixels, output in zip(sr, outputs[batch], strict=True):
-                output[tile.core(self.scale)] = _pixels(pixels[None, :, rows, columns], output.dtype)
+            self._upscale_tile(images[batch], outputs[batch], tile)
             if progress is not None:
                 progress(number, len(jobs))
         return outputs
 
+    def _upscale_tile(self, images: Sequence[np.ndarray], outputs: Sequence[np.ndarray], tile: Tile) -> None:
+        sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images]))
+        rows, columns = tile.core_within(self.scale)
+        for pixels, output in zip(sr, outputs, strict=True):
+            output[tile.core(self.scale)] = _pixels(pixels[None, :, rows, columns], output.dtype)
+
     def _tensor(self, image: np.ndarray) -> Tensor:
         """Convert uint8 or uint16 (H, W, C) to float (1, C, H, W) in [0, 1] on the device."""
-        levels = np.iinfo(image.dtype).max
         if image.dtype == np.uint8:
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).float()
         else:
             pixels = torch.from_numpy(image.astype(np.float32)).to(self.device)
-        return (pixels / levels).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
+        return (pixels / np.iinfo(image.dtype).max).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
 
     def _to_network(self, image: np.ndarray) -> np.ndarray:
         """Convert between colour and grey where the network has other channels than the image."""
