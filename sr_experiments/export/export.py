@@ -53,15 +53,10 @@ class Exported:
 def export(
     checkpoint: Path, file: Path, kind: str | None = None, half: bool = False, overwrite: bool = False, name: str = ""
 ) -> Exported:
-    """Write the network of a checkpoint as `file`.
+    """Write the network of a checkpoint, as for `checkpoints.reading.read`, as `file`.
 
-    Args:
-        checkpoint: as for `checkpoints.reading.read`.
-        file: to be written.
-        kind: one of EXTENSIONS' values; None to go by the file's extension.
-        half: weights in fp16.
-        overwrite: replace an existing file.
-        name: of the network, for the file's metadata; by default the name of the file.
+    The kind is one of EXTENSIONS' values, by default that of the file's extension; with `half`, weights are in fp16. The
+    name is the network's, for the file's metadata; by default that of the file.
 
     Raises:
         SRError: unknown format, a format that contradicts the file's extension, a network that can't be exported, or

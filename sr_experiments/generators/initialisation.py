@@ -35,11 +35,8 @@ def zero_mean_(weight: Tensor) -> None:
 def identity_(layer: nn.Conv2d, channels: int, fold: int = 1, keep: float = 0.0) -> None:
     """Make the first `channels` outputs of a convolution its first `channels` inputs.
 
-    Args:
-        layer: a convolution with an odd kernel.
-        channels: of the image.
-        fold: inputs that a pixel-unshuffle made of each image channel, f^2; the output is their mean.
-        keep: share of the layer's previous weights that is added.
+    Its kernel is odd. A pixel-unshuffle made `fold` inputs, f^2, of each image channel, and the output is their mean;
+    `keep` is the share of the layer's previous weights that is added.
     """
     centre = layer.kernel_size[0] // 2
     scale_outputs_(layer, channels, keep)

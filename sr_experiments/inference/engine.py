@@ -28,9 +28,9 @@ from sr_experiments.inference.runtimes import choose_runtime, compiled_by_openvi
 from sr_experiments.inference.tiles import (
     ALIGNMENT,
     MARGIN,
+    LiveBytes,
     Tile,
     TiledNetwork,
-    peak_bytes,
     plan,
     receptive_radius,
 )
@@ -219,10 +219,10 @@ class Engine:
         if runtime == "openvino":  # its memory is not torch's to see; it takes about as much as torch does
             self.runtime = "torch"
             self._network = self._optimised(self.generator)
-        with torch.compiler.set_stance("force_eager"):
-            peak = peak_bytes(self._run, probe)
+        with torch.compiler.set_stance("force_eager"), LiveBytes() as live:
+            self._run(probe)
         self._network, self.runtime = network, runtime
-        return WORKSPACE * peak / math.prod(PROBE)
+        return WORKSPACE * live.peak / math.prod(PROBE)
 
     def _tile_size(self) -> int:
         if self.tile is not None:

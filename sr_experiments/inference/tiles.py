@@ -91,10 +91,8 @@ def _spans(length: int, size: int, margin: int) -> list[tuple[int, int, int, int
 class TiledNetwork(nn.Module):
     """Runs a network tile by tile, input and output staying on its device.
 
-    Args:
-        network: any callable from one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W).
-        scale: upsampling factor.
-        tiles: plans the tiles for an input's height and width.
+    The network maps one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W); `tiles` plans
+    the tiles for an input's height and width.
     """
 
     def __init__(self, network: Callable[..., Tensor], scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
@@ -143,16 +141,8 @@ def receptive_radius(run: Callable[[Tensor], Tensor], channels: int, scale: int)
     return radius if radius <= LARGEST_FIELD else None
 
 
-@torch.inference_mode()
-def peak_bytes(run: Callable[[Tensor], Tensor], image: Tensor) -> int:
-    """Measure the peak of bytes in tensors that `run(image)` allocates."""
-    with _LiveBytes() as live:
-        run(image)
-    return live.peak
-
-
-class _LiveBytes(TorchFunctionMode):
-    """Count the bytes of the storages that operations allocate, until they are freed."""
+class LiveBytes(TorchFunctionMode):
+    """Count the bytes of the storages that operations in this context allocate, until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -51,7 +51,7 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     if inputs.videos:
         jobs = plan_jobs(inputs.videos, inputs.root, output)
         for i, (source, target) in enumerate(jobs):
-            if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # which can only be read
+            if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # they can only be read
                 jobs[i] = Job(source, target.with_suffix(".mkv"))
         failed += _upscale_clips(engine, jobs, options, console, upscale_video)
     if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
