@@ -19,11 +19,7 @@ COMPILED = (".onnx", ".pt2", ".ts", ".torchscript")  # no state dict in them
 
 
 def file_of(path: Path) -> Path:
-    """Return the file of a checkpoint: the path itself, or the best or last checkpoint of a run folder.
-
-    Raises:
-        SRError: no such file.
-    """
+    """Return the file of a checkpoint: the path itself, or the best or last checkpoint of a run folder."""
     if path.is_dir():
         for name in ("best.ckpt", "last.ckpt"):
             if (path / "checkpoints" / name).is_file():

@@ -45,10 +45,7 @@ def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
 class Limited(TorchDispatchMode):
     """Context in which networks can be built only up to a size; an operation that would exceed it raises SRError.
 
-    Args:
-        values: number of tensor elements that may be created.
-        tensors: number of operations on tensors that may be run.
-        message: of the error.
+    `values` is the number of tensor elements that may be created, `tensors` that of operations that may be run.
     """
 
     def __init__(self, values: int, tensors: int, message: str) -> None:

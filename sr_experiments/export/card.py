@@ -31,11 +31,7 @@ LABELS = {"srresnet": "SRResNet", "msrresnet": "MSRResNet", "rrdbnet": "ESRGAN",
 
 
 def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
-    """Check, before the export, that the files of a card can be written.
-
-    Raises:
-        SRError: a file of the card exists, or a file of the run that it is made from is damaged.
-    """
+    """Refuse, before the export, to replace a file unasked, and damaged files of the run that a card is made from."""
     _training_files(checkpoint)
     for place in _places(file.expanduser()):
         if place.exists() and not overwrite:

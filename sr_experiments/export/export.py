@@ -55,8 +55,8 @@ def export(
 ) -> Exported:
     """Write the network of a checkpoint, as for `checkpoints.reading.read`, as `file`.
 
-    The kind is one of EXTENSIONS' values, by default that of the file's extension; with `half`, weights are in fp16. The
-    name is the network's, for the file's metadata; by default that of the file.
+    The kind is one of EXTENSIONS' values, by default that of the file's extension; `half` stands for weights in fp16.
+    The name is the network's, for the file's metadata; by default that of the file.
 
     Raises:
         SRError: unknown format, a format that contradicts the file's extension, a network that can't be exported, or

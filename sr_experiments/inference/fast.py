@@ -39,8 +39,8 @@ class Part(nn.Module):
 class StripNetwork(nn.Module):
     """A network in two parts, of which the second is run strip by strip.
 
-    `extract` maps LR (N, C, H, W) to features (N, F, H, W), `reconstruct` maps these and LR to the SR image. The channels
-    are C and F; an output row depends on `margin` rows of features beyond its own.
+    `extract` maps LR (N, C, H, W) to features (N, F, H, W), `reconstruct` maps these and LR to the SR image.
+    The channels are C and F; an output row depends on `margin` rows of features beyond its own.
     """
 
     def __init__(

@@ -122,11 +122,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
 
 
 def format_of(path: Path) -> str:
-    """Return Pillow's name of the format of a file's extension.
-
-    Raises:
-        SRError: unknown extension.
-    """
+    """Return Pillow's name of the format of a file's extension; an unknown one is an SRError."""
     if path.suffix.lower() not in FORMATS:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
     return FORMATS[path.suffix.lower()]
