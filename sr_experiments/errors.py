@@ -22,6 +22,11 @@ class NotFinite(SRError):
         self.seen = seen or {}  # all values since the last check, by step and key
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the name of its class if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def one_line(text: object) -> str:
     """Escape what can't be printed: file names can hold line breaks and codes that control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

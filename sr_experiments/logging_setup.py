@@ -1,7 +1,9 @@
 """Logging setup: messages on the terminal, above the progress bars, and in a run's train.log."""
 
+import contextlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -51,6 +53,22 @@ def log_to_console(console: Console, level: int = logging.INFO, times: bool = Fa
 def log_to_file(file: Path) -> None:
     """Log to a file too, with date and level, until the next `log_to_console`."""
     _add(logging.FileHandler(file, encoding="utf-8"), logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Suppress warnings and log messages, and restore the setup of logging, which OpenVINO's converter changes."""
+    root = logging.getLogger()
+    level, filters, handlers, disabled = root.level, list(root.filters), list(root.handlers), root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
 
 
 def _add(handler: logging.Handler, formatter: logging.Formatter | None = None) -> None:

@@ -63,8 +63,8 @@ def readable_seconds(seconds: float | None) -> str:
 
 @contextmanager
 def job_progress(console: Console, transient: bool = False) -> Iterator[Progress]:
-    """Show a progress bar with a count and the time that is left; it shows nothing where `console` is no terminal."""
+    """Show a progress bar of jobs with the time that is left; it shows nothing where `console` is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    shown = console.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not shown, transient=transient) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden, transient=transient) as progress:
         yield progress

@@ -30,38 +30,32 @@ class WeightsUnavailable(SRError):
 
 
 def pretrained_features(name: str) -> nn.Sequential:
-    """Return the convolutional part of a torchvision network with its ImageNet weights, frozen, in eval mode.
-
-    Args:
-        name: "vgg19", "vgg16", "alexnet" or "squeezenet1_1".
+    """Return the convolutional part of a torchvision network with its ImageNet WEIGHTS, frozen, in eval mode.
 
     Raises:
         WeightsUnavailable: the weights can't be had.
         SRError: the file is damaged, or of another network.
     """
-    weights = {key[len(PREFIX) :]: value for key, value in _state_dict(name).items() if key.startswith(PREFIX)}
+    file = weights_file(name)
+    if not file.is_file():
+        _download(name, file)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise SRError(f"{file} is damaged ({type(error).__name__}): remove it or replace it") from error
+    weights = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
     with torch.device("meta"):  # no memory for weights that are replaced, and no random numbers drawn
         features = getattr(torchvision.models, name)(weights=None).features
     try:
         features.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise SRError(f"{weights_file(name)} has not the weights of torchvision's {name}: remove it") from error
+        raise SRError(f"{file} has not the weights of torchvision's {name}: remove it") from error
     return features.eval().requires_grad_(False)
 
 
 def weights_file(name: str) -> Path:
     """Return the path where torchvision keeps the weights of `name`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS[name].url.rsplit("/", 1)[-1]
-
-
-def _state_dict(name: str) -> dict[str, torch.Tensor]:
-    file = weights_file(name)
-    if not file.is_file():
-        _download(name, file)
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise SRError(f"{file} is damaged ({type(error).__name__}): remove it or replace it") from error
 
 
 def _download(name: str, file: Path) -> None:
@@ -73,13 +67,10 @@ def _download(name: str, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Writes to a temporary file, and checks the hash before it is renamed.
-        torch.hub.download_url_to_file(WEIGHTS[name].url, str(file), _hash_in(file.name), progress=False)
+        expected_hash = file.stem.rsplit("-", 1)[-1]
+        torch.hub.download_url_to_file(WEIGHTS[name].url, str(file), expected_hash, progress=False)
     except (OSError, RuntimeError) as error:
         reason = str(getattr(error, "reason", error)).splitlines()[0]
         raise WeightsUnavailable(f"no {name} weights: the download failed ({reason}); {put}") from error
     finally:
         socket.setdefaulttimeout(timeout)
-
-
-def _hash_in(file_name: str) -> str:
-    return Path(file_name).stem.rsplit("-", 1)[-1]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -10,40 +10,16 @@ from torch import Tensor
 Shapes = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Detector:
-    """How to recognise a network, and how to read its arguments.
-
-    Attributes:
-        name: in the registry of generators.
-        has: names of tensors that all networks of this kind have.
-        lacks: names that only relatives of it have.
-        arguments: infers the constructor's arguments from the shapes.
-    """
-
-    name: str
-    has: tuple[str, ...]
-    lacks: tuple[str, ...]
-    arguments: Callable[[Shapes], dict[str, Any]]
-
-
 def _count(state: Shapes, prefix: str) -> int:
     """Count the children of a Sequential."""
     return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
-def _msrresnet(state: Shapes) -> dict[str, Any]:
-    features, channels = state["conv_first.weight"].shape[:2]
-    step = math.isqrt(state["upconv1.weight"].shape[0] // features)  # of the pixel shuffle
-    scale = 4 if "upconv2.weight" in state else step
-    return {"scale": scale, "channels": channels, "features": features, "blocks": _count(state, "body.")}
-
-
-def _srresnet(state: Shapes) -> dict[str, Any]:
-    features, channels = state["conv_in.0.weight"].shape[:2]
-    step = math.isqrt(state["upsampling.0.0.weight"].shape[0] // features)
-    scale = 4 if "upsampling.1.0.weight" in state else step
-    return {"scale": scale, "channels": channels, "features": features, "blocks": _count(state, "blocks.")}
+def _resnet(state: Shapes, first: str, upsampling: str, second_upsampling: str, blocks: str) -> dict[str, Any]:
+    features, channels = state[first].shape[:2]
+    step = math.isqrt(state[upsampling].shape[0] // features)  # of the pixel shuffle
+    scale = 4 if second_upsampling in state else step
+    return {"scale": scale, "channels": channels, "features": features, "blocks": _count(state, blocks)}
 
 
 def _rrdbnet(state: Shapes) -> dict[str, Any]:
@@ -70,26 +46,31 @@ def _frvsr(state: Shapes) -> dict[str, Any]:
     }
 
 
-DETECTORS = (
-    Detector("frvsr", ("fnet.encoder1.0.weight", "fnet.flow.2.weight", "srnet.conv_in.0.weight",
-                       "srnet.resblocks.0.conv.0.weight", "srnet.conv_up.0.weight", "srnet.conv_out.weight"),
-             (), _frvsr),
-    Detector("rrdbnet", ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_body.weight", "conv_up1.weight",
-                         "conv_up2.weight", "conv_hr.weight", "conv_last.weight"),
-             ("body.0.rdb1.conv1x1.weight", "dd_embed.0.weight"), _rrdbnet),  # ESRGAN+, MM-RealSR
-    Detector("msrresnet", ("conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_hr.weight",
-                           "conv_last.weight"), ("conv_body.weight",), _msrresnet),
-    Detector("srresnet", ("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight", "conv_out.weight"),
-             (), _srresnet),
-)  # fmt: skip
+# Name in the registry of generators: names of tensors that all networks of this kind have, names that only relatives of
+# it have, and a function that infers the constructor's arguments from the shapes.
+DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], dict[str, Any]]]] = {
+    "frvsr": (("fnet.encoder1.0.weight", "fnet.flow.2.weight", "srnet.conv_in.0.weight",
+               "srnet.resblocks.0.conv.0.weight", "srnet.conv_up.0.weight", "srnet.conv_out.weight"),
+              (), _frvsr),
+    "rrdbnet": (("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_body.weight", "conv_up1.weight",
+                 "conv_up2.weight", "conv_hr.weight", "conv_last.weight"),
+                ("body.0.rdb1.conv1x1.weight", "dd_embed.0.weight"), _rrdbnet),  # ESRGAN+, MM-RealSR
+    "msrresnet": (("conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_hr.weight", "conv_last.weight"),
+                  ("conv_body.weight",),
+                  partial(_resnet, first="conv_first.weight", upsampling="upconv1.weight",
+                          second_upsampling="upconv2.weight", blocks="body.")),
+    "srresnet": (("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight", "conv_out.weight"), (),
+                 partial(_resnet, first="conv_in.0.weight", upsampling="upsampling.0.0.weight",
+                         second_upsampling="upsampling.1.0.weight", blocks="blocks.")),
+}  # fmt: skip
 
 
 def detect(state: Shapes) -> dict[str, Any] | None:
     """Return registry name and arguments of the generator that a state dict belongs to; None if it is unknown."""
-    for detector in DETECTORS:
-        if all(name in state for name in detector.has) and not any(name in state for name in detector.lacks):
+    for name, (has, lacks, arguments) in DETECTORS.items():
+        if all(key in state for key in has) and not any(key in state for key in lacks):
             try:
-                return {"name": detector.name, **detector.arguments(state)}
+                return {"name": name, **arguments(state)}
             except (ValueError, LookupError, ArithmeticError):  # the same names with other shapes
                 return None
     return None

@@ -12,18 +12,14 @@ import torch
 from safetensors import safe_open
 
 from sr_experiments.checkpoints.limits import check_archive
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, first_line
 
 RECORD = "sr_experiments"  # key of the record in this project's checkpoints and exports
 COMPILED = (".onnx", ".pt2", ".ts", ".torchscript")  # no state dict in them
 
 
 def file_of(path: Path) -> Path:
-    """Return the file of a checkpoint: the path itself, or the best or last checkpoint of a run folder.
-
-    Raises:
-        SRError: no such file.
-    """
+    """Return the file of a checkpoint: the path itself, or the best or last checkpoint of a run folder."""
     if path.is_dir():
         for name in ("best.ckpt", "last.ckpt"):
             if (path / "checkpoints" / name).is_file():
@@ -55,11 +51,13 @@ def load_content(file: Path) -> Mapping[str, Any]:
         blocked = re.search(r"(?:GLOBAL|Unsupported \w+:?) ([A-Za-z_][\w.]*)", str(error))
         if blocked:
             raise SRError(f"{file} refused: it asks to run {blocked[1]}; only plain weights are read") from error
-        if _starts_as_pickle(file):
+        with file.open("rb") as opened:
+            is_pickle = opened.read(1) == b"\x80"
+        if is_pickle:
             raise SRError(f"{file} refused: it holds more than plain weights; only these are read") from error
         raise SRError(f"{file} is not a checkpoint, or is damaged") from error
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        raise SRError(f"{file} is not a checkpoint, or is damaged ({_first_line(error)})") from error
+        raise SRError(f"{file} is not a checkpoint, or is damaged ({first_line(error)[:100]})") from error
     if not isinstance(content, Mapping):
         raise SRError(f"{file} holds no network weights: found a {type(content).__name__}")
     return content
@@ -76,12 +74,3 @@ def _load_safetensors(file: Path) -> dict[str, Any]:
         except ValueError:
             content[RECORD] = None  # refused where the record is read
     return content
-
-
-def _starts_as_pickle(file: Path) -> bool:
-    with file.open("rb") as content:
-        return content.read(1) == b"\x80"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -1,7 +1,7 @@
 """Initialise a network for training with the weights of a checkpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,10 +22,10 @@ class LoadReport:
     """Names of the tensors that `load_weights` copied, and of those that it did not."""
 
     source: str
-    matched: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    mismatched: list[str] = field(default_factory=list)
+    matched: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    mismatched: list[str]
 
     def summary(self) -> str:
         """Describe it in one line."""
@@ -46,12 +46,7 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
 
     The weights of an image network are copied into the SR net of a recurrent one. Its first convolution has further
     input channels there, for the previous frame; they are set to zero, so that at first the network does for each
-    frame what the image network does.
-
-    Args:
-        generator: the network to fill.
-        checkpoint: the weights.
-        part: "fnet" or "srnet" to fill only this part of a recurrent network.
+    frame what the image network does. With a `part`, "fnet" or "srnet", only this part of it is filled.
 
     Raises:
         SRError: the checkpoint is of another network, or of other sizes throughout.
@@ -59,8 +54,13 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
     recurrent = isinstance(generator, RecurrentGenerator)
     if part is not None and not (recurrent and part in PARTS):
         raise SRError(f"init_from.{part}: the network to be trained has no such part; give init_from=<checkpoint>")
-    if part is None:
-        _check_phase(generator, checkpoint)
+    trained_phase = (checkpoint.generator or {}).get("phase")
+    if part is None and None not in (trained_phase, generator.phase) and trained_phase != generator.phase:
+        degradation = "blur_down" if trained_phase == "corner" else "bicubic"
+        raise SRError(
+            f"{checkpoint.source} is for LR pixels with phase={trained_phase}, the network to be trained has "
+            f"phase={generator.phase}: use degradation={degradation}, or model.phase={trained_phase}"
+        )
     weights, own = checkpoint.state_dict, generator.state_dict()
     if recurrent and not any(name.startswith(("fnet.", "srnet.")) for name in weights):  # of an image network
         part = part or "srnet"
@@ -72,27 +72,20 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
     weights = to_spandrel_names(weights, own)
     if recurrent:
         weights = {name: _widen(tensor, own.get(name)) for name, tensor in weights.items()}
-    report = LoadReport(checkpoint.source)
-    report.missing = [name for name in own if name not in weights]
-    report.unexpected = [name for name in weights if name not in own]
-    for name in sorted(own.keys() & weights.keys()):
-        (report.matched if own[name].shape == weights[name].shape else report.mismatched).append(name)
+    fits = {name: own[name].shape == weights[name].shape for name in sorted(own.keys() & weights.keys())}
+    report = LoadReport(
+        checkpoint.source,
+        matched=[name for name in fits if fits[name]],
+        missing=[name for name in own if name not in weights],
+        unexpected=[name for name in weights if name not in own],
+        mismatched=[name for name in fits if not fits[name]],
+    )
     if 2 * len(report.matched) < len(own):
         saved, wanted = checkpoint.generator, detect(generator.state_dict())
         difference = describe_mismatch(saved, wanted) if saved and wanted else report.summary()
         raise SRError(f"{checkpoint.source} does not fit the network to be trained: {difference}")
     generator.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     return report
-
-
-def _check_phase(generator: Generator, checkpoint: Checkpoint) -> None:
-    trained = (checkpoint.generator or {}).get("phase")
-    if None not in (trained, generator.phase) and trained != generator.phase:
-        degradation = "blur_down" if trained == "corner" else "bicubic"
-        raise SRError(
-            f"{checkpoint.source} is for LR pixels with phase={trained}, the network to be trained has "
-            f"phase={generator.phase}: use degradation={degradation}, or model.phase={trained}"
-        )
 
 
 def _widen(weight: Tensor, own: Tensor | None) -> Tensor:
@@ -108,6 +101,5 @@ def describe_mismatch(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> st
     if saved.get("name") != wanted.get("name"):
         return f"the checkpoint is of {saved.get('name')}, the run's network is {wanted.get('name')}"
     keys = [k for k in {**saved, **wanted} if saved.get(k) != wanted.get(k)]
-    have = ", ".join(f"{k}={saved.get(k)}" for k in keys)
-    want = ", ".join(f"{k}={wanted.get(k)}" for k in keys)
+    have, want = (", ".join(f"{k}={config.get(k)}" for k in keys) for config in (saved, wanted))
     return f"the checkpoint has {have}, the run {want}"

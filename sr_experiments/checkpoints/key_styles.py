@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -17,46 +16,31 @@ OWNERS = ("generator.", "netG.")
 PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.", "model.")
 
 
-@dataclass(frozen=True)
-class KeyStyle:
-    """Names of one program for a network that has other names in BasicSR.
-
-    Attributes:
-        label: for messages.
-        prefix: some name begins with it in this style, and in no other.
-        renames: pattern at the beginning of a name, and its replacement; the first match counts.
-    """
-
-    label: str
-    prefix: str
-    renames: tuple[tuple[str, str], ...]
-
-
-KEY_STYLES = (
-    KeyStyle(
-        "ESRGAN names",  # RRDBNet in the ESRGAN repository
-        "RRDB_trunk.",
-        (
-            (r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)\.", r"body.\1.rdb\2.conv\3."),
-            (r"trunk_conv\.", "conv_body."),
-            (r"upconv(\d)\.", r"conv_up\1."),
-            (r"HRconv\.", "conv_hr."),
-        ),
+# Other programs' names for RRDBNet, by what some name begins with in this style and in no other: a label for messages,
+# and patterns at the beginning of a name with their replacements in BasicSR; the first match counts.
+KEY_STYLES = {
+    "RRDB_trunk.": (
+        "ESRGAN names",  # in the ESRGAN repository
+        {
+            r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)\.": r"body.\1.rdb\2.conv\3.",
+            r"trunk_conv\.": "conv_body.",
+            r"upconv(\d)\.": r"conv_up\1.",
+            r"HRconv\.": "conv_hr.",
+        },
     ),
-    KeyStyle(
-        "first ESRGAN names",  # RRDBNet as ESRGAN was first released
-        "model.1.sub.",
-        (
-            (r"model\.0\.", "conv_first."),
-            (r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3."),
-            (r"model\.1\.sub\.\d+\.", "conv_body."),  # the number is that of the blocks
-            (r"model\.3\.", "conv_up1."),
-            (r"model\.6\.", "conv_up2."),
-            (r"model\.8\.", "conv_hr."),
-            (r"model\.10\.", "conv_last."),
-        ),
+    "model.1.sub.": (
+        "first ESRGAN names",  # as ESRGAN was first released
+        {
+            r"model\.0\.": "conv_first.",
+            r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.": r"body.\1.rdb\2.conv\3.",
+            r"model\.1\.sub\.\d+\.": "conv_body.",  # the number is that of the blocks
+            r"model\.3\.": "conv_up1.",
+            r"model\.6\.": "conv_up2.",
+            r"model\.8\.": "conv_hr.",
+            r"model\.10\.": "conv_last.",
+        },
     ),
-)
+}
 
 
 def unwrap(content: Mapping[str, Any]) -> tuple[StateDict, str]:
@@ -75,7 +59,7 @@ def strip_prefixes(state: StateDict) -> StateDict:
     for owner in OWNERS:
         if any(name.startswith(owner) for name in state):
             state = {name: tensor for name, tensor in state.items() if name.startswith(owner)}
-    while _style(state) is None:  # `model.` is no prefix, but part of a style
+    while not _style(state):  # `model.` is no prefix, but part of a style
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
         if prefix is None:
             break
@@ -85,10 +69,8 @@ def strip_prefixes(state: StateDict) -> StateDict:
 
 def to_basicsr_names(state: StateDict) -> tuple[StateDict, str]:
     """Rename the tensors as BasicSR does; also return the label of the style that they were in, or nothing."""
-    style = _style(state)
-    if style is None:
-        return state, ""
-    return {_renamed(name, style): tensor for name, tensor in state.items()}, style.label
+    label, renames = KEY_STYLES.get(_style(state), ("", {}))
+    return {_renamed(name, renames): tensor for name, tensor in state.items()}, label
 
 
 def to_spandrel_names(state: StateDict, own: Mapping[str, Tensor]) -> StateDict:
@@ -98,12 +80,12 @@ def to_spandrel_names(state: StateDict, own: Mapping[str, Tensor]) -> StateDict:
     return state
 
 
-def _style(state: StateDict) -> KeyStyle | None:
-    return next((style for style in KEY_STYLES if any(name.startswith(style.prefix) for name in state)), None)
+def _style(state: StateDict) -> str:
+    return next((prefix for prefix in KEY_STYLES if any(name.startswith(prefix) for name in state)), "")
 
 
-def _renamed(name: str, style: KeyStyle) -> str:
-    for pattern, replacement in style.renames:
+def _renamed(name: str, renames: Mapping[str, str]) -> str:
+    for pattern, replacement in renames.items():
         if re.match(pattern, name):
             return re.sub(f"^{pattern}", replacement, name)
     return name

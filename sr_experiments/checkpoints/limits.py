@@ -18,11 +18,7 @@ CREATING = ("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", 
 
 
 def check_archive(file: Path) -> None:
-    """Refuse a zip archive that unpacks to more than its size: torch.save doesn't compress.
-
-    Raises:
-        SRError: it is compressed, or its directory can't be read.
-    """
+    """Refuse a zip archive that unpacks to more than its size: torch.save doesn't compress."""
     if not zipfile.is_zipfile(file):
         return
     with zipfile.ZipFile(file) as archive:
@@ -32,11 +28,7 @@ def check_archive(file: Path) -> None:
 
 
 def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
-    """Refuse tensors that are not plain arrays of finite numbers, or larger than their file.
-
-    Raises:
-        SRError: names the tensor.
-    """
+    """Refuse tensors that are not plain arrays of finite numbers, or larger than their file."""
     left = SHARED * file.stat().st_size
     for name, tensor in state.items():
         plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
@@ -51,15 +43,9 @@ def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
 
 
 class Limited(TorchDispatchMode):
-    """Context in which networks can be built only up to a size.
+    """Context in which networks can be built only up to a size; an operation that would exceed it raises SRError.
 
-    Args:
-        values: number of tensor elements that may be created.
-        tensors: number of operations on tensors that may be run.
-        message: of the error.
-
-    Raises:
-        SRError: before an operation that would exceed a limit.
+    `values` is the number of tensor elements that may be created, `tensors` that of operations that may be run.
     """
 
     def __init__(self, values: int, tensors: int, message: str) -> None:

@@ -9,7 +9,7 @@ from sr_experiments.checkpoints.detection import DETECTORS, detect
 from sr_experiments.checkpoints.key_styles import to_spandrel_names
 from sr_experiments.checkpoints.limits import in_proportion
 from sr_experiments.checkpoints.reading import Checkpoint, read
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, first_line
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.spandrel_arch import recognise
@@ -59,7 +59,7 @@ def _build(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Generator:
     except Exception as error:  # a record can hold anything, and each network fails in its own way
         raise SRError(
             f"{checkpoint.source} is damaged: no network can be built from its record "
-            f"{_options(config)[:200]} ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
+            f"{_options(config)[:200]} ({first_line(error)[:100]})"
         ) from error
 
 
@@ -74,7 +74,7 @@ def _options(config: Mapping[str, Any]) -> str:
 
 
 def _build_by_spandrel(checkpoint: Checkpoint) -> Generator:
-    known = ", ".join(sorted(detector.name for detector in DETECTORS))
+    known = ", ".join(sorted(DETECTORS))
     names = list(checkpoint.state_dict)
     found = f"{checkpoint.source}: {len(names)} tensors, the first {', '.join(names[:3])}"
     if importlib.util.find_spec("spandrel") is None:

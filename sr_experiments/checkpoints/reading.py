@@ -55,43 +55,34 @@ def read(path: str | Path) -> Checkpoint:
         raise SRError(f"{file} holds no network weights: found {found}")
     check_plain(state, file)
     state, style = to_basicsr_names(strip_prefixes(state))
-    generator = _recorded(content, file) or detect(state)
+    generator = _recorded_generator(content[RECORD], file) if RECORD in content else detect(state)
     name = generator["name"] if generator else "unknown network"
     return Checkpoint(state, generator, f"{file.name} ({', '.join(filter(None, (wrapper, style, name)))})")
 
 
-def _recorded(content: Mapping[str, Any], file: Path) -> dict[str, Any] | None:
-    """Return the generator's configuration that an export records; None without a record."""
-    if RECORD not in content:
-        return None
-    record = content[RECORD]
+def _recorded_generator(record: Any, file: Path) -> dict[str, Any]:
+    """Return the generator's configuration that a record has."""
+    if isinstance(record, Mapping) and record.get("format") != FORMAT:
+        raise SRError(f"{file} has checkpoint format {record.get('format')}, this version reads {FORMAT}: update it")
     generator = record.get("generator") if isinstance(record, Mapping) else None
     if not isinstance(generator, Mapping) or not isinstance(generator.get("name"), str):
         raise SRError(f"{file} is damaged: its record of the generator is incomplete")
-    _check_format(record, file)
     return {str(key): value for key, value in generator.items()}
-
-
-def _check_format(record: Mapping[str, Any], file: Path) -> None:
-    if record.get("format") != FORMAT:
-        raise SRError(f"{file} has checkpoint format {record.get('format')}, this version reads {FORMAT}: update it")
 
 
 def _read_own(content: Mapping[str, Any], file: Path) -> Checkpoint:
     """Read a checkpoint of this project's training."""
-    record, state = content[RECORD], content["state_dict"]
-    _check_format(record, file)
-    if not (isinstance(record.get("generator"), Mapping) and "name" in record["generator"] and "step" in record):
-        raise SRError(f"{file} is damaged: its record of the generator is incomplete")
-    state = {str(key): value for key, value in state.items()}
+    record = content[RECORD]
+    generator = _recorded_generator(record, file)
+    state = {str(key): value for key, value in content["state_dict"].items()}
     averaged = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
     raw = {k.removeprefix("generator."): v for k, v in state.items() if k.startswith("generator.")}
     if not raw:
         raise SRError(f"{file} holds no generator weights")
+    if "step" not in record:
+        raise SRError(f"{file} is damaged: its record of the generator is incomplete")
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise SRError(f"{file} is damaged: its state_dict holds more than tensors")
     check_plain(state, file)
-    source = (
-        f"{file.name} (step {record['step']}, {'EMA weights of ' if averaged else ''}{record['generator']['name']})"
-    )
-    return Checkpoint(averaged or raw, dict(record["generator"]), source, record["step"], raw if averaged else None)
+    source = f"{file.name} (step {record['step']}, {'EMA weights of ' if averaged else ''}{generator['name']})"
+    return Checkpoint(averaged or raw, generator, source, record["step"], raw if averaged else None)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Features
 from sr_experiments.discriminators import DISCRIMINATORS
-from sr_experiments.discriminators.normalisation import Norm, normalisation
+from sr_experiments.discriminators.normalisation import Norm, normalised_conv
 
 
 @DISCRIMINATORS.register("patch", small={"features": 4})
@@ -29,9 +29,7 @@ class PatchDiscriminator(nn.Module):
         width = features
         for level in range(1, layers + 1):
             wider = min(features * 2**level, features * 8)
-            stride = 2 if level < layers else 1
-            convolution = nn.Conv2d(width, wider, 4, stride, 1, bias=norm == "none")
-            stack += [convolution, *normalisation(norm, wider), nn.LeakyReLU(0.2)]
+            stack += normalised_conv(width, wider, 4, 2 if level < layers else 1, norm)
             width = wider
         self.layers = nn.Sequential(*stack, nn.Conv2d(width, 1, 4, 1, 1))
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Features
 from sr_experiments.discriminators import DISCRIMINATORS
-from sr_experiments.discriminators.normalisation import Norm, normalisation
+from sr_experiments.discriminators.normalisation import Norm, normalised_conv
 
 
 @DISCRIMINATORS.register("tecogan", small={"features": 4})
@@ -24,11 +24,7 @@ class TecoGANDiscriminator(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), nn.LeakyReLU(0.2)]
         width = features
         for wider in (features, features, 2 * features, 4 * features):
-            layers += [
-                nn.Conv2d(width, wider, 4, stride=2, padding=1, bias=norm == "none"),
-                *normalisation(norm, wider),
-                nn.LeakyReLU(0.2),
-            ]
+            layers += normalised_conv(width, wider, 4, 2, norm)
             width = wider
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(8))
         self.classifier = nn.Linear(width * 64, 1)

@@ -12,15 +12,13 @@ from sr_experiments.discriminators import DISCRIMINATORS
 class UNetDiscriminator(nn.Module):
     """Three levels down and three up, with skip connections; layers and names are BasicSR's UNetDiscriminatorSN's.
 
-    Attributes:
-        compiles: False: each forward pass changes the vectors of spectral norm in place, which a compiled backward
-            pass after two forward passes can't handle.
-
     Args:
         channels: of the image.
         features: channels after the first convolution.
     """
 
+    # Each forward pass changes the vectors of spectral norm in place, which a compiled backward pass after two forward
+    # passes can't handle.
     compiles = False
 
     def __init__(self, channels: int = 3, features: Features = 64) -> None:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Features
 from sr_experiments.discriminators import DISCRIMINATORS
-from sr_experiments.discriminators.normalisation import Norm, normalisation
+from sr_experiments.discriminators.normalisation import Norm, normalised_conv
 from sr_experiments.generators.padding import replicate_pad
 
 SMALLEST = 64  # the last feature maps are then 2x2: enough to normalise over, even for a batch of one
@@ -30,22 +30,15 @@ class VGGDiscriminator(nn.Module):
         for level in range(5):
             if level > 0:
                 wider = min(width * 2, features * 8)
-                layers += self._block(width, wider, 3, 1, norm)
+                layers += normalised_conv(width, wider, 3, 1, norm)
                 width = wider
-            layers += self._block(width, width, 4, 2, norm)
+            layers += normalised_conv(width, width, 4, 2, norm)
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4))
         self.classifier = nn.Sequential(nn.Linear(width * 16, 100), nn.LeakyReLU(0.2), nn.Linear(100, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1], any size, to logits (N, 1)."""
-        height, width = image.shape[-2:]
-        if min(height, width) < SMALLEST:
-            right, bottom = max(0, SMALLEST - width), max(0, SMALLEST - height)
+        bottom, right = (max(0, SMALLEST - side) for side in image.shape[-2:])
+        if bottom or right:
             image = replicate_pad(image, 0, right, 0, bottom)
         return self.classifier(self.features(image).flatten(1))
-
-    @staticmethod
-    def _block(in_channels: int, out_channels: int, kernel: int, stride: int, norm: Norm) -> list[nn.Module]:
-        # The normalisation has a bias of its own.
-        convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1, bias=norm == "none")
-        return [convolution, *normalisation(norm, out_channels), nn.LeakyReLU(0.2)]

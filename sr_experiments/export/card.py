@@ -6,8 +6,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -31,35 +30,19 @@ TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stage
 LABELS = {"srresnet": "SRResNet", "msrresnet": "MSRResNet", "rrdbnet": "ESRGAN", "frvsr": "FRVSR"}
 
 
-@dataclass(frozen=True)
-class Words:
-    """What the author tells of a network."""
-
-    name: str
-    author: str = ""
-    licence: str = ""
-    description: str = ""
-
-
 def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
-    """Check, before the export, that the files of a card can be written.
-
-    Raises:
-        SRError: a file of the card exists, or a file of the run that it is made from is damaged.
-    """
+    """Refuse, before the export, to replace a file unasked, and damaged files of the run that a card is made from."""
     _training_files(checkpoint)
     for place in _places(file.expanduser()):
         if place.exists() and not overwrite:
             raise SRError(f"{place} exists: give --overwrite to replace")
 
 
-def write_card(exported: Exported, checkpoint: Path, words: Words) -> list[Path]:
+def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
     """Write the three files of a card; return their paths.
 
-    Args:
-        exported: the exported file.
-        checkpoint: that it was made from; in a run folder, how the network was trained is read from there.
-        words: the author's.
+    The author's words are "name", "author", "license" and "description". How the network was trained is read from the
+    run folder of the checkpoint that was exported, if it has one.
     """
     generator, _ = load_generator(checkpoint)
     config, summary = _training_files(checkpoint)
@@ -69,9 +52,7 @@ def write_card(exported: Exported, checkpoint: Path, words: Words) -> list[Path]
         _before_and_after(Engine(generator, "cpu", "fp32")).save(temporary, "PNG")
     write_json(listing, facts)
     with replacing(markdown) as temporary:
-        trained = {key: config[key] for key in TRAINED_WITH if key in config}
-        trained |= {"steps": summary["step"]} if "step" in summary else {}
-        temporary.write_text(_markdown(facts, exported, words, summary, trained, picture.name), encoding="utf-8")
+        temporary.write_text(_markdown(facts, exported, config, summary, picture.name), encoding="utf-8")
     return [markdown, listing, picture]
 
 
@@ -79,22 +60,17 @@ def _places(file: Path) -> tuple[Path, Path, Path]:
     return file.with_suffix(".md"), file.with_suffix(".json"), file.with_suffix(".png")
 
 
-def _run_folder(checkpoint: Path) -> Path | None:
-    if checkpoint.is_dir():
-        return checkpoint
-    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
-
-
 def _training_files(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the configuration and the summary of the run that a checkpoint belongs to; empty without a run."""
-    run = _run_folder(checkpoint.expanduser())
-    if run is None:
-        return {}, {}
-    return _names_only(_read(run / "config.yaml", yaml.safe_load)), _read(run / "summary.json", json.loads)
+    """Read the configuration and the summary of the run that a checkpoint belongs to; empty where there are none."""
+    path = checkpoint.expanduser()
+    if not path.is_dir():
+        if path.parent.name != "checkpoints":
+            return {}, {}
+        path = path.parent.parent
+    return _names_only(_read(path / "config.yaml", yaml.safe_load)), _read(path / "summary.json", json.loads)
 
 
 def _read(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
-    """Read a file of a run folder; empty if there is none."""
     if not file.is_file():
         return {}
     try:
@@ -136,18 +112,15 @@ def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _facts(exported: Exported, words: Words, generator: Generator) -> dict[str, Any]:
+def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -> dict[str, Any]:
     """Return the fields of an OpenModelDB model."""
     config = exported.generator or {}
     sizes = {**config, **config.get("srnet", {})}
     inferred = generator.arch if isinstance(generator, SpandrelModel) else "unknown"
     name = str(config.get("arch") or config.get("name") or inferred)
     return {
-        "name": words.name,
-        "author": words.author,
-        "license": words.licence,
+        **words,
         "tags": [],
-        "description": words.description,
         "date": date.today().isoformat(),
         "architecture": LABELS.get(name, name),
         "size": [f"{sizes[key]}{short}" for key, short in (("features", "nf"), ("blocks", "nb")) if key in sizes],
@@ -169,18 +142,17 @@ def _facts(exported: Exported, words: Words, generator: Generator) -> dict[str, 
 
 
 def _markdown(
-    facts: dict[str, Any],
-    exported: Exported,
-    words: Words,
-    summary: dict[str, Any],
-    trained: dict[str, Any],
-    picture: str,
+    facts: dict[str, Any], exported: Exported, config: dict[str, Any], summary: dict[str, Any], picture: str
 ) -> str:
     resource, precision = facts["resources"][0], "fp16" if exported.half else "fp32"
+    compared = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
+    trained = {key: config[key] for key in TRAINED_WITH if key in config}
+    if "step" in summary:
+        trained["steps"] = summary["step"]
     lines = [
-        f"# {words.name}",
+        f"# {facts['name']}",
         "",
-        words.description or "To be described by the author.",
+        facts["description"] or "To be described by the author.",
         "",
         f"![bicubic and SR]({picture})",
         "",
@@ -189,20 +161,18 @@ def _markdown(
         f"| architecture | {facts['architecture']} {' '.join(facts['size'])} |",
         f"| scale | {facts['scale']} |",
         f"| parameters | {facts['parameters']:,} |",
-        f"| author | {words.author or 'to be filled in'} |",
-        f"| licence | {words.licence or 'to be filled in'} |",
+        f"| author | {facts['author'] or 'to be filled in'} |",
+        f"| licence | {facts['license'] or 'to be filled in'} |",
         f"| date | {facts['date']} |",
         f"| file | {exported.file.name}, {exported.kind}, {precision}, {resource['size']:,} bytes |",
         f"| sha256 | `{resource['sha256']}` |",
         f"| from | {exported.source} |",
-        "| compared | "
-        + ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
-        + ": largest difference to the original, values in [0, 1] |",
+        f"| compared | {compared}: largest difference to the original, values in [0, 1] |",
         "",
         "Images are RGB in [0, 1], (N, C, H, W)." if facts["inputChannels"] == 3 else "Images are grey, in [0, 1].",
         "",
+        *_measured(summary),
     ]
-    lines += _measured(summary)
     if trained:
         lines += ["## Training", "", "```yaml", yaml.safe_dump(trained, sort_keys=False).rstrip(), "```", ""]
     return "\n".join(lines)

@@ -3,17 +3,18 @@
 import importlib.util
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import FORMAT, Checkpoint
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import programs, weights
-from sr_experiments.export.runnable import SIZES, Runnable, largest_difference
+from sr_experiments.export.runnable import SIZES, Run, Runnable, largest_difference
 from sr_experiments.files import writing_failed
 from sr_experiments.generators.rrdbnet import RRDBNet
 
@@ -34,7 +35,6 @@ class Exported:
     """A written file.
 
     Attributes:
-        file: its path.
         kind: its format, one of the values of EXTENSIONS.
         half: whether its weights are fp16.
         differences: largest absolute difference to the original, values in [0, 1], by runtime.
@@ -51,22 +51,12 @@ class Exported:
 
 
 def export(
-    checkpoint: Path,
-    file: Path,
-    kind: str | None = None,
-    half: bool = False,
-    overwrite: bool = False,
-    name: str = "",
+    checkpoint: Path, file: Path, kind: str | None = None, half: bool = False, overwrite: bool = False, name: str = ""
 ) -> Exported:
-    """Write the network of a checkpoint as `file`.
+    """Write the network of a checkpoint, as for `checkpoints.reading.read`, as `file`.
 
-    Args:
-        checkpoint: as for `checkpoints.reading.read`.
-        file: to be written.
-        kind: one of EXTENSIONS' values; None to go by the file's extension.
-        half: weights in fp16.
-        overwrite: replace an existing file.
-        name: of the network, for the file's metadata; by default the name of the file.
+    The kind is one of EXTENSIONS' values, by default that of the file's extension; `half` stands for weights in fp16.
+    The name is the network's, for the file's metadata; by default that of the file.
 
     Raises:
         SRError: unknown format, a format that contradicts the file's extension, a network that can't be exported, or
@@ -84,16 +74,19 @@ def export(
         raise SRError(f"{file} is a folder: give a file name")
     if file.exists() and not overwrite:
         raise SRError(f"{file} exists: give --overwrite to replace")
+    if half and kind in ("exported_program", "torchscript"):
+        raise SRError("--fp16 is for weights and ONNX: cast a program where it is run")
     generator, found = load_generator(checkpoint)
     network = Runnable(generator.requires_grad_(False))
     with _temporary_beside(file) as temporary:
         try:
-            differences = _write(temporary, kind, network, found, half)
+            facts = {"name": name or file.stem, **_facts(found, network, kind, half)}
+            differences = _write(temporary, kind, network, found, half, facts)
         except SRError:
             raise
         except Exception as error:  # each exporter fails in its own way
             failed = writing_failed(file, error)
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = first_line(error)
             if "Constraints violated" in reason or "Got invalid dimensions" in reason:
                 reason = (
                     "its layers depend on the size of the image in ways that the exporter fixes; export its weights"
@@ -105,16 +98,17 @@ def export(
                     f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
                     f"more than {TOLERANCE[half]:g}"
                 )
-        _add_metadata(temporary, kind, {"name": name or file.stem, **_facts(found, network, kind, half, differences)})
     return Exported(file, kind, half, differences, found.generator, found.source)
 
 
-def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bool) -> dict[str, float]:
+def _write(
+    path: Path, kind: str, network: Runnable, found: Checkpoint, half: bool, facts: weights.Facts
+) -> dict[str, float]:
+    """Write the file, with the facts and the result of the comparison in its metadata; return the differences."""
     if kind in ("safetensors", "pth"):
         write = weights.write_safetensors if kind == "safetensors" else weights.write_pth
         best, raw = _flat(network.generator.state_dict(), half), None if found.raw is None else _flat(found.raw, half)
-        write(path, best, raw)
-        _add_metadata(path, kind, _facts(found, network, kind, half, {}))  # says what network it is
+        write(path, best, raw, facts)
         differences = {"sr_experiments": largest_difference(network, weights.run_weights(path))}
         if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
             # With a pixel-unshuffle, spandrel pads RRDBNet to multiples of 4 and has other borders for other sizes.
@@ -122,15 +116,23 @@ def _write(path: Path, kind: str, network: Runnable, found: Checkpoint, half: bo
             sizes = [size for size in SIZES if size[1] % 4 == size[2] % 4 == 0] if unshuffles else SIZES
             runtime = "spandrel (multiples of 4)" if unshuffles else "spandrel"
             differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), sizes)
+        write(path, best, raw, _with_comparison(facts, differences))
         return differences
-    if kind == "onnx":
-        programs.write_onnx(path, network, half)
-        return {"ONNX Runtime": largest_difference(network, programs.run_onnx(path))}
-    if kind == "exported_program":
-        programs.write_exported_program(path, network, half)
-        return {"torch.export": largest_difference(network, programs.run_exported_program(path))}
-    programs.write_torchscript(path, network, half)
-    return {"TorchScript": largest_difference(network, programs.run_torchscript(path))}
+    formats: dict[str, tuple[str, Callable[[Path, Runnable], None], Callable[[Path], Run]]] = {
+        "onnx": ("ONNX Runtime", partial(programs.write_onnx, half=half), programs.run_onnx),
+        "exported_program": ("torch.export", programs.write_exported_program, programs.run_exported_program),
+        "torchscript": ("TorchScript", programs.write_torchscript, programs.run_torchscript),
+    }
+    runtime, write_program, run = formats[kind]
+    write_program(path, network)
+    differences = {runtime: largest_difference(network, run(path))}
+    add_metadata = programs.add_metadata_to_onnx if kind == "onnx" else programs.add_metadata_to_torch_program
+    add_metadata(path, _with_comparison(facts, differences))
+    return differences
+
+
+def _with_comparison(facts: weights.Facts, differences: dict[str, float]) -> weights.Facts:
+    return {**facts, "compared": json.dumps({"largest_difference": differences, "sizes": SIZES})}
 
 
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
@@ -140,17 +142,6 @@ def _spandrel_knows(generator: dict[str, Any]) -> bool:
     )
 
 
-def _add_metadata(path: Path, kind: str, facts: weights.Facts) -> None:
-    add = {
-        "safetensors": weights.add_metadata_to_safetensors,
-        "pth": weights.add_metadata_to_pth,
-        "onnx": programs.add_metadata_to_onnx,
-        "exported_program": programs.add_metadata_to_exported_program,
-        "torchscript": programs.add_metadata_to_torchscript,
-    }
-    add[kind](path, facts)
-
-
 def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:
     """Return the weights under other programs' names, in fp16 if `half`."""
     by_spandrel = all(name.startswith("net.") for name in state)
@@ -158,27 +149,24 @@ def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:
     return {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in flat.items()}
 
 
-def _facts(
-    found: Checkpoint, network: Runnable, kind: str, half: bool, differences: dict[str, float]
-) -> dict[str, Any]:
-    record = {"format": FORMAT, "generator": found.generator}
-    return {
-        **({"sr_experiments": record} if found.generator else {}),
-        "source": found.source,
-        **({} if found.step is None else {"step": str(found.step)}),
+def _facts(found: Checkpoint, network: Runnable, kind: str, half: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if found.generator:
+        facts["sr_experiments"] = {"format": FORMAT, "generator": found.generator}
+    facts["source"] = found.source
+    if found.step is not None:
+        facts["step"] = str(found.step)
+    facts |= {
         "scale": str(network.scale),
         "images": "RGB, float in [0, 1], (N, C, H, W)"
         if network.channels == 3
         else "grey, float in [0, 1], (N, 1, H, W)",
         "precision": "fp16" if half else "fp32",
         "inputs": ", ".join(network.inputs),
-        **(
-            {"sizes": f"at least {network.smallest_size} x {network.smallest_size}"}
-            if kind == "exported_program"
-            else {}
-        ),
-        "compared": json.dumps({"largest_difference": differences, "sizes": SIZES}),
     }
+    if kind == "exported_program":
+        facts["sizes"] = f"at least {network.smallest_size} x {network.smallest_size}"
+    return facts
 
 
 @contextmanager
@@ -186,14 +174,11 @@ def _temporary_beside(file: Path) -> Iterator[Path]:
     """Yield a path of the same name in a temporary folder beside `file`; moved to `file` if nothing raises."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise SRError(f"cannot write {file}: {file.parent} is not a folder") from error
-    except OSError as error:
-        raise writing_failed(file, error) or error from error
-    try:
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
             temporary = Path(folder, file.name)
             yield temporary
             temporary.replace(file)
+    except FileExistsError as error:
+        raise SRError(f"cannot write {file}: {file.parent} is not a folder") from error
     except OSError as error:
         raise writing_failed(file, error) or error from error

@@ -1,10 +1,6 @@
 """Networks as programs: ONNX, torch.export's `.pt2`, TorchScript. Batch, height and width stay free."""
 
-import contextlib
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ from torch import Tensor
 from sr_experiments.errors import SRError
 from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
+from sr_experiments.logging_setup import quietly
 
 FACTS_FILE = "sr_experiments.json"
 WRITERS_OWN = ("version", ".data/serialization_id")  # torch writes these itself
@@ -23,9 +20,6 @@ def write_onnx(path: Path, network: Runnable, half: bool) -> None:
     """Write ONNX in the opset that torch recommends; with `half`, weights and arithmetic in fp16.
 
     Inputs and outputs are float32 in [0, 1], RGB, (N, C, H, W), in either case.
-
-    Raises:
-        SRError: the ONNX packages are missing.
     """
     try:
         import onnx
@@ -34,7 +28,7 @@ def write_onnx(path: Path, network: Runnable, half: bool) -> None:
         from onnxruntime.transformers.onnx_model import OnnxModel
     except ModuleNotFoundError as error:
         raise SRError(f'--format onnx needs {error.name}: pip install "sr-experiments[onnx]"') from error
-    with _quietly():
+    with quietly():
         program = torch.onnx.export(
             network,
             network.example(),
@@ -87,10 +81,9 @@ def run_onnx(path: Path) -> Run:
     return run
 
 
-def write_exported_program(path: Path, network: Runnable, half: bool) -> None:
+def write_exported_program(path: Path, network: Runnable) -> None:
     """Write torch.export's program, for images of at least `network.smallest_size` pixels a side."""
-    _check_full_precision(half)
-    with _quietly():
+    with quietly():
         program = torch.export.export(network, network.example(), dynamic_shapes=network.dynamic_shapes())
         for part in program.graph_module.modules():
             for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
@@ -98,65 +91,33 @@ def write_exported_program(path: Path, network: Runnable, half: bool) -> None:
         torch.export.save(program, path)
 
 
-def add_metadata_to_exported_program(path: Path, facts: Facts) -> None:
-    """Add the facts as its extra file `sr_experiments.json`."""
-    _rewrite(path, {f"extra/{FACTS_FILE}": json.dumps(dict(facts)).encode()})
-
-
 def run_exported_program(path: Path) -> Run:
     """Load the program in torch."""
-    with _quietly():
+    with quietly():
         return torch.export.load(path).module()
 
 
-def write_torchscript(path: Path, network: Runnable, half: bool) -> None:
+def write_torchscript(path: Path, network: Runnable) -> None:
     """Write a traced network, for programs that load TorchScript; torch itself now recommends torch.export.
 
     Tracing can turn computed sizes into constants; the comparison on several sizes shows this.
     """
-    _check_full_precision(half)
-    with _quietly():
+    with quietly():
         torch.jit.save(torch.jit.trace(network, network.example(), check_trace=False), str(path))
-
-
-def add_metadata_to_torchscript(path: Path, facts: Facts) -> None:
-    """Add the facts as its extra file `sr_experiments.json`; remove source code, with its paths on this machine."""
-    _rewrite(path, {f"extra/{FACTS_FILE}": json.dumps(dict(facts)).encode()}, without=".debug_pkl")
 
 
 def run_torchscript(path: Path) -> Run:
     """Load the network in torch."""
-    with _quietly():
+    with quietly():
         return torch.jit.load(str(path), map_location="cpu")
 
 
-def _rewrite(path: Path, more: Mapping[str, bytes], without: str | None = None) -> None:
-    """Add files to torch's archive and remove those whose names end in `without`."""
+def add_metadata_to_torch_program(path: Path, facts: Facts) -> None:
+    """Add the facts as its extra file `sr_experiments.json`; remove source code, with its paths on this machine."""
     reader = torch._C.PyTorchFileReader(str(path))
-    names = [name for name in reader.get_all_records() if without is None or not name.endswith(without)]
-    content = {name: reader.get_record(name) for name in names if name not in WRITERS_OWN}
+    names = [name for name in reader.get_all_records() if not name.endswith(".debug_pkl") and name not in WRITERS_OWN]
+    content = {name: reader.get_record(name) for name in names}
     writer = torch._C.PyTorchFileWriter(str(path))
-    for name, data in {**content, **more}.items():
+    for name, data in {**content, f"extra/{FACTS_FILE}": json.dumps(dict(facts)).encode()}.items():
         writer.write_record(name, data, len(data))
     writer.write_end_of_file()
-
-
-def _check_full_precision(half: bool) -> None:
-    if half:
-        raise SRError("--fp16 is for weights and ONNX: cast a program where it is run")
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppress the messages of torch's exporters; errors are still raised."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "torch")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -26,8 +26,6 @@ class Runnable(nn.Module):
 
     Attributes:
         inputs: names of the inputs.
-        scale: upsampling factor.
-        channels: of an image.
         smallest_size: smallest height and width that a program of torch.export takes. It specialises sizes up to one
             block of a network that pads to multiples, so these must be excluded.
     """
@@ -74,8 +72,7 @@ class Runnable(nn.Module):
 def largest_difference(original: Runnable, exported: Run, sizes: Sequence[tuple[int, int, int]] = SIZES) -> float:
     """Return the largest absolute difference of the outputs, values in [0, 1], over several sizes.
 
-    For a recurrent generator, clips of three frames are compared, in which each of the two continues from its own
-    output.
+    For a recurrent generator, clips of three frames are compared, in which each continues from its own output.
     """
     worst = 0.0
     for seed, size in enumerate(sizes):

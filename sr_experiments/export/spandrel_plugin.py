@@ -10,14 +10,7 @@ of BasicSR. Importing it twice is harmless.
 from collections.abc import Callable
 from typing import Any
 
-from spandrel import (
-    MAIN_REGISTRY,
-    Architecture,
-    ArchSupport,
-    ImageModelDescriptor,
-    SizeRequirements,
-    StateDict,
-)
+from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescriptor, SizeRequirements, StateDict
 from torch import nn
 
 from sr_experiments.checkpoints.detection import detect

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sr_experiments.checkpoints.loading import load_generator
@@ -17,30 +17,17 @@ StateDict = dict[str, Tensor]
 Facts = Mapping[str, Any]
 
 
-def write_safetensors(path: Path, weights: StateDict, raw: StateDict | None) -> None:
-    """Write the averaged weights, or the raw ones if there are no averaged ones."""
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+def write_safetensors(path: Path, weights: StateDict, raw: StateDict | None, facts: Facts) -> None:
+    """Write the averaged weights, or the raw ones if there are no averaged ones, and the facts as metadata."""
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path, as_texts(facts))
 
 
-def add_metadata_to_safetensors(path: Path, facts: Facts) -> None:
-    """Add the facts to the metadata."""
-    save_file(load_file(path), path, as_texts(facts))
-
-
-def write_pth(path: Path, weights: StateDict, raw: StateDict | None) -> None:
+def write_pth(path: Path, weights: StateDict, raw: StateDict | None, facts: Facts) -> None:
     """Write `{"params": weights}`, or `{"params": raw, "params_ema": weights}` where the weights are averaged.
 
-    Args:
-        path: the file.
-        weights: averaged if there are such.
-        raw: as last trained, if `weights` are averaged.
+    The facts have keys of their own.
     """
-    torch.save({"params": weights} if raw is None else {"params": raw, "params_ema": weights}, path)
-
-
-def add_metadata_to_pth(path: Path, facts: Facts) -> None:
-    """Add the facts under their own keys."""
-    torch.save({**torch.load(path, weights_only=True), **facts}, path)
+    torch.save({**({"params": weights} if raw is None else {"params": raw, "params_ema": weights}), **facts}, path)
 
 
 def as_texts(facts: Facts) -> dict[str, str]:

@@ -41,14 +41,10 @@ class FRVSR(RecurrentGenerator):
 
     Args:
         scale: 2 or 4.
-        channels: of a frame.
         srnet: `name` of the SR net, one of `SR_NETS`, and its arguments.
         phase: where LR pixels lie on the HR grid, see `Degradation`: "centred" for bicubic LR, "corner" for
             blur_down. Frames and flow are enlarged accordingly, as by TecoGAN-PyTorch's FRNet for its BI and BD
             data: bilinear, or bicubic (a = -0.75) from the corner.
-
-    Raises:
-        SRError: another scale or phase, an unknown SR net, or wrong arguments for it.
     """
 
     def __init__(
@@ -61,8 +57,6 @@ class FRVSR(RecurrentGenerator):
         super().__init__(scale, channels, phase)
         if scale not in (2, 4):
             raise SRError(f"frvsr can't do scale={scale}: choose 2 or 4")
-        if phase not in UPSAMPLING:
-            raise SRError(f"frvsr has no phase {phase!r}: choose one of {', '.join(UPSAMPLING)}")
         self.size_multiple = FNET_MULTIPLE
         self.fnet = FNet(channels)
         extra: dict[str, Any] = {"scale": scale, "channels": channels, "extra_channels": channels * scale**2}
@@ -72,10 +66,7 @@ class FRVSR(RecurrentGenerator):
         self.srnet = build("SR net", SR_NETS, srnet, **extra)
 
     def flow(self, lr: Tensor, lr_previous: Tensor) -> Tensor:
-        """Estimate LR flow (N, 2, H, W) from frames `lr` to the previous ones, both (N, C, H, W) of any size.
-
-        Frames are padded by their edge pixels to multiples of 8, and the flow is cropped.
-        """
+        """Estimate LR flow; frames are padded by their edge pixels to multiples of 8, and the flow is cropped."""
         height, width = lr.shape[-2:]
         pair = pad_to_multiple(torch.cat((lr, lr_previous), 1), FNET_MULTIPLE)  # (N, 2 * C, H, W), padded
         return crop(self.fnet(pair), height, width)
@@ -102,9 +93,6 @@ class FNet(nn.Module):
     With torch's default initialisation the net stays at zero flow for thousands of steps: its first features depend
     on brightness rather than on change. So the first kernels are initialised with zero mean. Half of them are equal
     for both frames, the others of opposite sign: derivatives in space and in time, as in Lucas & Kanade.
-
-    Args:
-        channels: of a frame.
     """
 
     def __init__(self, channels: int = 3) -> None:
@@ -118,16 +106,13 @@ class FNet(nn.Module):
         self.flow = nn.Sequential(
             nn.Conv2d(64, 32, 3, padding=1), nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(32, 2, 3, padding=1)
         )
-        self._initialise(channels)
-
-    @torch.no_grad()
-    def _initialise(self, channels: int) -> None:
         kaiming_scaled_(self, negative_slope=0.2)
-        first = self.encoder1.get_parameter("0.weight")  # (32, 2 * C, 3, 3)
-        zero_mean_(first)
-        sign = torch.where(torch.arange(len(first)) % 2 == 0, 1.0, -1.0).view(-1, 1, 1, 1)
-        first[:, channels:] = sign * first[:, :channels]
-        self.flow.get_parameter("2.weight").mul_(0.3)  # 24 * tanh is steep
+        with torch.no_grad():
+            first = self.encoder1.get_parameter("0.weight")  # (32, 2 * C, 3, 3)
+            zero_mean_(first)
+            sign = torch.where(torch.arange(len(first)) % 2 == 0, 1.0, -1.0).view(-1, 1, 1, 1)
+            first[:, channels:] = sign * first[:, :channels]
+            self.flow.get_parameter("2.weight").mul_(0.3)  # 24 * tanh is steep
 
     def forward(self, pair: Tensor) -> Tensor:
         """Current and previous frame (N, 2 * C, H, W), H and W multiples of 8, to flow (N, 2, H, W)."""
@@ -149,7 +134,6 @@ class SRNet(TwoPartGenerator):
 
     Args:
         scale: 2 or 4.
-        channels: of a frame.
         extra_channels: of the warped previous frame, after space-to-depth.
         features: channels of the hidden layers.
         blocks: number of residual blocks.
@@ -172,13 +156,10 @@ class SRNet(TwoPartGenerator):
             nn.Conv2d(channels + extra_channels, features, 3, padding=1), nn.ReLU(inplace=True)
         )
         self.resblocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
-        upsampling: list[nn.Module] = []
+        self.conv_up = nn.Sequential()
         for _ in range(scale // 2):
-            upsampling += [
-                nn.ConvTranspose2d(features, features, 3, stride=2, padding=1, output_padding=1),
-                nn.ReLU(inplace=True),
-            ]
-        self.conv_up = nn.Sequential(*upsampling)
+            self.conv_up.append(nn.ConvTranspose2d(features, features, 3, stride=2, padding=1, output_padding=1))
+            self.conv_up.append(nn.ReLU(inplace=True))
         self.conv_out = nn.Conv2d(features, channels, 3, padding=1)
         kaiming_scaled_(self)
         with torch.no_grad():
@@ -216,14 +197,8 @@ class ResidualBlock(nn.Module):
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Sample an image at displaced pixels, `result[y, x] = image[y + flow[1], x + flow[0]]`, bilinearly.
 
-    Coordinates are clamped to the image.
-
-    Args:
-        image: (N, C, H, W).
-        flow: (N, 2, H, W) in pixels of the image, (dx, dy).
-
-    Returns:
-        (N, C, H, W), differentiable in both. With gradients enabled it is NaN where the flow is not finite.
+    Coordinates are clamped to the image. The image is (N, C, H, W), as is the result; flow is (N, 2, H, W) in pixels of
+    the image, (dx, dy). Differentiable in both; with gradients enabled the result is NaN where the flow is not finite.
     """
     height, width = image.shape[-2:]
     # In float32 also under autocast: bf16 can't represent whole coordinates above 256.

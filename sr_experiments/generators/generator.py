@@ -21,6 +21,9 @@ class Generator(nn.Module):
         phase: where LR pixels lie on the HR grid, "centred" or "corner", see `Degradation`. None: the network learns it
             from the data it is trained on, and inference takes it for "centred".
 
+    Raises:
+        SRError: it can't do the scale.
+
     Attributes:
         receptive_radius: distance in LR pixels from which an output pixel depends on the input; the overlap of
             tiles. None: measured, see `inference.tiles.receptive_radius`.

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 def kaiming_scaled_(module: nn.Module, scale: float = 1.0, negative_slope: float = 0.0) -> None:
     """Fill every convolution in `module` with Kaiming-normal weights times `scale`, and zero biases (BasicSR).
 
-    Args:
-        module: a network, a block or a layer.
-        scale: below 1 in residual branches, which then begin close to the identity.
-        negative_slope: of the leaky ReLUs behind the convolutions.
+    The scale is below 1 in residual branches, which then begin close to the identity; `negative_slope` is that of the
+    leaky ReLUs behind the convolutions.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
@@ -28,10 +26,7 @@ def zero_mean_(weight: Tensor) -> None:
     """Subtract from each kernel its mean, and enlarge it: the features see edges instead of brightness.
 
     Features of brightness teach nothing for a hundred steps and, in FRVSR, for many hundreds. Edges are a fraction
-    of the brightness, hence the factor.
-
-    Args:
-        weight: of the first convolution, (outputs, inputs, k, k).
+    of the brightness, hence the factor. The weight is that of the first convolution, (outputs, inputs, k, k).
     """
     weight.sub_(weight.mean((2, 3), keepdim=True)).mul_(8)
 
@@ -40,11 +35,8 @@ def zero_mean_(weight: Tensor) -> None:
 def identity_(layer: nn.Conv2d, channels: int, fold: int = 1, keep: float = 0.0) -> None:
     """Make the first `channels` outputs of a convolution its first `channels` inputs.
 
-    Args:
-        layer: a convolution with an odd kernel.
-        channels: of the image.
-        fold: inputs that a pixel-unshuffle made of each image channel, f^2; the output is their mean.
-        keep: share of the layer's previous weights that is added.
+    Its kernel is odd. A pixel-unshuffle made `fold` inputs, f^2, of each image channel, and the output is their mean;
+    `keep` is the share of the layer's previous weights that is added.
     """
     centre = layer.kernel_size[0] // 2
     scale_outputs_(layer, channels, keep)

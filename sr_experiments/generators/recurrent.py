@@ -67,11 +67,7 @@ class RecurrentGenerator(Generator):
         raise NotImplementedError
 
     def forward(self, clip: Tensor) -> Clip:
-        """Super-resolve whole clips, for training.
-
-        Args:
-            clip: LR (N, T, C, H, W) in [0, 1], any H and W.
-        """
+        """Super-resolve whole clips, LR (N, T, C, H, W) in [0, 1] of any H and W, for training."""
         flow = self.clip_flow(clip)
         frames = [self.first_frame(clip[:, 0])]
         for t in range(1, clip.shape[1]):
@@ -79,14 +75,9 @@ class RecurrentGenerator(Generator):
         return Clip(torch.stack(frames, 1), flow)
 
     def step(self, lr: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Super-resolve the next frame of a stream.
+        """Super-resolve the next frame of a stream, (N, C, H, W) in [0, 1]; also return the state for the next call.
 
-        Args:
-            lr: (N, C, H, W) in [0, 1].
-            state: of the previous frame; None at the start and after a scene cut.
-
-        Returns:
-            The SR frame (N, C, scale * H, scale * W), and the state for the next call.
+        The state is that of the previous frame; None at the start and after a scene cut.
         """
         if state is None:
             sr = self.first_frame(lr)

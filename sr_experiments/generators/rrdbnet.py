@@ -26,14 +26,10 @@ class RRDBNet(TwoPartGenerator):
 
     Args:
         scale: 1, 2 or 4.
-        channels: of the input and the output image.
         features: channels between the blocks.
         blocks: number of residual-in-residual dense blocks.
         growth: channels that each convolution of a dense block adds.
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
-
-    Raises:
-        SRError: another scale.
     """
 
     def __init__(

@@ -1,13 +1,13 @@
 """Any super-resolution architecture that spandrel knows, as a generator to train or fine-tune."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, first_line
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
@@ -39,14 +39,19 @@ class SpandrelNetwork(Generator):
 
     net: nn.Module
     _requirements: "SizeRequirements"
+    _run: Callable[[nn.Module, Tensor], Tensor]  # the module on an image of a size that it takes
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W)."""
         height, width = lr.shape[-2:]
-        sr = self._call(self._pad(lr))
-        if torch.compiler.is_exporting() and self.size_multiple == 1:
-            return sr
-        return crop(sr, self.scale * height, self.scale * width)
+        if torch.compiler.is_exporting():  # programs are for images of at least smallest_size
+            if self.size_multiple == 1:
+                return self._run(self.net, lr)
+            lr = pad_to_multiple(lr, self.size_multiple)
+        else:
+            right, bottom = self._requirements.get_padding(width, height)
+            lr = replicate_pad(lr, 0, right, 0, bottom) if right or bottom else lr
+        return crop(self._run(self.net, lr), self.scale * height, self.scale * width)
 
     def prepare_for_export(self) -> None:
         """Merge the parallel convolutions of SPAN and its relatives; done in every call, it can't be traced."""
@@ -61,17 +66,6 @@ class SpandrelNetwork(Generator):
         self.size_multiple = requirements.multiple_of
         self.smallest_size = requirements.minimum
 
-    def _call(self, lr: Tensor) -> Tensor:
-        """Run the network on an image of a size that it takes."""
-        raise NotImplementedError
-
-    def _pad(self, lr: Tensor) -> Tensor:
-        """Pad (N, C, H, W) by its edge pixels to a size that the architecture takes."""
-        if torch.compiler.is_exporting():  # programs are for images of at least smallest_size
-            return pad_to_multiple(lr, self.size_multiple) if self.size_multiple > 1 else lr
-        right, bottom = self._requirements.get_padding(lr.shape[-1], lr.shape[-2])
-        return replicate_pad(lr, 0, right, 0, bottom) if right or bottom else lr
-
 
 @GENERATORS.register("spandrel", small={"arch": "SPAN", "options": {"feature_channels": 8}})
 class SpandrelGenerator(SpandrelNetwork):
@@ -80,9 +74,7 @@ class SpandrelGenerator(SpandrelNetwork):
     Each network is run on a small image as it is built, so that wrong options show before training.
 
     Args:
-        scale: upsampling factor.
         arch: spandrel's id of the architecture, in any case: "SwinIR", "span", "PLKSR".
-        channels: of the input and the output image.
         options: further arguments of the architecture's constructor, for example `{"embed_dim": 60}`.
 
     Raises:
@@ -102,6 +94,7 @@ class SpandrelGenerator(SpandrelNetwork):
         if arch.lower() not in known:
             names = ", ".join(sorted((a.id for a in known.values()), key=str.lower))
             raise SRError(f"spandrel has no architecture {arch!r}: choose one of {names}")
+        self._run = _first_output
         architecture = known[arch.lower()]
         network = _network(architecture, scale)
         arguments = _arguments(architecture.id, network, scale, channels, options or {})
@@ -112,15 +105,10 @@ class SpandrelGenerator(SpandrelNetwork):
             mistake = self._try(channels)
         except Exception as error:  # each architecture fails in its own way
             given = ", ".join(f"{k}={v}" for k, v in arguments.items())
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise SRError(f"{architecture.id} can't be built with {given}: {reason}") from error
+            raise SRError(f"{architecture.id} can't be built with {given}: {first_line(error)}") from error
         if descriptor.scale != scale or mistake is not None:
             wrong = mistake or f"spandrel takes it for scale={descriptor.scale}"
             raise SRError(f"{architecture.id} can't do scale={scale}, channels={channels}: {wrong}")
-
-    def _call(self, lr: Tensor) -> Tensor:
-        sr = self.net(lr)
-        return sr[0] if isinstance(sr, tuple) else sr  # some return intermediate estimates too
 
     @torch.no_grad()
     def _try(self, channels: int) -> str | None:
@@ -133,21 +121,14 @@ class SpandrelGenerator(SpandrelNetwork):
 
 
 class SpandrelModel(SpandrelNetwork):
-    """A network that spandrel recognised by its weights.
-
-    Attributes:
-        arch: spandrel's name of the architecture.
-    """
+    """A network that spandrel recognised by its weights; `arch` is spandrel's name of the architecture."""
 
     def __init__(self, descriptor: "ImageModelDescriptor[nn.Module]") -> None:
         super().__init__(descriptor.scale, descriptor.input_channels)
         self.arch: str = descriptor.architecture.name
         self.net = descriptor.model
         self._require(descriptor.size_requirements)
-        self._call_net = descriptor._call_fn
-
-    def _call(self, lr: Tensor) -> Tensor:
-        return self._call_net(self.net, lr)
+        self._run = descriptor._call_fn
 
 
 def recognise(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
@@ -167,6 +148,11 @@ def recognise(state_dict: Mapping[str, Tensor]) -> SpandrelModel | None:
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.input_channels != descriptor.output_channels:
         raise SRError(f"a network of {descriptor.architecture.name} for {descriptor.purpose}: not for super-resolution")
     return SpandrelModel(descriptor)
+
+
+def _first_output(network: nn.Module, lr: Tensor) -> Tensor:
+    sr = network(lr)
+    return sr[0] if isinstance(sr, tuple) else sr  # some return intermediate estimates too
 
 
 def _network(architecture: "Architecture[nn.Module]", scale: int) -> type[nn.Module]:

@@ -20,22 +20,13 @@ class SRResNet(TwoPartGenerator):
 
     Args:
         scale: 2, 3 or 4.
-        channels: of the input and the output image.
         features: channels of the hidden layers.
         blocks: number of residual blocks.
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
-
-    Raises:
-        SRError: another scale.
     """
 
     def __init__(
-        self,
-        scale: int = 4,
-        channels: int = 3,
-        features: Features = 64,
-        blocks: Blocks = 16,
-        extra_channels: int = 0,
+        self, scale: int = 4, channels: int = 3, features: Features = 64, blocks: Blocks = 16, extra_channels: int = 0
     ) -> None:
         super().__init__(scale, channels)
         if scale not in (2, 3, 4):

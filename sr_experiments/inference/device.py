@@ -1,23 +1,14 @@
 """Choose the device and the precision, and tell what kind of error a device raised."""
 
-from typing import Any, TypeVar, cast
-
 import torch
-from torch import nn
 
 from sr_experiments.errors import SRError
-
-N = TypeVar("N", bound=nn.Module)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the torch device of a name; "auto" is a GPU where there is one.
-
-    Raises:
-        SRError: there is no such device.
-    """
+    """Return the torch device of a name; "auto" is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
     try:
@@ -30,22 +21,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere.
-
-    Raises:
-        SRError: unknown precision.
-    """
+    """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere."""
     if name == "auto":
         native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
         return "fp16" if device.type == "cuda" else "bf16" if native else "fp32"
     if name not in PRECISIONS:
         raise SRError(f"unknown --precision {name}: choose one of auto, {', '.join(PRECISIONS)}")
     return name
-
-
-def channels_last(network: N) -> N:
-    """Bring the weights of a network into the channels-last memory layout, in place; return the network."""
-    return cast(Any, network).to(memory_format=torch.channels_last)  # an overload that torch's annotations lack
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -6,19 +6,17 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.errors import SRError
+from sr_experiments.errors import SRError, first_line
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.inference.device import (
     PRECISIONS,
-    channels_last,
     choose_device,
     choose_precision,
     device_lost,
@@ -30,9 +28,9 @@ from sr_experiments.inference.runtimes import choose_runtime, compiled_by_openvi
 from sr_experiments.inference.tiles import (
     ALIGNMENT,
     MARGIN,
+    LiveBytes,
     Tile,
     TiledNetwork,
-    peak_bytes,
     plan,
     receptive_radius,
 )
@@ -49,7 +47,6 @@ UNLIMITED = 2**16  # tile size in LR pixels
 WORKSPACE = 1.5  # factor on the measured peak of tensors: convolutions need memory besides their inputs and outputs
 
 SavedState = Sequence[Tensor | None] | None  # plain tensors of a `State`, as `sr upscale` keeps it on disk
-N = TypeVar("N", bound=nn.Module)
 
 
 class Engine:
@@ -65,20 +62,16 @@ class Engine:
     Args:
         generator: the network.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "fp32", "bf16" or "fp16" for the convolutions; "auto" is fp16 on CUDA, bf16 on a CPU with native
-            support for it, fp32 elsewhere.
+        precision: of the convolutions, see `choose_precision`.
         tile: side of a tile in LR pixels with its margins; None to choose by the free memory.
-        runtime: "torch", "compile" or "openvino"; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
+        runtime: which library runs the layers, see `choose_runtime`.
 
     Attributes:
         generator: the given network, on the CPU.
-        scale: upsampling factor.
         channels: of the network's images: 3 for RGB, 1 for grey.
         phase: where LR pixels lie on the HR grid, see `Degradation`.
         recurrent: whether the frames of a clip have to come in order, through `next_frame`.
-        device: where the network runs; changes if the device is lost.
-        precision: of the convolutions.
-        runtime: which library runs the layers.
+        device: where the network runs; it, precision and runtime change if the device is lost.
         state: of a recurrent network after the previous frame.
 
     Raises:
@@ -103,22 +96,21 @@ class Engine:
         self.generator = generator.eval().requires_grad_(False)
         self.state: State | None = None
         self._prepare()
-        self.margin = self._tile_margin()
+        if self.device.type != "cpu":  # the CPU's copy of the weights is laid out as the device's
+            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        radius = self.generator.receptive_radius
+        if radius is None:
+            radius = receptive_radius(partial(_still_image, self.generator), self.channels, self.scale)
+        self.margin = MARGIN if radius is None else -(-radius // 4) * 4
+        self._smallest = SMALLEST_CORE + 2 * self.margin
         least = max(2 * self.margin + ALIGNMENT, SMALLEST_TILE)
         if tile is not None and tile < least:
             raise SRError(f"--tile {tile} is too small: this network needs at least {least}")
         self.tile = tile
         self._largest = UNLIMITED
 
-    # -- images --------------------------------------------------------------------------------------------
-
     def upscale(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """Enlarge one image, (H, W, C) to (scale * H, scale * W, C).
-
-        Args:
-            image: uint8 or uint16, C of 3 or 1.
-            progress: called with the number of finished tiles and of all tiles.
-        """
+        """Enlarge one image; after each tile, `progress` is called with the number of finished and of all tiles."""
         return self.upscale_batch([image], progress)[0]
 
     def upscale_batch(
@@ -144,8 +136,6 @@ class Engine:
         else:
             large = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         return large.reshape(height, width, image.shape[2])
-
-    # -- clips ---------------------------------------------------------------------------------------------
 
     def start_clip(self) -> None:
         """Reset the recurrent state: a new clip begins, or a new shot."""
@@ -176,39 +166,34 @@ class Engine:
         """Continue from what `save_state` returned."""
         self.state = None if saved is None else State._make(saved).map(lambda tensor: tensor.to(self.device))
 
-    # -- the network ---------------------------------------------------------------------------------------
-
     def _prepare(self) -> None:
         self._network = self._optimised(self.generator)
         self._bytes_per_pixel: float | None = None
 
     def _optimised(self, generator: Generator) -> nn.Module:
         """Copy the generator to the device, in the fastest form for the runtime."""
-        network = channels_last(copy.deepcopy(generator).to(self.device))
+        network = copy.deepcopy(generator).to(self.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not isinstance(network, RecurrentGenerator):
-            return self._compiled(self._optimised_for_cpu(network, self.channels))
-        srnet = self._optimised_for_cpu(network.srnet, self.channels * (1 + self.scale**2))
-        if self.runtime == "openvino":
-            fnet = network.fnet
-            network.fnet = (
-                compiled_by_openvino(fnet, 2 * self.channels, 1, self.precision, network.size_multiple) or fnet
-            )
-        self._compiled(network.fnet)
+            return self._optimised_part(network, self.channels)
         # Only the SR net runs in tiles: the flow net needs the whole frames, and much less memory.
-        network.srnet = TiledNetwork(self._compiled(srnet), self.scale, self._tiles)
+        srnet = self._optimised_part(network.srnet, self.channels * (1 + self.scale**2))
+        network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
+        if self.runtime == "openvino":
+            compiled = compiled_by_openvino(network.fnet, 2 * self.channels, 1, self.precision, network.size_multiple)
+            network.fnet = compiled or network.fnet
+        elif self.runtime == "compile":
+            network.fnet.compile(mode="reduce-overhead")
         return network
 
-    def _optimised_for_cpu(self, network: nn.Module, channels: int) -> nn.Module:
-        if self.device.type != "cpu":
-            return network
+    def _optimised_part(self, network: nn.Module, channels: int) -> nn.Module:
         if self.runtime == "openvino":
             compiled = compiled_by_openvino(network, channels, self.scale, self.precision)
             if compiled is not None:
                 return compiled
             self.runtime = "torch"
-        return optimised_for_cpu(network, channels, self.scale)
-
-    def _compiled(self, network: N) -> N:
+        if self.device.type == "cpu":
+            network = optimised_for_cpu(network, channels, self.scale)
         if self.runtime == "compile":
             network.compile(mode="reduce-overhead")
         return network
@@ -226,16 +211,6 @@ class Engine:
         with self._inference():
             return _still_image(self._network, lr)
 
-    def _tile_margin(self) -> int:
-        if self.device.type != "cpu":  # the CPU's copy of the weights is laid out as the device's
-            channels_last(self.generator)
-        radius = self.generator.receptive_radius
-        if radius is None:
-            radius = receptive_radius(partial(_still_image, self.generator), self.channels, self.scale)
-        return MARGIN if radius is None else -(-radius // 4) * 4
-
-    # -- memory and tiles ----------------------------------------------------------------------------------
-
     def _measure_bytes(self) -> float:
         """Measure the peak of memory per LR pixel."""
         self._bytes_per_pixel = 1.0  # no tiles during the measurement
@@ -244,10 +219,10 @@ class Engine:
         if runtime == "openvino":  # its memory is not torch's to see; it takes about as much as torch does
             self.runtime = "torch"
             self._network = self._optimised(self.generator)
-        with torch.compiler.set_stance("force_eager"):
-            peak = peak_bytes(self._run, probe)
+        with torch.compiler.set_stance("force_eager"), LiveBytes() as live:
+            self._run(probe)
         self._network, self.runtime = network, runtime
-        return WORKSPACE * peak / math.prod(PROBE)
+        return WORKSPACE * live.peak / math.prod(PROBE)
 
     def _tile_size(self) -> int:
         if self.tile is not None:
@@ -256,8 +231,7 @@ class Engine:
             self._bytes_per_pixel = self._measure_bytes()
         pixels = memory_budget(self.device) / self._bytes_per_pixel
         side = int(min(pixels**0.5, pixels / PROBE[0]))
-        smallest = SMALLEST_CORE + 2 * self.margin
-        return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, smallest)
+        return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, self._smallest)
 
     def _tiles(self, height: int, width: int) -> list[Tile]:
         """Cut an LR image into tiles that fit into memory; into one if all of it fits."""
@@ -280,30 +254,24 @@ class Engine:
         return outputs
 
     def _upscale_tile(self, images: Sequence[np.ndarray], outputs: Sequence[np.ndarray], tile: Tile) -> None:
-        lr = torch.cat([self._tensor(image[tile.area]) for image in images])
-        sr = self._run(lr)
+        sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images]))
         rows, columns = tile.core_within(self.scale)
-        for image, output in zip(sr, outputs, strict=True):
-            output[tile.core(self.scale)] = _pixels(image[None, :, rows, columns], output.dtype)
-
-    # -- pixels --------------------------------------------------------------------------------------------
+        for pixels, output in zip(sr, outputs, strict=True):
+            output[tile.core(self.scale)] = _pixels(pixels[None, :, rows, columns], output.dtype)
 
     def _tensor(self, image: np.ndarray) -> Tensor:
         """Convert uint8 or uint16 (H, W, C) to float (1, C, H, W) in [0, 1] on the device."""
-        levels = np.iinfo(image.dtype).max
         if image.dtype == np.uint8:
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).float()
         else:
             pixels = torch.from_numpy(image.astype(np.float32)).to(self.device)
-        return (pixels / levels).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
+        return (pixels / np.iinfo(image.dtype).max).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
 
     def _to_network(self, image: np.ndarray) -> np.ndarray:
         """Convert between colour and grey where the network has other channels than the image."""
         if image.shape[2] == self.channels:
             return image
-        if self.channels == 3:
-            return image.repeat(3, 2)
-        return _luma(image)
+        return image.repeat(3, 2) if self.channels == 3 else _luma(image)
 
     def _from_network(self, output: np.ndarray, image: np.ndarray) -> np.ndarray:
         """Give the output the channels of the image."""
@@ -317,21 +285,20 @@ class Engine:
 
     def _recover(self, error: Exception) -> None:
         """Prepare another attempt after running out of memory or losing the device; raise any other error again."""
-        on_cpu = self.device.type == "cpu"
-        size = min(self._tile_size(), self._largest)
+        size = self._tile_size()
         if out_of_memory(error):
-            if size > SMALLEST_CORE + 2 * self.margin:
-                self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, SMALLEST_CORE + 2 * self.margin)
+            if size > self._smallest:
+                self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, self._smallest)
                 log.warning("out of memory on %s: going on with tiles of %d", self.device, self._largest)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 return
             reason = "out of memory even with the smallest tiles"
         elif device_lost(error):
-            reason = f"the device is lost ({str(error).splitlines()[0]})"
+            reason = f"the device is lost ({first_line(error)})"
         else:
             raise error
-        if on_cpu:
+        if self.device.type == "cpu":
             raise SRError(f"{reason}: close other programs, or give a smaller --tile") from error
         log.warning("%s: %s, going on on the CPU", self.device, reason)
         try:

@@ -39,12 +39,8 @@ class Part(nn.Module):
 class StripNetwork(nn.Module):
     """A network in two parts, of which the second is run strip by strip.
 
-    Args:
-        extract: LR (N, C, H, W) to features (N, F, H, W).
-        reconstruct: features and LR to (N, C', scale * H, scale * W).
-        channels: C and F.
-        scale: upsampling factor.
-        margin: rows of features beyond its own that an output row depends on.
+    `extract` maps LR (N, C, H, W) to features (N, F, H, W), `reconstruct` maps these and LR to the SR image.
+    The channels are C and F; an output row depends on `margin` rows of features beyond its own.
     """
 
     def __init__(
@@ -64,14 +60,9 @@ class StripNetwork(nn.Module):
 def in_strips(network: nn.Module, channels: int, scale: int) -> nn.Module:
     """Return an equivalent network that needs less memory.
 
-    Args:
-        network: (N, C, H, W) to (N, C', scale * H, scale * W).
-        channels: C, which for the SR net of a video network is more than its images have.
-        scale: upsampling factor.
-
-    Returns:
-        A `StripNetwork` if the network is a `TwoPartGenerator` with features of LR size and a bounded receptive field
-        in its second part; else the network itself.
+    It is a `StripNetwork` if the network is a `TwoPartGenerator` with features of LR size and a bounded receptive field
+    in its second part; else the network itself. Of the SR net of a video network, the input has more channels than its
+    images.
     """
     if not isinstance(network, TwoPartGenerator):
         return network

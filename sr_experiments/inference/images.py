@@ -71,35 +71,24 @@ def read_picture(path: Path) -> Picture:
             if not is_16_bit:
                 file.load()  # metadata of a PNG can follow its pixels
             exif, icc = _exif(file), file.info.get("icc_profile") or None
-            if not is_16_bit:
+            if is_16_bit:
+                pixels, alpha = _read_16_bits(path)
+            else:
                 upright = ImageOps.exif_transpose(file) if file.format == "TIFF" else file
                 pixels, alpha, icc = _read_8_bits(upright, icc)
-        if is_16_bit:
-            pixels, alpha = _read_16_bits(path)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
     return Picture(pixels, alpha, exif, icc)
 
 
 def upscale_picture(engine: Engine, picture: Picture, progress: Callable[[int, int], None] | None = None) -> Picture:
-    """Upscale an image by the network; alpha is upsampled bicubically.
-
-    Args:
-        engine: the network.
-        picture: the LR image.
-        progress: called with the number of finished tiles and of all tiles.
-    """
+    """Upscale an image by the network, and its alpha bicubically; `progress` as for `Engine.upscale`."""
     alpha = None if picture.alpha is None else engine.bicubic(picture.alpha)
     return Picture(engine.upscale(picture.pixels, progress), alpha, picture.exif, picture.icc)
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
-    """Write an image atomically, in the format of its extension.
-
-    Args:
-        path: the file to write; its folder is created.
-        picture: the image.
-        quality: quality of JPEG and WebP, 1 to 100.
+    """Write an image atomically, in the format of its extension; `quality`, from 1 to 100, is of JPEG and WebP.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.
@@ -133,18 +122,10 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
 
 
 def format_of(path: Path) -> str:
-    """Return Pillow's name of the format of a file's extension.
-
-    Raises:
-        SRError: unknown extension.
-    """
-    image_format = FORMATS.get(path.suffix.lower())
-    if image_format is None:
+    """Return Pillow's name of the format of a file's extension; an unknown one is an SRError."""
+    if path.suffix.lower() not in FORMATS:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
-    return image_format
-
-
-# -- reading -----------------------------------------------------------------------------------------------
+    return FORMATS[path.suffix.lower()]
 
 
 def _bits(file: Image.Image, path: Path) -> int:
@@ -164,9 +145,7 @@ def _exif(file: Image.Image) -> bytes | None:
     if file.format != "TIFF":
         return file.info.get("exif") or None
     tags, kept = file.getexif(), Image.Exif()
-    for tag in _TIFF_TAGS:
-        if tag in tags:
-            kept[tag] = tags[tag]
+    kept.update((tag, tags[tag]) for tag in _TIFF_TAGS if tag in tags)
     return kept.tobytes() if len(kept) else None
 
 
@@ -182,11 +161,9 @@ def _read_8_bits(file: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np.n
             except ImageCms.PyCMSError:  # an invalid profile
                 pass
         return np.array(file.convert("RGB")), None, None
-    grey = file.mode in ("1", "L", "LA", "La")
     transparent = file.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in file.info
-    pixels = np.array(file.convert(("LA" if transparent else "L") if grey else ("RGBA" if transparent else "RGB")))
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
+    mode = ("L" if file.mode in ("1", "L", "LA", "La") else "RGB") + ("A" if transparent else "")
+    pixels = np.atleast_3d(np.array(file.convert(mode)))
     if not transparent:
         return pixels, None, icc
     return np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1:]), icc
@@ -207,9 +184,6 @@ def _read_16_bits(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if np.array_equal(colours[..., 0], colours[..., 1]) and np.array_equal(colours[..., 0], colours[..., 2]):
         colours = np.ascontiguousarray(colours[..., :1])  # OpenCV reads grey with alpha as four channels
     return colours, np.ascontiguousarray(pixels[..., 3:]) if pixels.shape[2] == 4 else None
-
-
-# -- writing -----------------------------------------------------------------------------------------------
 
 
 def _write_8_bits(path: Path, content: np.ndarray, image_format: str, picture: Picture, quality: int) -> None:

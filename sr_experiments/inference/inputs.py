@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import natural_key, walk
@@ -11,8 +12,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """A file or a folder of frames to upscale, and the output to write."""
 
     source: Path
@@ -23,26 +23,17 @@ class Job:
 class Inputs:
     """The files that the user named.
 
-    Attributes:
-        images: image files, in natural order.
-        videos: video files, in natural order.
-        root: the folder that contains them, directly or deeper; None for a single file.
+    Images and videos are in natural order; `root` is the folder that contains them, directly or deeper, None for a
+    single file.
     """
 
     images: list[Path]
     videos: list[Path]
     root: Path | None
 
-    def frame_folders(self) -> list[Path]:
-        """Return the folders that directly contain images."""
-        return list(dict.fromkeys(path.parent for path in self.images))
-
 
 def find_inputs(names: Sequence[str]) -> Inputs:
-    """Find the images and videos named by paths or globs (`**` for any depth).
-
-    Args:
-        names: one file, folder or glob; or several files, as when a shell expands a glob.
+    """Find the images and videos of one file, folder or glob (`**` for any depth), or of several files.
 
     Raises:
         SRError: there are none.
@@ -59,8 +50,8 @@ def find_inputs(names: Sequence[str]) -> Inputs:
         files = [path]
     elif path.is_dir():
         files, root = [Path(parent, name) for parent, found in walk(path) for name in found], path
-    elif any(map(_is_pattern, path.parts)):
-        depth = next(i for i, part in enumerate(path.parts) if _is_pattern(part))
+    elif patterns := [i for i, part in enumerate(path.parts) if any(sign in part for sign in "*?[")]:
+        depth = patterns[0]
         root = Path(*path.parts[:depth])
         files = [file for file in root.glob(str(Path(*path.parts[depth:]))) if file.is_file()]
     else:
@@ -75,18 +66,10 @@ def find_inputs(names: Sequence[str]) -> Inputs:
     return Inputs(images, videos, root)
 
 
-def _is_pattern(part: str) -> bool:
-    return any(sign in part for sign in "*?[")
-
-
 def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extension: str | None = None) -> list[Job]:
     """Assign each source its target: `output` itself for a single file, else the same relative path below it.
 
-    Args:
-        sources: the files.
-        root: folder that contains them; None for a single file.
-        output: the output named by the user.
-        extension: extension of the targets, with or without its dot; None for that of the source.
+    The root is that of `Inputs`; `extension`, with or without its dot, is that of the targets, else the source's.
 
     Raises:
         SRError: two sources have the same target, or a target is its own source.

@@ -5,15 +5,13 @@ balances the load among cores that other programs use too. torch.compile (with C
 to start, and another for each new size of image.
 """
 
-import contextlib
 import functools
 import importlib.util
 import logging
 import shutil
 import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
 from sr_experiments.inference.fast import StripNetwork, in_strips
+from sr_experiments.logging_setup import quietly
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +32,7 @@ PROBES = ((24, 32), (41, 21))  # sizes that a network is tried on
 
 
 def choose_runtime(name: str, device: torch.device, precision: str) -> str:
-    """Return one of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere.
-
-    Raises:
-        SRError: unknown runtime, or one that can't be used here.
-    """
+    """Return one of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere."""
     fits = device.type == "cpu" and precision in ROUNDING
     installed = importlib.util.find_spec("openvino") is not None
     if name == "auto":
@@ -58,12 +53,7 @@ def compiled_by_openvino(
 ) -> nn.Module | None:
     """Compile a network by OpenVINO, as a whole or, where `in_strips` makes one, as the parts of a `StripNetwork`.
 
-    Args:
-        network: (N, C, H, W) to (N, C', scale * H, scale * W), any N, H and W.
-        channels: C.
-        scale: upsampling factor.
-        precision: "fp32" or "bf16", of its layers.
-        multiple: H and W are multiples of it.
+    It maps (N, channels, H, W) to (N, C', scale * H, scale * W), for any H and W that are multiples of `multiple`.
 
     Returns:
         None, after a warning, if OpenVINO can't run it or its output differs from torch's by more than rounding.
@@ -107,10 +97,7 @@ class OpenVINONetwork(nn.Module):
     In bf16 the residual sums of a network of many blocks stay in float32, which takes a fifth more time: rounding each
     of them would cost RRDBNet 5 dB of PSNR against the float32 output, and MSRResNet nothing.
 
-    Args:
-        network: any callable on tensors that can be traced.
-        examples: its inputs in several sizes.
-        precision: "fp32" or "bf16", of its layers.
+    The network is any callable on tensors that can be traced; the examples are its inputs in several sizes.
     """
 
     def __init__(self, network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor]], precision: str) -> None:
@@ -121,7 +108,7 @@ class OpenVINONetwork(nn.Module):
 
         example = tuple(examples[0])
         own = [ConversionExtension("aten::pixel_shuffle", _pixel_shuffle)]
-        with _quietly(), torch.inference_mode():
+        with quietly(), torch.inference_mode():
             traced = torch.jit.trace(network, example, check_trace=False)
             model = ov.convert_model(traced, example_input=example, extension=own)
         for inputs in examples:  # raises for inconsistent sizes, which in inference would overwrite memory
@@ -161,9 +148,8 @@ def _pixel_shuffle(node: Any) -> list[Any]:
     """Convert to OpenVINO's own operation: the default are three, which take a tenth of MSRResNet's `reconstruct`."""
     from openvino import opset13
 
-    return opset13.depth_to_space(
-        node.get_input(0), "depth_first", node.get_values_from_const_input(1, None, int)
-    ).outputs()
+    factor = node.get_values_from_const_input(1, None, int)
+    return opset13.depth_to_space(node.get_input(0), "depth_first", factor).outputs()
 
 
 def _sums_in_fp32(core: Any, model: Any) -> Any:
@@ -183,22 +169,6 @@ def _sums_in_fp32(core: Any, model: Any) -> Any:
                 ElementTree.SubElement(marks, "attribute", name="precise", version="0")
         tree.write(file)
         return core.read_model(file)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppress the warnings of tracing, and restore the logging setup that OpenVINO's converter changes."""
-    root = logging.getLogger()
-    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
-    root.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.disabled = False
-        root.setLevel(level)
-        root.filters[:], root.handlers[:] = filters, handlers
 
 
 @torch.inference_mode()

@@ -55,18 +55,14 @@ class Tile:
 def plan(height: int, width: int, size: int, margin: int) -> list[Tile]:
     """Plan tiles of `size` x `size` (or the image's side, where that is smaller) whose cores cover the image.
 
-    Args:
-        height: of the image, in LR pixels.
-        width: of the image, in LR pixels.
-        size: side of a tile with its margins; more than 2 * margin + ALIGNMENT.
-        margin: width of the overlap that is cropped on each side.
+    All are in LR pixels; the size, with a margin on each side, is more than 2 * margin + ALIGNMENT.
     """
     rows, columns = _spans(height, size, margin), _spans(width, size, margin)
     return [Tile(r[0], c[0], r[1], c[1], r[2], c[2], r[3], c[3]) for r in rows for c in columns]
 
 
 def strips(height: int, width: int, rows: int, margin: int) -> list[Tile]:
-    """Plan strips of the image's full width whose cores, of at most `rows` rows, cover it; arguments as of `plan`."""
+    """Plan strips of the image's full width whose cores, of at most `rows` rows, cover it."""
     rows = -(-height // -(-height // rows))  # as many strips, but of equal height
     tops = range(0, height, rows)
     ends = [min(top + rows, height) for top in tops]
@@ -95,10 +91,8 @@ def _spans(length: int, size: int, margin: int) -> list[tuple[int, int, int, int
 class TiledNetwork(nn.Module):
     """Runs a network tile by tile, input and output staying on its device.
 
-    Args:
-        network: any callable from one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W).
-        scale: upsampling factor.
-        tiles: plans the tiles for an input's height and width.
+    The network maps one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W); `tiles` plans
+    the tiles for an input's height and width.
     """
 
     def __init__(self, network: Callable[..., Tensor], scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
@@ -130,12 +124,8 @@ class TiledNetwork(nn.Module):
 def receptive_radius(run: Callable[[Tensor], Tensor], channels: int, scale: int) -> int | None:
     """Measure from what distance, in LR pixels, an output pixel depends on the input.
 
-    A NaN in the input turns exactly those output pixels that depend on it into NaN.
-
-    Args:
-        run: LR (1, C, H, W) to SR, on the CPU.
-        channels: C.
-        scale: upsampling factor.
+    A NaN in the input turns exactly those output pixels that depend on it into NaN. `run` maps LR (1, channels, H, W)
+    to SR on the CPU.
 
     Returns:
         None if the distance is larger than LARGEST_FIELD, unbounded, or NaNs don't reach the output.
@@ -151,16 +141,8 @@ def receptive_radius(run: Callable[[Tensor], Tensor], channels: int, scale: int)
     return radius if radius <= LARGEST_FIELD else None
 
 
-@torch.inference_mode()
-def peak_bytes(run: Callable[[Tensor], Tensor], image: Tensor) -> int:
-    """Measure the peak of bytes in tensors that `run(image)` allocates."""
-    with _LiveBytes() as live:
-        run(image)
-    return live.peak
-
-
-class _LiveBytes(TorchFunctionMode):
-    """Count the bytes of the storages that operations allocate, until they are freed."""
+class LiveBytes(TorchFunctionMode):
+    """Count the bytes of the storages that operations in this context allocate, until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,18 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) -> int:
-    """Upscale images and videos.
+    """Upscale images and videos; return the exit code: 0, or 1 if some of several files failed.
 
-    A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently.
-
-    Args:
-        names: an image, a video, a folder, a glob, or several files.
-        output: a file, or a folder.
-        checkpoint: path of the checkpoint, as for `load_generator`.
-        options: the other options.
-
-    Returns:
-        Exit code: 0, or 1 if some of several files failed.
+    A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently. The
+    names are as for `find_inputs`, the checkpoint as for `load_generator`; the output is a file or a folder.
 
     Raises:
         SRError: invalid inputs or options, or the only file failed.
@@ -58,12 +50,13 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     failed = 0
     if inputs.videos:
         jobs = plan_jobs(inputs.videos, inputs.root, output)
-        if inputs.root is not None:
-            jobs = [_writable(job) for job in jobs]
+        for i, (source, target) in enumerate(jobs):
+            if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # they can only be read
+                jobs[i] = Job(source, target.with_suffix(".mkv"))
         failed += _upscale_clips(engine, jobs, options, console, upscale_video)
     if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
-        folders = inputs.frame_folders()
+        folders = list(dict.fromkeys(path.parent for path in inputs.images))
         if to_video and len(folders) > 1:
             raise SRError(f"{len(folders)} folders of frames don't fit into one video {output}: give a folder")
         jobs = [Job(f, output if to_video else output / f.relative_to(inputs.root)) for f in folders]
@@ -100,12 +93,6 @@ def _upscale_clips(
                 f"{done.frames / done.seconds:.2f} FPS ({engine.device}, {engine.precision})"
             )
     return failed
-
-
-def _writable(job: Job) -> Job:
-    """Return a job whose output is in the container of the input, or in MKV if that can only be read."""
-    known = job.target.suffix.lower() in CONTAINERS
-    return job if known else Job(job.source, job.target.with_suffix(".mkv"))
 
 
 def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, console: Console) -> int:

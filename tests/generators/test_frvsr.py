@@ -141,14 +141,14 @@ def test_enlarging_undoes_the_shift_of_the_degradation_of_that_phase(phase):
     ("arguments", "message"),
     [
         ({"scale": 3}, "scale=3"),
-        ({"phase": "left"}, "phase 'left'"),
-        ({"srnet": {"name": "swin"}}, "unknown SR net 'swin'"),
+        ({"phase": "left"}, "its phase is 'left'"),
+        ({"srnet": {"name": "swin"}}, "srnet.name is 'swin'"),
         ({"srnet": {"name": "resnet", "block": 3}}, "did you mean blocks"),
     ],
 )
 def test_wrong_arguments_get_one_line(arguments, message):
     with pytest.raises(SRError, match=message):
-        FRVSR(**arguments)
+        build("generator", GENERATORS, {"name": "frvsr", **arguments})
 
 
 # -- TecoGAN-PyTorch's FRNet, written from its published layout ---------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sr_experiments.generators import GENERATORS
-from sr_experiments.inference.tiles import ALIGNMENT, LARGEST_FIELD, peak_bytes, plan, receptive_radius
+from sr_experiments.inference.tiles import ALIGNMENT, LARGEST_FIELD, LiveBytes, plan, receptive_radius
 
 
 @pytest.mark.parametrize("height, width", list(itertools.product((1, 15, 97, 128, 300, 511), (16, 130, 401))))
@@ -67,4 +67,6 @@ def test_peak_memory_counts_what_lives_at_one_time():
         return first.repeat(1, 4, 1, 1)  # beside first and what came before
 
     image = torch.ones(1, 1, 10, 10)
-    assert peak_bytes(run, image) == 400 + 1600
+    with torch.inference_mode(), LiveBytes() as live:
+        run(image)
+    assert live.peak == 400 + 1600

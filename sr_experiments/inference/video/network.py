@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,7 @@ QUEUE_SIZE = 4  # frames that wait between decoding, network and encoding
 
 @dataclass
 class SegmentEnd:
-    """Marker after the last frame of a segment.
-
-    Attributes:
-        frames: number of frames finished so far.
-        state: state of the engine after the segment.
-    """
+    """Marker after the last frame of a segment: number of frames finished so far, and state of the engine."""
 
     frames: int
     state: Any
@@ -51,13 +47,7 @@ def run(
 ) -> None:
     """Upscale all frames of a source that are not finished yet.
 
-    Args:
-        engine: the network.
-        source: source of the frames.
-        options: the user's options.
-        console: console of the progress bar.
-        output: the finished part of the output.
-        write: writes frames and, at the ends of segments, records them as finished.
+    The frames are written by `write`, which also records them in `output` as finished at the ends of segments.
 
     Raises:
         SRError: a frame can't be read, or `write` fails.
@@ -94,20 +84,18 @@ def run(
 def upscaled(
     engine: Engine, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Upscale frames in order.
+    """Upscale frames, numbers and pixels (H, W, 3), in order from number `start` on.
 
-    Args:
-        engine: the network, at the start of a clip or in its state after frame `start` - 1.
-        frames: numbers and pixels; a frame before `start` is only used to detect a cut.
-        start: number of the first frame to upscale.
-        options: the user's options.
-
-    Yields:
-        Numbers and upscaled pixels, (scale * H, scale * W, 3).
+    The engine is at the start of a clip or in its state after frame `start` - 1. This frame may be given too, to detect
+    a cut after it.
     """
     if not engine.recurrent:
-        for numbers, batch in _batches(frames, BATCH_SIZE if engine.device.type != "cpu" else 1):
-            yield from zip(numbers, engine.upscale_batch(batch), strict=True)
+        # Batches never span two segments, so that resuming forms the same batches.
+        largest = BATCH_SIZE if engine.device.type != "cpu" else 1
+        while batch := list(islice(frames, min(largest, resume.SEGMENT - start % resume.SEGMENT))):
+            numbers, images = zip(*batch, strict=True)
+            yield from zip(numbers, engine.upscale_batch(images), strict=True)
+            start += len(batch)
         return
     previous = None
     for number, pixels in frames:
@@ -124,17 +112,3 @@ def upscaled(
 class _FPSColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.2f} FPS" if task.speed else "- FPS", style="progress.data.speed")
-
-
-def _batches(frames: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-    """Group frames into batches that never span two segments, so that resuming forms the same batches."""
-    numbers: list[int] = []
-    batch: list[np.ndarray] = []
-    for number, pixels in frames:
-        numbers.append(number)
-        batch.append(pixels)
-        if len(batch) == size or (number + 1) % resume.SEGMENT == 0:
-            yield numbers, batch
-            numbers, batch = [], []
-    if batch:
-        yield numbers, batch

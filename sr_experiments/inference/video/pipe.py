@@ -25,11 +25,7 @@ class Pipe(Generic[A]):
         self._stopped = False
 
     def put(self, item: A) -> None:
-        """Append an item as soon as there is room.
-
-        Raises:
-            Stopped: the reader has stopped.
-        """
+        """Append an item as soon as there is room; raise Stopped if the reader has stopped."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._size or self._stopped)
             if self._stopped:
@@ -54,9 +50,7 @@ class Pipe(Generic[A]):
     def __iter__(self) -> Iterator[A]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._items or self._ended or self._stopped)
-                if self._stopped:
-                    raise Stopped
+                self._changed.wait_for(lambda: self._items or self._ended)
                 if not self._items:
                     if self._error is not None:
                         raise self._error
@@ -75,13 +69,8 @@ def run_overlapped(
 ) -> None:
     """Run `consume(transform(produce))`, with the first and the last stage in threads of their own.
 
-    An error in any stage, or an interruption by the user, ends all stages and is raised here.
-
-    Args:
-        produce: yields the inputs.
-        transform: a generator that turns inputs into outputs; runs in this thread.
-        consume: processes the outputs.
-        size: largest number of items that wait between two stages.
+    An error in any stage, or an interruption by the user, ends all stages and is raised here. At most `size` items wait
+    between two stages.
     """
     inputs: Pipe[A] = Pipe(size)
     outputs: Pipe[B] = Pipe(size)

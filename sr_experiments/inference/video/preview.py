@@ -1,7 +1,6 @@
 """A short side-by-side video of bicubic and SR, written before the whole video is upscaled."""
 
 import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,48 +10,35 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.video.network import upscaled
 from sr_experiments.pictures import labelled
 from sr_experiments.video.source import Source
 
 log = logging.getLogger(__name__)
 
 
-def preview_path(target: Path) -> Path:
-    """Return the path of the preview of an output."""
-    return target.with_name(f"{target.stem}.preview.mp4")
-
-
-def write_preview(
-    upscaled: Callable[[int], Iterator[tuple[int, np.ndarray]]],
-    engine: Engine,
-    source: Source,
-    target: Path,
-    options: Options,
-) -> None:
+def write_preview(engine: Engine, source: Source, target: Path, options: Options) -> None:
     """Write bicubic | SR of the first `options.preview` seconds as 8-bit H.264 at a constant frame rate.
 
-    Args:
-        upscaled: upscales that many frames, from the first.
-        engine: upsamples bicubically.
-        source: source of the frames.
-        target: the output that the preview is for.
-        options: the user's options.
+    For the output `clip.mkv` it is `clip.preview.mp4`.
 
     Raises:
         SRError: the preview exists.
     """
     import av
 
-    path = preview_path(target)
+    path = target.with_name(f"{target.stem}.preview.mp4")
     if path.exists() and options.resume:
         return
     if path.exists() and not options.overwrite:
         raise SRError(f"{path} exists: give --overwrite to replace, or no --preview")
     end = source.stamps[0] + options.preview / source.time_base
     count = max(sum(stamp < end for stamp in source.stamps), 1)
+    engine.start_clip()
+    upscaled_frames = upscaled(engine, source.frames(0, count), 0, options)
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=source.rate.limit_denominator(30000), options={"crf": "16"})
-        for (_, small), (_, large) in zip(source.frames(0, count), upscaled(count), strict=True):
+        for (_, small), (_, large) in zip(source.frames(0, count), upscaled_frames, strict=True):
             pictures = {"bicubic": _picture(engine.bicubic(small)), "sr": _picture(large)}
             sheet = np.asarray(labelled(pictures))
             height, width = (side // 2 * 2 for side in sheet.shape[:2])  # 4:2:0 needs even sides

@@ -26,13 +26,9 @@ SEGMENT = 250  # frames per segment
 class PartialOutput:
     """Folder of the finished part of an output.
 
-    Args:
-        target: the output.
-        settings: everything that the result depends on, as JSON values.
-        options: the user's options, for `resume` and `overwrite`.
+    The settings are everything that the result depends on, as JSON values.
 
     Attributes:
-        folder: path of the folder.
         frames: number of finished frames.
         delays: delay of each finished segment, see `SegmentEncoder`.
 
@@ -65,13 +61,7 @@ class PartialOutput:
         return self.folder / f"{number:06d}.mkv"
 
     def finish_segment(self, frames: int, delay: int, state: Any) -> None:
-        """Record that the next segment is finished.
-
-        Args:
-            frames: number of frames finished so far.
-            delay: delay of the segment, see `SegmentEncoder`.
-            state: state of the engine after the segment.
-        """
+        """Record that the next segment is finished: number of frames so far, its delay, the engine's state after it."""
         # The journal names the state by its frame number, so it stays consistent if the process is killed in between.
         with replacing(self._state_path(frames)) as temporary:
             torch.save(state, temporary)
@@ -85,13 +75,8 @@ class PartialOutput:
         return torch.load(self._state_path(self.frames), weights_only=True) if self.frames else None
 
     def remove(self) -> None:
-        """Remove the folder, once the output is complete."""
+        """Remove the folder, once the output is complete or if no frames are finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def remove_if_empty(self) -> None:
-        """Remove the folder if no frames are finished."""
-        if not self.frames:
-            self.remove()
 
     def _state_path(self, frames: int) -> Path:
         return self.folder / f"state_{frames}.pt"
@@ -145,8 +130,3 @@ def file_settings(path: Path) -> dict[str, Any]:
     """Return what identifies an input file."""
     stat = path.stat()
     return {"input": f"{stat.st_size} bytes of {stat.st_mtime_ns}"}
-
-
-def digest(content: Any) -> str:
-    """Return a digest of JSON values."""
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

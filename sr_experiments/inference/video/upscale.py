@@ -8,6 +8,8 @@ colour tags, bit depths above 8, audio, subtitles, chapters, attachments and met
 hold is reported. A recurrent network is reset at scene cuts, see `video.scene_cuts`.
 """
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -17,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from rich.console import Console
 
@@ -25,8 +26,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, writing_failed
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.video import resume
-from sr_experiments.inference.video.network import Item, SegmentEnd, run, upscaled
+from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
@@ -39,15 +39,7 @@ from sr_experiments.video.source import FolderSource, Source, VideoSource
 
 @dataclass
 class Summary:
-    """Result of upscaling a video.
-
-    Attributes:
-        frames: number of frames of the output.
-        seconds: time it took; 0 if the output was finished before.
-        width: width of the output.
-        height: height of the output.
-        notes: notes for the user.
-    """
+    """Result of upscaling a video; `seconds` is 0 if the output was finished before, `notes` are for the user."""
 
     frames: int
     seconds: float
@@ -57,14 +49,7 @@ class Summary:
 
 
 def upscale_video(engine: Engine, source: Path, target: Path, options: Options, console: Console) -> Summary:
-    """Upscale a video file.
-
-    Args:
-        engine: the network.
-        source: the file.
-        target: the file to write; its extension selects the container.
-        options: the user's options.
-        console: console of the progress bar.
+    """Upscale a video file; the extension of the target selects the container.
 
     Raises:
         SRError: the input is damaged, the output can't be written with these options, or it exists.
@@ -78,12 +63,7 @@ def upscale_video(engine: Engine, source: Path, target: Path, options: Options, 
 def upscale_frames(engine: Engine, source: Path, target: Path, options: Options, console: Console) -> Summary:
     """Upscale the images of a folder as the frames of a clip.
 
-    Args:
-        engine: the network.
-        source: the folder.
-        target: a video file, written at `options.fps`, or a folder for PNGs of the same names.
-        options: the user's options.
-        console: console of the progress bar.
+    The target is a video file, written at `options.fps`, or a folder for PNGs of the same names.
 
     Raises:
         SRError: a frame is damaged or differs in size, the output can't be written with these options, or it exists.
@@ -97,7 +77,7 @@ def upscale_frames(engine: Engine, source: Path, target: Path, options: Options,
             return finished
     frames = FolderSource(source, _exact_rate(options.fps or 25.0))
     names = [[path.name, *file_settings(path).values()] for path in frames.images]
-    settings = {"input": resume.digest(names)}
+    settings = {"input": hashlib.sha256(json.dumps(names).encode()).hexdigest()}
     if to_video:
         return _to_video(engine, frames, target, options, console, settings)
     return _to_folder(engine, frames, target, options, console, settings)
@@ -127,12 +107,7 @@ def _to_video(
     output = PartialOutput(target, settings, options)
     try:
         if options.preview > 0:
-
-            def upscale_first(count: int) -> Iterator[tuple[int, np.ndarray]]:
-                engine.start_clip()
-                return upscaled(engine, source.frames(0, count), 0, options)
-
-            write_preview(upscale_first, engine, source, target, options)
+            write_preview(engine, source, target, options)
         run(engine, source, options, console, output, partial(_encode, output, encoding, source))
         joined = output.folder / f"joined{target.suffix}"
         segments = [output.segment(i) for i in range(len(output.delays))]
@@ -148,7 +123,8 @@ def _to_video(
             unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {output.folder}")
             raise writing_failed(target, error, "--output") or unwritable from error
     finally:
-        output.remove_if_empty()
+        if not output.frames:
+            output.remove()
     output.remove()
     return Summary(len(source), time.perf_counter() - start, width, height, notes)
 
@@ -177,8 +153,8 @@ def _to_folder(
     try:
         run(engine, source, options, console, output, partial(_write_images, output, targets))
     finally:
-        if not any(path.exists() for path in targets):
-            output.remove_if_empty()
+        if not output.frames and not any(path.exists() for path in targets):
+            output.remove()
     output.remove()
     return Summary(len(source), time.perf_counter() - start, width, height)
 
@@ -209,11 +185,7 @@ def _write_images(output: PartialOutput, targets: list[Path], items: Iterator[It
 
 
 def _finished_output(target: Path, options: Options) -> Summary | None:
-    """Return the summary of an output that is finished already, or None if there is work to do.
-
-    Raises:
-        SRError: the output exists, and neither `overwrite` nor `resume` is given.
-    """
+    """Return the summary of an output that is finished already, or None if there is work to do."""
     if not target.exists() or options.overwrite:
         return None
     if not options.resume:
