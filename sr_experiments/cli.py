@@ -5,9 +5,16 @@ from typing import NoReturn
 
 import typer
 
-from sr_experiments.commands.networks import evaluate, export, upscale
-from sr_experiments.commands.preparation import degrade, doctor, pack, schema
-from sr_experiments.commands.runs import compare, runs, sync
+from sr_experiments.commands.compare import compare
+from sr_experiments.commands.degrade import degrade
+from sr_experiments.commands.doctor import doctor
+from sr_experiments.commands.evaluate import evaluate
+from sr_experiments.commands.export import export
+from sr_experiments.commands.pack import pack
+from sr_experiments.commands.runs import runs
+from sr_experiments.commands.schema import schema
+from sr_experiments.commands.sync import sync
+from sr_experiments.commands.upscale import upscale
 from sr_experiments.errors import SRError, one_line, path_error
 
 COMMANDS = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor, schema)

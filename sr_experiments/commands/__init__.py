@@ -1,1 +1,1 @@
-"""The commands of `sr`: their options and help. What they run is imported from other packages when they run."""
+"""The commands of `sr`, one per file: their options and help. What they run is imported from other packages."""

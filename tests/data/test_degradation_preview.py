@@ -7,7 +7,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from sr_experiments.commands.preparation import degrade
+from sr_experiments.commands.degrade import degrade
 from sr_experiments.data.preview import load_config
 from sr_experiments.errors import SRError
 

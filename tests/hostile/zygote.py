@@ -31,8 +31,8 @@ WRITES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symli
 # What a command imports when it runs, so that its forks have it already.
 IMPORTS = {
     "upscale": ("av", "sr_experiments.inference.upscale"),
-    "evaluate": ("av", "sr_experiments.evaluation.command"),
-    "export": ("sr_experiments.export.export", "sr_experiments.export.card"),
+    "evaluate": ("av", "sr_experiments.commands.evaluate", "sr_experiments.evaluation.command"),
+    "export": ("sr_experiments.commands.export", "sr_experiments.export.export", "sr_experiments.export.card"),
     "compare": ("sr_experiments.report.command", "sr_experiments.report.page", "omegaconf"),
     "runs": ("sr_experiments.runs.listing", "omegaconf"),
     "train.py": ("hydra", "av", "sr_experiments.training.run"),

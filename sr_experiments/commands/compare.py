@@ -1,0 +1,29 @@
+"""`sr compare`: compare runs, as an HTML page, a table or JSON."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders of runs: a sweep.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+    table: Annotated[bool, typer.Option("--table", help="Print the table here instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON instead.")] = False,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option("--evaluation", "-e", help="File of sr evaluate --json, to compare image by image."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="Number of validation crops to show.")] = 8,
+    max_mb: Annotated[int, typer.Option(min=0, help="Largest size of pictures and clips in the page, in MB.")] = 60,
+) -> None:
+    """Compare runs: settings that differ, metrics, curves and pictures side by side."""
+    from sr_experiments.report.command import print_json, print_table, write_page
+
+    if as_json:
+        print_json(runs)
+    elif table:
+        print_table(runs)
+    else:
+        write_page(runs, output, evaluation or [], pictures, max_mb)

@@ -1,0 +1,31 @@
+"""`sr doctor`: check a training configuration before it costs a night."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[OVERRIDES]...", help="As for train.py: model=rrdbnet data=images ..."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of training images to decode.")] = 2000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each stage to time.")] = 8,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the findings to this file too.")] = None,
+) -> None:
+    """Check data, pairing, duplicates, speed and memory of a training run; exit code 1 if something is wrong."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from sr_experiments.doctor.examine import examine
+    from sr_experiments.doctor.findings import findings_table
+    from sr_experiments.files import write_json
+
+    findings = examine(overrides or [], limit, steps, Console(stderr=True))
+    Console().print(findings_table(findings))
+    if json_file is not None:
+        write_json(json_file, {"findings": [asdict(finding) for finding in findings]})
+    raise typer.Exit(int(any(finding.status == "fail" for finding in findings)))

@@ -1,0 +1,39 @@
+"""`sr pack`: decode a folder once, into a pack that training reads from."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def pack(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="Folder of images or clips; with --verify, the pack to check.")
+    ],
+    destination: Annotated[
+        Path | None, typer.Argument(metavar="DST", help="Folder to write; data.train.root=DST trains from it.")
+    ] = None,
+    lr: Annotated[
+        list[Path] | None,
+        typer.Option("--lr", help="Folder of the LR of SRC, can be repeated; DST then has HR and each LR by name."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes; by default one per core, at most 8.", show_default=False),
+    ] = None,
+    on_error: Annotated[
+        Literal["stop", "skip"],
+        typer.Option(help="At a file that can't be read: stop, or skip it, also in training."),
+    ] = "stop",
+    verify: Annotated[bool, typer.Option("--verify", help="Read a pack and check it against its checksums.")] = False,
+) -> None:
+    """Decode images and videos once, into a pack that training reads crops from without decoding."""
+    from sr_experiments.data.packs.command import make, verify_all
+    from sr_experiments.errors import SRError
+
+    if verify:
+        verify_all(destination or source)
+    elif destination is None:
+        raise SRError("sr pack SRC DST: say where to write the pack")
+    else:
+        make(source, destination, lr or [], "auto" if workers is None else workers, on_error)

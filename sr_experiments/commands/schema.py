@@ -1,0 +1,30 @@
+"""`sr schema`: write conf/schema.json and its parts for editors, or check a YAML file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None, typer.Argument(help="A run's config.yaml, or a whole configuration of your own: check it.")
+]
+
+
+def schema(
+    file: Config = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if conf/schema.json or a part of it is old.")
+    ] = False,
+) -> None:
+    """Write conf/schema.json, from which editors and --help know the settings; or check a configuration.
+
+    Editors read it by way of .vscode/settings.json, which gives each folder of conf/ its part in .vscode/schemas.
+    """
+    from sr_experiments.config.schema_file import check_file, write_schema
+
+    if file is not None:
+        check_file(file)
+        typer.echo(f"{file}: ok")
+    elif not write_schema(Path("conf/schema.json"), check):
+        typer.echo("conf/schema.json or .vscode/schemas is out of date: run sr schema", err=True)
+        raise typer.Exit(1)

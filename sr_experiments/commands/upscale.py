@@ -1,0 +1,61 @@
+"""`sr upscale`: super-resolve images and videos."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32."),
+]
+Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")]
+
+
+def upscale(
+    source: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="An image, a video, a folder, a glob, or several files.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
+    checkpoint: Annotated[
+        Path, typer.Option("--checkpoint", "-c", help="Run folder, or file of weights in any of the usual formats.")
+    ],
+    device: Device = "auto",
+    precision: Precision = "auto",
+    runtime: Annotated[
+        Literal["auto", "torch", "compile", "openvino"],
+        typer.Option(
+            help="auto: openvino on a CPU where it is installed, else torch. compile: for long videos on a GPU."
+        ),
+    ] = "auto",
+    tile: Tile = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    image_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Format of images in a folder: png, jpg, webp, bmp, tif; by default the input's."
+        ),
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP.")] = 95,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
+    codec: Annotated[str, typer.Option(help="Video encoder.")] = "libx264",
+    crf: Annotated[int | None, typer.Option(help="Video quality, lower is better; by default the encoder's.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.")] = None,
+    pix_fmt: Annotated[
+        str | None, typer.Option(help="Video pixel format; by default the closest to the input's.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Frame rate of a video made from a folder of frames.")] = None,
+    scene_cuts: Annotated[bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.")] = True,
+    preview: Annotated[float, typer.Option(help="Seconds of video to write side by side first, as a preview.")] = 0.0,
+) -> None:
+    """Super-resolve an image, a folder of images, a video, or a folder of frames."""
+    from sr_experiments.inference.options import Options
+    from sr_experiments.inference.upscale import run
+
+    options = Options(
+        device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
+        quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
+        scene_cuts=scene_cuts, preview=preview,
+    )  # fmt: skip
+    raise typer.Exit(run(source, output, checkpoint, options))
