@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.errors import SRError
+
 # Position of LR pixel i on the HR grid: the centre of HR pixels scale * i to scale * i + scale - 1, or the first of
 # them. The values are added to a pixel index to get its coordinate in pixels.
 PHASES = {"centred": 0.5, "corner": 0.0}
@@ -73,7 +75,12 @@ def bicubic_upsample(lr: Tensor, scale: int, phase: str = "centred") -> Tensor:
 
     Returns:
         (N, C, scale * H, scale * W), multiples of 1/255 in [0, 1].
+
+    Raises:
+        SRError: unknown phase.
     """
+    if phase not in PHASES:
+        raise SRError(f"unknown phase {phase!r} of LR pixels: choose one of {', '.join(PHASES)}")
     return imresize(lr, Fraction(scale), phase=phase)
 
 
