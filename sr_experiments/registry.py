@@ -9,6 +9,7 @@ A component is a class or function with plain, annotated keyword arguments, regi
 What a configuration may say of it follows from that signature, see `sr_experiments.config.constraints`.
 """
 
+import difflib
 import importlib
 import inspect
 import math
@@ -99,7 +100,9 @@ class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
                     return factory
         elif "name" not in config:
             raise Problem("missing", ("name",))
+        close = difflib.get_close_matches(str(name), list(self), 1)
         wanted = either([*sorted(self), *(f"a name of your own with {a}" for a in self.by_argument)])
+        wanted += f"; did you mean {close[0]}?" if close else ""
         raise Problem("wrong", ("name",), name, wanted)
 
     def __getitem__(self, name: str) -> Callable[..., T]:

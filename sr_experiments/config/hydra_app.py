@@ -76,9 +76,11 @@ def _unknown_setting(key: str, folder: Path, arguments: list[str]) -> str:
     """Say which setting or group was meant."""
     groups = sorted(str(path.relative_to(folder)) for path in folder.glob("**/") if path != folder)
     if "/" in key:
+        if key.split("@")[0] in groups:
+            return f"{key} is not chosen yet: add it with +{key}=..."
         near = difflib.get_close_matches(key.split("@")[0], groups, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
-        return f"there is no group {key} to choose here: {hint}"
+        return f"there is no group {key}: {hint}"
     overrides = [a for a in arguments if not a.startswith("-") and a.lstrip("+~").split("=")[0] != key]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(folder.absolute()), version_base="1.3"):

@@ -76,7 +76,7 @@ class Loss(Group):
     terms: Mapping[FileName, Annotated[Mapping[str, Any], Component(LOSSES, TermSettings, none=True)]]
     """The terms by name; name: none leaves one out."""
     discriminator: Annotated[Mapping[str, Any], Component(DISCRIMINATORS, DiscriminatorSettings)] = optional()
-    """The network that an adversarial term asks."""
+    """The network that tells real from generated images, for the adversarial term."""
 
 
 class MetricSettings(Group):
@@ -102,7 +102,7 @@ class Optim(Group):
     warmup_steps: CountOrZero
     """Steps over which the learning rate rises to full."""
     schedule: Schedule
-    """How the learning rate goes on."""
+    """How the learning rate changes over the run."""
     clip_norm: Positive | None
     """Largest gradient norm of each network; null: any."""
     accumulate: BatchSize
@@ -249,7 +249,7 @@ class Run(Group):
     """A run's whole configuration."""
 
     scale: Annotated[int, Ge(1), Le(16)]
-    """Upsampling factor: 2, 3 or 4."""
+    """Upsampling factor; most networks do 2, 3 and 4."""
     channels: Annotated[int, Rule(_is_image, ", 3 or 1")]
     """3 for RGB, 1 for grey."""
     seed: Annotated[int, Ge(0), Lt(2**32)]

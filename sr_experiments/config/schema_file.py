@@ -59,8 +59,8 @@ def check_file(path: Path) -> None:
         raise SRError(f"no file {path}; check the path") from error
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise SRError(f"{path}: {' '.join(str(error).split())[:300]}") from error
-    if not isinstance(config, dict):
-        raise SRError(f"{path} holds no settings: give the YAML file of a whole configuration")
+    if not isinstance(config, dict) or not {"scale", "model", "loss", "data"} <= set(config):
+        raise SRError(f"{path} is no whole configuration, as a run's config.yaml is: editors check the files of conf/")
     try:
         check({key: value for key, value in config.items() if key not in OF_HYDRA})
     except SRError as error:

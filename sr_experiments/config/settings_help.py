@@ -99,11 +99,21 @@ class Settings:
         place = f"{'.'.join(parent)} has no {key}" if parent else f"there is no setting {key}"
         if key in known:
             return f"{dotted} is not in the YAML file: add it with +{dotted}=... ({known[key].get('takes', 'a group')})"
+        if moved := next((path for path in _paths(held) if path.endswith(f".{key}")), ""):
+            return f"{place}: did you mean {'.'.join([*parent, moved])}?"
         names = [*dict.fromkeys([*held, *known, *([] if parent else groups)])]
         near = difflib.get_close_matches(key, names, 1)
         if parent and not near and key in self.config:
             return f"{place}: {key} is the run's, set {key}=..."
         return f"{place}: did you mean {near[0]}?" if near else f"{place}: it has {', '.join(names) or 'no settings'}"
+
+
+def _paths(group: Mapping[str, Any]) -> Iterator[str]:
+    """Give the dotted keys of the groups below a group."""
+    for key, value in group.items():
+        if isinstance(value, Mapping):
+            yield key
+            yield from (f"{key}.{inner}" for inner in _paths(value))
 
 
 def _with_meaning(text: str, meaning: str, takes: str) -> str:

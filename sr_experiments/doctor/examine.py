@@ -55,16 +55,16 @@ def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
         raise SRError("no conf/train.yaml here: run sr doctor where train.py is")
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            try:
-                cfg = compose("train", list(overrides), return_hydra_config=True)
-            except COMPOSITION_ERRORS as error:
-                raise SRError(composition_error(error)) from error
-            with open_dict(cfg):
-                cfg.hydra.runtime.output_dir = "outputs"
-                # plain_config reads the overrides of the command line from there.
-                HydraConfig.instance().set_config(cfg)
-                del cfg["hydra"]
-            yield cfg
+            cfg = compose("train", list(overrides), return_hydra_config=True)
+    except COMPOSITION_ERRORS as error:
+        raise SRError(composition_error(error, conf, list(overrides))) from error
+    try:
+        with open_dict(cfg):
+            cfg.hydra.runtime.output_dir = "outputs"
+            # plain_config reads the overrides of the command line from there.
+            HydraConfig.instance().set_config(cfg)
+            del cfg["hydra"]
+        yield cfg
     finally:
         HydraConfig.instance().cfg = None
         GlobalHydra.instance().clear()

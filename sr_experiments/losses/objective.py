@@ -42,7 +42,7 @@ class TermSettings(Group):
     ramp_shape: Annotated[str, NameOf(RAMPS)] = optional()
     """Shape of the rise."""
     every: Count = optional()
-    """The term is computed at each so many-th step."""
+    """Steps from one computation of the term to the next."""
     required: bool = optional()
     """Stop where pretrained weights can't be had, instead of leaving the term out."""
 
@@ -139,6 +139,15 @@ class Objective(nn.Module):
                 raise SRError(
                     f"loss.terms.{name} compares {' and '.join(sorted(missing))}, which training {network} does not "
                     "produce: it needs a recurrent network, such as model=frvsr"
+                )
+
+    def check_reached(self, steps: Mapping[str, int]) -> None:
+        """Raise SRError if a term starts only after the steps, by its name, of the run or of its longest stage."""
+        for name, term in self.terms.items():
+            if term.start >= steps.get(name, 0):
+                raise SRError(
+                    f"loss.terms.{name} would never act: it starts at step {term.start} of {steps.get(name, 0)}; "
+                    f"train longer, or set loss.terms.{name}.start=0"
                 )
 
     def check_always_acts(self, names: Iterable[str], where: str = "loss.terms") -> None:

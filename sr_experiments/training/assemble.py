@@ -129,6 +129,7 @@ def _assemble(config: Config) -> Assembly:
         module = VideoModule(stages=stages, objective=objective, adversary=adversary, **base)
     else:
         objective.check_always_acts(objective.terms)
+        objective.check_reached(dict.fromkeys(objective.terms, trainer["max_steps"]))
         module = SRModule(objective=objective, adversary=adversary, **base)
     if trainer["checkpoint_activations"]:
         checkpoint_activations(module.generator)

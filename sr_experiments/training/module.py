@@ -192,7 +192,8 @@ class SRModule(pl.LightningModule):
 
     def eligible_as_best(self) -> bool:
         """Whether a validation at this step may become the best checkpoint: all terms have their full weight."""
-        return self.step > max(term.full_step for term in self.objective.terms.values())
+        full = max(term.full_step for term in self.objective.terms.values())
+        return self.step > full or self.step >= self.max_steps
 
     def stage(self) -> str:
         """Number and name of the stage that ends with or contains the last step, where there are stages."""
@@ -351,14 +352,21 @@ class SRModule(pl.LightningModule):
             "rollbacks": self.rollbacks,
         }
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the step back from the record; raises SRError if the checkpoint is of another network."""
-        record = checkpoint["sr_experiments"]
-        if record["generator"] != self.generator_config:
-            raise SRError(
-                "cannot resume: "
-                + describe_mismatch(record["generator"], self.generator_config)
-                + "; to start a new run from its weights use init_from="
+    def check_resumable(self, generator: Mapping[str, Any], names: Iterable[str]) -> None:
+        """Raise SRError if a checkpoint, with this generator and tensors of these names, is of other networks."""
+        judged = any(name.startswith("discriminator.") for name in names)
+        if generator != self.generator_config:
+            difference = describe_mismatch(generator, self.generator_config)
+        elif judged != (self.discriminator is not None):
+            difference = (
+                f"the checkpoint is {'' if judged else 'not '}of a GAN, the run is {'not ' if judged else ''}one"
             )
+        else:
+            return
+        raise SRError(f"cannot resume: {difference}; to start a new run from its weights use init_from=")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the step back from the record."""
+        record = checkpoint["sr_experiments"]
         self.step = record["step"]
         self.rollbacks = list(record.get("rollbacks", ()))

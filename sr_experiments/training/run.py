@@ -81,10 +81,11 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
                 stack.enter_context(run_lock(folder))
             _clean_up(folder)
             checkpoint = folder / "checkpoints" / "last.ckpt"
-            step, best = _read_checkpoint(checkpoint)
+            step, best, saved = _read_checkpoint(checkpoint)
             if step >= config["trainer"]["max_steps"]:
                 return _complete_finished_run(config, folder, step, best)
             assembly = _assemble({**config, "init_from": None})  # the weights come from the checkpoint
+            assembly.module.check_resumable(**saved)  # before the summary of the run could be overwritten
         if _is_rank_zero():
             log_to_file(folder / "train.log")
         log.info("%s in %s", "training" if checkpoint is None else "resuming", folder)
@@ -222,13 +223,15 @@ def _clean_up(folder: Path) -> None:
             raise SRError(f"{folder / name} is a folder: remove it")
 
 
-def _read_checkpoint(checkpoint: Path) -> tuple[int, dict[str, Any]]:
-    """Return the step of a checkpoint to resume from, and the state of `Checkpoints`, with the best values, in it."""
+def _read_checkpoint(checkpoint: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    """Return the step of a checkpoint to resume from, the state of `Checkpoints` in it, and what networks it is of."""
     if not checkpoint.is_file():
         raise SRError(f"nothing to resume: {checkpoint} does not exist; start a new run without resume=")
     try:
         content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-        return int(content["sr_experiments"]["step"]), content["callbacks"][Checkpoints.__qualname__]
+        record, names = content["sr_experiments"], list(content["state_dict"])  # no tensors: they keep the file open
+        networks = {"generator": record["generator"], "names": names}
+        return int(record["step"]), content["callbacks"][Checkpoints.__qualname__], networks
     except Exception as error:
         raise SRError(f"cannot resume: {checkpoint} is damaged ({type(error).__name__})") from error
 

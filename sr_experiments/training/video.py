@@ -36,6 +36,9 @@ class VideoModule(SRModule):
         self.stages = stages
         for stage in stages.stages:
             self.objective.check_always_acts(self._weights(stage), f"stage.{stage.name}.losses")
+        lengths = [(name, stage.steps) for stage in stages.stages for name in self._weights(stage)]
+        used = {name: max(steps for other, steps in lengths if other == name) for name, _ in lengths}
+        self.objective.check_reached({**dict.fromkeys(self.objective.terms, max(stages.ends)), **used})
         self.stage_ends = {
             end: f"{i}_{s.name}" for i, (s, end) in enumerate(zip(stages.stages, stages.ends, strict=True), 1)
         }
@@ -81,7 +84,8 @@ class VideoModule(SRModule):
     def eligible_as_best(self) -> bool:
         """Only in the last stage, once all its terms have their full weight."""
         last = self.stages.stages[-1]
-        return self.step > last.start + max(self.objective.terms[name].full_step for name in self._weights(last))
+        full = last.start + max(self.objective.terms[name].full_step for name in self._weights(last))
+        return self.step > full or self.step >= self.max_steps
 
     def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Update what the stage trains from a batch of clips, whose frames lie one after the other."""

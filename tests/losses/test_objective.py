@@ -171,6 +171,7 @@ def test_an_adversarial_term_makes_any_run_a_gan(train):
         (["+loss.terms.warp={name: warp}"], "loss.terms.warp compares flow and lr_clip, which training MSRResNet"),
         (["loss/pixel=l1", "loss.terms.pixel.weight=auto"], "loss.terms.pixel.weight=auto"),
         (["+loss.terms.pixel.start=2"], "some steps have no term to train on"),
+        ([FFT, "+loss.terms.fft.start=4"], "loss.terms.fft would never act: it starts at step 4 of 4"),
         ([*TINY_GAN, "+loss.terms.second={name: hinge}"], "2 adversarial terms, adversarial and second"),
         (["+loss.terms.fft={name: ffd}"], "loss.terms.fft.name is 'ffd'"),
         (["+loss.terms.fft={name: fft, size: 3}"], "size"),

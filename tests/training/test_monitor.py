@@ -19,7 +19,7 @@ from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TIN
 PIXEL = [*TINY_MODEL["msrresnet"], *TINY_RUN]
 GAN = [*PIXEL, *TINY_GAN, "loss.terms.perceptual.name=none"]
 VIDEO = [*TINY_VIDEO, *TINY_VIDEO_RUN]
-VIDEO_GAN = [*VIDEO, "loss=gan", "loss.discriminator.features=4", "loss.terms.perceptual.name=none"]
+VIDEO_GAN = [*VIDEO, *TINY_GAN, "loss.terms.perceptual.name=none"]
 FLOW = [*VIDEO, "stages=[flow]"]
 IMAGES_OF_VIDEO = [*TINY_MODEL["msrresnet"], *TINY_VIDEO_RUN, "data=sample_video", "trainer.max_steps=2"]
 

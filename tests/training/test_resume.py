@@ -173,3 +173,17 @@ def test_half_written_checkpoint_never_replaces_the_last_whole_one(train, monkey
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == good
     assert not list((folder / "checkpoints").glob(".*tmp"))
     assert "no space left" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_with_other_networks_and_stays_as_it_was(train, capsys):
+    folder = train()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for override, difference in (
+        (["loss=gan"], "the checkpoint is not of a GAN, the run is one"),
+        (["model.features=16"], "the checkpoint has features=8, the run features=16"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            train(f"resume={folder}", "trainer.max_steps=200", *override)
+        assert stop.value.code == 2
+        assert f"cannot resume: {difference}; to start a new run" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
