@@ -166,7 +166,8 @@ class Objective(nn.Module):
         """Add up the unweighted values of terms, each with the share of its full weight that the step decides.
 
         Returns:
-            The sum, and what is logged of it: `loss/<term>`, `loss_weighted/<term>` and `loss/generator`.
+            The sum, and what is logged of it: `loss/<term>` and, of several terms, `loss_weighted/<term>` and
+            `loss/generator`.
         """
         weighted = {}
         for name, value in values.items():
@@ -175,8 +176,10 @@ class Objective(nn.Module):
                 weighted[name] = share * weighted[name]
         total = torch.stack([value.float() for value in weighted.values()]).sum()
         scalars = {f"loss/{name}": value.detach() for name, value in values.items()}
-        scalars |= {f"loss_weighted/{name}": value.detach() for name, value in weighted.items()}
-        return total, scalars | {"loss/generator": total.detach()}
+        if len(self.terms) > 1:
+            scalars |= {f"loss_weighted/{name}": value.detach() for name, value in weighted.items()}
+            scalars["loss/generator"] = total.detach()
+        return total, scalars
 
 
 def build_objective(terms: Mapping[str, Mapping[str, Any]], left_out: dict[str, str]) -> Objective:
