@@ -141,14 +141,14 @@ class Objective(nn.Module):
                     "produce: it needs a recurrent network, such as model=frvsr"
                 )
 
-    def check_reached(self, steps: Mapping[str, int]) -> None:
-        """Raise SRError if a term starts only after the steps, by its name, of the run or of its longest stage."""
-        for name, term in self.terms.items():
-            if term.start >= steps.get(name, 0):
-                raise SRError(
-                    f"loss.terms.{name} would never act: it starts at step {term.start} of {steps.get(name, 0)}; "
-                    f"train longer, or set loss.terms.{name}.start=0"
-                )
+    def unreached(self, steps: Mapping[str, int]) -> dict[str, str]:
+        """Return the terms that start only after the steps, by name, of the run or of their longest stage, and why."""
+        return {
+            f"{name} loss": f"it starts at step {term.start} of {steps[name]}: train longer, or set "
+            f"loss.terms.{name}.start=0"
+            for name, term in self.terms.items()
+            if term.start >= steps[name]
+        }
 
     def check_always_acts(self, names: Iterable[str], where: str = "loss.terms") -> None:
         """Raise SRError unless one of the terms acts at every step: else there would be steps with nothing to do."""

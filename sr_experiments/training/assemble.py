@@ -129,7 +129,6 @@ def _assemble(config: Config) -> Assembly:
         module = VideoModule(stages=stages, objective=objective, adversary=adversary, **base)
     else:
         objective.check_always_acts(objective.terms)
-        objective.check_reached(dict.fromkeys(objective.terms, trainer["max_steps"]))
         module = SRModule(objective=objective, adversary=adversary, **base)
     if trainer["checkpoint_activations"]:
         checkpoint_activations(module.generator)
@@ -137,6 +136,9 @@ def _assemble(config: Config) -> Assembly:
         for network in module.networks().values():
             if getattr(network, "compiles", True):
                 network.compile()
+    for what, why in objective.unreached(module.steps_of_terms()).items():
+        left_out[what] = why
+        log.warning("%s is LEFT OUT: %s", what, why)
     for name, term in config["loss"]["terms"].items():
         if term.get("weight") == "auto":
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])

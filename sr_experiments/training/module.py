@@ -163,6 +163,10 @@ class SRModule(pl.LightningModule):
         """Full weights of the terms that act in this step's stage, by name, in the order of their sum."""
         return self.objective.weights
 
+    def steps_of_terms(self) -> dict[str, int]:
+        """Return the steps that each term may act in, by its name."""
+        return dict.fromkeys(self.objective.terms, self.max_steps)
+
     def update_margin(self, adversary: Adversary) -> float | None:
         """Margin from which on the discriminator rests at this step; None: it never rests."""
         return adversary.update_margin

@@ -36,9 +36,6 @@ class VideoModule(SRModule):
         self.stages = stages
         for stage in stages.stages:
             self.objective.check_always_acts(self._weights(stage), f"stage.{stage.name}.losses")
-        lengths = [(name, stage.steps) for stage in stages.stages for name in self._weights(stage)]
-        used = {name: max(steps for other, steps in lengths if other == name) for name, _ in lengths}
-        self.objective.check_reached({**dict.fromkeys(self.objective.terms, max(stages.ends)), **used})
         self.stage_ends = {
             end: f"{i}_{s.name}" for i, (s, end) in enumerate(zip(stages.stages, stages.ends, strict=True), 1)
         }
@@ -58,6 +55,13 @@ class VideoModule(SRModule):
     def _weights(self, stage: Stage) -> dict[str, float]:
         own = self.objective.weights  # without the terms that could not be built
         return {name: own[name] if w is None else w for name, w in stage.losses.items() if name in own}
+
+    def steps_of_terms(self) -> dict[str, int]:
+        """Return the steps of the longest stage that each term acts in; of an unused one the whole run's."""
+        steps = dict.fromkeys(self.objective.terms, self.max_steps)
+        for stage in sorted(self.stages.stages, key=lambda stage: stage.steps):
+            steps |= dict.fromkeys(self._weights(stage), stage.steps)
+        return steps
 
     def update_margin(self, adversary: Adversary) -> float | None:
         """The stage's margin."""

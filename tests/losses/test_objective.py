@@ -171,7 +171,6 @@ def test_an_adversarial_term_makes_any_run_a_gan(train):
         (["+loss.terms.warp={name: warp}"], "loss.terms.warp compares flow and lr_clip, which training MSRResNet"),
         (["loss/pixel=l1", "loss.terms.pixel.weight=auto"], "loss.terms.pixel.weight=auto"),
         (["+loss.terms.pixel.start=2"], "some steps have no term to train on"),
-        ([FFT, "+loss.terms.fft.start=4"], "loss.terms.fft would never act: it starts at step 4 of 4"),
         ([*TINY_GAN, "+loss.terms.second={name: hinge}"], "2 adversarial terms, adversarial and second"),
         (["+loss.terms.fft={name: ffd}"], "loss.terms.fft.name is 'ffd'"),
         (["+loss.terms.fft={name: fft, size: 3}"], "size"),
@@ -183,6 +182,15 @@ def test_terms_that_would_not_be_used_are_refused(train, capsys, overrides, mess
         train(*overrides)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_a_term_that_starts_after_the_end_is_left_out_aloud(train, caplog, video):
+    folder = train(FFT, "+loss.terms.fft.start=4", video=video)
+    why = f"it starts at step 4 of {2 if video else 4}: train longer, or set loss.terms.fft.start=0"
+    assert json.loads((folder / "summary.json").read_text())["left_out"]["fft loss"] == why
+    assert f"fft loss is LEFT OUT: {why}" in caplog.text
+    assert (folder / "checkpoints/best.ckpt").is_file(), "the last step is as good as it gets"
 
 
 def test_terms_of_stages_that_are_not_run_are_refused(train, capsys):
