@@ -140,7 +140,7 @@ def _assemble(config: Config) -> Assembly:
         left_out[what] = why
         log.warning("%s is LEFT OUT: %s", what, why)
     for name, term in config["loss"]["terms"].items():
-        if term.get("weight") == "auto":
+        if term.get("weight") == "auto" and name in objective.weights:  # not if the term was left out
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
     return Assembly(module, data, left_out, initialised_from)
 

@@ -204,6 +204,11 @@ def test_terms_of_stages_that_are_not_run_are_refused(train, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_term_that_is_left_out_may_have_an_automatic_weight(train):
+    folder = train(*TINY_GAN, "loss.terms.perceptual.weight=auto", "trainer.max_steps=2")
+    assert "perceptual loss" in json.loads((folder / "summary.json").read_text())["left_out"]
+
+
 def test_auto_weights_need_a_gan():
     with pytest.raises(SRError, match="give a number"):
         build_objective({"pixel": {"name": "l1", "weight": "auto"}}, {})
