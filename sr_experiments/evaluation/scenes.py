@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from sr_experiments.data.clips import Clip
-from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_sizes, list_images, read_image
+from sr_experiments.data.image_files import (
+    EXTENSIONS,
+    UnreadableImage,
+    image_sizes,
+    list_images,
+    read_image,
+    walk_images,
+)
 from sr_experiments.data.images import crop_to_multiple, image_name
 from sr_experiments.data.packs.folders import FileFolder
 from sr_experiments.data.paired import PairedValidation, open_pair, pair_images, scale_folder
@@ -16,6 +23,7 @@ from sr_experiments.data.videos import VideoValidation, open_frames
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
+from sr_experiments.walk import is_left_out
 
 Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
 
@@ -38,7 +46,7 @@ def holds_clips(root: Path) -> bool:
         return root.suffix.lower() in VIDEO_EXTENSIONS
     if not root.is_dir():
         return False
-    here = [path for path in root.iterdir() if not path.name.startswith(".")]
+    here = [path for path in root.iterdir() if not is_left_out(path.name)]
     if any(path.suffix.lower() in EXTENSIONS for path in here):
         return False
     return any(path.is_dir() or path.suffix.lower() in VIDEO_EXTENSIONS for path in here)
@@ -147,9 +155,12 @@ def _open_clips(root: Path, channels: int = 3) -> list[Clip]:
     if root.is_file():
         return [VideoFile(root, channels=channels)]
     if root.is_dir():
-        files = [path.name for path in root.iterdir() if path.name[0] != "." and path.suffix.lower() in EXTENSIONS]
-        if files and not any(path.is_dir() for path in root.iterdir()):
-            return [open_frames(FileFolder(root), root, files, root.resolve().name, channels)]
+        found = walk_images(root, VIDEO_EXTENSIONS)
+        if list(found.folders) == [str(root)] and all(
+            name.lower().endswith(EXTENSIONS) for name in found.folders[str(root)]
+        ):
+            found.log_left_out()
+            return [open_frames(FileFolder(root), root, found.folders[str(root)], root.resolve().name, channels)]
     return VideoValidation(1, channels, root=str(root)).hr_clips
 
 
