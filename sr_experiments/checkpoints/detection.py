@@ -15,8 +15,12 @@ def _count(state: Shapes, prefix: str) -> int:
     return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
-def _resnet(state: Shapes, first: str, upsampling: str, second_upsampling: str, blocks: str) -> dict[str, Any]:
+def _resnet(
+    state: Shapes, first: str, upsampling: str, second_upsampling: str, blocks: str, last: str
+) -> dict[str, Any]:
     features, channels = state[first].shape[:2]
+    if state[last].shape[0] != channels:
+        raise ValueError("it has other images as input than as output")
     step = math.isqrt(state[upsampling].shape[0] // features)  # of the pixel shuffle
     scale = 4 if second_upsampling in state else step
     return {"scale": scale, "channels": channels, "features": features, "blocks": _count(state, blocks)}
@@ -56,13 +60,24 @@ DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], 
                  "conv_up2.weight", "conv_hr.weight", "conv_last.weight"),
                 ("body.0.rdb1.conv1x1.weight", "dd_embed.0.weight"), _rrdbnet),  # ESRGAN+, MM-RealSR
     "msrresnet": (("conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_hr.weight", "conv_last.weight"),
-                  ("conv_body.weight",),
+                  ("conv_body.weight", "feature_extraction.0.conv1.weight"),  # EDVR
                   partial(_resnet, first="conv_first.weight", upsampling="upconv1.weight",
-                          second_upsampling="upconv2.weight", blocks="body.")),
+                          second_upsampling="upconv2.weight", blocks="body.", last="conv_last.weight")),
     "srresnet": (("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight", "conv_out.weight"), (),
                  partial(_resnet, first="conv_in.0.weight", upsampling="upsampling.0.0.weight",
-                         second_upsampling="upsampling.1.0.weight", blocks="blocks.")),
+                         second_upsampling="upsampling.1.0.weight", blocks="blocks.", last="conv_out.weight")),
 }  # fmt: skip
+
+# Relatives whose tensors could be renamed, but which would then give wrong pictures: names of tensors, and the reason.
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "mmagic's MSRResNet": (("conv_first.weight", "trunk_net.0.conv1.weight", "upsample1.upsample_conv.weight"),
+                           "it has no activation after its pixel shuffles, so msrresnet would give other pictures"),
+}  # fmt: skip
+
+
+def refused(state: Shapes) -> str:
+    """Return which network a state dict is of and why it isn't read; empty for all others."""
+    return next((f"{name} isn't read: {why}" for name, (has, why) in REFUSED.items() if set(has) <= set(state)), "")
 
 
 def detect(state: Shapes) -> dict[str, Any] | None:

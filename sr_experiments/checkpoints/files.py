@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from sr_experiments.checkpoints.file_kinds import is_safetensors, no_weights
 from sr_experiments.checkpoints.limits import check_archive
 from sr_experiments.errors import SRError, first_line
 
@@ -36,15 +38,18 @@ def load_content(file: Path) -> Mapping[str, Any]:
     Raises:
         SRError: the file is a compiled network, damaged, no checkpoint, or would run code when unpickled.
     """
+    if reason := no_weights(file):
+        raise SRError(reason)
     if file.suffix.lower() in COMPILED:
         raise SRError(f"{file} is a compiled network: give the run folder, the .pth or the .safetensors it is from")
     try:
-        if file.suffix == ".safetensors":
+        if is_safetensors(file) or (file.suffix == ".safetensors" and not zipfile.is_zipfile(file)):
             return _load_safetensors(file)
         check_archive(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about other pickle protocols
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with file.open("rb") as opened:  # of a path, torch takes the extension for the format
+                content = torch.load(opened, map_location="cpu", weights_only=True)
     except SRError:
         raise
     except pickle.UnpicklingError as error:

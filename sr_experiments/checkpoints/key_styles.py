@@ -6,18 +6,42 @@ from typing import Any
 
 from torch import Tensor
 
+from sr_experiments.checkpoints.detection import detect
+
 StateDict = dict[str, Tensor]
 
 # Keys under which a file may hold the state dict, preferred first: averaged weights before raw ones.
-WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "generator", "netG")
-# Prefixes of the generator's names where a discriminator and losses are saved with it.
-OWNERS = ("generator.", "netG.")
-# Prefixes that all names may share: of DataParallel, torch.compile, and whole training modules.
-PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.", "model.")
+WRAPPERS = (
+    "params_ema", "params-ema", "generator_ema", "netG_ema", "net_g_ema", "g_ema", "ema_state_dict", "model_ema",
+    "ema_model", "ema", "params", "state_dict", "generator_state_dict", "netG_state_dict", "G_state_dict",
+    "g_state_dict", "model_state_dict", "model", "generator", "netG", "net_g", "G", "g", "gen", "net", "weights",
+)  # fmt: skip
+# What the generator is called where its names begin so, beside a discriminator and losses; preferred first.
+OWNERS = (
+    "params_ema", "generator_ema", "ema_generator", "netG_ema", "net_g_ema", "g_ema", "model_ema", "ema_model",
+    "net_ema", "ema", "params", "generator", "netG", "net_g", "net_G", "G", "gen", "sr_net", "net_sr", "sr_model",
+    "student", "online_model",
+)  # fmt: skip
+# Of these, names that other networks may use for their layers.
+AMBIGUOUS = ("ema", "params", "G", "gen", "student")
+# What stands before the names of a network wherever it is: DataParallel, torch.compile.
+PREFIXES = ("module", "_orig_mod")
+# Training modules' own names for the network.
+MODULES = (*PREFIXES, *OWNERS, "model", "net", "network", "backbone")
+# Parts of training modules that are not the generator.
+OTHERS = (
+    "discriminator", "netD", "net_d", "net_D", "D", "disc", "netF", "net_f", "vgg", "perceptual", "perceptual_loss",
+    "percep_loss", "feature_extractor", "lpips", "loss", "loss_fn", "criterion", "cri_pix", "cri_perceptual", "cri_gan",
+    "gan_loss", "pixel_loss", "psnr", "ssim", "metrics", "train_metrics", "val_metrics", "teacher", "data_preprocessor",
+    "step_counter",
+)  # fmt: skip
+MOST_PREFIXES = 8  # that a name can have
+# Numbers that averaging and training count beside the weights.
+COUNTERS = ("n_averaged", "initted", "step", "num_updates", "decay")
 
 
-# Other programs' names for RRDBNet, by what some name begins with in this style and in no other: a label for messages,
-# and patterns at the beginning of a name with their replacements in BasicSR; the first match counts.
+# Other programs' names, by what some name begins with in this style and in no other: a label for messages, and patterns
+# at the beginning of a name with their replacements in BasicSR; the first match counts.
 KEY_STYLES = {
     "RRDB_trunk.": (
         "ESRGAN names",  # in the ESRGAN repository
@@ -27,6 +51,10 @@ KEY_STYLES = {
             r"upconv(\d)\.": r"conv_up\1.",
             r"HRconv\.": "conv_hr.",
         },
+    ),
+    "recon_trunk.": (
+        "mmsr names",  # of MSRResNet in mmsr and KAIR
+        {r"recon_trunk\.(\d+)\.conv(\d)\.": r"body.\1.conv\2.", r"HRconv\.": "conv_hr."},
     ),
     "model.1.sub.": (
         "first ESRGAN names",  # as ESRGAN was first released
@@ -47,7 +75,7 @@ def unwrap(content: Mapping[str, Any]) -> tuple[StateDict, str]:
     """Return the innermost mapping of names to tensors, and the key that holds it."""
     wrapper = ""
     for _ in WRAPPERS:  # no endless loop: a mapping may contain itself
-        inner = next((k for k in WRAPPERS if isinstance(content.get(k), Mapping) and content[k]), None)
+        inner = next((k for k in WRAPPERS if _holds_tensors(content.get(k))), None)
         if inner is None:
             break
         content, wrapper = content[inner], inner
@@ -55,15 +83,24 @@ def unwrap(content: Mapping[str, Any]) -> tuple[StateDict, str]:
 
 
 def strip_prefixes(state: StateDict) -> StateDict:
-    """Keep the generator's tensors only, and remove prefixes that all names share."""
-    for owner in OWNERS:
-        if any(name.startswith(owner) for name in state):
-            state = {name: tensor for name, tensor in state.items() if name.startswith(owner)}
-    while not _style(state):  # `model.` is no prefix, but part of a style
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
-        if prefix is None:
+    """Keep the generator's tensors only, and remove what stands before all their names.
+
+    A prefix of any name is removed where the rest is of a network that is known.
+    """
+    counters = {name for name in state if name.rpartition(".")[2] in COUNTERS and state[name].numel() == 1}
+    state = {name: tensor for name, tensor in state.items() if name not in counters}
+    for _ in range(MOST_PREFIXES):
+        if _style(state) or detect(state):  # `model.` is no prefix, but part of a style
+            return state
+        prefix, without = common_prefix(state), _without_others(state)
+        if owned := next(filter(None, (_of_owner(state, owner) for owner in OWNERS)), None):
+            state = owned
+        elif prefix in MODULES or (prefix and _is_known(under(state, prefix))):
+            state = under(state, prefix)
+        elif len(without) < len(state) and common_prefix(without):
+            state = without
+        else:
             break
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 
@@ -78,6 +115,48 @@ def to_spandrel_names(state: StateDict, own: Mapping[str, Tensor]) -> StateDict:
     if all(name.startswith("net.") for name in own) and not any(name.startswith("net.") for name in state):
         return {f"net.{name}": tensor for name, tensor in state.items()}
     return state
+
+
+def _holds_tensors(value: Any, depth: int = 3) -> bool:
+    """Return whether a value is a mapping with tensors, directly or under further WRAPPERS."""
+    if not isinstance(value, Mapping):
+        return False
+    if any(isinstance(inner, Tensor) for inner in value.values()):
+        return True
+    return depth > 0 and any(_holds_tensors(value.get(key), depth - 1) for key in WRAPPERS)
+
+
+def under(state: StateDict, prefix: str) -> StateDict:
+    """Return the tensors under a prefix, without it."""
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in state.items() if name.startswith(f"{prefix}.")}
+
+
+def common_prefix(state: StateDict) -> str:
+    """Return the first part of the names if it is the same in all, else nothing."""
+    first = {name.partition(".")[0] for name in state if "." in name} if all("." in name for name in state) else set()
+    return first.pop() if len(first) == 1 else ""
+
+
+def _of_owner(state: StateDict, owner: str) -> StateDict:
+    """Return the tensors of an owner; none where the name may as well be that of a layer."""
+    owned = under(state, owner)
+    return owned if owner not in AMBIGUOUS or _is_known(owned) else {}
+
+
+def _without_others(state: StateDict) -> StateDict:
+    return {name: tensor for name, tensor in state.items() if name.partition(".")[0] not in OTHERS}
+
+
+def _is_known(state: StateDict) -> bool:
+    """Return whether these are the names of a known network, perhaps behind further prefixes."""
+    for _ in range(MOST_PREFIXES):
+        if _style(state) or detect(state):
+            return True
+        prefix = common_prefix(state)
+        if not prefix:
+            return False
+        state = under(state, prefix)
+    return False
 
 
 def _style(state: StateDict) -> str:

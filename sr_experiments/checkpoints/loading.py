@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sr_experiments.checkpoints.detection import DETECTORS, detect
-from sr_experiments.checkpoints.key_styles import to_spandrel_names
+from sr_experiments.checkpoints.detection import DETECTORS, detect, refused
+from sr_experiments.checkpoints.key_styles import MOST_PREFIXES, common_prefix, to_spandrel_names, under
 from sr_experiments.checkpoints.limits import in_proportion
 from sr_experiments.checkpoints.reading import Checkpoint, read
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
-from sr_experiments.generators.spandrel_arch import recognise
+from sr_experiments.generators.spandrel_arch import SpandrelModel, recognise
 from sr_experiments.registry import build
 
 UNUSED = "upsample_func.kernels"  # TecoGAN-PyTorch saves the constants of its bicubic upsampling with the weights
@@ -75,6 +75,8 @@ def _options(config: Mapping[str, Any]) -> str:
 
 def _build_by_spandrel(checkpoint: Checkpoint) -> Generator:
     known = ", ".join(sorted(DETECTORS))
+    if reason := refused(checkpoint.state_dict):
+        raise SRError(f"{checkpoint.source}: {reason}")
     names = list(checkpoint.state_dict)
     found = f"{checkpoint.source}: {len(names)} tensors, the first {', '.join(names[:3])}"
     if importlib.util.find_spec("spandrel") is None:
@@ -83,10 +85,23 @@ def _build_by_spandrel(checkpoint: Checkpoint) -> Generator:
         )
     try:
         with in_proportion(checkpoint.state_dict):
-            generator = recognise(checkpoint.state_dict)
+            generator = _recognise(checkpoint)
     except SRError as error:
         raise SRError(f"{checkpoint.source}: {error}") from error
     if generator is None:
         raise SRError(f"{found}. Supported are {known}, and what spandrel reads; this is none of them")
     checkpoint.source = checkpoint.source.replace("unknown network", generator.arch)
     return generator.eval()
+
+
+def _recognise(checkpoint: Checkpoint) -> SpandrelModel | None:
+    """Let spandrel recognise the weights, also behind a prefix that all names share."""
+    state = checkpoint.state_dict
+    for _ in range(MOST_PREFIXES):
+        if generator := recognise(state):
+            checkpoint.state_dict = state
+            return generator
+        if not (prefix := common_prefix(state)):
+            break
+        state = under(state, prefix)
+    return None

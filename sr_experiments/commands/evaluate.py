@@ -18,6 +18,10 @@ def evaluate(
         list[Path] | None,
         typer.Option("--sr", help="SR made elsewhere: a folder of images or clips, or a video."),
     ] = None,
+    suffix: Annotated[
+        str | None,
+        typer.Option(help="What names in --sr have after those in --hr, as in _out; by default it is found."),
+    ] = None,
     lr: Annotated[Path | None, typer.Option("--lr", help="Folder of LR; by default LR is made from HR.")] = None,
     degradation: Annotated[
         Literal["auto", "bicubic", "blur_down"],
@@ -55,8 +59,8 @@ def evaluate(
     from sr_experiments.evaluation.evaluate import Request
 
     request = Request(
-        hr=hr, checkpoints=checkpoint or (), sr=sr or (), lr=lr, degradation=degradation, scale=scale, crop=crop,
-        clips=clips, metrics=metric or (), limit=limit, frames=frames, device=device, precision=precision, tile=tile,
-        save=save,
+        hr=hr, checkpoints=checkpoint or (), sr=sr or (), suffix=suffix, lr=lr, degradation=degradation, scale=scale,
+        crop=crop, clips=clips, metrics=metric or (), limit=limit, frames=frames, device=device, precision=precision,
+        tile=tile, save=save,
     )  # fmt: skip
     run(request, json_file, csv_file)

@@ -1,9 +1,8 @@
 """Image files: list them, read them as 8-bit arrays, and read their sizes without decoding them."""
 
-import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +13,11 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from sr_experiments.errors import SRError
+from sr_experiments.walk import UNREAD, Walk, walk
 
 T = TypeVar("T")
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".bmp", ".tif", ".tiff", ".webp")
 
 # The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
 # external programs.
@@ -50,7 +50,11 @@ def open_image(path: str | Path) -> Image.Image:
 def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
     """Return the error to raise for an exception that occurred while reading an image."""
     if isinstance(error, FileNotFoundError):
+        if Path(path).is_symlink():
+            return UnreadableImage(f"{path} is a broken link, {Path(path).readlink()} is missing: mend or remove it")
         return UnreadableImage(f"{path} does not exist")
+    if (todo := UNREAD.get(Path(path).suffix.lower())) and isinstance(error, Image.UnidentifiedImageError):
+        return UnreadableImage(f"{path} is of a format that isn't read: {todo}")
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror
@@ -69,17 +73,16 @@ def result_or_error(function: Callable[..., T], *arguments: object) -> T | Unrea
         return error
 
 
-def walk(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield a folder and all folders below it with the names of their files; skips hidden names, follows links."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield parent, [name for name in files if not name.startswith(".")]
+def walk_images(folder: str | Path, others: tuple[str, ...] = (), nested: bool = True) -> Walk:
+    """Find all images in a folder and below it, and files with the `others` extensions; see `walk`."""
+    extensions = (*EXTENSIONS, *others)
+    return walk(folder, lambda name: name.lower().endswith(extensions), nested=nested)
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """List all images in a folder and below it, in natural order: `2.png` before `10.png`.
+    """List all images in a folder and below it, in natural order: `2.png` before `10.png`; see `walk`.
 
-    Hidden files and folders are skipped, links are followed.
+    What is left out is logged.
 
     Raises:
         SRError: no such folder, or no image in it.
@@ -88,11 +91,20 @@ def list_images(folder: str | Path) -> list[Path]:
     if not root.is_dir():
         raise SRError(f"no folder {root}: looked for images there; check the path")
     # Strings until the end: for a hundred thousand files, making and comparing Paths takes seconds.
-    found = [f"{parent}/{name}" for parent, files in walk(root) for name in files if name.lower().endswith(EXTENSIONS)]
-    if not found:
-        raise SRError(f"no images in {root} or below it: looked for {' '.join(EXTENSIONS)}")
+    found = walk_images(root)
+    paths = list(found.paths())
+    if not paths:
+        raise SRError(f"no images in {root} or below it: looked for {' '.join(EXTENSIONS)}{and_left_out(found)}")
+    found.log_left_out()
     start = len(str(root)) + 1
-    return [Path(path) for path in sorted(found, key=lambda path: natural_key(path[start:]))]
+    return [Path(path) for path in sorted(paths, key=lambda path: natural_key(path[start:]))]
+
+
+def and_left_out(found: Walk) -> str:
+    """Return what to append to a message that nothing was found: what was left out, and what to do with it."""
+    line = found.left_out()
+    todo = "; ".join(dict.fromkeys(UNREAD[extension] for extension in sorted(found.unread)))
+    return (f"; {line}" if line else "") + (f": {todo}" if todo else "")
 
 
 def natural_key(name: str) -> tuple[list[list[int | str]], str]:

@@ -1,6 +1,7 @@
 """Datasets of two folders, HR and LR, whose images are paired by name."""
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sr_experiments.data.images import as_tensor, image_name
 from sr_experiments.data.packs.folders import FileFolder, is_folder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.errors import SRError
+from sr_experiments.walk import composed
 
 
 @TRAINING_SETS.register("paired")
@@ -106,28 +108,50 @@ def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, 
     Raises:
         SRError: a file has no partner, or several; names the first few.
     """
-    hr_left = {path.relative_to(hr.root).as_posix(): path for path in hr.images()}
-    lr_left = {path.relative_to(lr.root).as_posix(): path for path in lr.images()}
-    pairs: list[tuple[str, Path, Path]] = []
+    hr_paths = {path.relative_to(hr.root).as_posix(): path for path in hr.images()}
+    lr_paths = {path.relative_to(lr.root).as_posix(): path for path in lr.images()}
+    pairs, problems, hr_left, lr_left = match_names(list(hr_paths), list(lr_paths), scale)
+    problems += [f"HR {name} has no LR" for name in hr_left] + [f"LR {name} has no HR" for name in lr_left]
+    if problems:
+        raise SRError(f"{hr.root} and {lr.root} don't pair: {first_few(problems)}")
+    return [(hr_paths[name], lr_paths[pairs[name]]) for name in sorted(pairs, key=natural_key)]
+
+
+def match_names(
+    hr: Sequence[str], lr: Sequence[str], scale: int, stem: Callable[[str], str] | None = None, kind: str = "LR"
+) -> tuple[dict[str, str], list[str], list[str], list[str]]:
+    """Match names: equal ones, then those that differ in Unicode's form only, then without the usual additions.
+
+    Args:
+        hr: names relative to their folder.
+        lr: the same.
+        scale: upsampling factor.
+        stem: returns a name without its extension; by default `without_extension`.
+        kind: what `lr` is, for messages.
+
+    Returns:
+        The LR name by HR name; what is ambiguous, in words; the HR and the LR names that are left.
+    """
+    stem = stem or without_extension
+    keys = (stem, lambda name: composed(stem(name)), lambda name: _bare_name(composed(stem(name)), scale))
+    hr_left, lr_left = dict.fromkeys(hr), dict.fromkeys(lr)
+    pairs: dict[str, str] = {}
     problems: list[str] = []
-    for key in (_stem, lambda name: _bare_name(name, scale)):  # the second pass sees only what the first left over
+    for key in keys:  # each pass sees only what those before left over
         hr_by_key, lr_by_key = _grouped(hr_left, key), _grouped(lr_left, key)
         for common, hr_names in hr_by_key.items():
             lr_names = lr_by_key.get(common, [])
             if not lr_names:
                 continue
             if len(hr_names) > 1 or len(lr_names) > 1:
-                problems.append(f"HR {', '.join(hr_names)} could each belong to LR {', '.join(lr_names)}")
+                problems.append(f"HR {', '.join(hr_names)} could each belong to {kind} {', '.join(lr_names)}")
             else:
-                pairs.append((hr_names[0], hr_left[hr_names[0]], lr_left[lr_names[0]]))
+                pairs[hr_names[0]] = lr_names[0]
             for name in hr_names:
                 del hr_left[name]
             for name in lr_names:
                 del lr_left[name]
-    problems += [f"HR {name} has no LR" for name in hr_left] + [f"LR {name} has no HR" for name in lr_left]
-    if problems:
-        raise SRError(f"{hr.root} and {lr.root} don't pair: {first_few(problems)}")
-    return [(hr_path, lr_path) for _, hr_path, lr_path in sorted(pairs, key=lambda pair: natural_key(pair[0]))]
+    return pairs, problems, list(hr_left), list(lr_left)
 
 
 def _checked_sizes(folders: tuple[FileFolder, FileFolder], pairs: list[tuple[Path, Path]], scale: int) -> list[Size]:
@@ -158,20 +182,21 @@ def scale_folder(root: Path, scale: int) -> Path:
     return next((root / name for name in (f"X{scale}", f"x{scale}") if is_folder(root / name)), root)
 
 
-def _stem(name: str) -> str:
+def without_extension(name: str) -> str:
+    """Return a relative name without its extension."""
     return Path(name).with_suffix("").as_posix()
 
 
-def _bare_name(name: str, scale: int) -> str:
-    """Return a name without extension and without the additions by which datasets distinguish LR from HR."""
-    folder, _, stem = _stem(name).rpartition("/")
+def _bare_name(stem: str, scale: int) -> str:
+    """Return a name without the additions by which datasets distinguish LR from HR."""
+    folder, _, stem = stem.rpartition("/")
     stem = re.sub(r"^(lr|hr|gt|lq)_", "", stem, flags=re.IGNORECASE)
     suffix = rf"(_SRF_{scale})?(_(LR|HR|LQ|GT|LRBI|LRBD|bicubic))?(_?x{scale}m?)?"
     stem = re.sub(rf"(?<=.){suffix}$", "", stem, flags=re.IGNORECASE)
     return f"{folder}/{stem}"
 
 
-def _grouped(names: dict[str, Path], key: Any) -> dict[str, list[str]]:
+def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(key(name), []).append(name)

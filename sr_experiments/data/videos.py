@@ -23,6 +23,7 @@ from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
+from sr_experiments.walk import composed
 
 log = logging.getLogger(__name__)
 
@@ -228,10 +229,11 @@ def _find_clips(folder: FileFolder) -> dict[str, _ClipFiles]:
     for parent, files in folder.walk():
         images = [name for name in files if name.lower().endswith(IMAGE_EXTENSIONS)]
         if images:
-            name = parent.relative_to(root).as_posix()
+            name = composed(parent.relative_to(root).as_posix())
             found.append(_ClipFiles(folder, folder.name if name == "." else name, parent, images))
         for video in (parent / name for name in files if name.lower().endswith(VIDEO_EXTENSIONS)):
-            found.append(_ClipFiles(folder, video.relative_to(root).with_suffix("").as_posix(), video, None))
+            name = composed(video.relative_to(root).with_suffix("").as_posix())
+            found.append(_ClipFiles(folder, name, video, None))
     if not found:
         looked_for = " ".join((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
         raise SRError(f"no clips in {root} or below it: looked for folders of images, and for {looked_for}")
@@ -256,13 +258,16 @@ def _mismatch(clip: Clip, lr_clip: Clip, scale: int) -> str | None:
 
 
 def _sorted_frames(folder: Path, files: Sequence[str]) -> list[str]:
-    """Sort frames by the last number in their names; no number may be missing, or occur twice."""
-    numbers: dict[str, int] = {}
+    """Sort frames by the last number in their names that isn't the same in all; none may be missing, or occur twice."""
+    found: dict[str, list[int]] = {}
     for file in sorted(files, key=natural_key):
-        found = re.findall(r"\d+", Path(file).stem)
-        if not found:
+        found[file] = [int(digits) for digits in re.findall(r"\d+", Path(file).stem)]
+        if not found[file]:
             raise SRError(f"{folder / file} has no number in its name that gives its position in the clip: rename it")
-        numbers[file] = int(found[-1])
+    # As the 4 in 0001_x4, 0002_x4.
+    scale_last = len(files) > 1 and len({tuple(of_file[-1:]) for of_file in found.values()}) == 1
+    position = -2 if scale_last and min(map(len, found.values())) > 1 else -1
+    numbers = {file: of_file[position] for file, of_file in found.items()}
     number, times = Counter(numbers.values()).most_common(1)[0]
     if times > 1:
         same = [file for file in numbers if numbers[file] == number]

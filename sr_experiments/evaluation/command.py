@@ -8,6 +8,7 @@ from rich.markup import escape
 from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.evaluation.record import check_place, write_report_csv, write_report_json
 from sr_experiments.evaluation.table import show
+from sr_experiments.logging_setup import log_to_console
 from sr_experiments.terminal import job_progress, stdout_console
 
 
@@ -23,7 +24,9 @@ def run(request: Request, json_file: Path | None, csv_file: Path | None) -> None
     for file in (json_file, csv_file):
         if file is not None:
             check_place(file)
-    with job_progress(Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    log_to_console(console)
+    with job_progress(console, transient=True) as bar:
         task = bar.add_task("measuring", total=None)
         report = evaluate(
             request, lambda done, total, name: bar.update(task, completed=done, total=total, description=escape(name))

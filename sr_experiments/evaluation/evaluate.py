@@ -38,6 +38,7 @@ class Request:
     hr: Path  # folder of the true images or clips, or a video
     checkpoints: Sequence[Path] = ()  # of networks, as for `checkpoints.read`
     sr: Sequence[Path] = ()  # folders of finished images or clips, or videos
+    suffix: str | None = None  # what the names in `sr` have after those in `hr`; None to look
     lr: Path | None = None  # folder of LR, or a video; None to make it from HR
     # one of DEGRADATIONS: how LR is made, or how `lr` was made; "auto" for what the networks expect
     degradation: str = "auto"
@@ -102,9 +103,9 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         candidates.append(Network(network.name, network.source, engine))
     for name, sr in zip(unique_names(finished, [n.name for n in networks]), finished, strict=True):
         if clips:
-            readers = finished_clips(scenes, hr, sr, scale, channels, request.limit)
+            readers = finished_clips(scenes, hr, sr, scale, channels, request.limit, request.suffix)
         else:
-            readers = finished_images(scenes, hr, sr, scale, channels)
+            readers = finished_images(scenes, hr, sr, scale, channels, request.suffix)
         candidates.append(Finished(name, str(sr), readers))
 
     device = choose_device(request.device)

@@ -7,15 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from sr_experiments.data.clips import Clip
-from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, image_sizes, list_images, read_image
+from sr_experiments.data.image_files import (
+    EXTENSIONS,
+    UnreadableImage,
+    image_sizes,
+    list_images,
+    read_image,
+    walk_images,
+)
 from sr_experiments.data.images import crop_to_multiple, image_name
 from sr_experiments.data.packs.folders import FileFolder
-from sr_experiments.data.paired import PairedValidation, open_pair, pair_images, scale_folder
+from sr_experiments.data.paired import PairedValidation, open_pair, scale_folder
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.videos import VideoValidation, open_frames
 from sr_experiments.errors import SRError
+from sr_experiments.evaluation.pairing import pair_finished
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
+from sr_experiments.walk import is_left_out
 
 Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
 
@@ -38,7 +47,7 @@ def holds_clips(root: Path) -> bool:
         return root.suffix.lower() in VIDEO_EXTENSIONS
     if not root.is_dir():
         return False
-    here = [path for path in root.iterdir() if not path.name.startswith(".")]
+    here = [path for path in root.iterdir() if not is_left_out(path.name)]
     if any(path.suffix.lower() in EXTENSIONS for path in here):
         return False
     return any(path.is_dir() or path.suffix.lower() in VIDEO_EXTENSIONS for path in here)
@@ -87,18 +96,21 @@ def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: in
     return scenes
 
 
-def finished_images(scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int) -> dict[str, Reader]:
-    """Pair finished pictures with scenes: their readers, by the name of the scene.
+def finished_images(
+    scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int, suffix: str | None = None
+) -> dict[str, Reader]:
+    """Pair finished pictures with scenes, as `pair_finished`: their readers, by the name of the scene.
 
     Raises:
         SRError: names or sizes don't pair, or a picture is unreadable.
     """
-    try:
-        of_hr = dict(pair_images(*open_pair(str(hr), str(sr), scale), scale))
-    except UnreadableImage:
-        raise
-    except SRError as error:
-        raise SRError(f"--sr is paired by the names an LR folder can have: {error}") from error
+    hr_folder, sr_folder = open_pair(str(hr), str(sr), scale)
+    hr_paths, sr_paths = (
+        {path.relative_to(folder.root).as_posix(): path for path in folder.images()}
+        for folder in (hr_folder, sr_folder)
+    )
+    pairs = pair_finished(list(hr_paths), list(sr_paths), scale, suffix)
+    of_hr = {path: sr_paths[pairs[name]] for name, path in hr_paths.items()}
     wanted = [of_hr[scene.path] for scene in scenes]
     for scene, path, size in zip(scenes, wanted, _sizes(wanted), strict=True):
         _check_size(scene, path, size, scale)
@@ -120,7 +132,8 @@ def clip_scenes(
         count = clip.frames if frames is None else min(frames, clip.frames)
         scenes.append(Scene(clip.name, count, size, _clip_reader(clip, scale), None, clip.path))
     if lr is not None:
-        of_hr = _pair_clips(clips, _open_clips(scale_folder(lr, scale), channels), "LR", limit)
+        lr_clips = {clip.name: clip for clip in _open_clips(scale_folder(lr, scale), channels)}
+        of_hr = _pair_clips(clips, lr_clips, "LR", limit)
         for scene, clip in zip(scenes, clips, strict=True):
             lr_clip = of_hr[clip.name]
             wanted = scene.size[0] // scale, scene.size[1] // scale
@@ -134,10 +147,14 @@ def clip_scenes(
 
 
 def finished_clips(
-    scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int, limit: int | None
+    scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int, limit: int | None, suffix: str | None = None
 ) -> dict[str, Reader]:
     """Pair finished clips with scenes; returns and raises as `finished_images`."""
-    of_hr = _pair_clips(_open_clips(hr, channels)[:limit], _open_clips(sr, channels), "SR", limit)
+    hr_clips, sr_clips = _open_clips(hr, channels), {clip.name: clip for clip in _open_clips(sr, channels)}
+    if len(hr_clips) > 1 or len(sr_clips) > 1:
+        pairs = pair_finished([clip.name for clip in hr_clips], list(sr_clips), scale, suffix, extensions=False)
+        sr_clips = {name: sr_clips[found] for name, found in pairs.items()}
+    of_hr = _pair_clips(hr_clips[:limit], sr_clips, "SR", limit)
     for scene in scenes:
         _check_size(scene, of_hr[scene.name].path, of_hr[scene.name].size, scale)
     return {scene.name: _clip_reader(of_hr[scene.name]) for scene in scenes}
@@ -147,17 +164,19 @@ def _open_clips(root: Path, channels: int = 3) -> list[Clip]:
     if root.is_file():
         return [VideoFile(root, channels=channels)]
     if root.is_dir():
-        files = [path.name for path in root.iterdir() if path.name[0] != "." and path.suffix.lower() in EXTENSIONS]
-        if files and not any(path.is_dir() for path in root.iterdir()):
-            return [open_frames(FileFolder(root), root, files, root.resolve().name, channels)]
+        found = walk_images(root, VIDEO_EXTENSIONS)
+        if list(found.folders) == [str(root)] and all(
+            name.lower().endswith(EXTENSIONS) for name in found.folders[str(root)]
+        ):
+            found.log_left_out()
+            return [open_frames(FileFolder(root), root, found.folders[str(root)], root.resolve().name, channels)]
     return VideoValidation(1, channels, root=str(root)).hr_clips
 
 
-def _pair_clips(clips: Sequence[Clip], others: Sequence[Clip], kind: str, limit: int | None) -> dict[str, Clip]:
+def _pair_clips(clips: Sequence[Clip], by_name: dict[str, Clip], kind: str, limit: int | None) -> dict[str, Clip]:
     """Pair clips by name, and a single clip with a single clip whatever their names; by the HR clip's name."""
-    by_name = {clip.name: clip for clip in others}
-    if len(clips) == 1 and len(others) == 1:
-        by_name = {clips[0].name: others[0]}
+    if len(clips) == 1 and len(by_name) == 1:
+        by_name = {clips[0].name: next(iter(by_name.values()))}
     odd = [f"HR clip {clip.name} has no {kind}" for clip in clips if clip.name not in by_name]
     if limit is None:
         odd += [f"{kind} clip {name} has no HR" for name in by_name if name not in {clip.name for clip in clips}]

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
-from sr_experiments.data.image_files import natural_key, walk
+from sr_experiments.data.image_files import and_left_out, natural_key, walk_images
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
+from sr_experiments.walk import UNREAD, is_left_out
 
 
 class Job(NamedTuple):
@@ -40,20 +41,27 @@ def find_inputs(names: Sequence[str]) -> Inputs:
     """
     path = Path(names[0]).expanduser()
     root: Path | None = None
+    left_out = ""
     if len(names) > 1:
         files = [Path(name).expanduser() for name in names]
         absent = [file for file in files if not file.is_file()]
         if absent:
             raise SRError(f"{absent[0]} is not a file: give several files, or one folder or glob")
+        if unread := [file for file in files if file.suffix.lower() in UNREAD]:
+            raise SRError(f"{unread[0]} is of a format that isn't read: leave it out, or {_todo(unread[0])}")
         root = Path(os.path.commonpath([file.parent for file in files]))
     elif path.is_file():
+        if path.suffix.lower() in UNREAD:
+            raise SRError(f"{path} is of a format that isn't read: {_todo(path)}")
         files = [path]
     elif path.is_dir():
-        files, root = [Path(parent, name) for parent, found in walk(path) for name in found], path
+        found = walk_images(path, VIDEO_EXTENSIONS)
+        found.log_left_out()
+        files, root, left_out = [Path(name) for name in found.paths()], path, and_left_out(found)
     elif patterns := [i for i, part in enumerate(path.parts) if any(sign in part for sign in "*?[")]:
         depth = patterns[0]
         root = Path(*path.parts[:depth])
-        files = [file for file in root.glob(str(Path(*path.parts[depth:]))) if file.is_file()]
+        files = _glob(root, str(Path(*path.parts[depth:])))
     else:
         raise SRError(f"no {path}: give an image, a video, a folder or a glob")
     files.sort(key=lambda file: natural_key(file.as_posix()))
@@ -62,8 +70,22 @@ def find_inputs(names: Sequence[str]) -> Inputs:
     if not images and not videos:
         known = " ".join((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
         what = f"{path} is neither an image nor a video" if path.is_file() else f"no images or videos in {path}"
-        raise SRError(f"{what}: known extensions are {known}")
+        raise SRError(f"{what}: known extensions are {known}{left_out}")
     return Inputs(images, videos, root)
+
+
+def _glob(root: Path, pattern: str) -> list[Path]:
+    """Return the files that fit a pattern, without what a walk leaves out, unless the pattern itself names it."""
+    named = Path(pattern).parts
+    return [
+        file
+        for file in root.glob(pattern)
+        if file.is_file() and not any(is_left_out(part) and part not in named for part in file.relative_to(root).parts)
+    ]
+
+
+def _todo(file: Path) -> str:
+    return UNREAD[file.suffix.lower()].replace("in.gif", file.name)
 
 
 def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extension: str | None = None) -> list[Job]:

@@ -1,10 +1,9 @@
 """Find run folders on disk, and read runs from them, finished or not."""
 
 import math
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
 from sr_experiments.runs.series import Series, read_series
 from sr_experiments.runs.state import State, read_summary, state_of
+from sr_experiments.walk import walk
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")  # a run's folder, outputs/<name>/<timestamp>
 INSIDE = ("checkpoints", "samples", "wandb", "tensorboard")  # subfolders of a run, not searched for runs
@@ -92,7 +92,7 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
         if not place.is_dir():
             what = "is a file" if place.is_file() else "does not exist"
             raise SRError(f"{place} {what}: give run folders, outputs/<name>/<timestamp>, or a folder of runs")
-        folders = list(_below(place))
+        folders = _below(place)
         if not folders:
             raise SRError(f"no run in {place}: a run's folder has a config.yaml; check the path")
         for folder in folders:
@@ -143,12 +143,9 @@ def max_steps(config: dict[str, Any], summary: dict[str, Any]) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _below(place: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(place):
-        if "config.yaml" in files:
-            folders.clear()  # os.walk does not descend into it
-            yield Path(root)
-        folders[:] = sorted(folder for folder in folders if folder not in INSIDE and not folder.startswith("."))
+def _below(place: Path) -> list[Path]:
+    found = walk(place, lambda name: name == "config.yaml", pruned=INSIDE, nested=False)
+    return [Path(folder) for folder in found.folders]
 
 
 def _mapping(value: Any) -> dict[Any, Any]:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from sr_experiments.errors import SRError
+from sr_experiments.walk import composed
 
 DIFFERENT = 20.0  # a cut has a larger mean difference, of 255
 ALIKE = 0.75  # and a smaller correlation
@@ -56,7 +57,7 @@ def read_cuts(path: str | Path, lengths: Mapping[str, int]) -> dict[str, list[in
             continue
         where = f"{path} line {number}"
         # Names can contain spaces and end in numbers: take the longest one that is known.
-        words = line.split()
+        words = composed(line).split()
         ends = [k for k in range(len(words), 0, -1) if " ".join(words[:k]) in lengths]
         if not ends:
             some = ", ".join(list(lengths)[:5])

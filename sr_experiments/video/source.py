@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sr_experiments.data.image_files import list_images, read_image
+from sr_experiments.data.image_files import natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
 from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
@@ -95,7 +95,8 @@ class FolderSource:
         from av import VideoFrame
 
         self.path = folder
-        self.images = [path for path in list_images(folder) if path.parent == folder]
+        names = walk_images(folder, nested=False).folders.get(str(folder), [])
+        self.images = [folder / name for name in sorted(names, key=natural_key)]
         if not self.images:
             raise SRError(f"no images in {folder}: give the folder that holds the frames")
         self.rate = rate

@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import zipfile
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sr_experiments.checkpoints.initialise import describe_mismatch, load_weights
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import read
 from sr_experiments.errors import SRError
 from sr_experiments.generators.msrresnet import MSRResNet
@@ -65,6 +67,85 @@ STYLES = {
     "first release": lambda s: to_old_names(s, 3),
     "first release, wrapped": lambda s: {"state_dict": {f"module.{k}": v for k, v in to_old_names(s, 3).items()}},
 }
+
+
+def to_mmsr_names(state):
+    """BasicSR's names of MSRResNet to those of mmsr and KAIR."""
+    return {name.replace("body.", "recon_trunk.").replace("conv_hr.", "HRconv."): t for name, t in state.items()}
+
+
+WRAPPED = {
+    "plain": lambda s: s,
+    "DataParallel": lambda s: {f"module.{k}": v for k, v in s.items()},
+    "AveragedModel": lambda s: {"n_averaged": torch.tensor(7)} | {f"module.{k}": v for k, v in s.items()},
+    "AveragedModel in params_ema": lambda s: {"params_ema": WRAPPED["AveragedModel"](s)},
+    "compiled": lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+    "averaged, compiled, parallel": lambda s: WRAPPED["AveragedModel"](
+        {f"_orig_mod.module.{k}": v for k, v in s.items()}
+    ),
+    **{
+        f"lone prefix {prefix}": lambda s, prefix=prefix: {"state_dict": {f"{prefix}.{k}": v for k, v in s.items()}}
+        for prefix in ("net_g", "generator", "model", "netG", "G", "params", "params_ema", "mine", "model.net_g.module")
+    },
+    "averaged before raw": lambda s: {
+        **{f"params.{k}": v + 1 for k, v in s.items()}, **{f"params_ema.{k}": v for k, v in s.items()}
+    },
+    "Lightning, several networks": lambda s: {
+        "state_dict": {f"net_g._orig_mod.{k}": v for k, v in s.items()}
+        | {f"net_d.{k}": v + 1 for k, v in s.items()}
+        | {"perceptual.vgg.features.0.weight": torch.ones(2), "psnr.total": torch.tensor(1)},
+        "epoch": 3, "global_step": 9,
+    },
+    "Lightning, another name": lambda s: {
+        "state_dict": {f"model.{k}": v for k, v in s.items()} | {"criterion.vgg.conv.weight": torch.ones(2)}
+    },
+    "Lightning, average of the generator": lambda s: {
+        "state_dict": {f"generator.{k}": v + 1 for k, v in s.items()}
+        | {f"generator_ema.module.{k}": v for k, v in s.items()} | {"generator_ema.n_averaged": torch.tensor(3)}
+        | {"discriminator.conv0.weight": torch.ones(2)}
+    },
+    "networks by key": lambda s: {"net_g": s, "net_d": {k: v + 1 for k, v in s.items()}, "iter": 5},
+}  # fmt: skip
+NETWORKS = {
+    "rrdbnet": (lambda: RRDBNet(**RRDB), lambda s: s),
+    "rrdbnet, ESRGAN names": (lambda: RRDBNet(**RRDB), to_esrgan_names),
+    "rrdbnet, first ESRGAN names": (lambda: RRDBNet(**RRDB), lambda s: to_old_names(s, 3)),
+    "msrresnet": (lambda: MSRResNet(4, 3, 8, 2), lambda s: s),
+    "msrresnet x3, mmsr names": (lambda: MSRResNet(3, 3, 8, 2), to_mmsr_names),
+    "srresnet": (lambda: SRResNet(2, 3, 8, 1), lambda s: s),
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_network_is_read_to_the_bit_however_it_was_wrapped(tmp_path, kind, wrapped):
+    make, rename = NETWORKS[kind]
+    network = randomised(make())
+    torch.save(WRAPPED[wrapped](rename(network.state_dict())), tmp_path / "net.pth")
+    found, _ = load_generator(tmp_path / "net.pth")
+    lr = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(found(lr), network(lr))
+
+
+def test_a_spandrel_network_behind_a_prefix_of_any_name_is_read(tmp_path):
+    network = randomised(SpandrelGenerator(2, "SAFMN", options={"dim": 8, "n_blocks": 1}).net)
+    for prefix in ("whatever.", "net_g.", "module._orig_mod."):
+        torch.save({f"{prefix}{k}": v for k, v in network.state_dict().items()}, tmp_path / "net.pth")
+        found, _ = load_generator(tmp_path / "net.pth")
+        assert torch.equal(found.net.state_dict()["to_feat.weight"], network.state_dict()["to_feat.weight"])
+
+
+def test_relatives_that_would_give_other_pictures_are_refused_with_the_reason(tmp_path):
+    state = MSRResNet(4, features=8, blocks=1).state_dict()
+    renames = {"body": "trunk_net", "upconv1": "upsample1.upsample_conv", "upconv2": "upsample2.upsample_conv"}
+    mmagic = {re.sub(r"^\w+", lambda m: renames.get(m[0], m[0]), f"{name}"): t for name, t in state.items()}
+    torch.save({"state_dict": {f"generator.{name}": t for name, t in mmagic.items()}}, tmp_path / "mmagic.pth")
+    with pytest.raises(SRError, match=r"mmagic's MSRResNet isn't read: it has no activation"):
+        load_generator(tmp_path / "mmagic.pth")
+    edvr = to_mmsr_names(state) | {"feature_extraction.0.conv1.weight": torch.ones(8, 8, 3, 3)}
+    torch.save(edvr, tmp_path / "edvr.pth")
+    assert read(tmp_path / "edvr.pth").generator is None
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -196,6 +277,68 @@ def test_hostile_pickle_is_refused_and_does_not_run(tmp_path, zipped):
     assert "system" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not trace.exists()
+
+
+class _Doubled(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+def torchscript(path):
+    torch.jit.save(torch.jit.script(_Doubled()), str(path))
+
+
+def exported(path):
+    torch.export.save(torch.export.export(_Doubled(), (torch.ones(2),)), str(path.with_suffix(".pt2")))
+    path.with_suffix(".pt2").rename(path)
+
+
+def onnx_network(path):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.helper.make_graph([], "g", [], [])
+    path.write_bytes(onnx.helper.make_model(graph, producer_name="pytorch").SerializeToString())
+
+
+def zipped(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights/net_g.pth", b"x")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty: download it again"),
+        (bytes(5000), "begins with zeros: download it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "Git LFS pointer.*git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html><title>Google Drive", "a web page: download it again"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a web page: download it again"),
+        (b'{"message": "Not Found"}', "JSON, not weights: download it again"),
+        (b"7767517\n3 3\nInput data 0 1 data", "an ncnn network: give the .pth"),
+        (b"\x47\x6b\x30\x01" + bytes(range(60)), "weights of ncnn: give the .pth"),
+        (b"\x1f\x8b\x08" + bytes(range(60)), "a compressed archive: unpack it"),
+        (torchscript, "a TorchScript program: give the .pth"),
+        (exported, "a program of torch.export: give the .pth"),
+        (onnx_network, "an ONNX network: give the .pth"),
+        (zipped, "a zip archive of other files: unpack it"),
+    ],
+)
+def test_another_file_under_the_name_of_a_checkpoint_is_recognised(tmp_path, content, says):
+    file = tmp_path / "net.pth"
+    if callable(content):
+        content(file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(SRError, match=says) as refused:
+        read(file)
+    assert "\n" not in str(refused.value) and str(file) in str(refused.value)
+
+
+def test_a_file_is_read_by_its_content_whatever_its_extension(tmp_path):
+    network = randomised(MSRResNet(2, features=4, blocks=1))
+    save_file(network.state_dict(), tmp_path / "really_safetensors.pth")
+    torch.save(network.state_dict(), tmp_path / "really_pth.safetensors")
+    for file in tmp_path.iterdir():
+        assert torch.equal(load_generator(file)[0].conv_last.weight, network.conv_last.weight)
 
 
 def test_what_is_no_checkpoint_gets_one_line(tmp_path):

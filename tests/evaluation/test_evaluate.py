@@ -161,6 +161,20 @@ def test_finished_pictures_and_equal_ones(sr, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["scale"] == 2
 
 
+def test_pictures_under_other_programs_names(sr, tmp_path):
+    hr = hr_folder(tmp_path / "hr", 2, "im{}.png")
+    for number in range(2):
+        write(tmp_path / "out" / f"im{number}_out.png", photograph(number))
+        write(tmp_path / "both" / f"im{number}_out.png", photograph(number))
+        write(tmp_path / "both" / f"im{number}_other.png", photograph(number))
+    (tmp_path / "out" / "im0_out.gif").touch()
+    done = sr("evaluate", "--hr", hr, "--sr", tmp_path / "out", "--scale", 2)
+    assert done.code == 0 and "left out: 1 .gif" in done.err, done.err
+    done = sr("evaluate", "--hr", hr, "--sr", tmp_path / "both", "--scale", 2)
+    assert done.code == 2 and "im0_other.png or im0_out.png" in done.err and "give --suffix" in done.err
+    assert sr("evaluate", "--hr", hr, "--sr", tmp_path / "both", "--scale", 2, "--suffix", "_out").code == 0
+
+
 def test_grey_images_through_a_colour_network_and_through_a_grey_one(sr, weights, tmp_path):
     grey = [photograph(i)[:44, :56, 1] for i in range(2)]
     for i, image in enumerate(grey):
@@ -376,7 +390,7 @@ def test_mistakes_are_one_line_that_names_the_thing(sr, weights, tmp_path):
         (("--hr", hr, "-c", net, "-c", x4), "different scales (msrresnet_x2_0 x2, msrresnet_x4_0 x4)"),
         (("--hr", hr, "-c", net, "--lr", tmp_path / "odd"), "HR 0001.png has no LR"),
         (("--hr", hr, "-c", net, "--lr", tmp_path / "big"), "should be 28x22, but it is 57x44"),
-        (("--hr", hr, "--sr", tmp_path / "odd", "--scale", 2), "--sr is paired by"),
+        (("--hr", hr, "--sr", tmp_path / "odd", "--scale", 2), "HR 0001.png has no SR"),
         (("--hr", tmp_path / "big", "--sr", hr_folder(tmp_path / "s", 2), "--scale", 2, "--crop", 40), "too small"),
         (("--hr", tmp_path / "torn", "-c", net), "0001.png"),
         (("--hr", hr, "-c", video, "--images"), "without --images"),

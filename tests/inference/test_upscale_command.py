@@ -55,6 +55,37 @@ def test_globs_files_and_formats(sr, weights, tmp_path):
     assert sorted(p.name for p in (tmp_path / "files").iterdir()) == ["a.png", "b.jpg"]
 
 
+def test_what_a_folder_has_besides_is_said_in_one_line(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png", "@eaDir/a.png/THUMB.jpg", "one.gif")
+    photographs(tmp_path / "in", "photo.jpg")
+    (folder / "photo.jpg").rename(folder / "photo.jfif")
+    for name in ("a.avif", "Thumbs.db", "._a.png"):
+        (folder / name).touch()
+    (folder / "back").symlink_to("..", target_is_directory=True)
+    done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights())
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["a.png", "photo.jfif"]
+    assert Image.open(tmp_path / "out" / "photo.jfif").format == "JPEG"
+    (line,) = [line for line in done.err.splitlines() if "left out" in line]
+    assert line.rstrip().endswith(
+        "left out: 1 .avif, 1 .gif (formats that aren't read); 1 in @eaDir; back, a link to a folder above"
+    )
+    assert "2 images in" in done.out
+
+
+def test_a_file_of_another_format_is_refused_with_what_to_do(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png", "one.gif")
+    (folder / "a.avif").touch()
+    for names, says in (
+        (["a.avif"], "a.avif is of a format that isn't read: convert it to PNG"),
+        (["one.gif"], "one.gif is of a format that isn't read: make it a video, ffmpeg -i one.gif out.mkv"),
+        (["a.png", "a.avif"], "a.avif is of a format that isn't read: leave it out, or convert it to PNG"),
+    ):
+        done = sr("upscale", *(folder / name for name in names), "-o", tmp_path / "out", "-c", weights())
+        assert done.code == 2 and says in done.err
+    assert sr("upscale", f"{folder}/*", "-o", tmp_path / "glob", "-c", weights()).code == 0
+
+
 def test_an_unreadable_image_is_named_and_the_rest_goes_on(sr, weights, tmp_path):
     folder = photographs(tmp_path / "in", "a.png", "c.png")
     (folder / "b.png").write_bytes(b"broken")

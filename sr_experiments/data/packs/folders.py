@@ -16,7 +16,7 @@ from sr_experiments.data.image_files import (
     natural_key,
     read_image,
     result_or_error,
-    walk,
+    walk_images,
 )
 from sr_experiments.data.packs.pack import INDEX, JOURNAL, Index, Pack
 from sr_experiments.data.packs.packing import pack, scan
@@ -42,8 +42,10 @@ class FileFolder:
         return list_images(self.root)
 
     def walk(self) -> Iterator[tuple[Path, list[str]]]:
-        """Yield every folder with the names of its files, except hidden ones."""
-        for parent, files in walk(self.root):
+        """Yield every folder that has images or videos with their names; log what is left out."""
+        found = walk_images(self.root, VIDEO_EXTENSIONS)
+        found.log_left_out()
+        for parent, files in found.folders.items():
             yield Path(parent), files
 
     def names(self, below: str) -> set[str]:

@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
-from sr_experiments.data.image_files import UnreadableImage, image_sizes, result_or_error, walk
+from sr_experiments.data.image_files import UnreadableImage, and_left_out, image_sizes, result_or_error, walk_images
 from sr_experiments.data.packs.decoding import Task, Written, decoded, skip_hint
 from sr_experiments.data.packs.pack import INDEX, JOURNAL, LOCK, WHOLE_FILE, Index, Pack
 from sr_experiments.data.training_crops import first_few
@@ -106,17 +106,19 @@ def scan(root: Path, only: Sequence[str] | None = None, videos: bool = True) -> 
         raise SRError(f"no folder {root}: looked for images and videos there; check the path")
     extensions = (*IMAGE_EXTENSIONS, *(VIDEO_EXTENSIONS if videos else ()))
     start = len(str(root)) + 1
-    found = []
+    found, left_out = [], ""
     for folder in [root] if only is None else [root / name for name in only]:
-        for parent, files in walk(folder):
-            for path in (f"{parent}/{name}" for name in files if name.lower().endswith(extensions)):
-                try:
-                    status = Path(path).stat()
-                    found.append(SourceFile(path[start:], status.st_size, status.st_mtime_ns))
-                except OSError:  # a dangling link: it is unreadable, like any other damaged file
-                    found.append(SourceFile(path[start:], -1, -1))
+        walked = walk_images(folder, VIDEO_EXTENSIONS if videos else ())
+        walked.log_left_out()
+        left_out = left_out or and_left_out(walked)
+        for path in walked.paths():
+            try:
+                status = Path(path).stat()
+                found.append(SourceFile(path[start:], status.st_size, status.st_mtime_ns))
+            except OSError:  # a broken link: it is unreadable, like any other damaged file
+                found.append(SourceFile(path[start:], -1, -1))
     if not found:
-        raise SRError(f"nothing to pack in {root} or below it: looked for {' '.join(extensions)}")
+        raise SRError(f"nothing to pack in {root} or below it: looked for {' '.join(extensions)}{left_out}")
     return sorted(found)
 
 
