@@ -39,7 +39,9 @@ def upscale(
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP.")] = 95,
     resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
-    codec: Annotated[str, typer.Option(help="Video encoder.")] = "libx264",
+    codec: Annotated[
+        str | None, typer.Option(help="Video encoder; by default one that suits the input and the container.")
+    ] = None,
     crf: Annotated[int | None, typer.Option(help="Video quality, lower is better; by default the encoder's.")] = None,
     preset: Annotated[str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.")] = None,
     pix_fmt: Annotated[

@@ -44,8 +44,9 @@ def run(
     console: Console,
     output: PartialOutput,
     write: Callable[[Iterator[Item]], None],
+    alpha: bool = False,
 ) -> None:
-    """Upscale all frames of a source that are not finished yet.
+    """Upscale all frames of a source that are not finished yet, with their alpha channel if wanted.
 
     The frames are written by `write`, which also records them in `output` as finished at the ends of segments.
 
@@ -73,7 +74,7 @@ def run(
 
     try:
         with progress:
-            run_overlapped(source.frames(start - extra), upscale_segments, write, QUEUE_SIZE)
+            run_overlapped(source.frames(start - extra, alpha=alpha), upscale_segments, write, QUEUE_SIZE)
     except KeyboardInterrupt:
         log.warning("%d of %d frames are finished and kept: continue with --resume", output.frames, len(source))
         raise
@@ -86,6 +87,8 @@ def upscaled(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Upscale frames, numbers and pixels (H, W, 3), in order from number `start` on.
 
+    The alpha channel of pixels (H, W, 4) is enlarged bicubically.
+
     The engine is at the start of a clip or in its state after frame `start` - 1. This frame may be given too, to detect
     a cut after it.
     """
@@ -94,19 +97,27 @@ def upscaled(
         largest = BATCH_SIZE if engine.device.type != "cpu" else 1
         while batch := list(islice(frames, min(largest, resume.SEGMENT - start % resume.SEGMENT))):
             numbers, images = zip(*batch, strict=True)
-            yield from zip(numbers, engine.upscale_batch(images), strict=True)
+            upscaled_images = engine.upscale_batch([image[..., :3] for image in images])
+            for number, large, image in zip(numbers, upscaled_images, images, strict=True):
+                yield number, _with_alpha(engine, large, image)
             start += len(batch)
         return
     previous = None
     for number, pixels in frames:
-        frame_8_bits = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+        colours = pixels[..., :3]
+        frame_8_bits = colours if pixels.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
         if number >= start:
             if options.scene_cuts and previous is not None and is_cut(previous, frame_8_bits):
                 engine.start_clip()
             grey = engine.channels == 1
-            large = engine.next_frame(pixels[..., :1] if grey else pixels)
-            yield number, large.repeat(3, 2) if grey else large
+            large = engine.next_frame(pixels[..., :1] if grey else colours)
+            yield number, _with_alpha(engine, large.repeat(3, 2) if grey else large, pixels)
         previous = frame_8_bits
+
+
+def _with_alpha(engine: Engine, large: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Add the alpha channel of a frame, if it has one, to its upscaled colours."""
+    return large if pixels.shape[2] == 3 else np.dstack((large, engine.bicubic(np.ascontiguousarray(pixels[..., 3:]))))
 
 
 class _FPSColumn(ProgressColumn):
