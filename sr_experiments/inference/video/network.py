@@ -1,6 +1,6 @@
 """Upscaling of the frames of a video in segments, while other frames are decoded and encoded."""
 
-import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,8 +19,6 @@ from sr_experiments.inference.video.pipe import run_overlapped
 from sr_experiments.inference.video.resume import PartialOutput
 from sr_experiments.video.scene_cuts import is_cut
 from sr_experiments.video.source import Source
-
-log = logging.getLogger(__name__)
 
 BATCH_SIZE = 4  # frames per call of a network that is not recurrent, on a GPU
 QUEUE_SIZE = 4  # frames that wait between decoding, network and encoding
@@ -59,6 +57,7 @@ def run(
     engine.start_clip()
     if engine.recurrent and start:
         engine.restore_state(output.load_state())
+    batch_size = _batch_size(engine)
     # To detect a cut at the first frame, the one before it is decoded again.
     extra = engine.recurrent and options.scene_cuts and start > 0
     columns = (TextColumn("upscaling"), BarColumn(), MofNCompleteColumn(), _FPSColumn(), TimeRemainingColumn())
@@ -66,18 +65,18 @@ def run(
     task = progress.add_task("upscaling", total=len(source), completed=start)
 
     def upscale_segments(frames: Iterator[tuple[int, np.ndarray]]) -> Iterator[Item]:
+        begun = time.monotonic()
         for number, pixels in upscaled(engine, frames, start, options):
             yield number, pixels
             progress.advance(task)
-            if (number + 1) % resume.SEGMENT == 0 or number + 1 == len(source):
-                yield SegmentEnd(number + 1, engine.save_state() if engine.recurrent else None)
+            done = number + 1
+            late = time.monotonic() - begun >= resume.SEGMENT_SECONDS and done % resume.SEGMENT % batch_size == 0
+            if done % resume.SEGMENT == 0 or done == len(source) or late:
+                yield SegmentEnd(done, engine.save_state() if engine.recurrent else None)
+                begun = time.monotonic()
 
-    try:
-        with progress:
-            run_overlapped(source.frames(start - extra, alpha=alpha), upscale_segments, write, QUEUE_SIZE)
-    except KeyboardInterrupt:
-        log.warning("%d of %d frames are finished and kept: continue with --resume", output.frames, len(source))
-        raise
+    with progress:
+        run_overlapped(source.frames(start - extra, alpha=alpha), upscale_segments, write, QUEUE_SIZE)
     if output.frames != len(source):
         raise SRError(f"only {output.frames} of {len(source)} frames of {source.path} were made: replace the file")
 
@@ -94,8 +93,7 @@ def upscaled(
     """
     if not engine.recurrent:
         # Batches never span two segments, so that resuming forms the same batches.
-        largest = BATCH_SIZE if engine.device.type != "cpu" else 1
-        while batch := list(islice(frames, min(largest, resume.SEGMENT - start % resume.SEGMENT))):
+        while batch := list(islice(frames, min(_batch_size(engine), resume.SEGMENT - start % resume.SEGMENT))):
             numbers, images = zip(*batch, strict=True)
             upscaled_images = engine.upscale_batch([image[..., :3] for image in images])
             for number, large, image in zip(numbers, upscaled_images, images, strict=True):
@@ -113,6 +111,10 @@ def upscaled(
             large = engine.next_frame(pixels[..., :1] if grey else colours)
             yield number, _with_alpha(engine, large.repeat(3, 2) if grey else large, pixels)
         previous = frame_8_bits
+
+
+def _batch_size(engine: Engine) -> int:
+    return 1 if engine.recurrent or engine.device.type == "cpu" else BATCH_SIZE
 
 
 def _with_alpha(engine: Engine, large: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -30,7 +30,7 @@ from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
-from sr_experiments.video.container import container_of
+from sr_experiments.video.container import ExtraStream, container_of
 from sr_experiments.video.decode import EXTENSIONS, damage
 from sr_experiments.video.encode import Encoding, SegmentEncoder
 from sr_experiments.video.mux import mux
@@ -101,27 +101,35 @@ def _to_video(
     }
     output = PartialOutput(target, settings, options)
     try:
-        if options.preview > 0:
-            write_preview(engine, source, target, options)
-        run(engine, source, options, console, output, partial(_encode, output, encoding, source), encoding.alpha)
-        joined = output.folder / f"joined{target.suffix}"
-        segments = [output.segment(i) for i in range(len(output.delays))]
-        container = container_of(target)
-        try:
-            written = mux(joined, container, source, encoding, segments, output.delays, extra_streams, engine.scale)
-            if written != len(source):
-                raise SRError(f"{target} would have {written} frames, {source.path} has {len(source)}: not written")
-            with joined.open("rb+") as file:  # safe on disk before the segments are removed
-                os.fsync(file.fileno())
-            joined.replace(target)
-        except damage() as error:
-            unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {output.folder}")
-            raise writing_failed(target, error, "--output") or unwritable from error
+        with output.unfinished(len(source), console, options.again):
+            if options.preview > 0:
+                write_preview(engine, source, target, options)
+            run(engine, source, options, console, output, partial(_encode, output, encoding, source), encoding.alpha)
+            _join(output, encoding, source, extra_streams, engine.scale)
     finally:
         if not output.frames:
             output.remove()
     output.remove()
     return Summary(len(source), time.perf_counter() - start, width, height, notes)
+
+
+def _join(
+    output: PartialOutput, encoding: Encoding, source: Source, extra_streams: Sequence[ExtraStream], scale: int
+) -> None:
+    """Write the output from the segments and the other streams."""
+    target = output.target
+    joined = output.folder / f"joined{target.suffix}"
+    segments = [output.segment(i) for i in range(len(output.delays))]
+    try:
+        written = mux(joined, container_of(target), source, encoding, segments, output.delays, extra_streams, scale)
+        if written != len(source):
+            raise SRError(f"{target} would have {written} frames, {source.path} has {len(source)}: not written")
+        with joined.open("rb+") as file:  # safe on disk before the segments are removed
+            os.fsync(file.fileno())
+        joined.replace(target)
+    except damage() as error:
+        unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {output.folder}")
+        raise writing_failed(target, error, "--output") or unwritable from error
 
 
 def _to_folder(
@@ -146,7 +154,8 @@ def _to_folder(
     except OSError as error:
         raise writing_failed(target, error, "--output") or error from error
     try:
-        run(engine, source, options, console, output, partial(_write_images, output, targets))
+        with output.unfinished(len(source), console, options.again):
+            run(engine, source, options, console, output, partial(_write_images, output, targets))
     finally:
         if not output.frames and not any(path.exists() for path in targets):
             output.remove()
