@@ -41,11 +41,11 @@ def log_to_console(console: Console, level: int = logging.INFO, times: bool = Fa
     for earlier in [h for h in root.handlers if h.name == __name__]:  # of an earlier command in this process
         root.removeHandler(earlier)
         earlier.close()
-    if console.is_terminal or not times:
+    if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_level=False, show_time=times, log_time_format="%X")
         _add(handler)
     else:  # rich would wrap lines in files and pipes
-        _add(logging.StreamHandler(), logging.Formatter("%(asctime)s %(message)s", "%X"))
+        _add(logging.StreamHandler(), logging.Formatter("%(asctime)s %(message)s" if times else "%(message)s", "%X"))
     root.setLevel(max(level, logging.WARNING))
     logging.getLogger("sr_experiments").setLevel(level)
 

@@ -1,5 +1,8 @@
 """`sr upscale`: super-resolve images and videos."""
 
+import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,7 +42,9 @@ def upscale(
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP.")] = 95,
     resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
-    codec: Annotated[str, typer.Option(help="Video encoder.")] = "libx264",
+    codec: Annotated[
+        str | None, typer.Option(help="Video encoder; by default one that suits the input and the container.")
+    ] = None,
     crf: Annotated[int | None, typer.Option(help="Video quality, lower is better; by default the encoder's.")] = None,
     preset: Annotated[str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.")] = None,
     pix_fmt: Annotated[
@@ -53,9 +58,11 @@ def upscale(
     from sr_experiments.inference.options import Options
     from sr_experiments.inference.upscale import run
 
+    given = [argument for argument in sys.argv[1:] if argument not in ("--overwrite", "--resume")]
+    again = f"{'uv run ' if 'UV' in os.environ else ''}{shlex.join(['sr', *given, '--resume'])}"
     options = Options(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
-        scene_cuts=scene_cuts, preview=preview,
+        scene_cuts=scene_cuts, preview=preview, again=again,
     )  # fmt: skip
     raise typer.Exit(run(source, output, checkpoint, options))

@@ -20,3 +20,4 @@ class Options(EncoderOptions):
     fps: float | None = None
     scene_cuts: bool = True
     preview: float = 0.0
+    again: str = "the same command with --resume"  # what continues interrupted work, for messages

@@ -1,11 +1,15 @@
 """The `sr upscale` command: find the inputs, upscale them and report."""
 
 import logging
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 
@@ -37,6 +41,11 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     """
     console = Console(stderr=True)
     log_to_console(console)
+    with _ended_by_sigterm():
+        return _run(names, output, checkpoint, options, console)
+
+
+def _run(names: Sequence[str], output: Path, checkpoint: Path, options: Options, console: Console) -> int:
     output = output.expanduser()
     inputs = find_inputs(names)
     to_video = output.suffix.lower() in VIDEO_EXTENSIONS
@@ -65,6 +74,23 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
         jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
         failed += _upscale_images(engine, jobs, options, console)
     return 1 if failed else 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does: what is unfinished is removed, what is finished can be continued."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only that can handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _upscale_clips(

@@ -7,7 +7,6 @@ from typing import Any
 
 from sr_experiments.errors import SRError
 from sr_experiments.video.decode import open_container
-from sr_experiments.video.encode import Encoding
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -15,8 +14,8 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 _AUDIO = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus"}
 _SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_SUBTITLES = ("subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text")
-# QuickTime's data streams of chapters and time codes; the muxer writes new ones.
-_REWRITTEN = (None, "bin_data", "none", "tmcd")
+# QuickTime's data streams of chapters; the muxer writes new ones.
+_REWRITTEN = ("bin_data", "none")
 
 
 @dataclass(frozen=True)
@@ -41,26 +40,6 @@ def container_of(target: Path) -> str:
         raise SRError(f"can't write video {target}: choose one of {known} as its extension") from None
 
 
-def check_holds(target: Path, encoding: Encoding) -> None:
-    """Check that the output's container can hold the encoded video, by writing a header in memory.
-
-    Raises:
-        SRError: it can't.
-    """
-    import av
-
-    container = av.open(io.BytesIO(), "w", format=container_of(target))
-    try:
-        encoding.open(container.add_stream(encoding.codec, rate=encoding.rate).codec_context)
-        container.start_encoding()
-        container.close()
-    except (av.FFmpegError, ValueError) as error:
-        advice = "give --codec libvpx-vp9 or libsvtav1, or" if target.suffix.lower() == ".webm" else "choose"
-        raise SRError(
-            f"{target.suffix} can't hold the video of {encoding.codec}: {advice} an output in .mkv"
-        ) from error
-
-
 def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], list[str]]:
     """Plan what happens to the streams of a file besides its first video stream, and return notes for the user.
 
@@ -81,6 +60,8 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
                 notes.append(f"{what} left out: only the first video stream is upscaled")
             elif is_cover and container_format == "matroska":  # where covers are attachments, not streams
                 planned.append(ExtraStream(stream.index, "attach"))
+            elif stream.type == "data" and (name in _REWRITTEN or timecode(stream)):
+                continue  # the muxer writes another from the metadata
             elif _fits(stream, container_format) and not (is_cover and container_format == "mov"):  # mov drops covers
                 planned.append(ExtraStream(stream.index, "copy"))
             elif stream.type == "audio" and stream.codec_context is not None:
@@ -89,9 +70,14 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
             elif stream.type == "subtitle" and name in _TEXT_SUBTITLES:
                 planned.append(ExtraStream(stream.index, "encode", _SUBTITLES[container_format]))
                 notes.append(f"{what} converted to {_SUBTITLES[container_format]}")
-            elif stream.type != "data" or name not in _REWRITTEN:
+            else:
                 notes.append(f"{what} left out: {target.suffix} can't hold it{hint}")
     return planned, notes
+
+
+def timecode(stream: Any) -> str | None:
+    """Return the time code of the first frame that a stream states, such as 01:00:00:00."""
+    return {name.lower(): value for name, value in stream.metadata.items()}.get("timecode")
 
 
 def _fits(template: Any, container_format: str) -> bool:

@@ -16,6 +16,7 @@ EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg", ".
 MAX_OPEN = 4  # decoders that a process keeps open, so that neither memory nor file handles run out
 MAX_PIXELS = 2**27  # of a frame, 16384x8192; a file that states more is damaged or hostile
 
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _SEGMENT = b"\x18\x53\x80\x67"  # Matroska's identifier of the segment, which contains everything after the header
 
 
@@ -190,6 +191,7 @@ class Decoder:
         self.index = index
         self.threads = threads
         self.container: Any = None
+        self.context: Any = None  # of the codec
         self.running: Iterator[tuple[int, Any]] | None = None
         self.last_frame = -1  # number of the last decoded frame
         self.last_position = -1  # position of the last packet given to the decoder
@@ -247,7 +249,7 @@ class Decoder:
     def _from_key(self, key: int) -> Iterator[tuple[int, Any]]:
         for packet in self._packets(key):
             self.last_position = self.index.positions.get(packet.pts, self.last_position)
-            for frame in packet.decode():
+            for frame in self.context.decode(packet):
                 # Frames that are not in the index (hidden, or before the first keyframe) are passed over.
                 number = int(np.searchsorted(self.index.stamps, -1 if frame.pts is None else frame.pts))
                 if number < len(self.index) and self.index.stamps[number] == frame.pts:
@@ -261,6 +263,7 @@ class Decoder:
                 self.close()
                 self.container = open_container(self.path, self.threads)
             stream = self.container.streams.video[0]
+            self.context = decoder_of(stream)
             if seek:
                 self.container.seek(self.index.key_times[key], stream=stream, backward=True)
             packets = self.container.demux(stream)
@@ -278,8 +281,11 @@ class Decoder:
 def _frames_from_start(path: Path, threads: int = 1) -> Iterator[Any]:
     container = open_container(path, threads)
     with container:
+        stream = container.streams.video[0]
+        context = decoder_of(stream)
         try:
-            yield from container.decode(container.streams.video[0])
+            for packet in container.demux(stream):
+                yield from context.decode(packet)
         except damage() as error:
             raise _unreadable(path, error) from error
 
@@ -336,6 +342,19 @@ def open_container(path: Path, threads: int = 1) -> Any:
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = threads
     return container
+
+
+def decoder_of(stream: Any) -> Any:
+    """Return PyAV's codec context that decodes a video stream: libvpx's if it has alpha, which FFmpeg's own ignore."""
+    import av
+
+    own = stream.codec_context
+    stated = {name.lower(): value for name, value in stream.metadata.items()}
+    if stated.get("alpha_mode") != "1" or own.name not in _ALPHA_DECODERS:
+        return own
+    context = av.CodecContext.create(_ALPHA_DECODERS[own.name], "r")
+    context.options, context.thread_count = {"max_pixels": str(MAX_PIXELS)}, own.thread_count
+    return context
 
 
 def damage() -> tuple[type[Exception], ...]:

@@ -3,17 +3,18 @@
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sr_experiments.errors import SRError
-from sr_experiments.video.container import ExtraStream
+from sr_experiments.video.container import ExtraStream, timecode
 from sr_experiments.video.decode import damage, open_container
 from sr_experiments.video.encode import SEGMENT_TIME_BASE, Encoding
 from sr_experiments.video.source import Source, VideoSource
 
 # Metadata that describes the input file rather than its content.
-_STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "duration")
+_STALE = ("alpha_mode", "encoder", "major_brand", "minor_version", "compatible_brands", "duration")
 _STALE_PREFIXES = ("bps", "number_of_", "_statistics")  # of Matroska's streams
 # Metadata with a field of its own in MP4; other keys need the muxer's use_metadata_tags.
 _KNOWN_TO_MP4 = {
@@ -34,11 +35,13 @@ def mux(
     delays: Sequence[int],
     extra_streams: Sequence[ExtraStream],
     scale: int,
+    extra_packets: int | None = None,
 ) -> int:
     """Write the output file, in the format of FFmpeg's name, and return the number of frames written.
 
     Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0. The segments
     are files by `SegmentEncoder`, in order, and each has its delay; `scale` is the upsampling factor of their frames.
+    The other streams are written whole, or up to a number of packets together.
 
     Raises:
         SRError: the source can no longer be read.
@@ -56,18 +59,18 @@ def mux(
             matrix[shift] = [value * scale for value in matrix[shift]]
             stream.set_display_matrix(matrix)
         start = 0.0
-        extra_packets: Iterable[Any] = ()
+        others: Iterable[Any] = ()
         if isinstance(source, VideoSource):
             given = stack.enter_context(open_container(source.path))
             if given.format.name in ("mpegts", "mpeg"):
                 start = (given.start_time or 0) / av.time_base
             _copy_metadata(given, output, given.streams.video[0], stream)
             output.set_chapters(given.chapters())
-            extra_packets = _ExtraPackets(given, output, extra_streams, start)
+            others = islice(_ExtraPackets(given, output, extra_streams, start), extra_packets)
         video_packets = _video_packets(segments, source, max(delays, default=0), stream, start)
         output.start_encoding()
         frames = 0
-        for packet in heapq.merge(video_packets, extra_packets, key=_seconds):
+        for packet in heapq.merge(video_packets, others, key=_seconds):
             frames += packet.stream is stream
             output.mux(packet)
         return frames
@@ -88,11 +91,18 @@ def _set_properties(stream: Any, encoding: Encoding, container_format: str) -> N
         context.sample_aspect_ratio = encoding.aspect
     if context.name == "hevc" and container_format in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # FFmpeg's default, hev1, does not play on Apple devices
+    if context.name == "prores" and container_format == "mov":
+        context.codec_tag = "ap4h" if "444" in encoding.pix_fmt else "apch"  # FFmpeg's default is apch for all
+    if encoding.alpha and context.name in ("vp8", "vp9"):
+        stream.metadata["alpha_mode"] = "1"  # else decoders ignore it
 
 
 def _copy_metadata(given: Any, output: Any, video: Any, stream: Any) -> None:
     output.metadata.update(_valid_metadata(given.metadata))
     stream.metadata.update(_valid_metadata(video.metadata))
+    stated = [found for given_stream in (video, *given.streams.data) if (found := timecode(given_stream))]
+    if stated:
+        stream.metadata["timecode"] = stated[0]
     stream.disposition = video.disposition
     if output.format.name in ("mp4", "mov") and {key.lower() for key in output.metadata} - _KNOWN_TO_MP4:
         output.container_options["movflags"] = "use_metadata_tags"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sr_experiments.data.image_files import natural_key, read_image, walk_images
+from sr_experiments.data.image_files import natural_key, open_image, read_image, walk_images
 from sr_experiments.errors import SRError
-from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB
+from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
 
 _HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
@@ -21,6 +21,8 @@ class VideoSource:
     Attributes:
         first: the first frame, as PyAV's VideoFrame.
         size: (width, height).
+        alpha: whether frames have an alpha channel.
+        codec: FFmpeg's name of the codec; None for images.
         stamps: presentation time of each frame, in units of `time_base`.
         time_base: unit of time, in seconds.
         rate: average frame rate, in frames per second.
@@ -40,6 +42,7 @@ class VideoSource:
             stream = container.streams.video[0]
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.time_base = Fraction(stream.time_base)
+            self.codec: str | None = stream.codec_context.codec.canonical_name
             aspect = stream.sample_aspect_ratio
         self.aspect = Fraction(aspect) if aspect and aspect != 1 else None
         self.stamps: Sequence[int] = self._index.stamps.tolist()
@@ -49,6 +52,7 @@ class VideoSource:
         self.first = decoder.frame(0)
         decoder.close()
         self.size = (self.first.width, self.first.height)
+        self.alpha = has_alpha(self.first.format)
         self.matrix = _display_matrix(self.first)
         self.notes = _notes(self.first)
         if self._index.lost:
@@ -63,13 +67,15 @@ class VideoSource:
     def __len__(self) -> int:
         return len(self.stamps)
 
-    def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(self, start: int = 0, end: int | None = None, alpha: bool = False) -> Iterator[tuple[int, np.ndarray]]:
         """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8 or uint16.
+
+        With `alpha`, which the frames need to have, it is RGBA (H, W, 4).
 
         Raises:
             UnreadableVideo: a frame is damaged, or differs in size from the first.
         """
-        decoder, to_rgb = Decoder(self.path, self._index, threads=0), ToRGB()
+        decoder, to_rgb = Decoder(self.path, self._index, threads=0), ToRGB(alpha=alpha)
         try:
             for number in range(start, len(self) if end is None else end):
                 frame = decoder.frame(number)
@@ -104,7 +110,12 @@ class FolderSource:
         self.stamps: Sequence[int] = range(len(self.images))
         self.aspect: Fraction | None = None
         self.matrix: Sequence[int] | None = None
+        self.codec: str | None = None
+        self.alpha = False
         self.notes: list[str] = []
+        with open_image(self.images[0]) as image:
+            if image.has_transparency_data:
+                self.notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
         height, width = read_image(self.images[0]).shape[:2]
         self.size = (width, height)
         # A blank frame that stands for the format of the input: encoded like it, the video plays everywhere.
@@ -115,8 +126,8 @@ class FolderSource:
     def __len__(self) -> int:
         return len(self.images)
 
-    def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8.
+    def frames(self, start: int = 0, end: int | None = None, alpha: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8; `alpha` has to be false.
 
         Raises:
             SRError: a frame is damaged, or differs in size from the first.

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sr_experiments.data.degradations.steps import STEPS, build_step
 from sr_experiments.data.degradations.steps.canvas import join
+from sr_experiments.data.degradations.steps.compression import compress
 from sr_experiments.data.degradations.steps.jpeg import jpeg
 from sr_experiments.data.degradations.steps.per_image import compress_jpeg
 from sr_experiments.data.degradations.steps.resize import MODES, interpolation
@@ -131,6 +132,14 @@ def test_h264_keeps_the_clip_and_loses_more_at_a_higher_crf(channels):
         assert torch.equal(parts[:4], parts[4:])
         errors.append((parts[:4].mean(1) - torch.stack(clip).mean(1)).abs().mean().item() * 255)
     assert 0 < errors[0] < 3 and errors[0] < errors[1] < errors[2] < 25
+
+
+def test_h264_gives_the_same_bits_each_time():
+    photo = (photograph() * 255).byte().permute(1, 2, 0).numpy()
+    clip = np.stack([np.roll(photo, (i, 2 * i), (0, 1))[:272, :480] for i in range(30)])
+    first = compress(clip, 23, "medium")
+    for _ in range(4):
+        np.testing.assert_array_equal(compress(clip, 23, "medium"), first)
 
 
 def test_sharpening_is_that_of_opencv():

@@ -38,6 +38,30 @@ def test_frames_are_what_the_network_makes_of_them(tmp_path):
         np.testing.assert_array_equal(large, engine.upscale(small))
 
 
+@pytest.mark.parametrize(
+    ("given", "extension", "made"),
+    [
+        (("libx264", "yuv420p"), "mp4", ("h264", "yuv420p")),
+        (("libx265", "yuv420p"), "mp4", ("hevc", "yuv420p")),
+        (("libx265", "yuv420p10le"), "mp4", ("hevc", "yuv420p10le")),
+        (("libx264", "yuv420p10le"), "mkv", ("hevc", "yuv420p10le")),
+        (("libsvtav1", "yuv420p10le"), "mp4", ("av1", "yuv420p10le")),
+        (("libsvtav1", "yuv420p10le"), "webm", ("av1", "yuv420p10le")),
+        (("libx264", "yuv420p"), "webm", ("vp9", "yuv420p")),
+        (("prores_ks", "yuv422p10le"), "mov", ("prores", "yuv422p10le")),
+        (("prores_ks", "yuv422p10le"), "mp4", ("hevc", "yuv422p10le")),
+        (("mpeg4", "yuv420p"), "mp4", ("h264", "yuv420p")),
+    ],
+)
+def test_the_encoder_suits_the_input_and_the_container(nearest, tmp_path, given, extension, made):
+    source = write(tmp_path / ("in.mov" if given[0] == "prores_ks" else "in.mkv"), film(3, 64, 64), *given)
+    assert upscale(nearest, source, tmp_path / f"out.{extension}").notes == []
+    with av.open(str(tmp_path / f"out.{extension}")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.codec.canonical_name, stream.pix_fmt) == made
+        assert len(list(container.decode(video=0))) == 3
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_ten_bits_stay_ten_bits(nearest, tmp_path, codec):
     ramp = np.broadcast_to(np.linspace(16384, 17408, 64).astype(np.uint16)[None, :, None], (48, 64, 3))
@@ -141,10 +165,19 @@ def test_mpeg_transport_streams_begin_at_zero(nearest, tmp_path):
     ("target", "options", "message"),
     [
         ("out.xyz", {}, r"out\.xyz: choose one of \.mp4 \.m4v \.mov \.mkv \.webm"),
-        ("out.webm", {}, r"\.webm can't hold the video of libx264: give --codec libvpx-vp9 or libsvtav1"),
+        (
+            "out.webm",
+            {"codec": "libx264"},
+            r"\.webm can't hold the video of libx264: give --codec libvpx-vp9 or libsvtav1",
+        ),
         ("out.mp4", {"codec": "libx999"}, "no video encoder --codec libx999: try libx264"),
         ("out.mp4", {"codec": "aac"}, "--codec aac encodes audio"),
         ("out.mp4", {"pix_fmt": "yuv421"}, "no pixel format --pix-fmt yuv421"),
+        (
+            "out.mp4",
+            {"pix_fmt": "gbrp", "codec": "libx264"},
+            "libx264 can't encode --pix-fmt gbrp: choose one of yuv420p",
+        ),
         ("out.mp4", {"pix_fmt": "gbrp"}, "libx264 can't encode --pix-fmt gbrp: choose one of yuv420p"),
         ("out.mp4", {"crf": 99}, r"--crf 99 is out of range: libx264 takes 0 \(best\) to 51"),
         ("out.mp4", {"crf": 20, "codec": "mpeg4"}, "mpeg4 has no --crf: leave it out, or choose another --codec"),
@@ -214,7 +247,7 @@ def test_few_frames_are_in_memory_at_a_time(tmp_path, monkeypatch):
 def test_a_frame_more_or_less_is_an_error(tmp_path, monkeypatch, nearest):
     source = write(tmp_path / "in.mp4", film(8))
     frames = VideoSource.frames
-    monkeypatch.setattr(VideoSource, "frames", lambda self, start=0, end=None: list(frames(self))[:6])
+    monkeypatch.setattr(VideoSource, "frames", lambda self, start=0, end=None, alpha=False: list(frames(self))[:6])
     with pytest.raises(SRError, match=r"only 0 of 8 frames of .*in\.mp4 were made"):
         upscale(nearest, source, tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

@@ -1,6 +1,7 @@
 """Interrupted videos keep what is finished, and go on to exactly what an uninterrupted run gives."""
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -9,16 +10,20 @@ import threading
 import time
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.video import resume
+from sr_experiments.inference.options import Options
+from sr_experiments.inference.video import network, resume
+from sr_experiments.inference.video.upscale import upscale_video
 from sr_experiments.video.colour import FromRGB, ToRGB
 from sr_experiments.video.encode import SegmentEncoder
 from sr_experiments.video.scene_cuts import is_cut
@@ -94,6 +99,40 @@ def test_only_what_is_missing_is_done_again(source, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "next_frame", lambda frame: seen.append(0) or work(frame))
     upscale(engine, source, target, resume=True)
     assert len(seen) == 20 - 12
+
+
+@pytest.mark.parametrize("make", [frvsr, msrresnet])
+def test_slow_work_is_kept_by_the_minute(tmp_path, monkeypatch, make):
+    source = write(tmp_path / "in.mkv", shots())
+    upscale(make(), source, tmp_path / "whole.mkv", codec="ffv1", pix_fmt="bgr0")
+    clock = [0.0]
+    monkeypatch.setattr(network, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    engine = stop_at(make(), 11, KeyboardInterrupt())
+    name = "next_frame" if engine.recurrent else "upscale_batch"
+    work = getattr(engine, name)
+    monkeypatch.setattr(engine, name, lambda frame: clock.__setitem__(0, clock[0] + 20) or work(frame))
+    said = Console(file=io.StringIO(), width=40)
+    options = Options(codec="ffv1", pix_fmt="bgr0", again="sr upscale 'my film.mkv' --resume")
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(engine, source, tmp_path / "out.mkv", options, said)
+    kept = "9 of 20 frames are finished and kept: continue with sr upscale 'my film.mkv' --resume\n"
+    assert said.file.getvalue() == kept, "on one line, to be pasted"
+    monkeypatch.undo()
+    resumed, seen = make(), []
+    work = getattr(resumed, name)
+    monkeypatch.setattr(resumed, name, lambda frame: seen.append(0) or work(frame))
+    upscale(resumed, source, tmp_path / "out.mkv", codec="ffv1", pix_fmt="bgr0", resume=True)
+    assert len(seen) == 11
+    for one, other in zip(rgb(tmp_path / "whole.mkv"), rgb(tmp_path / "out.mkv"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_kept_is_said_and_left(source, tmp_path):
+    said = Console(file=io.StringIO())
+    with pytest.raises(SystemExit):
+        upscale_video(stop_at(frvsr(), 3, SystemExit(143)), source, tmp_path / "out.mkv", Options(), said)
+    assert said.file.getvalue() == "none of 20 frames is kept: too early to continue, start again\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
 def test_segments_do_not_show(source, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Audio, subtitles, covers, chapters and metadata go with a video, or what can't is said."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -112,3 +114,28 @@ def test_a_cover_is_kept_or_said_to_be_lost(nearest, tmp_path, extension):
     with av.open(str(tmp_path / f"out.{extension}")) as container:
         assert bytes(next(container.demux(container.streams.video[1]))) == picture
     assert notes == []
+
+
+@pytest.mark.parametrize("rate", [Fraction(10), Fraction(25), Fraction(24000, 1001), Fraction(60000, 1001)])
+@pytest.mark.parametrize(("given", "extension"), [("mov", "mov"), ("mov", "mp4"), ("mp4", "mov"), ("mov", "mkv")])
+def test_the_time_code_is_kept(nearest, tmp_path, given, extension, rate):
+    drop = rate.denominator == 1001 and round(rate) == 60
+    start = "01:00:00;00" if drop else "01:00:00:00"
+    with av.open(str(tmp_path / f"in.{given}"), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        stream.metadata["timecode"] = start
+        for i, pixels in enumerate(film(4)):
+            frame = av.VideoFrame.from_ndarray(pixels)
+            frame.pts, frame.time_base = i, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert upscale(nearest, tmp_path / f"in.{given}", tmp_path / f"out.{extension}").notes == []
+    found = []
+    for path in (tmp_path / f"in.{given}", tmp_path / f"out.{extension}"):
+        with av.open(str(path)) as container:
+            stated = [item for stream in container.streams for item in stream.metadata.items()]
+            found.append({value for name, value in stated if name.lower() == "timecode"})
+            assert len(container.streams.data) == (path.suffix != ".mkv")
+    assert found[0] == found[1] == {start if rate > 10 else "01:00:00:0"}  # FFmpeg writes as many digits as needed
+    assert times(tmp_path / f"out.{extension}") == pytest.approx(times(tmp_path / f"in.{given}"), abs=1e-3)

@@ -97,6 +97,15 @@ def test_longer_after_the_end(train):
     assert_same(state(folder), state(train(*options, "trainer.max_steps=8", name="at_once")))
 
 
+def test_a_run_on_compressed_clips_resumes_to_the_same_bits(train):
+    options = ["data=sample_video", "degradation=video", "data.crop=64", "optim/schedule=constant"]
+    options += [f"++data.val.sample_video.{given}" for given in ("name=sample_video", "limit=1", "frames=6", "size=64")]
+    options += ["~data.val.sample"]
+    folder = train(*options, "trainer.max_steps=2")
+    train(f"resume={folder}", "trainer.max_steps=4")
+    assert_same(state(folder), state(train(*options, "trainer.max_steps=4", name="at_once")))
+
+
 def test_finished_run_says_so(train, capsys):
     folder = train()
     with pytest.raises(SystemExit) as stop:

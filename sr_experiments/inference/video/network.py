@@ -1,6 +1,6 @@
 """Upscaling of the frames of a video in segments, while other frames are decoded and encoded."""
 
-import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,8 +19,6 @@ from sr_experiments.inference.video.pipe import run_overlapped
 from sr_experiments.inference.video.resume import PartialOutput
 from sr_experiments.video.scene_cuts import is_cut
 from sr_experiments.video.source import Source
-
-log = logging.getLogger(__name__)
 
 BATCH_SIZE = 4  # frames per call of a network that is not recurrent, on a GPU
 QUEUE_SIZE = 4  # frames that wait between decoding, network and encoding
@@ -44,8 +42,9 @@ def run(
     console: Console,
     output: PartialOutput,
     write: Callable[[Iterator[Item]], None],
+    alpha: bool = False,
 ) -> None:
-    """Upscale all frames of a source that are not finished yet.
+    """Upscale all frames of a source that are not finished yet, with their alpha channel if wanted.
 
     The frames are written by `write`, which also records them in `output` as finished at the ends of segments.
 
@@ -58,6 +57,7 @@ def run(
     engine.start_clip()
     if engine.recurrent and start:
         engine.restore_state(output.load_state())
+    batch_size = _batch_size(engine)
     # To detect a cut at the first frame, the one before it is decoded again.
     extra = engine.recurrent and options.scene_cuts and start > 0
     columns = (TextColumn("upscaling"), BarColumn(), MofNCompleteColumn(), _FPSColumn(), TimeRemainingColumn())
@@ -65,18 +65,18 @@ def run(
     task = progress.add_task("upscaling", total=len(source), completed=start)
 
     def upscale_segments(frames: Iterator[tuple[int, np.ndarray]]) -> Iterator[Item]:
+        begun = time.monotonic()
         for number, pixels in upscaled(engine, frames, start, options):
             yield number, pixels
             progress.advance(task)
-            if (number + 1) % resume.SEGMENT == 0 or number + 1 == len(source):
-                yield SegmentEnd(number + 1, engine.save_state() if engine.recurrent else None)
+            done = number + 1
+            late = time.monotonic() - begun >= resume.SEGMENT_SECONDS and done % resume.SEGMENT % batch_size == 0
+            if done % resume.SEGMENT == 0 or done == len(source) or late:
+                yield SegmentEnd(done, engine.save_state() if engine.recurrent else None)
+                begun = time.monotonic()
 
-    try:
-        with progress:
-            run_overlapped(source.frames(start - extra), upscale_segments, write, QUEUE_SIZE)
-    except KeyboardInterrupt:
-        log.warning("%d of %d frames are finished and kept: continue with --resume", output.frames, len(source))
-        raise
+    with progress:
+        run_overlapped(source.frames(start - extra, alpha=alpha), upscale_segments, write, QUEUE_SIZE)
     if output.frames != len(source):
         raise SRError(f"only {output.frames} of {len(source)} frames of {source.path} were made: replace the file")
 
@@ -86,27 +86,40 @@ def upscaled(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Upscale frames, numbers and pixels (H, W, 3), in order from number `start` on.
 
+    The alpha channel of pixels (H, W, 4) is enlarged bicubically.
+
     The engine is at the start of a clip or in its state after frame `start` - 1. This frame may be given too, to detect
     a cut after it.
     """
     if not engine.recurrent:
         # Batches never span two segments, so that resuming forms the same batches.
-        largest = BATCH_SIZE if engine.device.type != "cpu" else 1
-        while batch := list(islice(frames, min(largest, resume.SEGMENT - start % resume.SEGMENT))):
+        while batch := list(islice(frames, min(_batch_size(engine), resume.SEGMENT - start % resume.SEGMENT))):
             numbers, images = zip(*batch, strict=True)
-            yield from zip(numbers, engine.upscale_batch(images), strict=True)
+            upscaled_images = engine.upscale_batch([image[..., :3] for image in images])
+            for number, large, image in zip(numbers, upscaled_images, images, strict=True):
+                yield number, _with_alpha(engine, large, image)
             start += len(batch)
         return
     previous = None
     for number, pixels in frames:
-        frame_8_bits = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+        colours = pixels[..., :3]
+        frame_8_bits = colours if pixels.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
         if number >= start:
             if options.scene_cuts and previous is not None and is_cut(previous, frame_8_bits):
                 engine.start_clip()
             grey = engine.channels == 1
-            large = engine.next_frame(pixels[..., :1] if grey else pixels)
-            yield number, large.repeat(3, 2) if grey else large
+            large = engine.next_frame(pixels[..., :1] if grey else colours)
+            yield number, _with_alpha(engine, large.repeat(3, 2) if grey else large, pixels)
         previous = frame_8_bits
+
+
+def _batch_size(engine: Engine) -> int:
+    return 1 if engine.recurrent or engine.device.type == "cpu" else BATCH_SIZE
+
+
+def _with_alpha(engine: Engine, large: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Add the alpha channel of a frame, if it has one, to its upscaled colours."""
+    return large if pixels.shape[2] == 3 else np.dstack((large, engine.bicubic(np.ascontiguousarray(pixels[..., 3:]))))
 
 
 class _FPSColumn(ProgressColumn):

@@ -1,26 +1,30 @@
 """The finished part of an upscaled video, from which interrupted work can resume.
 
-A video is upscaled in segments that are encoded separately. Next to the output `clip.mp4`, the folder
-`.clip.mp4.partial/` contains the finished segments, the state of a recurrent network after the last one, and
-`journal.json`, which records what they were made from. Uninterrupted work takes the same path, so a resumed output is
-identical.
+A video is upscaled in segments that are encoded separately: 250 frames, or a minute's work if that is less. Next to
+the output `clip.mp4`, the folder `.clip.mp4.partial/` contains the finished segments, the state of a recurrent network
+after the last one, and
+`journal.json`, which records what they were made from. Uninterrupted work takes the same path, so a resumed output has
+the same frames, and the same bytes wherever segments take less than a minute.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, write_json, writing_failed
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
 
-SEGMENT = 250  # frames per segment
+SEGMENT = 250  # frames per segment, at most
+SEGMENT_SECONDS = 60  # of work, after which a segment ends early
 
 
 class PartialOutput:
@@ -73,6 +77,17 @@ class PartialOutput:
     def load_state(self) -> Any:
         """Load the state of the engine after the last finished segment."""
         return torch.load(self._state_path(self.frames), weights_only=True) if self.frames else None
+
+    @contextmanager
+    def unfinished(self, total: int, console: Console, again: str) -> Iterator[None]:
+        """If the work inside is interrupted, say how many of `total` frames are kept, and the command that goes on."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            kept = f"{self.frames} of {total} frames are finished and kept: continue with" if self.frames else ""
+            line = f"{kept} {again}" if kept else f"none of {total} frames is kept: too early to continue, start again"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            raise
 
     def remove(self) -> None:
         """Remove the folder, once the output is complete or if no frames are finished."""

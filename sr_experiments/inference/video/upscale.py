@@ -4,15 +4,15 @@ Terms: a *frame* is a numbered image, *pixels* are its RGB array (H, W, 3), a *s
 encoded separately (see `resume`), and *stamps* are the presentation times of frames.
 
 The output keeps the number of frames and their time stamps, the pixel aspect ratio, the display matrix (rotation), the
-colour tags, bit depths above 8, audio, subtitles, chapters, attachments and metadata; whatever its container can't
-hold is reported. A recurrent network is reset at scene cuts, see `video.scene_cuts`.
+colour tags, bit depths above 8, transparency, audio, subtitles, chapters, attachments, the time code and metadata;
+whatever its container can't hold is reported. A recurrent network is reset at scene cuts, see `video.scene_cuts`.
 """
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -30,10 +30,11 @@ from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
-from sr_experiments.video.container import ExtraStream, check_holds, container_of, plan_extra_streams
+from sr_experiments.video.container import ExtraStream, container_of
 from sr_experiments.video.decode import EXTENSIONS, damage
-from sr_experiments.video.encode import Encoding, SegmentEncoder, choose_encoding
+from sr_experiments.video.encode import Encoding, SegmentEncoder
 from sr_experiments.video.mux import mux
+from sr_experiments.video.plan import plan_output
 from sr_experiments.video.source import FolderSource, Source, VideoSource
 
 
@@ -88,16 +89,10 @@ def _to_video(
 ) -> Summary:
     start = time.perf_counter()
     _check_channels(engine, source)
-    width, height = size = (source.size[0] * engine.scale, source.size[1] * engine.scale)
-    encoding, notes = choose_encoding(options, source.first, size, source.time_base, source.rate, source.aspect)
-    notes = [*source.notes, *notes]
-    check_holds(target, encoding)
-    extra_streams: list[ExtraStream] = []
-    if isinstance(source, VideoSource):
-        extra_streams, stream_notes = plan_extra_streams(source.path, target)
-        notes += stream_notes
+    width, height = (source.size[0] * engine.scale, source.size[1] * engine.scale)
+    encoding, extra_streams, notes = plan_output(options, source, target, engine.scale)
     settings |= engine_settings(engine) | {
-        "codec": options.codec,
+        "codec": encoding.codec,
         "crf": options.crf,
         "preset": options.preset,
         "pix_fmt": encoding.pix_fmt,
@@ -106,27 +101,35 @@ def _to_video(
     }
     output = PartialOutput(target, settings, options)
     try:
-        if options.preview > 0:
-            write_preview(engine, source, target, options)
-        run(engine, source, options, console, output, partial(_encode, output, encoding, source))
-        joined = output.folder / f"joined{target.suffix}"
-        segments = [output.segment(i) for i in range(len(output.delays))]
-        container = container_of(target)
-        try:
-            written = mux(joined, container, source, encoding, segments, output.delays, extra_streams, engine.scale)
-            if written != len(source):
-                raise SRError(f"{target} would have {written} frames, {source.path} has {len(source)}: not written")
-            with joined.open("rb+") as file:  # safe on disk before the segments are removed
-                os.fsync(file.fileno())
-            joined.replace(target)
-        except damage() as error:
-            unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {output.folder}")
-            raise writing_failed(target, error, "--output") or unwritable from error
+        with output.unfinished(len(source), console, options.again):
+            if options.preview > 0:
+                write_preview(engine, source, target, options)
+            run(engine, source, options, console, output, partial(_encode, output, encoding, source), encoding.alpha)
+            _join(output, encoding, source, extra_streams, engine.scale)
     finally:
         if not output.frames:
             output.remove()
     output.remove()
     return Summary(len(source), time.perf_counter() - start, width, height, notes)
+
+
+def _join(
+    output: PartialOutput, encoding: Encoding, source: Source, extra_streams: Sequence[ExtraStream], scale: int
+) -> None:
+    """Write the output from the segments and the other streams."""
+    target = output.target
+    joined = output.folder / f"joined{target.suffix}"
+    segments = [output.segment(i) for i in range(len(output.delays))]
+    try:
+        written = mux(joined, container_of(target), source, encoding, segments, output.delays, extra_streams, scale)
+        if written != len(source):
+            raise SRError(f"{target} would have {written} frames, {source.path} has {len(source)}: not written")
+        with joined.open("rb+") as file:  # safe on disk before the segments are removed
+            os.fsync(file.fileno())
+        joined.replace(target)
+    except damage() as error:
+        unwritable = SRError(f"can't write {target}: {error}; the frames are kept in {output.folder}")
+        raise writing_failed(target, error, "--output") or unwritable from error
 
 
 def _to_folder(
@@ -151,7 +154,8 @@ def _to_folder(
     except OSError as error:
         raise writing_failed(target, error, "--output") or error from error
     try:
-        run(engine, source, options, console, output, partial(_write_images, output, targets))
+        with output.unfinished(len(source), console, options.again):
+            run(engine, source, options, console, output, partial(_write_images, output, targets))
     finally:
         if not output.frames and not any(path.exists() for path in targets):
             output.remove()

@@ -14,6 +14,7 @@ from sr_experiments.config.constraints import Interval
 from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters
+from sr_experiments.video.encode import repeatable_x264
 
 THREADS = 4  # clips encoded in parallel
 Preset = Literal[
@@ -70,7 +71,7 @@ def compress(clip: np.ndarray, crf: int, preset: str) -> np.ndarray:
     encoder.height, encoder.width = even.shape[1:3]
     encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
     encoder.thread_count = 1  # x264's output depends on the number of threads, and so on the machine
-    encoder.options = {"crf": str(crf), "preset": preset}
+    encoder.options = {"crf": str(crf), "preset": preset, **repeatable_x264()}
     packets = []
     for number, pixels in enumerate(even):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")

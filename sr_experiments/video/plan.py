@@ -1,0 +1,81 @@
+"""The plan of an output: encoder, pixel format and streams that its container is known to take, and what is lost."""
+
+from pathlib import Path
+
+from sr_experiments.errors import SRError
+from sr_experiments.video.container import ExtraStream, container_of, plan_extra_streams
+from sr_experiments.video.encode import (
+    EncoderOptions,
+    Encoding,
+    check_options,
+    choose_encoding,
+    encoders_for,
+    transparency_lost,
+)
+from sr_experiments.video.source import Source, VideoSource
+from sr_experiments.video.trial import try_output
+
+
+def plan_output(
+    options: EncoderOptions, source: Source, target: Path, scale: int
+) -> tuple[Encoding, list[ExtraStream], list[str]]:
+    """Plan an output, try it, and also return notes for the user.
+
+    Raises:
+        SRError: the output can't be written with these options, or the source can't be read.
+    """
+    import av
+
+    check_options(options)
+    wanted = av.VideoFormat(options.pix_fmt) if options.pix_fmt else source.first.format
+    names = [options.codec] if options.codec else encoders_for(container_of(target), source.codec, wanted)
+    attempts = [(name, source.alpha) for name in names]
+    if source.alpha and options.pix_fmt is None:
+        attempts.append((names[-1], False))
+    planned: list[ExtraStream] = []
+    stream_notes: list[str] = []
+    if isinstance(source, VideoSource):
+        planned, stream_notes = plan_extra_streams(source.path, target)
+    for name, alpha in attempts:
+        try:
+            encoding, notes = _choose(options, name, source, target, scale, alpha)
+        except SRError:
+            if (name, alpha) == attempts[-1]:
+                raise
+        else:
+            break
+    kept, left_out = _choose_streams(target, source, encoding, planned, scale)
+    return encoding, kept, [*source.notes, *notes, *stream_notes, *left_out]
+
+
+def _choose(
+    options: EncoderOptions, name: str, source: Source, target: Path, scale: int, alpha: bool
+) -> tuple[Encoding, list[str]]:
+    """Choose the encoding with an encoder, and check that the container can hold the video."""
+    size = (source.size[0] * scale, source.size[1] * scale)
+    encoding, notes = choose_encoding(
+        options, name, source.first, size, source.time_base, source.rate, source.aspect, alpha
+    )
+    problem = try_output(target, source, encoding, [], scale)
+    if problem:
+        what = "transparency" if problem == "transparency" else "video"
+        advice = "give --codec libvpx-vp9 or libsvtav1, or" if target.suffix.lower() == ".webm" else "choose"
+        raise SRError(f"{target.suffix} can't hold the {what} of {name}: {advice} an output in .mkv")
+    if source.alpha and not alpha:
+        notes.insert(0, transparency_lost(f"{target.suffix} of {name}"))
+    return encoding, notes
+
+
+def _choose_streams(
+    target: Path, source: Source, encoding: Encoding, planned: list[ExtraStream], scale: int
+) -> tuple[list[ExtraStream], list[str]]:
+    """Leave out the streams that the container doesn't take beside the video; also return notes for the user."""
+    if not planned or not try_output(target, source, encoding, planned, scale):
+        return planned, []
+    kept, notes = list[ExtraStream](), list[str]()
+    for stream in planned:
+        if problem := try_output(target, source, encoding, [*kept, stream], scale):
+            notes.append(f"stream {stream.index} left out: {target.suffix} can't hold it ({problem})")
+        else:
+            kept.append(stream)
+    return kept, notes

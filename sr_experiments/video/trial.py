@@ -1,0 +1,65 @@
+"""A trial of an output, one frame long: whether its container takes the video and the other streams."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sr_experiments.errors import first_line
+from sr_experiments.files import writing_failed
+from sr_experiments.video.colour import ToRGB, has_alpha
+from sr_experiments.video.container import ExtraStream, container_of
+from sr_experiments.video.decode import damage, decoder_of, open_container
+from sr_experiments.video.encode import Encoding, SegmentEncoder
+from sr_experiments.video.mux import mux
+from sr_experiments.video.source import Source
+
+EXTRA_PACKETS = 100  # of the other streams together
+
+
+def try_output(target: Path, source: Source, encoding: Encoding, extra: Sequence[ExtraStream], scale: int) -> str:
+    """Write an output of one blank frame, and packets of the other streams, to a temporary file.
+
+    Returns:
+        Why it can't be written, or an empty string.
+
+    Raises:
+        SRError: the source can no longer be read.
+    """
+    container_format = container_of(target)
+    transparent = encoding.alpha
+    pixels = np.zeros((encoding.height, encoding.width, 4 if transparent else 3), np.uint8)
+    pixels[: encoding.height // 2, :, 3:] = 255
+    with tempfile.TemporaryDirectory(prefix="sr_trial_") as folder:
+        segment, path = Path(folder, "segment.mkv"), Path(folder, "trial")
+        try:
+            with SegmentEncoder(segment, encoding) as encoder:
+                encoder.write(pixels, source.stamps[0])
+            delays = [encoder.delay]
+            frames = mux(path, container_format, source, encoding, [segment], delays, extra, scale, EXTRA_PACKETS)
+            if frames != 1:
+                return f"{frames} frames of 1"
+            if transparent and not _keeps_alpha(path):
+                return "transparency"
+        except _failures() as error:
+            if full := writing_failed(path, error):
+                raise full from error
+            return first_line(error)
+    return ""
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    return (*damage(), RuntimeError, LookupError)  # an encoder that makes no frame, or changes its time
+
+
+def _keeps_alpha(path: Path) -> bool:
+    """Return whether the trial's alpha, half 0 and half 255, can be decoded."""
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        decoder = decoder_of(stream)
+        frame = next(frame for packet in container.demux(stream) for frame in decoder.decode(packet))
+        if not has_alpha(frame.format):
+            return False
+        alpha = ToRGB(always_8_bits=True, alpha=True)(frame)[..., 3]
+        return bool(alpha.min() < 64 and alpha.max() > 192)
