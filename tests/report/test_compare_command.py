@@ -149,6 +149,7 @@ def test_runs_are_listed_with_their_states(run_folder: Make, sr: Any, tmp_path: 
     assert (listed["done"]["metric"], listed["done"]["best"]) == ("s/psnr_y", 30.0)
     assert listed["going"]["seconds_left"] == pytest.approx(80)  # 80 steps of one second
     assert "20/100" in table
+    assert all(f"{name}  {tmp_path}/outputs/{name}/2026-01-01_00-00-00\n" in table for name in listed)
     assert "out of memory: lower data.batch_size" in table
 
 
