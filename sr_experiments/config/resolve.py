@@ -25,6 +25,8 @@ HYDRA = {
     "defaults": [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}, "_self_"],
     "hydra": {"run": {"dir": "."}, "output_subdir": None},
 }
+# Tells a job of a sweep, "2/4", where the jobs run one after the other in this process.
+JOB_VARIABLE = "SR_SWEEP_JOB"
 # Settings that may differ when a job of a sweep continues in the folder of an earlier session.
 MAY_CHANGE = ("resume", "offline", "output_dir", "trainer", "logger", "callbacks", *HYDRA)
 
@@ -90,6 +92,11 @@ def training_steps(config: dict[str, Any]) -> int:
 def is_sweep() -> bool:
     """Return whether this is a job of a sweep, `-m`."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def sweep_job() -> str:
+    """Return which job of how many this is, "2/4", where the jobs of a sweep run one after the other; else ""."""
+    return os.environ.get(JOB_VARIABLE, "")
 
 
 def sweep_folder() -> Path:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.evaluation.record import check_place, write_report_csv, write_report_json
@@ -29,7 +28,7 @@ def run(request: Request, json_file: Path | None, csv_file: Path | None) -> None
     with job_progress(console, transient=True) as bar:
         task = bar.add_task("measuring", total=None)
         report = evaluate(
-            request, lambda done, total, name: bar.update(task, completed=done, total=total, description=escape(name))
+            request, lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
         )
     if json_file is not None:
         write_report_json(json_file, report)

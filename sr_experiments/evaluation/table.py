@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sr_experiments.evaluation.results import Report
-from sr_experiments.terminal import make_table
+from sr_experiments.terminal import make_table, print_conventions
 
 MOST_IMAGES = 25  # of more than these only the means are shown
 
@@ -23,8 +23,8 @@ def show(report: Report, console: Console) -> None:
     if any(result.parameters is not None for result in report.results):
         console.print(cost_table(report))
     conventions = {"data": f"HR {report.data['hr']}, LR {report.data['lr']}", **report.conventions}
-    lines = [(f"  {key:<18}{text}", "dim") for key, text in conventions.items()]
-    lines += [(f"not measured: {what}: {why}", "yellow") for what, why in report.left_out.items()]
+    print_conventions(console, conventions)
+    lines = [(f"not measured: {what}: {why}", "yellow") for what, why in report.left_out.items()]
     lines += [(f"note: {note}", "yellow") for note in report.notes]
     for line, style in lines:
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """LPIPS v0.1 (Zhang et al. 2018, arXiv 1801.03924), never with untrained weights."""
 
+import warnings
 from typing import Literal
 
 import lpips
@@ -56,8 +57,11 @@ def lpips_network(net: Trunk) -> nn.Module:
         WeightsUnavailable: no trained weights of the trunk.
     """
     features = pretrained_features(TRUNKS[net])
-    # pnet_rand: without weights of the trunk, so that nothing is downloaded behind our back.
-    network = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
+    with warnings.catch_warnings():
+        # lpips gives torchvision the argument `pretrained`, which torchvision warns about.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models\._utils")
+        # pnet_rand: without weights of the trunk, so that nothing is downloaded behind our back.
+        network = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
     # lpips cuts the features into slices whose layers keep their index as name: slice2.3.weight is features.3.weight.
     trunk = {}
     for name in network.net.state_dict():

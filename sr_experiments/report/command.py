@@ -38,8 +38,8 @@ def print_json(places: Sequence[Path]) -> None:
     rows = []
     for i in range(len(comparison.runs)):
         values = {setting.key: setting.values[i] for setting in comparison.settings}
-        knobs = {key: None if value is MISSING else value for key, value in values.items()}
-        rows.append({**comparison.run_fields(i), "knobs": knobs})
+        settings = {key: None if value is MISSING else value for key, value in values.items()}
+        rows.append({**comparison.run_fields(i), "settings": settings})
     content = {
         "runs": rows,
         "higher_is_better": comparison.higher_is_better,

@@ -105,6 +105,10 @@ def _notes(runs: Sequence[Run], metrics: Sequence[str], measured: Sequence[dict[
                 "validated on other images or another degradation, so compare gains over bicubic, not values"
             )
             break
+    for run in runs:
+        bad = [key.removeprefix("val/") for key, value in run.final().items() if not math.isfinite(value)]
+        if bad:
+            notes.append(f"{run.name}: no finite number at the last validation: {', '.join(bad)}")
     # Two conventions of the same metric, such as another crop, give values that can't be compared.
     conventions: dict[str, str] = {}
     for run in runs:

@@ -1,6 +1,6 @@
 """The settings in which the configurations of runs differ."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ def differing(configs: Sequence[dict[str, Any]]) -> list[Setting]:
         else:
             same.also.append(setting.key)
     settings = _without_parts_of_choices(settings)
-    labels = _labels([setting.key for setting in settings])
+    labels = _labels([setting.key for setting in settings], {key for config in configs for key in _keys("", config)})
     return [replace(setting, label=label) for setting, label in zip(settings, labels, strict=True)]
 
 
@@ -75,16 +75,30 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
-def _labels(keys: Sequence[str]) -> list[str]:
-    """Shorten keys to their last parts, as few as keep them apart; that of `model.name` is `model`."""
-    parts = [key.removesuffix(".name").split(".") for key in keys]
+def _labels(keys: Sequence[str], all_keys: Collection[str]) -> list[str]:
+    """Shorten keys to their last parts, as few as mean one setting only; that of `model.name` is `model`."""
+    others = [_parts(key) for key in {*keys, *all_keys}]
     labels = []
-    for part in parts:
+    for part in map(_parts, keys):
         depth = 1
-        while depth < len(part) and sum(other[-depth:] == part[-depth:] for other in parts) > 1:
+        while depth < len(part) and any(other != part and other[-depth:] == part[-depth:] for other in others):
             depth += 1
         labels.append(".".join(part[-depth:]))
     return labels
+
+
+def _parts(key: str) -> list[str]:
+    return key.removesuffix(".name").split(".")
+
+
+def _keys(prefix: str, config: Any) -> Iterator[str]:
+    """Yield the dotted keys of all values, but for those of IGNORED groups."""
+    if not isinstance(config, dict):
+        yield prefix
+        return
+    for key, value in config.items():
+        if prefix or key not in IGNORED:
+            yield from _keys(f"{prefix}.{key}" if prefix else str(key), value)
 
 
 def _inner(value: Any) -> str:

@@ -78,7 +78,7 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
     return {
         "made": time.strftime("%Y-%m-%d %H:%M"),
         "runs": runs,
-        "knobs": [_setting(setting) for setting in comparison.settings],
+        "settings": [_setting(setting) for setting in comparison.settings],
         "metrics": comparison.metrics,
         "higher": comparison.higher_is_better,
         "digits": comparison.digits,

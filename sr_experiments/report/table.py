@@ -6,7 +6,8 @@ from rich.markup import escape
 from sr_experiments.report.comparison import Comparison, Measured
 from sr_experiments.report.differences import value_text
 from sr_experiments.runs.listing import coloured
-from sr_experiments.terminal import make_table, readable_seconds
+from sr_experiments.runs.metrics import gain
+from sr_experiments.terminal import gain_text, make_table, readable_seconds
 
 WIDEST = 40  # characters of a setting's value
 
@@ -20,7 +21,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     else:
         cells_of_runs = zip(*(cells for _, cells in rows), strict=True)
         console.print(make_table([label for label, _ in rows], cells_of_runs, left=2 + len(comparison.settings)))
-    console.print("metrics are those of the best checkpoint, in brackets the gain over bicubic", style="dim")
+    told = "metrics are those of the best checkpoint, in brackets the gain over bicubic: + is better"
+    console.print(told, style="dim")
     for note in comparison.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for what, why in {k: v for run in comparison.runs for k, v in run.left_out().items()}.items():
@@ -39,7 +41,8 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
     one_set = len({metric.rsplit("/", 1)[0] for metric in comparison.metrics}) == 1
     for metric in comparison.metrics:
         best = comparison.best(metric)
-        cells = [_value(measured.get(metric), comparison.digits[metric]) for measured in comparison.measured]
+        shown = comparison.digits[metric], comparison.higher_is_better[metric]
+        cells = [_value(measured.get(metric), *shown) for measured in comparison.measured]
         label = metric.rsplit("/", 1)[-1] if one_set else metric
         rows.append((escape(label), [f"[bold]{cell}[/]" if i in best else cell for i, cell in enumerate(cells)]))
     rows.append(("parameters", ["-" if run.parameters is None else f"{run.parameters:,}" for run in runs]))
@@ -51,11 +54,13 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _value(measured: Measured | None, digits: int) -> str:
+def _value(measured: Measured | None, digits: int, higher: bool) -> str:
     if measured is None or measured.shown is None:
         return "-"
-    gain = "" if measured.bicubic is None else f" ({measured.shown - measured.bicubic:+.{digits}f})"
-    return f"{measured.shown:.{digits}f}{gain}"
+    shown = f"{measured.shown:.{digits}f}"
+    if measured.bicubic is None:
+        return shown
+    return f"{shown} ({gain_text(gain(measured.shown, measured.bicubic, higher), digits)})"
 
 
 def _cut(value: str) -> str:

@@ -1,6 +1,7 @@
 """`sr runs`: list the runs of a folder with their states, progress and best metric, once or live."""
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from sr_experiments.errors import SRError
@@ -54,7 +56,9 @@ def show_runs(place: Path, as_json: bool) -> None:
     if as_json:
         console.print_json(json.dumps([asdict(run) for run in runs]), indent=2)
     else:
-        console.print(_render(runs, console.width))
+        console.print(_table(runs, console.width))
+        for line in _lines_below(runs):
+            console.print(line, soft_wrap=True)  # a shell may wrap a path, rich must not: it is copied whole
 
 
 def watch_runs(place: Path, every: float) -> None:
@@ -65,7 +69,8 @@ def watch_runs(place: Path, every: float) -> None:
 
     def current() -> Group:
         try:
-            return _render(list_runs(place), console.width)
+            runs = list_runs(place)
+            return Group(_table(runs, console.width), *_lines_below(runs))
         except SRError:  # the folder is empty, or a run was removed while it was read
             return Group(Text(f"no run in {place} yet", style="dim"))
 
@@ -109,14 +114,18 @@ def _read(folder: Path, name: str) -> ListedRun:
                      run.best_step, run.seconds, state.active, problem)  # fmt: skip
 
 
-def _render(runs: Sequence[ListedRun], width: int) -> Group:
-    """Return the table of runs, and below it why runs failed or can't be read."""
+def _table(runs: Sequence[ListedRun], width: int) -> Table:
     now = time.time()
     cells = [_cells(run, now) for run in runs]
     columns = [column for column in cells[0] if width >= NARROW or column not in OPTIONAL]
     rows = [[one[column] for column in columns] for one in cells]
+    return make_table(columns, rows, left=2, fold_all=False)
+
+
+def _lines_below(runs: Sequence[ListedRun]) -> list[Text]:
+    """Return why runs failed or can't be read, and the folder of each run, in the order of the table."""
     problems = [Text(f"{run.name}: {run.problem}", style="red") for run in runs if run.problem]
-    return Group(make_table(columns, rows, left=2, fold_all=False), *problems)
+    return [*problems, *(Text.assemble((f"{run.name}  ", "dim"), shlex.quote(run.folder)) for run in runs)]
 
 
 def _cells(run: ListedRun, now: float) -> dict[str, str]:

@@ -15,6 +15,11 @@ def higher_is_better(metric: str, summaries: Summaries) -> bool:
     return said if isinstance(said, bool) else "psnr" in metric or "ssim" in metric
 
 
+def gain(value: float, other: float, higher: bool) -> float:
+    """Return by how much `value` is better than `other`: positive is better, whatever the direction of the metric."""
+    return value - other if higher else other - value
+
+
 def digits(metric: str, summaries: Summaries) -> int:
     """Return the decimals of a metric, `psnr_y` or `<set>/psnr_y`; early versions' runs don't record them."""
     said = _said("digits", metric, summaries)

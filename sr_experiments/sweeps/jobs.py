@@ -1,7 +1,9 @@
 """The jobs of a sweep, their results, and how a job runs in another process."""
 
+import contextlib
+import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 from rich.console import Console
 
+from sr_experiments.config.resolve import JOB_VARIABLE
 from sr_experiments.errors import SRError
 
 
@@ -67,6 +70,21 @@ class Jobs:
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = str(folder)
         return Job(number, list(filter_overrides(overrides)), config, folder)
+
+
+@contextlib.contextmanager
+def announced(console: Console, number: int, count: int, overrides: Sequence[str], name: str = "job") -> Iterator[None]:
+    """Print which job of how many starts, "job 2 of 4: seed=1", and let its progress bar say so.
+
+    For launchers that run one job after the other in this process; `number` counts from 1.
+    """
+    line = f"{name} {number} of {count}: {' '.join(overrides)}".rstrip(": ")
+    console.print(f"\n{line}", style="bold", markup=False, highlight=False, soft_wrap=True)
+    os.environ[JOB_VARIABLE] = f"{number}/{count}"
+    try:
+        yield
+    finally:
+        del os.environ[JOB_VARIABLE]
 
 
 def run_in_process(

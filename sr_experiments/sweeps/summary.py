@@ -9,15 +9,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
-from rich.table import Table
+from rich.console import Console
+from rich.markup import escape
 
 from sr_experiments.errors import SRError
+from sr_experiments.runs.metrics import digits
 from sr_experiments.runs.state import read_summary
-from sr_experiments.sweeps.jobs import error_line, folder_of
-from sr_experiments.terminal import make_table, print_error, print_labelled, stderr_console
+from sr_experiments.sweeps.jobs import announced, error_line, folder_of
+from sr_experiments.terminal import make_table, print_conventions, print_error, print_labelled, stderr_console
 
 
 class RecordingLauncher(Launcher):
@@ -35,8 +38,19 @@ class RecordingLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs."""
-        results = self.launcher.launch(job_overrides, initial_job_idx)
-        self.results += results
+        results: list[JobReturn] = []
+        if isinstance(self.launcher, BasicLauncher):
+            # One by one, so that each can be announced, and Ctrl-C in one doesn't lose the results of those before it.
+            console = stderr_console()
+            common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
+            for i, overrides in enumerate(job_overrides):
+                own = [override for override in overrides if override not in common]
+                with announced(console, i + 1, len(job_overrides), own):
+                    results += self.launcher.launch([overrides], initial_job_idx + i)
+                self.results.append(results[-1])
+        else:
+            results += self.launcher.launch(job_overrides, initial_job_idx)
+            self.results += results
         return [result for result in results if result.status == JobStatus.COMPLETED]
 
     @contextlib.contextmanager
@@ -50,7 +64,7 @@ class RecordingLauncher(Launcher):
         except (KeyboardInterrupt, SystemExit) as stop:
             stopped = stop
         if self.results:
-            console.print(_table(self.results))
+            _print_results(console, self.results)
         failed = [result for result in self.results if result.status == JobStatus.FAILED]
         for result in failed:
             own = folder_of(result)
@@ -96,25 +110,36 @@ def hydra_path(folder: Path) -> str:
     return path if re.fullmatch(r"[\w./:+\-]+", path) else "'" + path.replace("'", "\\'") + "'"
 
 
-def _table(results: Sequence[JobReturn]) -> Table:
-    """Return a table of jobs: name, overrides that not all jobs share, state, last step, best value."""
-    rows = []
-    common = set.intersection(*(set(result.overrides or ()) for result in results))
-    for result in results:
-        summary = read_summary(folder_of(result))
-        state = "failed" if result.status == JobStatus.FAILED else str(summary.get("state", "?"))
+def _print_results(console: Console, results: Sequence[JobReturn]) -> None:
+    """Print a table of jobs: name, overrides that not all jobs share, state, last step, value of one metric.
+
+    The metric is the one that most jobs monitor; a job that monitors another is named below the table.
+    """
+    summaries = [read_summary(folder_of(result)) for result in results]
+    monitors = [str((summary.get("best") or {}).get("monitor") or "") for summary in summaries]
+    metric = max(filter(None, monitors), key=monitors.count, default="")  # of equally many the first
+    name = metric.removeprefix("val/")
+    common = set.intersection(*(set(result.overrides or ()) for result in results)) if len(results) > 1 else set()
+    rows, others = [], dict[str, list[str]]()
+    for result, summary, monitor in zip(results, summaries, monitors, strict=True):
+        folder = folder_of(result).name
         own = " ".join(o for o in result.overrides or () if o not in common)
-        rows.append((folder_of(result).name, own, state, str(summary.get("step", "-")), _best(summary)))
-    return make_table(("job", "overrides", "state", "step", "best"), rows, left=3)
+        state = "failed" if result.status == JobStatus.FAILED else str(summary.get("state", "?"))
+        rows.append((escape(folder), escape(own), state, str(summary.get("step", "-")), _value(summary, metric)))
+        if monitor and monitor != metric:
+            others.setdefault(monitor.removeprefix("val/"), []).append(folder)
+    console.print(make_table(("job", "overrides", "state", "step", f"best {escape(name)}"), rows, left=3))
+    for other, folders in others.items():
+        what = f"{', '.join(folders)}: {other} chose the best checkpoint, at which {name} is what the table shows"
+        console.print(f"note: {what}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    print_conventions(console, {k: v for summary in summaries for k, v in (summary.get("conventions") or {}).items()})
 
 
-def _best(summary: dict[str, Any]) -> str:
-    """Return the best value of the monitored metric, or the last one before there is a best checkpoint."""
+def _value(summary: dict[str, Any], metric: str) -> str:
+    """Return the value of a metric at the best checkpoint, or the last one before there is a best checkpoint."""
     best = summary.get("best") or {}
-    monitor = str(best.get("monitor"))
-    name = monitor.rsplit("/", 1)[-1]
     for metrics, suffix in ((best.get("metrics"), ""), (summary.get("final"), " (last)")):
-        value = (metrics or {}).get(monitor)
+        value = (metrics or {}).get(metric)
         if isinstance(value, int | float):
-            return f"{name} {value:.4g}{suffix}"
+            return f"{value:.{digits(metric, [summary])}f}{suffix}"
     return "-"

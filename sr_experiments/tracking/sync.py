@@ -8,13 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column
-
 from sr_experiments.errors import SRError
 from sr_experiments.runs.reading import find_runs, names_of
 from sr_experiments.runs.state import read_summary, state_of
-from sr_experiments.terminal import make_table, stdout_console
+from sr_experiments.terminal import job_progress, make_table, stdout_console
 
 SESSION = "offline-run-*"  # W&B's folder of one session; every resume starts another
 URL = re.compile(r"https?://\S+/runs/\S+")
@@ -87,21 +84,14 @@ def upload_all(places: Sequence[Path], project: str | None = None, entity: str |
         there = sum(run.state == "uploaded" for run in found)
         console.print(f"nothing to upload{f': {there} in W&B already' if there else ''}", highlight=False)
         return
-    columns = (
-        TextColumn("uploading"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False),
-    )
     failed = 0
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=len(waiting), text="")
+    with job_progress(console) as progress:
+        bar = progress.add_task("uploading", total=len(waiting))
         for run in waiting:
-            progress.update(bar, text=run.name)
+            progress.update(bar, parts=["uploading", run.name])
 
             def show(line: str, name: str = run.name) -> None:
-                progress.update(bar, text=f"{name}  {line}")
+                progress.update(bar, parts=["uploading", name, line])
 
             url, error = upload(run, project, entity, show)
             failed += bool(error)

@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sr_experiments.terminal import make_table, print_labelled
+from sr_experiments.config.resolve import is_sweep
+from sr_experiments.runs.metrics import gain
+from sr_experiments.terminal import gain_text, make_table, print_conventions, print_labelled
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.validation import Validation
@@ -30,8 +32,8 @@ def print_summary(
     validation = assembly.module.validation
     if validation.values:
         console.print(_metrics_table(validation, checkpoints))
-        for key, metric in validation.metrics.items():
-            console.print(f"  {key:<14}{metric.convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        if not is_sweep():  # a sweep prints them once, at its end
+            print_conventions(console, {key: metric.convention for key, metric in validation.metrics.items()})
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
     command = "uv run train.py" if "UV" in os.environ else "python train.py"
@@ -70,9 +72,11 @@ def _metrics_table(validation: Validation, checkpoints: Checkpoints) -> Table:
                 continue
             bicubic = values.get(f"{key}_bicubic")
             shown = [values.get(f"{key}_{other}") for other in validation.others]
-            gain = "-" if bicubic is None else f"{values[key] - bicubic:+.{digits}f}"
+            better = "-"
+            if bicubic is not None:
+                better = gain_text(gain(values[key], bicubic, measured.higher_is_better), digits)
             cells = [_number(value, digits) for value in (*shown, values[key])]
-            rows.append([name, metric, *cells, gain, _number(checkpoints.best_values.get(key), digits)])
+            rows.append([name, metric, *cells, better, _number(checkpoints.best_values.get(key), digits)])
     columns = ["set", "metric", *validation.others, "sr", "gain", f"best @{checkpoints.best_step}"]
     return make_table(columns, rows, left=2, fold_all=False)
 

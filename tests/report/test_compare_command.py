@@ -35,7 +35,7 @@ def test_trained_runs_become_a_page_a_table_and_json(train: Make, sr: Any, tmp_p
     table = sr("compare", "--table", *runs)
 
     content = _content(page)
-    assert "features" in [knob["label"] for knob in content["knobs"]]
+    assert "model.features" in [setting["label"] for setting in content["settings"]]
     assert {run["folder"] for run in content["runs"]} == {str(run) for run in runs}
     assert content["metrics"][0] == "sample/psnr_y"
     for number, run in enumerate(content["runs"]):
@@ -48,7 +48,7 @@ def test_trained_runs_become_a_page_a_table_and_json(train: Make, sr: Any, tmp_p
     assert [c["run"] for c in group["columns"] if c["run"] is not None] == [0, 1, 2]
     assert "gan/d_accuracy" in content["curves"]
     rows = json.loads(told.out)["runs"]
-    assert [row["knobs"]["model.features"] for row in rows] == [8, 16, 8]
+    assert [row["settings"]["model.features"] for row in rows] == [8, 16, 8]
     assert [row["state"] for row in rows] == ["finished"] * 3
     assert all(word in table.out for word in ("features", "psnr_y", "bicubic", "lpips_alex"))
 
@@ -149,6 +149,7 @@ def test_runs_are_listed_with_their_states(run_folder: Make, sr: Any, tmp_path: 
     assert (listed["done"]["metric"], listed["done"]["best"]) == ("s/psnr_y", 30.0)
     assert listed["going"]["seconds_left"] == pytest.approx(80)  # 80 steps of one second
     assert "20/100" in table
+    assert all(f"{name}  {tmp_path}/outputs/{name}/2026-01-01_00-00-00\n" in table for name in listed)
     assert "out of memory: lower data.batch_size" in table
 
 

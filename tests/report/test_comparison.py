@@ -53,7 +53,7 @@ def test_a_setting_that_comes_with_a_choice_is_part_of_it() -> None:
     assert [s.key for s in differing(configs)] == ["loss.name", "seed", "loss.terms.pixel.weight"]
     assert differing(configs)[0].also == ["loss.terms.adversarial", "loss.discriminator"]
     configs[2]["loss"] = weaker  # now that it differs, it is one
-    assert [s.label for s in differing(configs)] == ["loss", "seed", "weight", "adversarial"]
+    assert [s.label for s in differing(configs)] == ["loss", "seed", "pixel.weight", "adversarial"]
 
 
 def test_settings_with_the_same_values_are_one() -> None:
@@ -68,6 +68,29 @@ def test_labels_are_short_but_tell_apart() -> None:
     configs = [{"model": {"name": i, "steps": 9 * i}, "loss": {"name": -i}, "stage": {"steps": 5 + i}} for i in (1, 2)]
 
     assert [s.label for s in differing(configs)] == ["model", "loss", "model.steps", "stage.steps"]
+
+
+def test_a_label_means_one_setting_only_also_among_those_that_are_equal() -> None:
+    terms = {"pixel": {"name": "l1", "weight": 1.0}, "fft": {"name": "fft", "weight": 0.1}}
+    configs = [{"loss": {"terms": {**terms, "fft": {"name": "fft", "weight": w}}}, "seed": w} for w in (0.2, 0.3)]
+
+    assert [(s.label, s.also) for s in differing(configs)] == [("fft.weight", ["seed"])]
+
+
+def test_a_value_that_is_no_number_is_said(run_folder: Make) -> None:
+    folder = run_folder("a", metrics={"val/s/psnr_y": [29.0, float("nan")], "val/s/ssim_y": [0.8, 0.9]})
+
+    assert read_all([folder]).notes == ["a: no finite number at the last validation: s/psnr_y"]
+
+
+def test_the_table_has_positive_gains_where_the_run_is_better(run_folder: Make) -> None:
+    values = {"psnr_y": 29.0, "psnr_y_bicubic": 28.0, "lpips_alex": 0.3, "lpips_alex_bicubic": 0.4}
+    stream = io.StringIO()
+
+    folder = run_folder("a", metrics={f"val/s/{key}": [value] for key, value in values.items()})
+    print_comparison(read_all([folder]), Console(file=stream, width=200))
+
+    assert "29.00 (+1.00)" in stream.getvalue() and "0.3000 (+0.1000)" in stream.getvalue()
 
 
 def test_true_is_not_one() -> None:

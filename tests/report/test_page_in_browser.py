@@ -106,6 +106,55 @@ def test_the_plane_draws_the_pareto_front(visit: Callable[..., Page], report: Pa
     assert [t["name"] for t in traces[1:]] == ["a", "b", "c", "bicubic"]
 
 
+def test_the_plane_names_its_points_and_the_runs_that_are_not_in_it(
+    visit: Callable[..., Page], report: Path, run_folder: Make, tmp_path: Path
+) -> None:
+    run_folder("without_lpips", config_of(features=99))
+    write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
+
+    page = visit(tmp_path / "page.html")
+
+    assert page.locator("#plane .legend .entry").all_inner_texts() == ["●\na", "●\nb", "●\nc", "◆\nbicubic"]
+    assert "Not in the plane: without_lpips (no lpips_alex)." in page.locator("#plane").inner_text()
+
+
+def test_a_gain_is_positive_where_the_run_is_better(
+    visit: Callable[..., Page], run_folder: Make, tmp_path: Path
+) -> None:
+    values = {"psnr_y": (29.0, 28.0), "lpips_alex": (0.3, 0.4), "fine_detail": (9.0, 8.0)}
+    metrics = {
+        f"val/s/{key}{end}": [v] for key, of in values.items() for end, v in zip(("", "_bicubic"), of, strict=True)
+    }
+    run_folder("a", metrics=metrics)
+    write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
+
+    page = visit(tmp_path / "page.html")
+
+    assert page.locator("#runs .gain").all_inner_texts() == ["+1.00", "+0.1000", "−1.0000"]
+    assert page.locator("#runs .gain.better").count() == 2 and page.locator("#runs .gain.worse").count() == 1
+
+
+def test_no_chart_offers_to_upload_itself(visit: Callable[..., Page], report: Path) -> None:
+    page = visit(report)
+    page.hover("#curve-plot")
+
+    titles = page.locator(".modebar-btn").evaluate_all("all => all.map(e => e.getAttribute('data-title'))")
+    assert any("Download" in title for title in titles)
+    assert not [title for title in titles if any(word in title.lower() for word in ("share", "cloud", "send", "edit"))]
+    contexts = page.locator(".js-plotly-plot").evaluate_all("all => all.map(e => e._context.plotlyServerURL)")
+    assert contexts and set(contexts) == {""}
+
+
+@pytest.mark.parametrize(("width", "cut"), [(390, True), (2560, False)])
+def test_a_table_that_is_cut_says_so(visit: Callable[..., Page], report: Path, width: int, cut: bool) -> None:
+    page = visit(report, viewport={"width": width, "height": 900})
+
+    assert page.locator("#runs .hint").is_visible() == cut
+    assert (page.locator("#runs .scrollable.more").count() == 1) == cut
+    page.locator("#runs .scroll").evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    page.wait_for_function("!document.querySelector('#runs .scrollable.more')")
+
+
 def test_the_plane_says_why_it_is_missing(visit: Callable[..., Page], run_folder: Make, tmp_path: Path) -> None:
     run_folder("a", summary={"left_out": {"metric lpips_alex": "no alexnet weights"}})
     write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
@@ -148,6 +197,9 @@ def test_pictures_zoom_together_and_turn_into_error_maps(visit: Callable[..., Pa
     assert "64 levels" in page.locator("#pictures").inner_text()
     page.select_option("#pictures select[aria-label=picture]", label="s_y")
     assert page.locator("#pictures .level, #pictures .view").count() == 5
+    options = page.locator("#pictures select[aria-label=left] option").all_inner_texts()
+    assert options == ["bicubic", "a", "b", "c"]  # error maps with error maps: lr and hr have none
+    assert page.locator(".pair .tag").all_inner_texts() == ["bicubic, error", "a, error"]
 
 
 def test_a_sweep_has_parallel_coordinates_that_can_be_brushed(visit: Callable[..., Page], report: Path) -> None:

@@ -38,6 +38,20 @@ def test_a_sweep_runs_every_combination(sweep, tmp_path):
         "3_msrresnet_gan_x4",
     ]
     assert all(state_of(job) == "finished" for job in jobs)
+    assert "job 2 of 4: model=srresnet loss=gan\n" in done.err
+    assert done.err.count("PSNR in dB, Y") == 1  # what the metrics measure is said once
+
+
+def test_the_last_table_shows_one_metric_of_all_jobs(sweep, tmp_path):
+    done = sweep("trainer.monitor=ssim_y,psnr_y,psnr_y", "trainer.max_steps=2")
+    assert done.code == 0, done.err
+    *_, table = done.err.split("best sample/psnr_y")
+    for number in range(3):
+        [job] = (tmp_path / "sweep").glob(f"{number}_*")
+        values = json.loads((job / "summary.json").read_text())["best"]["metrics"]
+        [row] = [line for line in table.splitlines() if line.strip().startswith(job.name)]
+        assert row.split()[-1] == f"{values['val/sample/psnr_y']:.2f}"
+    assert "note: 0_msrresnet_pixel_x4: sample/ssim_y chose the best checkpoint" in table
 
 
 def test_a_failing_job_does_not_end_the_sweep(sweep, tmp_path):

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn, Progress
 
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import UnreadableImage, and_left_out, image_sizes, result_or_error, walk_images
@@ -25,6 +25,7 @@ from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.workers import worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
+from sr_experiments.terminal import WHOLE, make_progress
 from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
 
@@ -289,6 +290,4 @@ def _write_pixels(index: Index, folder: Path, journal: Journal, workers: int | s
 
 def transient_progress() -> Progress:
     """Return a progress bar of bytes with the remaining time on standard error; hidden if that is not a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True)
+    return make_progress(Console(stderr=True), DownloadColumn(table_column=WHOLE), transient=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 
 from sr_experiments.errors import SRError
@@ -17,6 +17,7 @@ from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.pipe import run_overlapped
 from sr_experiments.inference.video.resume import PartialOutput
+from sr_experiments.terminal import WHOLE, make_progress
 from sr_experiments.video.scene_cuts import is_cut
 from sr_experiments.video.source import Source
 
@@ -60,8 +61,8 @@ def run(
     batch_size = _batch_size(engine)
     # To detect a cut at the first frame, the one before it is decoded again.
     extra = engine.recurrent and options.scene_cuts and start > 0
-    columns = (TextColumn("upscaling"), BarColumn(), MofNCompleteColumn(), _FPSColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    numbers = (MofNCompleteColumn(table_column=WHOLE), _FPSColumn(table_column=WHOLE))
+    progress = make_progress(console, *numbers, transient=True)
     task = progress.add_task("upscaling", total=len(source), completed=start)
 
     def upscale_segments(frames: Iterator[tuple[int, np.ndarray]]) -> Iterator[Item]:

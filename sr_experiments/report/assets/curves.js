@@ -19,6 +19,7 @@ function curveTraces(metric, { by, smoothing, bicubic, only = shown }) {
   return traces;
 }
 
+const direction = (metric) => (metric.startsWith("val/") ? `, ${betterMark(data.curves[metric].higher, "↑", "↓")}` : "");
 const axisOf = (by) => ({ title: { text: by === "steps" ? "step" : "hours of training" } });
 
 function curvesSection() {
@@ -32,8 +33,8 @@ function curvesSection() {
   const legend = el("p", { class: "small quiet" });
   const draw = () => {
     const traces = curveTraces(metric, settings);
-    legend.textContent = traces.length ? (settings.bicubic && traces.some((t) => t.name.startsWith("bicubic,")) ? "Dotted: bicubic. Colours are those of the table." : "Colours are those of the table.") : "None of the shown runs has logged this metric.";
-    drawPlot(place, traces, { xaxis: axisOf(settings.by), yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear" } });
+    legend.textContent = traces.length ? (settings.bicubic && traces.some((t) => t.name.startsWith("bicubic,")) ? "Grey: bicubic. Colours and dashes are those of the table." : "Colours and dashes are those of the table.") : "None of the shown runs has logged this metric.";
+    drawPlot(place, traces, { xaxis: axisOf(settings.by), yaxis: { title: { text: plain(metric) + direction(metric) }, type: log ? "log" : "linear" } });
   };
   const value = el("output", {}, "0");
   const slider = el("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": "smoothing", oninput: () => {

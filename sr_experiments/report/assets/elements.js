@@ -45,7 +45,31 @@ function breakable(name) {
   return el("span", {}, ...pieces.flatMap((piece, i) => (i ? [el("wbr"), piece] : [piece])));
 }
 
-const swatch = (run) => el("span", { class: "swatch", style: { background: colourOf(run) } });
+// A run's colour and, with many runs, its dashes.
+const dashLengths = { solid: "none", dash: "7 3", dot: "2 2", dashdot: "7 2 2 2" };
+function swatch(run) {
+  const line = svg("line", { x1: 0, x2: 18, y1: 6, y2: 6, stroke: colourOf(run), "stroke-width": 6, "stroke-dasharray": dashLengths[dashOf(run)] });
+  return svg("svg", { class: "swatch", viewBox: "0 0 18 12", width: 18, height: 12, "aria-hidden": "true" }, line);
+}
+
+// Names beside their marks; unlike labels in a plot they never overlap.
+const legendOf = (entries) => entries.map(([mark, name]) => el("span", { class: "entry" }, mark, breakable(name)));
+
+// Something wide that scrolls sideways, with a shadow and a line that say so as long as there is more of it.
+function scrollable(what, child) {
+  const inner = el("div", { class: "scroll" }, child);
+  const hint = el("p", { class: "small hint", hidden: true }, `${what} goes on to the right: scroll it sideways →`);
+  const outer = el("div", { class: "scrollable" }, inner);
+  const look = () => {
+    outer.classList.toggle("more", inner.scrollWidth - inner.clientWidth - inner.scrollLeft > 2);
+    hint.hidden = inner.scrollWidth <= inner.clientWidth + 2;
+  };
+  inner.addEventListener("scroll", look);
+  const observer = new ResizeObserver(look);
+  observer.observe(inner);
+  observer.observe(child);
+  return [hint, outer];
+}
 
 // What the table's filter and boxes leave; everything that draws runs listens.
 const shown = new Set(data.runs.keys());
@@ -59,6 +83,9 @@ function showOnly(runs) {
   for (const listener of listeners) listener();
 }
 
+// By how much a value is better than another: positive is better, whatever the metric's direction.
+const gainOf = (metric, value, other) => (data.higher[metric] ? value - other : other - value);
+const betterMark = (higher, up, down) => `better ${higher ? up : down}`;
 const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
 function readable(seconds) {
   if (seconds == null) return "–";

@@ -25,7 +25,7 @@ function evaluationSection(evaluation, number) {
     if (low != null) shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, y0: low, y1: high, fillcolor: css("--accent"), opacity: 0.15, line: { width: 0 } });
     const bars = { type: "bar", x: rows.map((r, i) => i), y: rows.map((r) => r[1]), customdata: rows.map((r) => plain(r[0])), hovertemplate: "%{customdata}: %{y:+.4f}<extra></extra>", marker: { color: rows.map((r) => (better(r[1]) ? css("--good") : css("--bad"))) } };
     const ticks = rows.length <= 30 ? { tickvals: rows.map((r, i) => i), ticktext: rows.map((r) => plain(r[0].length > 18 ? `${r[0].slice(0, 17)}…` : r[0])) } : { showticklabels: false };
-    drawPlot(place, [bars], { shapes, xaxis: ticks, yaxis: { title: { text: `difference in ${plain(metric)}` } } });
+    drawPlot(place, [bars], { shapes, xaxis: ticks, yaxis: { title: { text: `difference in ${plain(metric)}, ${betterMark(evaluation.higher[metric], "↑", "↓")}` } } });
   }
 
   section(`evaluation${number}`, `Differences by ${evaluation.unit}: ${evaluation.name}`,

@@ -1,15 +1,15 @@
 // Parallel coordinates of a sweep: each run a line through its settings to what it reached.
 function parallelSection() {
   // Numbers first; what takes many words to say has no place on an axis.
-  const usable = data.knobs.filter((knob) => knob.texts.every((text) => text.length <= 24)).sort((a, b) => !a.numbers - !b.numbers);
+  const usable = data.settings.filter((setting) => setting.texts.every((text) => text.length <= 24)).sort((a, b) => !a.numbers - !b.numbers);
   if (data.runs.length < 3 || !usable.length || !data.metrics.length) return;
-  const knobs = usable.slice(0, 8);
+  const settings = usable.slice(0, 8);
   let metric = data.metrics.find((m) => m.endsWith("/psnr_y")) ?? data.metrics[0];
   const brushes = new Map();
   const place = svg("svg", { class: "parallel", role: "img", "aria-label": "settings and results of the runs" });
   const caption = el("p", { class: "small", style: { minHeight: "1.5em" } });
   const [width, height, top, bottom] = [1000, 330, 40, 305];
-  const step = (width - 160) / knobs.length;
+  const step = (width - 160) / settings.length;
   const letters = Math.max(Math.floor(step / 8) - 1, 4);
 
   function axisOf(key, label, numbers, texts) {
@@ -35,7 +35,7 @@ function parallelSection() {
 
   function draw() {
     const reached = data.runs.map((_, r) => valueOf(r, metric));
-    const axes = [...knobs.map((k) => axisOf(k.key, k.label, k.numbers, k.texts)), axisOf("metric", metric, reached, reached.map(String))];
+    const axes = [...settings.map((k) => axisOf(k.key, k.label, k.numbers, k.texts)), axisOf("metric", metric, reached, reached.map(String))];
     const xs = axes.map((_, i) => 60 + i * step);
     const runs = [...shown].filter((r) => reached[r] != null);
     const [low, high] = [Math.min(...runs.map((r) => reached[r])), Math.max(...runs.map((r) => reached[r]))];
@@ -55,7 +55,7 @@ function parallelSection() {
       }).join("");
       const line = svg("path", { d, stroke: colourFor(data.higher[metric] ? share : 1 - share), class: inside ? "" : "out", "data-run": r });
       const say = () => {
-        caption.textContent = `${data.runs[r].name}: ${knobs.map((k) => `${k.label} ${k.texts[r]}`).join(", ")}, ${metric} ${reached[r].toFixed(data.digits[metric])}`;
+        caption.textContent = `${data.runs[r].name}: ${settings.map((k) => `${k.label} ${k.texts[r]}`).join(", ")}, ${metric} ${reached[r].toFixed(data.digits[metric])}`;
       };
       line.addEventListener("pointerenter", say);
       line.addEventListener("click", say);
@@ -64,8 +64,14 @@ function parallelSection() {
     place.append(...lines);
     axes.forEach((axis, i) => {
       const name = axis.label.length > letters ? `…${axis.label.slice(1 - letters)}` : axis.label;
-      place.append(svg("line", { class: "axis", x1: xs[i], x2: xs[i], y1: top, y2: bottom }), svg("text", { x: xs[i], y: 20, "text-anchor": "middle" }, name));
-      axis.ticks.forEach(([y, text]) => place.append(svg("text", { class: "ends", x: xs[i] + 6, y: y + 4 }, text)));
+      const title = svg("title", {}, axis.label);
+      place.append(svg("line", { class: "axis", x1: xs[i], x2: xs[i], y1: top, y2: bottom }), svg("text", { x: xs[i], y: 20, "text-anchor": "middle" }, name, title));
+      const written = []; // where a number or name is: another one has no place within a line's height
+      [...axis.ticks.slice(0, 1), ...axis.ticks.slice(-1), ...axis.ticks.slice(1, -1)].forEach(([y, text]) => {
+        if (written.some((other) => Math.abs(other - y) < 15)) return;
+        written.push(y);
+        place.append(svg("text", { class: "ends", x: xs[i] + 6, y: y + 4 }, text));
+      });
       const brush = brushes.get(axis.key);
       if (brush) place.append(svg("rect", { class: "brush", x: xs[i] - 7, width: 14, y: brush[0], height: Math.max(brush[1] - brush[0], 1) }));
       const hit = svg("rect", { class: "hit", x: xs[i] - 12, width: 18, y: top - 8, height: bottom - top + 16 });
@@ -97,8 +103,8 @@ function parallelSection() {
 
   section("parallel", "Settings and results", el("p", { class: "quiet small" }, "Blue lines reached more. Drag along an axis to pick runs, click it to let them go; rest on a line to read it."),
     el("div", { class: "controls" }, choice("reached", data.metrics.map((m) => [m, m]), metric, (v) => { metric = v; draw(); })),
-    el("div", { class: "scroll" }, place), caption,
-    data.knobs.length > knobs.length ? el("p", { class: "quiet small" }, `Not drawn: ${data.knobs.filter((k) => !knobs.includes(k)).map((k) => k.key).join(", ")}.`) : null);
+    ...scrollable("The picture", place), caption,
+    data.settings.length > settings.length ? el("p", { class: "quiet small" }, `Not drawn: ${data.settings.filter((k) => !settings.includes(k)).map((k) => k.key).join(", ")}.`) : null);
   whenShownChanges(draw);
   draw();
 }

@@ -6,6 +6,7 @@ function picturesSection() {
   const place = el("div");
   const titled = (column) => (column.run == null ? column.label : data.runs[column.run].name);
   const visible = () => group.columns.filter((column) => column.run == null || shown.has(column.run));
+  const comparable = () => visible().filter((column) => !errors || column.error != null); // error maps with error maps
   const source = (column) => data.media[errors && column.error != null ? column.error : column.image];
   const level = el("span", { class: "quiet small" });
 
@@ -17,7 +18,9 @@ function picturesSection() {
   }
 
   function showPair() {
-    const columns = visible();
+    const columns = comparable();
+    slider.view.hidden = columns.length < 2;
+    if (columns.length < 2) return selects.replaceChildren("Nothing to compare.");
     const find = (key, otherwise) => columns.find((c) => String(group.columns.indexOf(c)) === key) ?? otherwise;
     const first = find(a, columns.find((c) => c.label.startsWith("bicubic")) ?? columns[0]);
     const second = find(b, columns.find((c) => c.run != null) ?? columns.at(-1));
@@ -25,7 +28,8 @@ function picturesSection() {
     const options = columns.map((c) => [String(group.columns.indexOf(c)), titled(c)]);
     selects.replaceChildren(
       choice("left", options, a, (v) => { a = v; showPair(); }), choice("right", options, b, (v) => { b = v; showPair(); }));
-    slider.show({ uri: source(first), label: titled(first) }, { uri: source(second), label: titled(second) });
+    const shownAs = (column) => ({ uri: source(column), label: titled(column) + (errors ? ", error" : "") });
+    slider.show(shownAs(first), shownAs(second));
   }
 
   function draw() {
@@ -35,12 +39,12 @@ function picturesSection() {
     lens.after = () => { level.textContent = `${Math.round(lens.zoom * 100) / 100}×`; };
     slider = beforeAfter(lens, ratio);
     selects = el("div", { class: "controls" });
-    const tiles = visible().filter((c) => !errors || c.error != null).map((column) => {
+    const tiles = comparable().map((column) => {
       const view = el("div", { class: "view", style: { aspectRatio: ratio } }, el("img", { src: source(column), alt: titled(column) }));
       lens.add(view);
       return el("figure", {}, view, caption(column));
     });
-    place.replaceChildren(el("div", { class: "tiles" }, ...tiles), el("h3", {}, "Before and after"), selects, slider.view);
+    place.replaceChildren(el("div", { class: "tiles" }, ...tiles), el("h3", {}, errors ? "Two error maps" : "Before and after"), selects, slider.view);
     lens.after();
     showPair();
   }

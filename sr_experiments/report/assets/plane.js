@@ -13,6 +13,8 @@ function planeSection() {
   const axes = el("span", { class: "controls" });
   const place = el("div", { class: "plot", id: "plane-plot" });
   const missing = el("p", { class: "note" });
+  const absent = el("p", { class: "note", hidden: true });
+  const legend = el("p", { class: "small legend" });
 
   function choose() {
     const distortions = names(set).filter((m) => data.higher[m] && !has(m, "warp"));
@@ -28,10 +30,22 @@ function planeSection() {
       ys.length ? choice("perception", [...(y ? [] : [["", "–"]]), ...ys.map((m) => [m, pick(m)])], y, (v) => { y = v; draw(); }) : "");
   }
 
+  // One for each ten runs, as colours repeat.
+  const symbols = { circle: "●", square: "■", "triangle-up": "▲", x: "✖" };
+  const symbolOf = (run) => (run == null ? "diamond" : Object.keys(symbols)[Math.floor(run / palette.length) % 4]);
+  const mark = (run) => el("span", { style: { color: run == null ? css("--quiet") : colourOf(run) } }, run == null ? "◆" : symbols[symbolOf(run)]);
+
   function draw() {
     place.hidden = !y;
+    absent.hidden = true;
+    legend.replaceChildren();
     if (!y) return;
-    const points = [...shown].map((run) => ({ run, name: data.runs[run].name, x: valueOf(run, x), y: valueOf(run, y) })).filter((p) => p.x != null && p.y != null);
+    const pick = (metric) => metric.split("/").at(-1);
+    const everyone = [...shown].map((run) => ({ run, name: data.runs[run].name, x: valueOf(run, x), y: valueOf(run, y) }));
+    const points = everyone.filter((p) => p.x != null && p.y != null);
+    const gone = everyone.filter((p) => !points.includes(p)).map((p) => `${p.name} (no ${[[p.x, x], [p.y, y]].filter(([v]) => v == null).map(([, m]) => pick(m)).join(", no ")})`);
+    absent.hidden = !gone.length;
+    absent.textContent = `Not in the plane: ${gone.join(", ")}.`;
     const others = new Map();
     for (const { run } of points) {
       for (const other of ["bicubic", "compared"]) {
@@ -45,18 +59,19 @@ function planeSection() {
     const traces = [
       { x: front.map((p) => p.x), y: front.map((p) => p.y), mode: "lines", line: { color: css("--quiet"), width: 1.5, dash: "dash" }, hoverinfo: "skip", name: "Pareto front" },
       ...all.map((p) => ({
-        x: [p.x], y: [p.y], mode: all.length > 12 ? "markers" : "markers+text", text: [plain(p.name)], textposition: "top center", name: plain(p.name),
-        marker: { size: 12, color: p.run == null ? css("--quiet") : colourOf(p.run), symbol: p.run == null ? "diamond" : "circle" },
+        x: [p.x], y: [p.y], mode: "markers", name: plain(p.name),
+        marker: { size: 12, color: p.run == null ? css("--quiet") : colourOf(p.run), symbol: symbolOf(p.run) },
         hovertemplate: "%{x:.4g}, %{y:.4g}<extra>%{fullData.name}</extra>", cliponaxis: false,
       })),
     ];
-    const better = (metric, up, down) => `${plain(metric)}, better ${data.higher[metric] ? up : down}`;
+    legend.replaceChildren(...legendOf(all.map((p) => [mark(p.run), p.name])));
+    const better = (metric, up, down) => `${plain(metric)}, ${betterMark(data.higher[metric], up, down)}`;
     drawPlot(place, traces, { xaxis: { title: { text: better(x, "→", "←") } }, yaxis: { title: { text: better(y, "↑", "↓") } }, margin: { l: 58, r: 30, t: 26, b: 44 } });
   }
 
   section("plane", "Perception and distortion",
     el("p", { class: "quiet small" }, "Of the best checkpoints. The dashed line joins those that no other is better than in both: the Pareto front."),
-    el("div", { class: "controls" }, usable.length > 1 ? choice("set", usable.map((s) => [s, s]), set, (v) => { set = v; choose(); draw(); }) : "", axes), missing, place);
+    el("div", { class: "controls" }, usable.length > 1 ? choice("set", usable.map((s) => [s, s]), set, (v) => { set = v; choose(); draw(); }) : "", axes), missing, place, legend, absent);
   choose();
   keepDrawn(draw);
 }

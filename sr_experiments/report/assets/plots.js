@@ -18,8 +18,10 @@ function layout(extra) {
 }
 
 function drawPlot(place, traces, extra = {}) {
-  const buttons = ["lasso2d", "select2d", "autoScale2d"];
-  return Plotly.react(place, traces, layout(extra), { responsive: true, displaylogo: false, displayModeBar: matchMedia("(pointer: coarse)").matches ? false : "hover", modeBarButtonsToRemove: buttons });
+  const displayModeBar = matchMedia("(pointer: coarse)").matches ? false : "hover";
+  // Runs are nobody else's business: no button that uploads a chart, and no address to upload to.
+  const offline = { showSendToCloud: false, plotlyServerURL: "" };
+  return Plotly.react(place, traces, layout(extra), { responsive: true, displaylogo: false, displayModeBar, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], ...offline });
 }
 
 // Draw now, and whenever the shown runs or the colours change.

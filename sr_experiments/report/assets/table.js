@@ -28,10 +28,10 @@ function tableSection() {
   function columns() {
     const found = [{ key: "state", label: "state", words: true, text: (r) => data.runs[r].state }];
     const settings = [];
-    data.knobs.forEach((knob) => {
+    data.settings.forEach((setting) => {
       settings.push({
-        part: "settings", key: knob.key, label: knob.label, title: [knob.key, ...knob.also].join("\n= "), words: !knob.numbers,
-        number: (r) => (knob.numbers ? knob.numbers[r] : null), text: (r) => knob.texts[r],
+        part: "settings", key: setting.key, label: setting.label, title: [setting.key, ...setting.also].join("\n= "), words: !setting.numbers,
+        number: (r) => (setting.numbers ? setting.numbers[r] : null), text: (r) => setting.texts[r],
       });
     });
     if (settings.length <= 6) found.push(...settings); // many would push the metrics out of sight
@@ -68,7 +68,10 @@ function tableSection() {
     for (const [name, other] of [["bicubic", bicubic], ["compared", compared]]) {
       if (other == null) continue;
       titles.push(`${name} ${other.toFixed(digits)}`);
-      lines.push(el("span", { class: "gain" }, signed(value - other, digits) + (name === "bicubic" ? "" : ` to ${name}`)));
+      const gain = signed(gainOf(column.metric, value, other), digits);
+      const zero = Number(gain.slice(1)) === 0;
+      const kind = zero ? "" : gain.startsWith("+") ? " better" : " worse";
+      lines.push(el("span", { class: `gain${kind}` }, (zero ? gain.slice(1) : gain) + (name === "bicubic" ? "" : ` over ${name}`)));
     }
     return el("td", { class: best === value ? "best" : "", title: titles.join(", ") }, ...lines);
   }
@@ -82,7 +85,7 @@ function tableSection() {
   }
 
   function matches(r, all) {
-    const words = [data.runs[r].name, data.runs[r].state, ...data.knobs.map((k) => `${k.label}=${k.texts[r]}`)].join(" ").toLowerCase();
+    const words = [data.runs[r].name, data.runs[r].state, ...data.settings.map((k) => `${k.label}=${k.texts[r]}`)].join(" ").toLowerCase();
     return filter.value.toLowerCase().split(/\s+/).filter(Boolean).every((term) => {
       const [, key, sign, wanted] = term.match(/^([^<>=]+)(<=|>=|<|>|=)(.*)$/) ?? [];
       const column = all.find((c) => c.key.toLowerCase() === key) ?? all.find((c) => c.label.toLowerCase() === key);
@@ -147,15 +150,18 @@ function tableSection() {
   }
 
   const notes = data.notes.map((note) => el("p", { class: "note" }, note));
+  data.runs.forEach((run) => {
+    if (run.error) notes.push(el("p", { class: "note" }, `${run.name} ${run.state}: ${run.error}`));
+  });
   const left = new Map();
   data.runs.forEach((run) => Object.entries(run.left_out).forEach(([what, why]) => left.set(`${what}: ${why}`, [...(left.get(`${what}: ${why}`) ?? []), run.name])));
   left.forEach((names, what) => notes.push(el("p", { class: "note" }, `not measured or used: ${what}${names.length === data.runs.length ? "" : names.length > 3 ? ` (${names.length} runs)` : ` (${names.join(", ")})`}`)));
   const conventions = Object.assign({}, ...data.runs.map((run) => run.conventions));
   const explained = el("details", {}, el("summary", {}, "What the metrics measure"),
     el("dl", {}, ...Object.entries(conventions).flatMap(([key, text]) => [el("dt", {}, key), el("dd", {}, text)])));
-  const difference = data.runs.length < 2 ? "" : data.knobs.length ? "Settings are shown where they differ." : "No setting differs.";
-  section("runs", "Runs", el("p", { class: "quiet small" }, `${difference} The boxes and the filter choose what the rest of the page shows. Small numbers: difference to bicubic.`),
-    el("div", { class: "controls" }, filter, both, el("span", { class: "controls", style: { margin: 0 } }, ...toggles), count), el("div", { class: "scroll" }, el("table", {}, head, body, foot)), ...notes,
+  const difference = data.runs.length < 2 ? "" : data.settings.length ? "Settings are shown where they differ." : "No setting differs.";
+  section("runs", "Runs", el("p", { class: "quiet small" }, `${difference} The boxes and the filter choose what the rest of the page shows. Small numbers: gain over bicubic, + is better.`),
+    el("div", { class: "controls" }, filter, both, el("span", { class: "controls", style: { margin: 0 } }, ...toggles), count), ...scrollable("The table", el("table", {}, head, body, foot)), ...notes,
     Object.keys(conventions).length ? explained : null);
   draw();
 }

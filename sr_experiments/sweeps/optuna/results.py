@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from sr_experiments.files import write_json
+from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.optuna.objective import Objective
 from sr_experiments.sweeps.summary import command_line, hydra_path
-from sr_experiments.terminal import make_table, print_labelled
+from sr_experiments.terminal import make_table, print_conventions, print_labelled
 
 if TYPE_CHECKING:
     import optuna
@@ -66,6 +67,8 @@ def print_results(
         console.print(_table(best, objectives))
         if len(objectives) > 1:
             console.print("Pareto front: no trial is better than one of these in every objective")
+        summaries = [read_summary(folder / trial.user_attrs.get("folder", "")) for trial in best]
+        print_conventions(console, {k: v for one in summaries for k, v in (one.get("conventions") or {}).items()})
     # One line for all trials that failed for the same reason.
     failed: dict[str, list[str]] = {}
     for trial in trials:

@@ -31,7 +31,7 @@ from sr_experiments.files import writing_failed
 from sr_experiments.registry import Group
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
-from sr_experiments.sweeps.jobs import Job, Jobs, error_line
+from sr_experiments.sweeps.jobs import Job, Jobs, announced, error_line
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
 from sr_experiments.sweeps.optuna.results import print_results, print_trial, write_study_json
 from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
@@ -197,14 +197,26 @@ class OptunaSweep:
             else:
                 jobs[number] = job
         while jobs:
-            first = number = min(jobs)
+            number = min(jobs)
             consecutive = []
             while number in jobs:
                 consecutive.append(jobs.pop(number))
                 number += 1
-            results = self.launcher.launch([[*job.overrides] for job in consecutive], initial_job_idx=first)
+            results = self._launch(consecutive)
             for job, result in zip(consecutive, results, strict=True):
                 self._tell(job, result)
+
+    def _launch(self, jobs: Sequence[Job]) -> Sequence[JobReturn]:
+        """Run the jobs of trials with consecutive numbers."""
+        if not isinstance(self.launcher, BasicLauncher):
+            return self.launcher.launch([[*job.overrides] for job in jobs], initial_job_idx=jobs[0].number)
+        results: list[JobReturn] = []
+        for job in jobs:
+            proposed = [override for override in job.overrides if override not in self.fixed]
+            name = f"trial {job.number}, job"  # trials count from 0
+            with announced(self.console, job.number + 1, self.options.n_trials, proposed, name):
+                results += self.launcher.launch([[*job.overrides]], initial_job_idx=job.number)
+        return results
 
     def _tell(self, job: Job, result: JobReturn | None) -> None:
         """Tell Optuna the result of a trial; an interrupted one stays open, to be resumed by the next session."""
