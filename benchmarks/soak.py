@@ -133,8 +133,8 @@ def watched(
                 if kept and len(samples) % 60 == 1:
                     kept.write_text(json.dumps({**figures_of(samples), "samples": samples}, indent=1) + "\n")
             lasted = run.poll() is None
-            run.send_signal(signal.SIGINT)
-            ended = run.wait(300) == 128 + signal.SIGINT
+            run.send_signal(signal.SIGTERM)
+            ended = run.wait(300) == 128 + signal.SIGTERM
         finally:
             run.kill()
     if not samples:

@@ -1,6 +1,8 @@
 """Run the real commands, in this process where that is enough and in their own where it matters."""
 
 import os
+import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each test process and of the
 
 import pytest
 import torch
+
+# As in a terminal, for these processes and those that they start: a shell lets its background jobs ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -143,6 +148,25 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture
+def train_py(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """`train_py("loss=gan", ...)` runs `python train.py ...` in this process; `command` costs seconds of imports."""
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return run
 
 
 @pytest.fixture

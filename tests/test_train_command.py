@@ -217,22 +217,22 @@ def test_help_and_cfg_are_quick_and_import_no_torch(command):
     assert "rrdbnet" in command("--help").stdout
 
 
-def test_unknown_names_list_what_exists(command):
-    done = command("model=unet")
-    assert done.returncode != 0
-    assert all(name in done.stderr for name in ("msrresnet", "rrdbnet", "srresnet"))
+def test_unknown_names_list_what_exists(train_py):
+    done = train_py("model=unet")
+    assert done.code != 0
+    assert all(name in done.err for name in ("msrresnet", "rrdbnet", "srresnet"))
 
 
-def test_last_lines_say_metrics_folder_and_next_commands(command, tmp_path):
-    done = command(*TINY_MODEL["msrresnet"], *TINY_RUN, "logger=wandb", f"output_dir={tmp_path}")
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_last_lines_say_metrics_folder_and_next_commands(train_py, tmp_path):
+    done = train_py(*TINY_MODEL["msrresnet"], *TINY_RUN, "logger=wandb", f"output_dir={tmp_path}")
+    assert done.code == 0, done.err[-3000:]
     folder = next(tmp_path.glob("*/*"))
     for words in ("psnr_y", "bicubic", str(folder), f"resume={folder}", "sr sync", "samples/s", "data wait"):
-        assert words in done.stderr, words
-    repeat = command(
+        assert words in done.err, words
+    repeat = train_py(
         "--config-dir", str(folder), "--config-name", "config", "logger.name=none", f"output_dir={tmp_path / 'again'}"
     )
-    assert repeat.returncode == 0, repeat.stderr[-3000:]
+    assert repeat.code == 0, repeat.err[-3000:]
     weights = [
         torch.load(next(r.glob("**/last.ckpt")), weights_only=True)["state_dict"] for r in (folder, tmp_path / "again")
     ]

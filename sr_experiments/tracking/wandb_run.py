@@ -100,6 +100,8 @@ class WandbRun(WandbLogger):
             run.finish(exit_code=int(state in ("failed", "interrupted")))
         if run.settings.mode != "offline":
             return None
+        with _not_fatal("end of its file"):
+            _wait_for_file()
         return f"{'uv run ' if 'UV' in os.environ else ''}sr sync {shlex.quote(str(self.folder))}"
 
     def _summary(self, series: Mapping[str, Series]) -> dict[str, Any]:
@@ -154,6 +156,8 @@ def start_wandb(
     """
     import wandb
 
+    # W&B's process of another program may end before this run does, and couldn't be waited for.
+    os.environ.pop("WANDB_SERVICE", None)
     run_id, sweep = wandb_run_id(folder), sweep_name(folder)
     sources = sources_of(config["init_from"])
     settings: dict[str, Any] = {
@@ -227,6 +231,17 @@ def _not_fatal(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         log.warning("W&B did not take the %s (%s: %s)", what, type(error).__name__, error)
+
+
+def _wait_for_file() -> None:
+    """Wait until an offline run's file is whole: W&B's own process may still write it when `finish` has returned.
+
+    Whoever reads the run once its lock is free, as `sr sync` does, would miss the end of it, configuration included.
+    """
+    import wandb
+
+    with contextlib.suppress(SystemExit):  # W&B ends this process too where its own has failed
+        wandb.teardown()
 
 
 def _last_offline_step(folder: Path, logged: int) -> int:

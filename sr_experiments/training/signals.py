@@ -36,10 +36,15 @@ class StopSignal:
         self._received: int | None = None
 
     def listen(self) -> None:
-        """Install our handlers in place of Lightning's; for use within `restored_signal_handlers`."""
+        """Install our handlers in place of Lightning's; for use within `restored_signal_handlers`.
+
+        A signal that is ignored stays so: a shell starts jobs in the background of a script without SIGINT, so that
+        Ctrl-C ends only what is in the foreground.
+        """
         for number in STOP_SIGNALS:
             # SIGUSR2 ends a process by default: it is ours only where submitit has a handler for it.
-            if number != REQUEUE or callable(signal.getsignal(number)):
+            handler = signal.getsignal(number)
+            if handler != signal.SIG_IGN and (number != REQUEUE or callable(handler)):
                 with contextlib.suppress(ValueError):  # handlers can be set in the main thread only
                     signal.signal(number, self._on_signal)
 

@@ -1,7 +1,6 @@
 """`hydra/launcher=slurm` and `trainer=slurm` on a real Slurm: whatever it does to jobs, they end with the same bits."""
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +20,8 @@ ON_SLURM = [
     "hydra.launcher.cpus_per_task=1",
     "hydra.launcher.timeout_min=20",
 ]
-LONG = ["trainer.max_steps=2000", "trainer.val_every=1000", "trainer.checkpoint_every=100", "trainer.log_every=20"]
+STEPS = 2000
+LONG = [f"trainer.max_steps={STEPS}", "trainer.val_every=1000", "trainer.checkpoint_every=100", "trainer.log_every=20"]
 
 
 def start(slurm, folder, *arguments):
@@ -42,6 +42,28 @@ def until(there, what, seconds=600):
 def step_of(run):
     rows = (run / "metrics.csv").read_text().splitlines() if (run / "metrics.csv").is_file() else []
     return int(rows[-1].split(",")[0]) if len(rows) > 1 else 0
+
+
+def hold(runs, count):
+    """Stop `count` runs in their midst, where they stay until Slurm continues them to end them.
+
+    However fast the machine is, they have not ended by then. Slurm sends SIGCONT before SIGTERM.
+    """
+    held = set()
+
+    def all_held():
+        for run in runs():
+            if run not in held and step_of(run) >= 200:
+                process_of(run).suspend()
+                held.add(run)
+        return len(held) == count
+
+    until(all_held, f"step 200 of {count} runs")
+    assert all(step_of(run) < STEPS for run in held)
+
+
+def process_of(run):
+    return psutil.Process(json.loads((run / "running.json").read_text())["pid"])
 
 
 def runs_of(sweep):
@@ -87,17 +109,17 @@ def undisturbed(tmp_path_factory):
 def test_four_jobs_requeued_preempted_and_killed(slurm, tmp_path, undisturbed):
     folder = tmp_path / "sweep"
     sweep, log = start(slurm, folder, "seed=0,0,0,1", *ON_SLURM)
-    until(lambda: len(runs_of(folder)) == 4 and min(map(step_of, runs_of(folder))) >= 200, "training")
+    hold(lambda: runs_of(folder), 4)
     array = next(iter(slurm.queue())).split("_")[0]
     runs = runs_of(folder)
 
     slurm.run("scontrol", "requeue", f"{array}_1")
-    psutil.Process(json.loads((runs[3] / "running.json").read_text())["pid"]).send_signal(signal.SIGKILL)
-    slurm.start_again(f"{array}_1")
+    process_of(runs[3]).kill()
     until(lambda: f"{array}_3" not in slurm.queue(), "end of the killed job")
+    until(lambda: slurm.queue()[f"{array}_1"] == "PENDING", "requeued job")  # else it would make way, too
     slurm.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
-    for job in (f"{array}_0", f"{array}_2"):  # which have made way
-        slurm.start_again(job)
+    for number in (0, 1, 2):  # 0 and 2 have made way
+        slurm.start_again(f"{array}_{number}")
 
     assert sweep.wait(timeout=400) == 1, said(log)
     assert [state_of(run) for run in runs[:3]] == ["finished"] * 3
@@ -131,7 +153,7 @@ def test_a_job_saves_and_requeues_itself_before_its_time_limit(slurm, tmp_path, 
 def test_a_preempted_job_with_a_grace_time_is_still_there_to_be_requeued(slurm, tmp_path, undisturbed):
     folder = tmp_path / "sweep"
     sweep, log = start(slurm, folder, *ON_SLURM, "hydra.launcher.partition=graced")
-    until(lambda: runs_of(folder) and step_of(runs_of(folder)[0]) >= 200, "training")
+    hold(lambda: runs_of(folder), 1)
     [run], [job] = runs_of(folder), slurm.queue()
     slurm.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
     until(lambda: slurm.queue().get(job) == "PENDING", "requeued job")
@@ -152,13 +174,13 @@ def test_two_tasks_train_one_run_that_goes_on_when_requeued(slurm, tmp_path):
     def runs():
         return list(Path(tmp_path).glob("msrresnet_pixel_x4/2*"))
 
-    until(lambda: runs() and step_of(runs()[0]) >= 200, "training")
+    hold(runs, 1)
     slurm.run("scontrol", "requeue", job)
     slurm.start_again(job)
     until(lambda: job not in slurm.queue(), "end")
     [run] = runs()
     summary = json.loads((run / "summary.json").read_text())
-    assert (summary["state"], summary["step"], summary["processes"]) == ("finished", 2000, 2), output.read_text()[
+    assert (summary["state"], summary["step"], summary["processes"]) == ("finished", STEPS, 2), output.read_text()[
         -2000:
     ]
     assert "resuming in" in (run / "train.log").read_text()

@@ -2,15 +2,15 @@
 
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import wandb
 
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.errors import SRError
-from tests.conftest import ROOT, TINY_MODEL, TINY_RUN
+from tests.conftest import TINY_MODEL, TINY_RUN
 from tests.wandb_sessions import records
 
 CANARY = "canary-in-the-name"  # is written to files, so that the search is known to find
@@ -65,28 +65,24 @@ def environment(tmp_path, monkeypatch):
         subprocess.run(["git", *arguments], check=True)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    """`python train.py` in a process of its own, so that W&B's is started with this environment too."""
-    command = [sys.executable, str(ROOT / "train.py"), *TINY_MODEL["msrresnet"], *TINY_RUN, f"name={CANARY}"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True)
-
-
-def all_written(tmp_path: Path, sr, *commands: tuple[object, ...]) -> list[str]:
+def all_written(tmp_path: Path, train_py, sr, *commands: tuple[object, ...]) -> list[str]:
     """What `assert_none_leaked` says after a run with W&B and commands on it; FOLDER stands for the run's."""
-    trained = run("logger=wandb")
-    assert trained.returncode == 0, trained.stderr[-3000:]
+    wandb.teardown()  # so that its process is started with this environment too
+    trained = train_py(*TINY_MODEL["msrresnet"], *TINY_RUN, f"name={CANARY}", "logger=wandb")
+    assert trained.code == 0, trained.err[-3000:]
     [folder] = Path("outputs").glob("*/2*")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").write_bytes(next(folder.glob("samples/**/*.png")).read_bytes())
     said = [sr(*[folder if one == "FOLDER" else one for one in command]) for command in commands]
     assert not [one.err for one in said if one.code]
     texts = [text for one in said for text in (one.out, one.err)]
-    return assert_none_leaked(tmp_path, trained.stdout, trained.stderr, *texts)
+    return assert_none_leaked(tmp_path, trained.out, trained.err, *texts)
 
 
-def test_no_file_has_a_secret_in_it(environment, tmp_path, sr):
+def test_no_file_has_a_secret_in_it(environment, tmp_path, train_py, sr):
     found = all_written(
         tmp_path,
+        train_py,
         sr,
         ("compare", "outputs", "-o", "report.html"),
         ("export", "FOLDER", "-o", "x.safetensors", "--card"),
@@ -97,9 +93,10 @@ def test_no_file_has_a_secret_in_it(environment, tmp_path, sr):
 
 
 @pytest.mark.slow
-def test_no_picture_export_or_measurement_has_a_secret_in_it(environment, tmp_path, sr):
+def test_no_picture_export_or_measurement_has_a_secret_in_it(environment, tmp_path, train_py, sr):
     all_written(
         tmp_path,
+        train_py,
         sr,
         ("runs", "outputs", "--json"),
         ("upscale", tmp_path / "pictures", "-o", "large", "--checkpoint", "FOLDER", "--runtime", "torch"),

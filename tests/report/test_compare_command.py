@@ -65,14 +65,14 @@ def test_a_video_run_shows_its_clips(train: Make, sr: Any, tmp_path: Path) -> No
     assert len(content["pictures"]) == 1
 
 
-def test_the_printed_command_repeats_the_run(train: Make, sr: Any, command: Any, tmp_path: Path) -> None:
+def test_the_printed_command_repeats_the_run(train: Make, sr: Any, train_py: Any, tmp_path: Path) -> None:
     folder = train()
     sr("compare", folder, "-o", tmp_path / "page.html")
     line = _content(tmp_path / "page.html")["runs"][0]["commands"]["repeat"]
 
-    done = command(*shlex.split(line)[2:])
+    done = train_py(*shlex.split(line)[2:])
 
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     (again,) = set(folder.parent.iterdir()) - {folder}
     values = [json.loads((run / "summary.json").read_text())["final"] for run in (folder, again)]
     assert values[0] == values[1]

@@ -3,20 +3,21 @@
 import json
 import logging
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 import wandb
+from wandb.sdk.lib.service.service_connection import ServiceConnection
 
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.tracking.artifacts import sources_of, use_sources
-from sr_experiments.tracking.wandb_run import tags_of
-from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN
+from sr_experiments.tracking.wandb_run import start_wandb, tags_of
+from tests.conftest import ROOT, TINY_GAN
 from tests.wandb_sessions import sessions
 
 FALLING = ["optim.learning_rate=0.2", "optim/schedule=constant", "optim.ema_decay=null"]  # each step makes it worse
@@ -57,6 +58,22 @@ def test_wandb_offline_file_holds_all_there_is_to_see(train):
     pictures = session.logged("samples")
     assert set(pictures) == {2, 4} and "dB" in pictures[2]["captions"][0]
     assert all((session.folder / "files" / name).is_file() for name in pictures[2]["filenames"])
+    assert session.exit_code == 0 and session.summary["state"] == "finished"
+
+
+def test_a_run_ends_only_when_wandb_has_written_its_file(train, monkeypatch):
+    """W&B's process writes the file, on a busy machine after `finish` has returned; `sr sync` may be waiting for it."""
+    told = ServiceConnection.inform_finish
+
+    def busy(connection, run_id):
+        service = psutil.Process(connection._proc._process.pid)
+        service.suspend()
+        Timer(0.5, service.resume).start()
+        told(connection, run_id)
+
+    monkeypatch.setattr(ServiceConnection, "inform_finish", busy)
+    [session] = sessions(train("logger=wandb"))
+    assert session.config["model"]["features"] == 8
     assert session.exit_code == 0 and session.summary["state"] == "finished"
 
 
@@ -204,14 +221,40 @@ def test_a_disk_that_is_full_at_the_end_of_wandb_harms_nothing(train, monkeypatc
     assert "Logging error" not in capsys.readouterr().err
 
 
-def test_the_session_lies_in_the_run_folder_when_a_process_of_another_folder_writes_it(train, tmp_path, monkeypatch):
-    train("logger=wandb")  # starts W&B's process here; by WANDB_SERVICE the one below uses it
+SETTINGS = {
+    "init_from": None,
+    "scale": 4,
+    "model": {"name": "msrresnet"},
+    "loss": {"name": "pixel", "terms": {}},
+    "data": {"train": {"name": "sample"}},
+    "degradation": {"name": "bicubic"},
+}
+
+
+def written(folder: Path) -> None:
+    """What a run writes for W&B, without the training."""
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text("step,time,metric,value\n")
+    start_wandb(folder, SETTINGS, 0, "sr_experiments").finish("finished", None, {})
+
+
+def test_the_session_lies_in_the_run_folder_when_a_process_of_another_folder_writes_it(tmp_path, monkeypatch):
+    wandb.init(mode="offline", dir=str(tmp_path), settings=wandb.Settings(silent=True))  # starts W&B's process here
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    command = [sys.executable, str(ROOT / "train.py"), *TINY_MODEL["msrresnet"], *TINY_RUN, "logger=wandb"]
-    subprocess.run(command, check=True, capture_output=True)
-    [folder] = Path("outputs").glob("*/2*")
-    assert len(sessions(folder)) == 1
+    folder = Path("outputs/tiny/run")
+    written(folder)
+    [session] = sessions(folder)
+    assert session.config["model"] == {"name": "msrresnet"} and session.exit_code == 0
+
+
+def test_a_wandb_process_of_another_program_is_not_used(tmp_path, monkeypatch):
+    """Programs that run W&B name their process in the environment of those they start."""
+    wandb.teardown()  # of tests before this one
+    monkeypatch.setenv("WANDB_SERVICE", f"3-1-unix-{tmp_path / 'ended'}")
+    written(tmp_path / "tiny" / "run")
+    [session] = sessions(tmp_path / "tiny" / "run")
+    assert session.exit_code == 0
 
 
 def test_tags_are_short_and_there_once():

@@ -48,8 +48,8 @@ def test_staged_video_gan_in_two_processes_equals_one(command, train, tmp_path):
         assert b[key] == pytest.approx(value, rel=1e-2), key
 
 
-def test_sweep_with_in_process_ddp_is_refused(command, tmp_path):
-    done = command("-m", "seed=0,1", *DDP, *tiny(f"output_dir={tmp_path}"))
-    assert done.returncode == 1
-    assert "sweep" in done.stderr
-    assert "trainer.devices=2" in done.stderr
+def test_sweep_with_in_process_ddp_is_refused(train_py, tmp_path):
+    done = train_py("-m", "seed=0,1", *DDP, *tiny(f"output_dir={tmp_path}"))
+    assert done.code == 1
+    assert "sweep" in done.err
+    assert "trainer.devices=2" in done.err

@@ -136,6 +136,23 @@ def test_a_stop_at_a_validation_waits_for_it(train, monkeypatch):
     assert_same_run(folder, whole)  # with what was measured at step 4
 
 
+def test_what_was_started_to_ignore_ctrl_c_trains_on(train, monkeypatch):
+    original = SRModule.train_batch
+
+    def interrupted(self, lr, hr, target):
+        signal.raise_signal(signal.SIGINT)
+        return original(self, lr, hr, target)
+
+    monkeypatch.setattr(SRModule, "train_batch", interrupted)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        folder = train()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert json.loads((folder / "summary.json").read_text())["state"] == "finished"
+
+
 @pytest.mark.parametrize("video", [False, True])
 def test_a_run_killed_between_the_names_of_a_checkpoint_gets_them_all(train, monkeypatch, video):
     options = [] if video else SHORT
