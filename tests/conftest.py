@@ -97,6 +97,7 @@ def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
+    from sr_experiments.config.hydra_app import read_arguments
     from sr_experiments.training.run import train_command
 
     def run(*overrides: str, name: str = "run", video: bool = False) -> Path:
@@ -106,7 +107,8 @@ def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         root = tmp_path / name
         before = set(root.glob("*/*"))
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            cfg = compose("train", [*given, f"output_dir={root}", *overrides], return_hydra_config=True)
+            words = read_arguments([*given, f"output_dir={root}", *overrides], ROOT / "conf")
+            cfg = compose("train", words, return_hydra_config=True)
             with open_dict(cfg):
                 cfg.hydra.runtime.output_dir = str(root)
                 HydraConfig.instance().set_config(cfg)

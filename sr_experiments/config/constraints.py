@@ -74,6 +74,24 @@ FileName = Annotated[str, Rule(_is_file_name, " of letters, digits, _ and -, for
 FolderName = Annotated[str, Rule(_is_folder_name, " that is a plain name: it becomes a folder below output_dir")]
 
 
+class IsPath:
+    """Marks text as a path, which the command line takes as it is: `Annotated[str, IsPath(exists=True)]`.
+
+    Args:
+        exists: whether something must be there before the run starts.
+    """
+
+    def __init__(self, exists: bool) -> None:
+        self.format = "existing-path" if exists else "path"  # in conf/schema.json
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "format": self.format}
+
+
+InputPath = Annotated[str, IsPath(exists=True)]
+AnyPath = Annotated[str, IsPath(exists=False)]
+
+
 class NameOf:
     """The name of an entry of a registry or another mapping, as a constraint: `Annotated[str, NameOf(RAMPS)]`.
 

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from sr_experiments.config.command_line import prepared
 from sr_experiments.config.settings_help import Settings
-from sr_experiments.errors import one_line
+from sr_experiments.errors import SRError, one_line
 
 # For each group that --help lists Hydra copies its store of schemas, which gives out copies of them anyway.
 ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
@@ -38,12 +39,22 @@ def run_app(main: Callable[[], Any], folder: Path) -> None:
         "settings", lambda *, _root_: "\n".join(Settings.of(_root_, folder).lines()).replace("$", "$$"), replace=True
     )
     os.environ.setdefault(TRACEBACKS, "1")
+    sys.argv[1:] = read_arguments(sys.argv[1:], folder)
     try:
         main()
     except COMPOSITION_ERRORS as error:
         if WANTED or TRACEBACKS not in os.environ:
             raise
         sys.stderr.write(f"error: {composition_error(error, folder, sys.argv[1:])}\n")
+        raise SystemExit(2) from None
+
+
+def read_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
+    """Return the arguments of `train.py` as Hydra can read them; one that it can't take is one line and exit code 2."""
+    try:
+        return prepared(arguments, folder)
+    except SRError as error:
+        sys.stderr.write(f"error: {one_line(error)}\n")
         raise SystemExit(2) from None
 
 

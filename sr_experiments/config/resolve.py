@@ -1,24 +1,25 @@
 """From Hydra's composed configuration to the plain one that a run is built from, and to `config.yaml`."""
 
 import os
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sr_experiments.config.schema import check
+from sr_experiments.config.command_line import check_resumable
+from sr_experiments.config.declared import NULL, Declared, conf_folder, with_plain_words
+from sr_experiments.config.quoting import from_config, override, train_command
+from sr_experiments.config.resume import Change, given_keys, listed, resumed_config
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.config.upgrade import upgraded
-from sr_experiments.errors import SRError, one_line
+from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.runs.folder import requeued_run_folder
 from sr_experiments.runs.reading import read_config
-from sr_experiments.training.stages import stage_configs
 
 # Written into config.yaml so that it can be fed back as it is: no second output folder or log from Hydra.
 HYDRA = {
@@ -32,7 +33,7 @@ MAY_CHANGE = ("resume", "offline", "output_dir", "trainer", "logger", "callbacks
 
 
 def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
-    """Return the resolved configuration and, for a run that is resumed, its run folder.
+    """Return the resolved and checked configuration and, for a run that is resumed, its run folder.
 
     A run is resumed with `resume=`: it takes its own `config.yaml`, changed by the command line only. A job of a sweep
     whose folder has a checkpoint, because the sweep was restarted, resumes too, and so does a job that Slurm requeued.
@@ -40,30 +41,9 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     Raises:
         SRError: a value is missing or invalid; the run to resume does not exist, or has another configuration.
     """
-    folder = None
-    if cfg.resume is not None:
-        folder = Path(str(cfg.resume))
-        if not (folder / "config.yaml").is_file():
-            raise SRError(f"resume={folder}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
-        saved = OmegaConf.create(read_config(folder, "restore it, or copy that of a similar run"))
-        for key in HYDRA:
-            saved.pop(key, None)
-        for key in _overridden_keys():
-            # merge=False: a group that is overridden replaces the saved one and is not mixed with it.
-            OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
-        cfg = saved
-    try:
-        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None) or "a value"
-        if "missing" in str(error).lower():
-            raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
-        raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
-    config = upgraded(config)
-    # Before anything is written.
-    refuse_secrets(config)
-    if HydraConfig.initialized():  # W&B records the command line
-        refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
+    from sr_experiments.config.schema import check
+
+    config, folder = resolved_config(cfg)
     try:
         check(config)
     except SRError as error:
@@ -82,9 +62,37 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     return config, folder
 
 
+def resolved_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
+    """Return the resolved configuration, unchecked, and the run folder of `resume=`; this loads no PyTorch.
+
+    Raises:
+        SRError: a value is missing; a setting holds a secret; the run to resume does not exist.
+    """
+    folder = None
+    if cfg.resume is not None and str(cfg.resume).lower() not in NULL:
+        folder = Path(str(cfg.resume))
+        check_resumable(folder)
+        cfg = resumed_config(folder, cfg)
+    try:
+        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "a value"
+        if "missing" in str(error).lower():
+            raise SRError(f"{key} is not set: give it on the command line as {key}=...") from error
+        raise SRError(f"{key} in the configuration: {str(error).splitlines()[0]}") from error
+    config = with_plain_words(upgraded(config), Declared(conf_folder()))
+    # Before anything is written.
+    refuse_secrets(config)
+    if HydraConfig.initialized():  # W&B records the command line
+        refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
+    return config, folder
+
+
 def training_steps(config: dict[str, Any]) -> int:
     """Return the number of training steps of a run: of its stages together, where it has stages."""
     if "stages" in config:
+        from sr_experiments.training.stages import stage_configs
+
         return sum(stage["steps"] for stage in stage_configs(config))
     return int(config["trainer"]["max_steps"])
 
@@ -104,14 +112,19 @@ def sweep_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def save_config(config: dict[str, Any], folder: Path) -> None:
-    """Write `config.yaml`, which repeats the run when it is given to `train.py`."""
-    place = one_line(shlex.quote(str(folder)))
-    header = (
-        "# The resolved configuration of this run. To repeat it:\n"
-        f"#   python train.py --config-dir {place} --config-name config\n"
-        "# To resume it where it stopped, also after a crash:\n"
-        f"#   python train.py resume={place}\n"
+def save_config(config: dict[str, Any], folder: Path, changes: Sequence[Change] = ()) -> None:
+    """Write `config.yaml`, which repeats the run when it is given to `train.py`, and lists what a resume changed."""
+    repeat = train_command(from_config(folder))
+    if changes:
+        header = (
+            "# The resolved configuration that this run trains with now. Settings changed when it was resumed, so no\n"
+            f"# single command repeats the run:\n{listed(changes)}"
+            f"# To train a new run with what stands below:\n#   {repeat}\n"
+        )
+    else:
+        header = f"# The resolved configuration of this run. To repeat it:\n#   {repeat}\n"
+    header += (
+        f"# To resume it where it stopped, also after a crash:\n#   {train_command([override('resume', folder)])}\n"
     )
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
@@ -134,28 +147,34 @@ def _values(config: Any, prefix: str = "") -> dict[str, str]:
     return {k: v for key, inner in config.items() for k, v in _values(inner, f"{prefix}.{key}".lstrip(".")).items()}
 
 
-def _overridden_keys() -> list[str]:
-    """Return the keys given on the command line, without `resume` and `experiment`."""
-    keys = []
-    for override in HydraConfig.get().overrides.task:
-        key = override.lstrip("+~").split("=", 1)[0].split("@")[0].replace("/", ".")
-        if key not in ("resume", "experiment"):
-            keys.append(key)
-    return keys
-
-
 def _check_devices(trainer: dict[str, Any]) -> None:
-    """Refuse more CPU processes than there are cores: hundreds of them would bring the machine to a halt."""
-    devices = trainer["devices"]
-    on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
+    """Refuse devices that are not there, and more CPU processes than cores: they would bring the machine to a halt."""
+    import torch
+
+    accelerator, devices = str(trainer["accelerator"]), trainer["devices"]
+    there = {"gpu": torch.cuda.is_available() or torch.backends.mps.is_available(), "cuda": torch.cuda.is_available(),
+             "mps": torch.backends.mps.is_available()}  # fmt: skip
+    if accelerator not in ("auto", "cpu", *there):
+        raise SRError(f"trainer.accelerator is {accelerator!r}: give auto, cpu, gpu or mps")
+    if not there.get(accelerator, True):
+        raise SRError(
+            f"trainer.accelerator={accelerator}: PyTorch finds no such device here; give trainer.accelerator=cpu or "
+            "auto, or install a driver and a PyTorch for it"
+        )
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not any(there.values()))
     cores = os.cpu_count() or 1
     if on_cpu and devices != "auto" and not (isinstance(devices, int) and 1 <= devices <= cores):
         raise SRError(f"trainer.devices is {devices}: this machine has {cores} CPU cores; give how many processes")
+    gpus = torch.cuda.device_count()
+    if not on_cpu and gpus and isinstance(devices, int) and devices > gpus:
+        raise SRError(f"trainer.devices is {devices}: this machine has {gpus} GPUs; give how many of them, or auto")
 
 
 def _check_stages(config: dict[str, Any]) -> None:
     """Refuse invalid stages, and settings on the command line that have no effect on stages."""
-    given, stages = _overridden_keys(), stage_configs(config)
+    from sr_experiments.training.stages import stage_configs
+
+    given, stages = given_keys(), stage_configs(config)
     if "trainer.max_steps" in given:
         first = stages[0]["name"]
         raise SRError(f"trainer.max_steps is the sum of the stages here: set stage.{first}.steps and the like instead")

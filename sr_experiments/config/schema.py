@@ -12,11 +12,13 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import ValidationError
 
 from sr_experiments.config.constraints import (
+    AnyPath,
     BatchSize,
     Count,
     CountOrZero,
     FileName,
     FolderName,
+    InputPath,
     NameOf,
     PictureSide,
     Positive,
@@ -60,7 +62,7 @@ class Data(Group):
     """Side of the HR crops, a multiple of scale."""
     num_workers: Literal["auto"] | Annotated[int, Ge(0), Le(256)] = optional()
     """Processes that read images, per device; auto: the CPU cores, at most 8."""
-    cache: bool | str = optional()
+    cache: bool | AnyPath = optional()
     """Decode once and keep the pixels: true for ~/.cache/sr_experiments ($SR_CACHE), or a folder."""
     train: Annotated[Mapping[str, Any], Component(TRAINING_SETS)]
     """What is trained on."""
@@ -241,7 +243,7 @@ class Stage(Group):
 class Val(Group):
     """What validation does besides measuring."""
 
-    compare_with: str | None
+    compare_with: InputPath | None
     """A run folder or checkpoint: a network to measure beside, frame by frame."""
 
 
@@ -256,11 +258,11 @@ class Run(Group):
     """Of all that is random."""
     name: FolderName
     """A run's folder is <output_dir>/<name>/<timestamp>."""
-    output_dir: str
+    output_dir: AnyPath
     """Where runs are written."""
-    resume: str | None = optional()
+    resume: InputPath | None = optional()
     """A run folder: continue it exactly where it stopped."""
-    init_from: str | Mapping[str, str] | None
+    init_from: InputPath | Mapping[str, InputPath] | None
     """A run folder or any SR checkpoint: start a new run from its weights. Of frvsr, also one for each part by name."""
     offline: bool
     """No connection to the network: no weights are downloaded, W&B logs offline."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sr_experiments.config.constraints import Count, OnError
+from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.packs.folders import open_folder
 from sr_experiments.data.training_crops import TrainingCrops
@@ -28,7 +28,7 @@ class ImageFolder(TrainingCrops):
 
     def __init__(
         self,
-        root: str,
+        root: InputPath,
         crop: int,
         scale: int,
         channels: int = 3,
@@ -62,7 +62,7 @@ class ImageValidation(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, root: str, scale: int, channels: int = 3, limit: Count | None = None, cache: str | None = None
+        self, root: InputPath, scale: int, channels: int = 3, limit: Count | None = None, cache: str | None = None
     ) -> None:
         self.root = Path(root).expanduser()
         self.folder = open_folder(root, cache)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from sr_experiments.config.constraints import Count, OnError
+from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import Size, UnreadableImage, natural_key
 from sr_experiments.data.images import as_tensor, image_name
@@ -33,8 +33,8 @@ class PairedFolder(TrainingCrops):
 
     def __init__(
         self,
-        hr: str,
-        lr: str,
+        hr: InputPath,
+        lr: InputPath,
         crop: int,
         scale: int,
         channels: int = 3,
@@ -72,7 +72,13 @@ class PairedValidation(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, hr: str, lr: str, scale: int, channels: int = 3, limit: Count | None = None, cache: str | None = None
+        self,
+        hr: InputPath,
+        lr: InputPath,
+        scale: int,
+        channels: int = 3,
+        limit: Count | None = None,
+        cache: str | None = None,
     ) -> None:
         self.root = Path(hr).expanduser()
         self.folders = open_pair(hr, lr, scale, cache)

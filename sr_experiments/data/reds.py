@@ -6,7 +6,7 @@ Clips 000, 011, 015 and 020 of the training set ("REDS4") are held out for valid
 from pathlib import Path
 from typing import Literal
 
-from sr_experiments.config.constraints import Count, OnError, Share
+from sr_experiments.config.constraints import AnyPath, Count, InputPath, OnError, Share
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.packs.folders import is_folder
 from sr_experiments.data.videos import VideoFolder, VideoValidation
@@ -27,13 +27,13 @@ class REDS(VideoFolder):
 
     def __init__(
         self,
-        root: str,
+        root: InputPath,
         crop: int,
         scale: int,
         channels: int = 3,
         seed: int = 0,
         lr: Literal["bicubic"] | None = None,
-        scene_cuts: str = "none",
+        scene_cuts: Literal["detect", "none"] | AnyPath = "none",
         moving_frame: Share = 0.3,
         on_error: OnError = "stop",
         augment: bool = True,
@@ -58,7 +58,7 @@ class REDSValidation(VideoValidation):
 
     def __init__(
         self,
-        root: str,
+        root: InputPath,
         scale: int,
         channels: int = 3,
         lr: Literal["bicubic"] | None = None,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sr_experiments.config.constraints import Count
+from sr_experiments.config.constraints import Count, InputPath
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.image_files import list_images, read_image
 from sr_experiments.data.images import as_tensor
@@ -39,7 +39,7 @@ class SampleVideo(TrainingSet):
     clips: ClassVar[bool] = True
     in_memory: ClassVar[bool] = True
 
-    def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, root: str | None = None) -> None:
+    def __init__(self, crop: int, scale: int, channels: int = 3, seed: int = 0, root: InputPath | None = None) -> None:
         super().__init__(sample_paths(TRAINING) if root is None else list_images(root), crop, scale, seed)
         self.photographs = [as_tensor(read_image(path, channels)) for path in self.paths]
         sides = [min(photograph.shape[-2:]) for photograph in self.photographs]

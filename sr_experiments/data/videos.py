@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sr_experiments.config.constraints import Count, OnError, Share
+from sr_experiments.config.constraints import AnyPath, Count, InputPath, OnError, Share
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.clips import Clip, TrainingClips, ValidationClips
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
@@ -88,13 +88,13 @@ class VideoFolder(TrainingClips):
 
     def __init__(
         self,
-        root: str,
+        root: InputPath,
         crop: int,
         scale: int,
         channels: int = 3,
         seed: int = 0,
-        lr: str | None = None,
-        scene_cuts: str = "detect",
+        lr: InputPath | None = None,
+        scene_cuts: Literal["detect", "none"] | AnyPath = "detect",
         moving_frame: Share = 0.3,
         on_error: OnError = "stop",
         augment: bool = True,
@@ -126,9 +126,9 @@ class VideoValidation(ValidationClips):
         self,
         scale: int,
         channels: int = 3,
-        root: str | None = None,
-        hr: str | None = None,
-        lr: str | None = None,
+        root: InputPath | None = None,
+        hr: InputPath | None = None,
+        lr: InputPath | None = None,
         limit: Count | None = None,
         frames: Count | None = None,
         cache: str | None = None,

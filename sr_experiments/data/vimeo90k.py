@@ -6,7 +6,7 @@ The clips listed in `sep_trainlist.txt` are for training, those in `sep_testlist
 import logging
 from pathlib import Path
 
-from sr_experiments.config.constraints import Count, OnError, Share
+from sr_experiments.config.constraints import Count, InputPath, OnError, Share
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.clips import TrainingClips, ValidationClips
 from sr_experiments.data.image_files import UnreadableImage
@@ -34,7 +34,7 @@ class Vimeo90K(TrainingClips):
 
     def __init__(
         self,
-        root: str,
+        root: InputPath,
         crop: int,
         scale: int,
         channels: int = 3,
@@ -66,7 +66,7 @@ class Vimeo90KValidation(ValidationClips):
 
     def __init__(
         self,
-        root: str,
+        root: InputPath,
         scale: int,
         channels: int = 3,
         limit: Count | None = None,

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
+from sr_experiments.config.command_line import prepared
 from sr_experiments.config.hydra_app import COMPOSITION_ERRORS, composition_error
 from sr_experiments.config.offline import offline
 from sr_experiments.config.resolve import plain_config
@@ -55,7 +56,7 @@ def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
         raise SRError("no conf/train.yaml here: run sr doctor where train.py is")
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            cfg = compose("train", list(overrides), return_hydra_config=True)
+            cfg = compose("train", prepared(overrides, conf), return_hydra_config=True)
     except COMPOSITION_ERRORS as error:
         raise SRError(composition_error(error, conf, list(overrides))) from error
     try:

@@ -1,15 +1,13 @@
 """Which metrics `sr evaluate` measures: those of conf/metrics/default.yaml, and further files of conf/metrics."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from sr_experiments.config.declared import conf_folder
 from sr_experiments.errors import SRError
-
-PACKAGE = Path(__file__).parents[1]
 
 
 def metrics_config(scale: int, further: Sequence[str] = ()) -> dict[str, Any]:
@@ -22,8 +20,7 @@ def metrics_config(scale: int, further: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         SRError: there is no such file.
     """
-    beside = PACKAGE.parent / "conf"
-    folder = beside if (beside / "train.yaml").is_file() else PACKAGE / "conf"  # a wheel has a copy of it
+    folder = conf_folder()
     known = sorted(path.stem for path in (folder / "metrics").glob("*.yaml") if path.stem != "default")
     for name in further:
         if name not in known:

@@ -43,8 +43,13 @@ class MetricsCSV(Logger):
             rows = [row for row in rows if len(row) == len(FIELDS) and row[0].isdecimal()]  # without one cut short
             self.logged = max((int(row[0]) for row in rows), default=0)
             rows = [row for row in rows if int(row[0]) <= resume_step]
+        self._kept = rows
+
+    def open(self) -> None:
+        """Write the file with the rows that stay; until then it is as it was."""
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([FIELDS, *rows])
+            csv.writer(file).writerows([FIELDS, *self._kept])
+        self._kept = []
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -356,15 +356,26 @@ class SRModule(pl.LightningModule):
             "rollbacks": self.rollbacks,
         }
 
-    def check_resumable(self, generator: Mapping[str, Any], names: Iterable[str]) -> None:
-        """Raise SRError if a checkpoint, with this generator and tensors of these names, is of other networks."""
-        judged = any(name.startswith("discriminator.") for name in names)
+    def check_resumable(self, generator: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> None:
+        """Raise SRError if a checkpoint, with this generator and tensors of these shapes, is of other networks."""
+        judged = any(name.startswith("discriminator.") for name in shapes)
+        own = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        other = [name for name in (*own, *shapes) if own.get(name) != shapes.get(name)]
         if generator != self.generator_config:
             difference = describe_mismatch(generator, self.generator_config)
         elif judged != (self.discriminator is not None):
             difference = (
                 f"the checkpoint is {'' if judged else 'not '}of a GAN, the run is {'not ' if judged else ''}one"
             )
+        elif any(name.startswith("ema.") for name in other):
+            averaged = self.ema is None
+            difference = (
+                f"the checkpoint has {'a' if averaged else 'no'} moving average of the weights, the run "
+                f"{'none' if averaged else 'one'} (optim.ema_decay)"
+            )
+        elif other:
+            part = "loss.discriminator" if other[0].startswith("discriminator.") else other[0]
+            difference = f"the checkpoint has another {part} than the run"
         else:
             return
         raise SRError(f"cannot resume: {difference}; to start a new run from its weights use init_from=")

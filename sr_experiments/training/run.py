@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from rich.console import Console
 
 from sr_experiments.config.offline import offline
 from sr_experiments.config.resolve import is_sweep, plain_config, save_config, sweep_folder
+from sr_experiments.config.resume import Change, changed_settings, read_changes
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import NotFinite, SRError, one_line
-from sr_experiments.files import remove_temporaries, write_json, writing_failed
+from sr_experiments.files import remove_temporaries, replacing, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.logging_setup import log_to_file, log_training
 from sr_experiments.runs.folder import new_run_folder
@@ -69,44 +72,80 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
     config, folder = plain_config(cfg)
     with contextlib.ExitStack() as stack:
         stack.enter_context(offline(config["offline"]))
-        checkpoint, step = None, 0
         if folder is None:
-            assembly = _assemble(config)  # before there is a folder: an invalid configuration leaves none behind
-            folder = _new_folder(config)
-            if _is_rank_zero():
-                stack.enter_context(run_lock(folder))
-                save_config(config, folder)
-        else:
-            if _is_rank_zero():
-                stack.enter_context(run_lock(folder))
-            _clean_up(folder)
-            checkpoint = folder / "checkpoints" / "last.ckpt"
-            step, best, saved = _read_checkpoint(checkpoint)
-            if step >= config["trainer"]["max_steps"]:
-                return _complete_finished_run(config, folder, step, best)
-            assembly = _assemble({**config, "init_from": None})  # the weights come from the checkpoint
-            assembly.module.check_resumable(**saved)  # before the summary of the run could be overwritten
+            return _start(config, console, stack)
+        return _resume(config, folder, console, stack)
+
+
+def _start(config: dict[str, Any], console: Console, stack: contextlib.ExitStack) -> float | None:
+    assembly = _assemble(config)  # before there is a folder: an invalid configuration leaves none behind
+    folder = _new_folder(config)
+    if _is_rank_zero():
+        stack.enter_context(run_lock(folder))
+        save_config(config, folder)
+    with _failure_recorded(config, folder):
+        run = Run(config, folder, console, assembly)
+        run.open_logs(step=0)
+    return run.train(None)
+
+
+def _resume(config: dict[str, Any], folder: Path, console: Console, stack: contextlib.ExitStack) -> float | None:
+    """Check everything before anything is written: a resume that is refused leaves the folder as it was."""
+    if _is_rank_zero():
+        stack.enter_context(run_lock(folder))
+    _refuse_folders(folder)
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    step, best, saved = _read_checkpoint(checkpoint)
+    if step >= config["trainer"]["max_steps"]:
+        return _complete_finished_run(config, folder, step, best)
+    assembly = _assemble({**config, "init_from": None})  # the weights come from the checkpoint
+    assembly.module.check_resumable(**saved)
+    changes = changed_settings(folder, config, step)
+    run = Run(config, folder, console, assembly, changes)
+    with _undone_unless_trained(folder, run):
         if _is_rank_zero():
-            log_to_file(folder / "train.log")
-        log.info("%s in %s", "training" if checkpoint is None else "resuming", folder)
-        loggers = make_loggers(config, folder, assembly.module.validation, step) if _is_rank_zero() else []
-        return Run(config, folder, console, assembly, loggers).train(checkpoint)
+            _remove_temporaries(folder)
+            if changes != read_changes(folder):
+                save_config(config, folder, changes)
+        run.open_logs(step)
+        return run.train(checkpoint)
 
 
 class Run:
-    """A run from its start or resume to its end; it has no loggers on ranks other than 0."""
+    """A run from its start or resume to its end; it has no loggers on ranks other than 0.
+
+    `changes` are the settings that this resume and earlier ones changed.
+    """
 
     def __init__(
-        self, config: dict[str, Any], folder: Path, console: Console, assembly: Assembly, loggers: list[Logger]
+        self,
+        config: dict[str, Any],
+        folder: Path,
+        console: Console,
+        assembly: Assembly,
+        changes: Sequence[Change] = (),
     ) -> None:
-        self.config, self.folder, self.console = config, folder, console
-        self._build(assembly, loggers)
+        self.config, self.folder, self.console, self.changes = config, folder, console, changes
+        self.loggers: list[Logger] = []
+        self.has_begun = False  # whether a batch was to be trained, after the checkpoint of a resume was loaded
+        self._build(assembly)
 
-    def _build(self, assembly: Assembly, loggers: list[Logger]) -> None:
-        self.assembly, self.loggers = assembly, loggers
-        self.trainer, self.record, self.pruning = make_trainer(
-            self.config, assembly, self.folder, loggers, self.console
-        )
+    def _build(self, assembly: Assembly) -> None:
+        self.assembly = assembly
+        self.trainer, self.record, self.pruning = make_trainer(self.config, assembly, self.folder, self.console)
+        self.trainer.loggers = self.loggers
+        if self.changes:
+            self.record.facts["changes"] = [asdict(change) for change in self.changes]
+
+    def open_logs(self, step: int) -> None:
+        """Open train.log, and the loggers of a run that begins at a step."""
+        if _is_rank_zero():
+            self.loggers = make_loggers(self.config, self.folder, self.assembly.module.validation, step)
+            log_to_file(self.folder / "train.log")
+        self.trainer.loggers = self.loggers
+        log.info("%s in %s", "resuming" if step else "training", self.folder)
+        for change in self.changes:
+            log.info("%s", change)
 
     def train(self, checkpoint: Path | None) -> float | None:
         """Train to the end, from a checkpoint if one is given; return the best value of the monitored metric.
@@ -140,6 +179,8 @@ class Run:
                 self.trainer.fit(self.assembly.module, self.assembly.data, ckpt_path=checkpoint, weights_only=True)
         except NotFinite as error:
             return error.with_traceback(None)  # its traceback would keep the networks in memory
+        finally:
+            self.has_begun |= self.record.has_begun
         return None
 
     def _roll_back(self, bad: NotFinite) -> Path:
@@ -160,11 +201,12 @@ class Run:
         log.warning("%s", message)
         if _is_rank_zero():
             csv = MetricsCSV(self.folder, rollback["to_step"])
+            csv.open()
             self.loggers = [csv if isinstance(logger, MetricsCSV) else logger for logger in self.loggers]
             for run in wandb_runs(self.loggers):
                 run.first_step = csv.logged + 1  # W&B takes each step once
                 run.alert(f"rollback {number}", message)
-        self._build(_assemble({**self.config, "init_from": None}), self.loggers)
+        self._build(_assemble({**self.config, "init_from": None}))
         return self.folder / "checkpoints" / "last.ckpt"
 
     def _finish(self, state: str, error_line: str) -> None:
@@ -213,14 +255,50 @@ def _new_folder(config: dict[str, Any]) -> Path:
     return folder
 
 
-def _clean_up(folder: Path) -> None:
-    """Remove unfinished files of a killed session, and refuse folders in the place of files that will be written."""
-    if _is_rank_zero():
-        for place in (folder, folder / "checkpoints", *folder.glob("samples/**/")):
-            remove_temporaries(place)
+@contextlib.contextmanager
+def _failure_recorded(config: dict[str, Any], folder: Path) -> Iterator[None]:
+    """Write the summary of a new run that ends inside the block, before it could train."""
+    try:
+        yield
+    except BaseException as error:
+        if _is_rank_zero():
+            state = "failed" if isinstance(error, Exception) else "interrupted"
+            said = {"error": str(user_error(error, folder) or error)} if isinstance(error, Exception) else {}
+            with contextlib.suppress(SRError):  # a full disk, which must not hide why the run ended
+                content = {"state": state, **said, "step": 0, "max_steps": config["trainer"]["max_steps"]}
+                write_json(folder / "summary.json", content)
+        raise
+
+
+@contextlib.contextmanager
+def _undone_unless_trained(folder: Path, run: "Run") -> Iterator[None]:
+    """Restore what a resume wrote if it ends inside the block before it could load the checkpoint."""
+    files = [folder / name for name in ("config.yaml", "metrics.csv", "summary.json", "train.log")]
+    before = {path: path.read_bytes() if path.is_file() else None for path in files} if _is_rank_zero() else {}
+    try:
+        yield
+    except BaseException:
+        if not run.has_begun:
+            for path, content in before.items():
+                if content is None:
+                    path.unlink(missing_ok=True)
+                elif content != path.read_bytes():
+                    with replacing(path) as temporary:
+                        temporary.write_bytes(content)
+        raise
+
+
+def _refuse_folders(folder: Path) -> None:
+    """Refuse folders in the place of files that will be written."""
     for name in ("summary.json", "train.log", "checkpoints/best.ckpt"):
         if (folder / name).is_dir():
             raise SRError(f"{folder / name} is a folder: remove it")
+
+
+def _remove_temporaries(folder: Path) -> None:
+    """Remove unfinished files of a killed session."""
+    for place in (folder, folder / "checkpoints", *folder.glob("samples/**/")):
+        remove_temporaries(place)
 
 
 def _read_checkpoint(checkpoint: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
@@ -229,8 +307,9 @@ def _read_checkpoint(checkpoint: Path) -> tuple[int, dict[str, Any], dict[str, A
         raise SRError(f"nothing to resume: {checkpoint} does not exist; start a new run without resume=")
     try:
         content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-        record, names = content["sr_experiments"], list(content["state_dict"])  # no tensors: they keep the file open
-        networks = {"generator": record["generator"], "names": names}
+        record = content["sr_experiments"]
+        shapes = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
+        networks = {"generator": record["generator"], "shapes": shapes}  # no tensors: they keep the file open
         return int(record["step"]), content["callbacks"][Checkpoints.__qualname__], networks
     except Exception as error:
         raise SRError(f"cannot resume: {checkpoint} is damaged ({type(error).__name__})") from error
@@ -249,6 +328,7 @@ def _complete_finished_run(config: dict[str, Any], folder: Path, step: int, best
     if finished and not is_sweep():
         raise SRError(f"this run is finished, at step {step}: to continue it give trainer.max_steps=<more than {step}>")
     if not finished and _is_rank_zero():
+        _remove_temporaries(folder)
         last = folder / "checkpoints" / "last.ckpt"
         if best["step"] == step:
             link_checkpoint(last, "best")

@@ -20,7 +20,7 @@ from sr_experiments.inference.device import choose_precision
 from sr_experiments.metrics.monitor import resolve_monitor
 from sr_experiments.runs.folder import git_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
-from sr_experiments.tracking.wandb_run import start_wandb, wandb_runs
+from sr_experiments.tracking.wandb_run import start_wandb
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.clips import Clips
@@ -39,9 +39,11 @@ PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips",
 
 
 def make_trainer(
-    config: dict[str, Any], assembly: Assembly, folder: Path, loggers: list[Logger], console: Console
+    config: dict[str, Any], assembly: Assembly, folder: Path, console: Console
 ) -> tuple[pl.Trainer, Record, Pruning | None]:
     """Return the trainer of a run with all its callbacks, and of those Record and, in a sweep that prunes, Pruning.
+
+    It has no loggers yet: what opens files comes after all that may be refused.
 
     Raises:
         SRError: settings that don't fit together, or don't fit this machine.
@@ -63,7 +65,7 @@ def make_trainer(
     if is_gan(config):
         callbacks.append(GANHealth(record, **config["callbacks"]["gan_health"]))
     callbacks.append(Inspection(folder, assembly.data))
-    if any(run.watched for run in wandb_runs(loggers)):
+    if config["logger"]["name"] == "wandb" and config["logger"].get("watch") not in (None, "none"):
         callbacks.append(Gradients(t["log_every"]))
     callbacks.append(checkpoints)
     pruning = make_pruning(lambda choice: monitored(choice, config, assembly))
@@ -81,7 +83,7 @@ def make_trainer(
             strategy="ddp_find_unused_parameters_true" if t["strategy"] == "ddp" and several else t["strategy"],
             precision=precision_of(t["precision"], t["accelerator"]),
             max_epochs=-1,  # SRModule counts steps and stops the trainer
-            logger=loggers,
+            logger=False,
             callbacks=callbacks,
             default_root_dir=folder,
             num_sanity_val_steps=0,
@@ -126,19 +128,18 @@ def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, r
 
     The metrics of the validation get a best value in the summary of the W&B run.
     """
-    csv = MetricsCSV(folder, resume_step)
-    loggers: list[Logger] = [csv]
-    options = {k: v for k, v in config["logger"].items() if k != "name"}
     name = config["logger"]["name"]
+    options = {k: v for k, v in config["logger"].items() if k != "name"}
+    others: list[Logger] = [tensorboard_logger(folder)] if name == "tensorboard" else []
+    csv = MetricsCSV(folder, resume_step)
     if name == "wandb":
         run = start_wandb(folder, config, csv.logged, **options)
         for place in validation.names:
             for key, metric in validation.metrics.items():
                 run.define_best(f"val/{place}/{key}", metric.higher_is_better)
-        loggers.append(run)
-    elif name == "tensorboard":
-        loggers.append(tensorboard_logger(folder))
-    return loggers
+        others.append(run)
+    csv.open()
+    return [csv, *others]
 
 
 def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Record(Callback):
         self._begin = self._interval_begin = self._paused = time.perf_counter()
         self._waited = 0.0
         self._samples = 0
+        self.has_begun = False  # whether training began, after the checkpoint of a resume was loaded
 
     def state_dict(self) -> dict[str, Any]:
         """Return the time spent so far, the skipped images, and the results of the stages."""
@@ -52,6 +53,7 @@ class Record(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Start the clocks."""
+        self.has_begun = True
         self._begin = self._interval_begin = self._paused = time.perf_counter()
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: SRModule, batch: Any, batch_idx: int) -> None:
