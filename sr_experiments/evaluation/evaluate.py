@@ -29,6 +29,7 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.engine import Engine, choose_device
 from sr_experiments.metrics.suite import descriptions
+from sr_experiments.pretrained.catalogue import sources_of
 
 
 @dataclass
@@ -134,6 +135,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         described["digits"],
         described["units"],
         protocol.left_out,
+        sources_of(metrics.values()),
         [
             f"{network.name} is for LR pixels with phase={network.generator.phase}, here they have "
             f"phase={degradation.phase}: its pictures are shifted"

@@ -61,6 +61,7 @@ class Report:
     digits: dict[str, int] = field(default_factory=dict)  # decimals that mean something, by metric
     units: dict[str, str] = field(default_factory=dict)  # "dB", "px" or "", by metric
     left_out: dict[str, str] = field(default_factory=dict)  # what could not be measured, and why
+    pretrained: dict[str, str] = field(default_factory=dict)  # where the weights of metrics come from, by name
     notes: list[str] = field(default_factory=list)  # what else the reader should know
 
     def best(self, metric: str, image: str | None = None) -> set[str]:

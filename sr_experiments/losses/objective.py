@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.checkpoints.backbones import WeightsUnavailable
 from sr_experiments.config.constraints import Count, CountOrZero, NameOf, Weight
 from sr_experiments.errors import SRError
 from sr_experiments.losses import LOSSES
 from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.perceptual import PerceptualLoss
+from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import Group, build, optional
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from sr_experiments.checkpoints.backbones import pretrained_features
 from sr_experiments.config.constraints import Weight
 from sr_experiments.errors import SRError
 from sr_experiments.losses import LOSSES
-from sr_experiments.metrics.lpips import Trunk, lpips_network
+from sr_experiments.metrics.lpips import TRUNKS, Trunk, lpips_network
 
 
 def _cosine(ours: Tensor, targets: Tensor) -> Tensor:
@@ -36,6 +36,8 @@ def vgg19_layers() -> dict[str, int]:
 
 class PerceptualLoss(nn.Module):
     """Base of losses on a pretrained network: it moves with its parent, stays in eval mode, and saves no state."""
+
+    pretrained: tuple[str, ...] = ()  # weights that it is built with, by their names in `pretrained.catalogue`
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,6 +86,7 @@ class VGGLoss(PerceptualLoss):
                 raise SRError(f"VGG19 has no layer {name!r}: choose of {', '.join(n for n in known if n[0] == 'c')}")
         self.criterion = CRITERIA[criterion]
         self.weights = {known[name]: weight for name, weight in weights.items()}
+        self.pretrained = ("vgg19",)
         self.features = pretrained_features("vgg19")[: max(self.weights) + 1]
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
@@ -123,6 +126,7 @@ class LPIPSLoss(PerceptualLoss):
     def __init__(self, net: Trunk = "vgg") -> None:
         super().__init__()
         self.network = lpips_network(net)
+        self.pretrained = (TRUNKS[net],)
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, 3 or 1, H, W) in [0, 1] twice to a scalar."""

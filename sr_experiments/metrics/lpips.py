@@ -33,6 +33,7 @@ class LPIPS(ImageMetric):
     def __init__(self, net: Trunk = "alex", crop_border: int = 0) -> None:
         super().__init__(crop_border)
         self.network = lpips_network(net)
+        self.pretrained = (TRUNKS[net],)
         self.least_size = LEAST_SIZES[net]
         self.convention = f"LPIPS v0.1, {net} trunk, RGB, crop {crop_border}, 8-bit, mean over images"
 

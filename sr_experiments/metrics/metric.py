@@ -18,6 +18,7 @@ class SRMetric(Metric):
     temporal: bool = False  # whether consecutive frames are compared, so that images alone have no value
     needs_rgb: bool = False  # whether grey images have no value
     least_size: int = 1  # pixels a side that must be left within the border
+    pretrained: tuple[str, ...] = ()  # weights that it is built with, by their names in `pretrained.catalogue`
     convention: str  # what exactly is measured; set by the constructor, as it depends on the arguments
     total: Tensor
     count: Tensor

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sr_experiments.checkpoints.backbones import WeightsUnavailable
 from sr_experiments.errors import SRError
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.metric import SRMetric
+from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import build
 
 

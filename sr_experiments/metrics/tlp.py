@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sr_experiments.metrics import METRICS
-from sr_experiments.metrics.lpips import Trunk, lpips_network
+from sr_experiments.metrics.lpips import TRUNKS, Trunk, lpips_network
 from sr_experiments.metrics.temporal import TemporalMetric, crop_8x8
 
 
@@ -27,6 +27,7 @@ class TLP(TemporalMetric):
     def __init__(self, net: Trunk = "alex", crop_border: int = 0) -> None:
         super().__init__(crop_border)
         self.network = lpips_network(net)
+        self.pretrained = (TRUNKS[net],)
         self.convention = (
             f"tLP x 100, LPIPS v0.1, {net} trunk, RGB, 8-bit, TecoGAN's crop to multiples of 32, "
             "without the first and last 2 frames, mean over pairs"

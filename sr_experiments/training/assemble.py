@@ -22,6 +22,7 @@ from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.objective import Objective, build_objective
 from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.metrics.suite import MetricSuite
+from sr_experiments.pretrained.catalogue import sources_of
 from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.adversary import Adversary, build_adversary
@@ -46,6 +47,7 @@ class Assembly:
     data: SRDataModule
     left_out: dict[str, str] = field(default_factory=dict)
     initialised_from: str | None = None
+    pretrained: dict[str, str] = field(default_factory=dict)  # where weights of its losses and metrics come from
 
 
 def assemble(config: Config) -> Assembly:
@@ -142,7 +144,8 @@ def _assemble(config: Config) -> Assembly:
     for name, term in config["loss"]["terms"].items():
         if term.get("weight") == "auto" and name in objective.weights:  # not if the term was left out
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
-    return Assembly(module, data, left_out, initialised_from)
+    pretrained = sources_of([*(term.loss for term in objective.terms.values()), *module.validation.metrics.values()])
+    return Assembly(module, data, left_out, initialised_from, pretrained)
 
 
 def _check_free(what: str, size: int, knobs: str) -> None:

@@ -1,23 +1,17 @@
 """Perceptual losses and their weights: made here, found through the real loading code."""
 
-import hashlib
-import urllib.error
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import SimpleNamespace
-
 import lpips
 import pytest
 import torch
 import torchvision
 from torch import nn
 
-from sr_experiments.checkpoints import backbones
 from sr_experiments.errors import SRError
 from sr_experiments.losses.perceptual import LPIPSLoss, VGGLoss, vgg19_layers
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.lpips import LPIPS
+from sr_experiments.pretrained.catalogue import weights_file
+from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import build
 
 
@@ -34,7 +28,7 @@ def test_vgg_loss_is_the_distance_of_features_before_relu(with_weights):
     loss = VGGLoss({"conv1_2": 0.5, "conv2_2": 2.0}, criterion="l1")
     sr, hr = torch.rand(2, 3, 32, 32, requires_grad=True), torch.rand(2, 3, 32, 32)
     reference = torchvision.models.vgg19(weights=None)
-    reference.load_state_dict(torch.load(backbones.weights_file("vgg19"), weights_only=True), strict=False)
+    reference.load_state_dict(torch.load(weights_file("vgg19"), weights_only=True), strict=False)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = 0.0
     for index, weight in ((2, 0.5), (7, 2.0)):
@@ -59,7 +53,7 @@ def test_weights_stay_out_of_checkpoints_and_in_eval_mode(with_weights):
 def test_another_networks_weights_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), backbones.weights_file("vgg19"))
+    torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), weights_file("vgg19"))
     with pytest.raises(SRError, match="has not the weights of torchvision's vgg19"):
         VGGLoss()
 
@@ -97,50 +91,9 @@ def test_lpips_equals_the_packages_own_network_with_the_same_trunk(with_weights)
 
 def test_missing_weights_name_the_file_and_the_place(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(backbones.WeightsUnavailable) as missing:
+    with pytest.raises(WeightsUnavailable) as missing:
         VGGLoss()
     assert "vgg19-dcbb9e9d.pth" in str(missing.value)
     assert str(tmp_path) in str(missing.value)
-
-    def no_network(*args, **kwargs):
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.delenv("SR_OFFLINE")
-    monkeypatch.setattr(torch.hub, "urlopen", no_network)
-    with pytest.raises(backbones.WeightsUnavailable, match="no route to host"):
-        LPIPS()
     with pytest.raises(SRError, match="its net is 'resnet': give alex, vgg or squeeze"):
         build("metric", METRICS, {"name": "lpips", "net": "resnet"})
-
-
-def test_download_is_checked_against_its_hash(tmp_path, monkeypatch):
-    """torchvision's own download, from a server of this test."""
-    served = tmp_path / "served"
-    served.mkdir()
-    network = torchvision.models.squeezenet1_1(weights=None)
-    torch.save(network.state_dict(), served / "weights")
-    digest = hashlib.sha256((served / "weights").read_bytes()).hexdigest()[:8]
-    (served / f"good-{digest}.pth").write_bytes((served / "weights").read_bytes())
-    (served / "bad-00000000.pth").write_bytes((served / "weights").read_bytes())
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("SR_OFFLINE")
-    try:
-        base = f"http://127.0.0.1:{server.server_port}"
-        for name in (f"good-{digest}.pth", "bad-00000000.pth"):
-            monkeypatch.setitem(backbones.WEIGHTS, "squeezenet1_1", SimpleNamespace(url=f"{base}/{name}"))
-            if name.startswith("good"):
-                features = backbones.pretrained_features("squeezenet1_1")
-                assert torch.equal(features[0].weight, network.features[0].weight)
-            else:
-                with pytest.raises(backbones.WeightsUnavailable, match="hash"):
-                    backbones.pretrained_features("squeezenet1_1")
-                assert not backbones.weights_file("squeezenet1_1").exists()
-    finally:
-        server.shutdown()

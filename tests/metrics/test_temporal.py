@@ -13,9 +13,10 @@ import torchvision
 from scipy import ndimage
 from skimage import data
 
-from sr_experiments.checkpoints import backbones
 from sr_experiments.errors import SRError
 from sr_experiments.metrics import METRICS
+from sr_experiments.pretrained.catalogue import weights_file
+from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import build
 
 PHOTO = data.astronaut()
@@ -31,7 +32,7 @@ def _random_weights(tmp_path_factory):
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(home))
-        torch.save(torchvision.models.alexnet(weights=None).state_dict(), backbones.weights_file("alexnet"))
+        torch.save(torchvision.models.alexnet(weights=None).state_dict(), weights_file("alexnet"))
         prototype("tlp")
         alexnet()
     yield
@@ -48,7 +49,7 @@ def prototype(name, **arguments):
 def alexnet():
     """The lpips package's own way to its network, then the trunk."""
     network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    features = torch.load(backbones.weights_file("alexnet"), weights_only=True)
+    features = torch.load(weights_file("alexnet"), weights_only=True)
     network.net.load_state_dict({k: features["features." + k.split(".", 1)[1]] for k in network.net.state_dict()})
     return network.eval()
 
@@ -310,7 +311,7 @@ def test_conventions_name_what_is_measured():
 
 def test_tlp_is_never_measured_with_untrained_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
-    with pytest.raises(backbones.WeightsUnavailable, match="alexnet"):
+    with pytest.raises(WeightsUnavailable, match="alexnet"):
         build("metric", METRICS, {"name": "tlp"})
     with pytest.raises(SRError, match="squeeze"):
         build("metric", METRICS, {"name": "tlp", "net": "resnet"})
