@@ -10,6 +10,7 @@ from sr_experiments.commands.degrade import degrade
 from sr_experiments.commands.doctor import doctor
 from sr_experiments.commands.evaluate import evaluate
 from sr_experiments.commands.export import export
+from sr_experiments.commands.interpolate import interpolate
 from sr_experiments.commands.pack import pack
 from sr_experiments.commands.runs import runs
 from sr_experiments.commands.schema import schema
@@ -18,7 +19,7 @@ from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
 
-COMMANDS = (upscale, evaluate, compare, runs, sync, export, pack, degrade, doctor, weights, schema)
+COMMANDS = (upscale, evaluate, compare, runs, sync, export, interpolate, pack, degrade, doctor, weights, schema)
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

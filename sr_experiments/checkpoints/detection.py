@@ -50,6 +50,20 @@ def _frvsr(state: Shapes) -> dict[str, Any]:
     }
 
 
+def _compact(state: Shapes) -> dict[str, Any]:
+    features, channels = state["body.0.weight"].shape[:2]
+    last = _count(state, "body.") - 1
+    outputs = state[f"body.{last}.weight"].shape[0]
+    if {name.split(".")[0] for name in state} != {"body"} or channels * math.isqrt(outputs // channels) ** 2 != outputs:
+        raise ValueError("a relative of Compact")
+    return {
+        "scale": math.isqrt(outputs // channels),
+        "channels": channels,
+        "features": features,
+        "convolutions": last // 2 - 1,
+    }
+
+
 # Name in the registry of generators: names of tensors that all networks of this kind have, names that only relatives of
 # it have, and a function that infers the constructor's arguments from the shapes.
 DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], dict[str, Any]]]] = {
@@ -63,6 +77,7 @@ DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], 
                   ("conv_body.weight", "feature_extraction.0.conv1.weight"),  # EDVR
                   partial(_resnet, first="conv_first.weight", upsampling="upconv1.weight",
                           second_upsampling="upconv2.weight", blocks="body.", last="conv_last.weight")),
+    "compact": (("body.0.weight", "body.0.bias", "body.1.weight", "body.2.weight"), ("body.1.bias",), _compact),
     "srresnet": (("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight", "conv_out.weight"), (),
                  partial(_resnet, first="conv_in.0.weight", upsampling="upsampling.0.0.weight",
                          second_upsampling="upsampling.1.0.weight", blocks="blocks.", last="conv_out.weight")),

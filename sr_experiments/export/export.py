@@ -16,6 +16,7 @@ from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import programs, weights
 from sr_experiments.export.runnable import SIZES, Run, Runnable, largest_difference
 from sr_experiments.files import writing_failed
+from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.rrdbnet import RRDBNet
 
 EXTENSIONS = {
@@ -63,6 +64,12 @@ def export(
             one whose output differs after it: then no file is written.
     """
     file = file.expanduser()
+    kind = check_output(file, kind, half, overwrite)
+    return write_network(*load_generator(checkpoint), file, kind, half, name)
+
+
+def check_output(file: Path, kind: str | None, half: bool, overwrite: bool) -> str:
+    """Return the kind of file to write; arguments and errors as of `export`."""
     implied = EXTENSIONS.get(file.suffix.lower())
     kind = kind or implied or ""
     if kind not in EXTENSIONS.values():
@@ -76,7 +83,13 @@ def export(
         raise SRError(f"{file} exists: give --overwrite to replace")
     if half and kind in ("exported_program", "torchscript"):
         raise SRError("--fp16 is for weights and ONNX: cast a program where it is run")
-    generator, found = load_generator(checkpoint)
+    return kind
+
+
+def write_network(
+    generator: Generator, found: Checkpoint, file: Path, kind: str, half: bool = False, name: str = ""
+) -> Exported:
+    """Write a generator, and what its checkpoint said of it; other arguments and errors as of `export`."""
     network = Runnable(generator.requires_grad_(False))
     with _temporary_beside(file) as temporary:
         try:
@@ -137,7 +150,7 @@ def _with_comparison(facts: weights.Facts, differences: dict[str, float]) -> wei
 
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
     """Tell whether spandrel, with the plug-in, reads the weights; its RRDBNet always has a growth of 32."""
-    return generator.get("name") in (None, "spandrel", "msrresnet", "srresnet") or (
+    return generator.get("name") in (None, "spandrel", "msrresnet", "srresnet", "compact") or (
         generator.get("name") == "rrdbnet" and generator.get("growth", 32) == 32
     )
 

@@ -21,7 +21,15 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
 
-NETWORKS = [("srresnet", 2), ("msrresnet", 3), ("msrresnet", 4), ("rrdbnet", 2), ("rrdbnet", 4), ("frvsr", 4)]
+NETWORKS = [
+    ("srresnet", 2),
+    ("msrresnet", 3),
+    ("msrresnet", 4),
+    ("rrdbnet", 2),
+    ("rrdbnet", 4),
+    ("compact", 2),
+    ("frvsr", 4),
+]
 
 
 def output(path, seed=0, size=(1, 3, 18, 26)):

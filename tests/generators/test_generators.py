@@ -9,8 +9,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 from torch import nn
 
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
+from sr_experiments.generators.compact import Compact
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.rrdbnet import RRDBNet
@@ -49,7 +51,7 @@ def test_output_is_scale_times_the_input_and_gradients_reach_everything(name, sc
     assert name == "spandrel" or not unused
 
 
-@pytest.mark.parametrize("name", ["srresnet", "msrresnet", "rrdbnet"])
+@pytest.mark.parametrize("name", ["srresnet", "msrresnet", "rrdbnet", "compact"])
 @pytest.mark.parametrize("channels", [1, 5])
 def test_channels_are_a_knob(name, channels):
     assert tiny(name, channels=channels)(torch.rand(1, channels, 8, 8)).shape == (1, channels, 32, 32)
@@ -61,11 +63,33 @@ def test_parameter_counts_are_the_published_ones():
 
     assert count(MSRResNet()) == 1_517_571
     assert count(RRDBNet()) == 16_697_987
+    assert count(Compact()) == 621_424  # realesr-animevideov3.pth
+    assert count(Compact(convolutions=32)) == 1_213_296  # realesr-general-x4v3.pth
     # Ledig et al.: 9x9 in, 16 blocks, one more convolution, two upsamplings, 9x9 out; BN and PReLU.
     conv, bn, prelu = 64 * 64 * 9 + 64, 2 * 64, 1
     blocks = 16 * (2 * (conv + bn) + prelu)
     up = 2 * (64 * 256 * 9 + 256 + prelu)
     assert count(SRResNet()) == (3 * 64 * 81 + 64 + prelu) + blocks + (conv + bn) + up + (64 * 3 * 81 + 3)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_compact_equals_spandrels_with_the_same_weights(scale, tmp_path):
+    from spandrel import ModelLoader
+
+    ours = Compact(scale, features=24, convolutions=3).eval()
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    theirs = ModelLoader().load_from_state_dict(ours.state_dict())
+    assert theirs.architecture.id == "Compact"
+    lr = torch.rand(1, 3, 13, 10)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(lr), theirs.model.eval()(lr), rtol=0, atol=1e-6)
+    torch.save({"params": ours.state_dict()}, tmp_path / "realesr.pth")
+    read, checkpoint = load_generator(tmp_path / "realesr.pth")
+    assert isinstance(read, Compact)
+    assert checkpoint.generator == {"name": "compact", "scale": scale, "channels": 3, "features": 24, "convolutions": 3}
+    with torch.no_grad():
+        assert torch.equal(read(lr), ours(lr))
 
 
 def test_rrdbnet_equals_spandrels_esrgan_with_the_same_weights():

@@ -1,0 +1,23 @@
+"""`sr interpolate`: average the weights of two networks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def interpolate(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Run folder or file of weights.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same network, fine-tuned from it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File: .pth, .safetensors, or another as of export.")],
+    weight: Annotated[float, typer.Option("--weight", "-w", help="0 gives A, 1 gives B.")] = 0.5,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Average two networks: between a pixel run and its GAN, or for the denoising strength of realesr-general."""
+    from rich.console import Console
+
+    from sr_experiments.export.interpolate import interpolate as write
+
+    done = write(first, second, weight, output, overwrite)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{done.file}: {done.source}")
