@@ -11,6 +11,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
+from sr_experiments.data.formats.png import with_chunks
 from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.errors import SRError
 from sr_experiments.generators.generator import Generator
@@ -167,7 +168,12 @@ def test_a_picture_is_shown_the_same_way_round_with_its_colour_profile(tmp_path,
     stored = np.zeros((16, 32, 3), np.uint8)
     stored[:8, :8] = (200, 100, 50)  # in the corner that is stored first
     if extension == "16.png":
-        write_picture(source, Picture(stored.astype(np.uint16) * 257, None, exif(orientation), profile()))
+        cv2.imwrite(str(source), stored[..., ::-1].astype(np.uint16) * 257)
+        chunks = [
+            ("iCCP", b"profile\0\0" + zlib.compress(profile())),
+            ("eXIf", exif(orientation).removeprefix(b"Exif\0\0")),
+        ]
+        source.write_bytes(with_chunks(source.read_bytes(), chunks))
     elif extension == "16.tif":
         tags = [(274, 3, 1, orientation, True)]
         deep = stored.astype(np.uint16) * 257
@@ -205,7 +211,7 @@ def test_what_a_format_cannot_hold_is_said(tmp_path):
         ("cut.png", "cut", "can't read image"),
         ("deep.png", "deep cut", "can't read image"),
         ("moving.png", "animated", "it has 2 pictures; make it a video"),
-        ("float.tif", "float", "32 bits per channel"),
+        ("float.tif", "float", "from 0 to 2, and only 0"),
     ],
 )
 def test_unreadable_images_are_named(tmp_path, name, content, said):
@@ -219,7 +225,7 @@ def test_unreadable_images_are_named(tmp_path, name, content, said):
     elif content == "animated":
         Image.new("RGB", (4, 4)).save(path, save_all=True, append_images=[Image.new("RGB", (4, 4), "red")])
     elif content == "float":
-        tifffile.imwrite(path, np.zeros((4, 4), np.float32))
+        tifffile.imwrite(path, np.linspace(0, 2, 16, dtype=np.float32).reshape(4, 4))
     elif content:
         path.write_bytes(content)
     with pytest.raises(UnreadableImage, match=said) as error:
