@@ -156,6 +156,25 @@ def test_palettes_become_their_colours(tmp_path, transparent):
         assert picture.alpha is None
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_grey_is_found_at_every_depth(tmp_path, bits):
+    values = [0, 1, 2**bits - 1]  # of which 1 is transparent
+    row = sum(value << (48 - bits * (i + 1)) for i, value in enumerate(values)).to_bytes(6, "big")
+    header = struct.pack(">IIBBBBB", 3, 1, bits, 0, 0, 0, 0)
+    parts = {b"IHDR": header, b"tRNS": struct.pack(">H", 1), b"IDAT": zlib.compress(b"\0" + row[: -(-3 * bits // 8)])}
+    chunks = [(name.decode(), content) for name, content in (*parts.items(), (b"IEND", b""))]
+    (tmp_path / "in.png").write_bytes(with_chunks(b"\x89PNG\r\n\x1a\n", chunks))
+    picture = read_picture(tmp_path / "in.png")
+    full = 65535 if bits == 16 else 255
+    assert picture.pixels[0, :, 0].tolist() == [value * full // (2**bits - 1) for value in values]
+    assert picture.alpha[0, :, 0].tolist() == [full, 0, 0 if bits == 1 else full]
+
+
+def test_colours_that_happen_to_be_grey_stay_colours(tmp_path):
+    deep_png(tmp_path / "in.png", np.full((4, 4, 3), 999, np.uint16))
+    assert read_picture(tmp_path / "in.png").pixels.shape == (4, 4, 3)
+
+
 def test_black_and_white_becomes_grey(tmp_path):
     Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("1").save(tmp_path / "in.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "in.png").pixels[..., 0], [[0, 255], [255, 0]])

@@ -159,9 +159,9 @@ def _of_png(file: BinaryIO, resolution: tuple[float, float] | None) -> Metadata:
 
 
 def _resolution(dpi: object) -> tuple[float, float] | None:
-    """Return a resolution in pixels per inch if it is one."""
+    """Return a resolution in pixels per inch if it is one; PNG's whole pixels per metre make 299.9994 of 300."""
     try:
-        x, y = (float(value) for value in dpi)  # type: ignore[attr-defined]
+        x, y = (round(float(value), 2) for value in dpi)  # type: ignore[attr-defined]
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (x, y) if math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0 else None
