@@ -1,31 +1,28 @@
 """Image files: list them, read them as 8-bit arrays, and read their sizes without decoding them."""
 
 import re
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image
 
+from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
 from sr_experiments.errors import SRError
 from sr_experiments.walk import UNREAD, Walk, walk
+
+if TYPE_CHECKING:
+    from sr_experiments.data.formats.tiff_image import TiffImage
 
 T = TypeVar("T")
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".bmp", ".tif", ".tiff", ".webp")
 
-# The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
-# external programs.
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-
-# Pillow warns of large images and refuses twice as large ones; the refusal is enough.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", module=r"PIL\.")
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 
 
 class UnreadableImage(SRError):
@@ -35,16 +32,25 @@ class UnreadableImage(SRError):
 Size = tuple[int, int] | UnreadableImage  # (height, width), or the error in its place
 
 
-def open_image(path: str | Path) -> Image.Image:
-    """Open an image with Pillow, which reads its header.
+@contextmanager
+def open_image(path: str | Path) -> "Iterator[PillowImage | TiffImage]":
+    """Open an image by its content, whatever its extension, and read its header.
 
     Raises:
-        Exception: whatever Pillow raises on a file that is missing, damaged, not an image or too large; see
+        Exception: whatever a decoder raises on a file that is missing, damaged, not an image or too large; see
             `unreadable`.
     """
     if not Path(path).is_file() and Path(path).exists():
         raise ValueError("not a regular file")  # reading a pipe or a device might never end
-    return Image.open(path, formats=_FORMATS)
+    with Path(path).open("rb") as file:
+        head = file.read(HEAD)
+        file.seek(0)
+        if head.startswith(_TIFF_SIGNATURES):
+            from sr_experiments.data.formats.tiff_image import TiffImage  # here, since importing tifffile takes time
+
+            yield TiffImage(file)
+        else:
+            yield PillowImage(file, head)
 
 
 def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
@@ -123,23 +129,18 @@ _natural_folder = lru_cache(_natural)  # cached, since many files share a folder
 def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
     """Read an image with 8 bits per channel, rotated by its EXIF orientation.
 
-    Palettes are resolved, grey is converted to RGB or RGB to grey (BT.601 luma), alpha is dropped, 16-bit grey is
-    scaled to 8 bits; of 16-bit colour, Pillow reads the high byte. The result is uint8 (H, W, channels).
+    Of a file of several pictures it is the first that is no preview. Palettes are resolved, CMYK becomes RGB by its
+    colour profile, grey is converted to RGB or RGB to grey (BT.601 luma), alpha is dropped, colours multiplied by it
+    are divided by it; other depths are scaled to 8 bits and rounded. The result is uint8 (H, W, channels).
 
     Raises:
-        UnreadableImage: the file is missing or damaged, or has 32 bits per channel, which have no defined range.
+        UnreadableImage: the file is missing or damaged, or of a kind whose range or colours are not defined.
     """
     try:
-        with open_image(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I") or image.mode == "F":
-                image = Image.fromarray(_wide_to_8_bits(image))
-            if image.mode == "P":
-                image = image.convert("RGBA")  # palette colours can be transparent; converting to RGB would warn
-            pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
+        with open_image(path) as image:
+            return image.read_8_bits(channels)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
-    return pixels[:, :, None] if channels == 1 else pixels
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -149,14 +150,10 @@ def image_size(path: str | Path) -> tuple[int, int]:
         UnreadableImage: the file is missing or not an image.
     """
     try:
-        with open_image(path) as file:
-            # For a rotated TIFF, some versions of Pillow report the size before rotation, others after.
-            width, height = (file.tag_v2[256], file.tag_v2[257]) if isinstance(file, TiffImageFile) else file.size
-            # Asking a PNG for EXIF that is not in its header would decode the image. Orientations 5 to 8 swap axes.
-            swapped = (file.format != "PNG" or "exif" in file.info) and file.getexif().get(0x0112, 1) >= 5
+        with open_image(path) as image:
+            return image.size
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
-    return (width, height) if swapped else (height, width)
 
 
 def image_sizes(paths: Sequence[Path]) -> list[Size]:
@@ -165,16 +162,3 @@ def image_sizes(paths: Sequence[Path]) -> list[Size]:
     with ThreadPoolExecutor(16) as pool:
         sizes = pool.map(lambda part: [result_or_error(image_size, path) for path in part], parts)
         return [size for part in sizes for size in part]
-
-
-def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Scale values from 0 to 65535 to uint8, rounded."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _wide_to_8_bits(image: Image.Image) -> np.ndarray:
-    """Return the values of an image in one of Pillow's wide modes as uint8."""
-    values = np.array(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("32 bits per channel have no defined range, convert it to 8 or 16")
-    return to_8_bits(values)

@@ -1,23 +1,32 @@
-"""Reading and writing of images for upscaling, with their alpha channel, EXIF data and colour profile.
+"""Reading and writing of images for upscaling, with their alpha channel, colour profile and metadata.
 
-8-bit images of all formats are handled by Pillow. Pillow supports only grey in 16 bits, so 16-bit images are read and
-written by OpenCV, and 16-bit TIFF is written by tifffile. Pixels stay as stored, and the EXIF orientation is copied to
-the output, which is therefore displayed like the input. Only TIFF is rotated, since both libraries do so on reading.
+Pictures are upright in memory and in the output, whose EXIF and XMP orientation says so. 8-bit images are written by
+Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile.
 """
 
 import struct
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
-import tifffile
-from PIL import Image, ImageCms, ImageOps
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from sr_experiments.data.image_files import open_image, to_8_bits, unreadable
+from sr_experiments.data.formats import png
+from sr_experiments.data.formats.decoded import to_8_bits
+from sr_experiments.data.formats.metadata import (
+    DESCRIPTIONS,
+    EXIF_IFD,
+    GPS_IFD,
+    Metadata,
+    upright_exif,
+    upright_xmp,
+)
+from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.engine import Engine
@@ -38,57 +47,55 @@ FORMATS = {
 FORMATS_16_BIT = ("PNG", "TIFF")
 FORMATS_WITHOUT_ALPHA = ("JPEG", "BMP")
 
-_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
-# TIFF tags that describe the image rather than the file: description, make, model, date, artist, copyright.
-_TIFF_TAGS = (270, 271, 272, 306, 315, 33432)
+_LONGEST_EXIF, _LONGEST_XMP = 65_527, 65_504  # bytes that fit into a segment of a JPEG
+_LARGEST_JFIF_RESOLUTION = 65_535
+_LARGEST_TIFF = 2**32 - 2**25  # bytes; tifffile makes larger ones BigTIFF, to which EXIF data are not added
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
+_XMP = 700
+_INTEROPERABILITY = 40965  # place of a directory in the file that EXIF data were read from
+_BYTE, _ASCII, _LONG = 1, 2, 4  # types of TIFF tags
 
 
 @dataclass
 class Picture:
-    """The content of an image file.
+    """The content of an image file, upright.
 
     Attributes:
         pixels: uint8 or uint16 (H, W, C), with C = 3 for RGB or 1 for grey.
         alpha: (H, W, 1) of the same type, or None.
-        exif: EXIF data with the orientation, or None.
         icc: colour profile of the pixels, or None.
+        metadata: what else its file says about it.
+        lost: what its file holds besides and is not read, in words.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
-    exif: bytes | None = None
     icc: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    lost: tuple[str, ...] = ()
 
 
 def read_picture(path: Path) -> Picture:
     """Read an image: palettes become RGB, black and white becomes grey, CMYK becomes RGB by its colour profile.
 
     Raises:
-        UnreadableImage: the file is missing, damaged or animated, or has 32 bits per channel, which have no defined
-            range.
+        UnreadableImage: the file is missing, damaged, animated, has several pages, or is of a kind whose range or
+            colours are not defined.
     """
     try:
-        with open_image(path) as file:
-            if getattr(file, "n_frames", 1) > 1:
-                raise ValueError(f"it has {file.n_frames} pictures; make it a video, or a folder of frames")
-            is_16_bit = _bits(file, path) == 16
-            if not is_16_bit:
-                file.load()  # metadata of a PNG can follow its pixels
-            exif, icc = _exif(file), file.info.get("icc_profile") or None
-            if is_16_bit:
-                pixels, alpha = _read_16_bits(path)
-            else:
-                upright = ImageOps.exif_transpose(file) if file.format == "TIFF" else file
-                pixels, alpha, icc = _read_8_bits(upright, icc)
+        with open_image(path) as image:
+            if image.pictures > 1:
+                raise ValueError(f"it has {image.pictures} pictures; make it a video, or a folder of frames")
+            pixels, alpha, icc, lost = image.decode()
+            return Picture(pixels, alpha, icc, image.metadata(), lost)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
-    return Picture(pixels, alpha, exif, icc)
 
 
 def upscale_picture(engine: Engine, picture: Picture, progress: Callable[[int, int], None] | None = None) -> Picture:
     """Upscale an image by the network, and its alpha bicubically; `progress` as for `Engine.upscale`."""
     alpha = None if picture.alpha is None else engine.bicubic(picture.alpha)
-    return Picture(engine.upscale(picture.pixels, progress), alpha, picture.exif, picture.icc)
+    return Picture(engine.upscale(picture.pixels, progress), alpha, picture.icc, picture.metadata, picture.lost)
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
@@ -101,7 +108,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
         SRError: unknown extension, no space left, or a size that the format does not support.
     """
     image_format = format_of(path)
-    lost = []
+    lost: list[str] = []
     pixels, alpha = picture.pixels, picture.alpha
     if pixels.dtype == np.uint16 and image_format not in FORMATS_16_BIT:
         pixels, alpha = to_8_bits(pixels), None if alpha is None else to_8_bits(alpha)
@@ -110,19 +117,21 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
         alpha = None
         lost.append("transparency")
     content = pixels if alpha is None else np.concatenate((pixels, alpha), 2)
+    height, width = content.shape[:2]
+    kept = _fitting(image_format, picture.icc, _of_size(picture.metadata, width, height), lost)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            if content.dtype == np.uint8:
-                _write_8_bits(temporary, content, image_format, picture, quality)
-            elif image_format == "PNG":
-                temporary.write_bytes(_encode_16_bit_png(content, picture))
+            if image_format == "PNG":
+                temporary.write_bytes(png.with_chunks(_encode_png(content), kept.chunks))
+            elif image_format == "TIFF":
+                _write_tiff(temporary, content, picture.icc, kept)
             else:
-                _write_16_bit_tiff(temporary, content, picture)
-    except (ValueError, OSError, struct.error, cv2.error) as error:
-        height, width = content.shape[:2]
+                options = _pillow_options(image_format, picture.icc, kept, quality)
+                _image(content).save(temporary, image_format, **options)
+    except (ValueError, OSError, struct.error) as error:
         raise SRError(f"can't write {path}, {width}x{height}: {' '.join(str(error).split())}") from error
-    return " and ".join(lost)
+    return in_words(lost)
 
 
 def format_of(path: Path) -> str:
@@ -132,109 +141,185 @@ def format_of(path: Path) -> str:
     return FORMATS[path.suffix.lower()]
 
 
-def _bits(file: Image.Image, path: Path) -> int:
-    """Return the stored bits per channel."""
-    if file.format == "PNG":
-        with path.open("rb") as raw:  # Pillow does not expose it: the byte after width and height in the header
-            return raw.read(25)[24]
-    if isinstance(file, TiffImageFile):
-        bits = max(file.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
-        if bits > 16:
-            raise ValueError("32 bits per channel have no defined range, convert it to 8 or 16")
-        return bits
-    return 8
+def in_words(things: list[str]) -> str:
+    """Join a list as in a sentence: a, b and c."""
+    return " and ".join(filter(None, (", ".join(things[:-1]), *things[-1:])))
 
 
-def _exif(file: Image.Image) -> bytes | None:
-    if file.format != "TIFF":
-        return file.info.get("exif") or None
-    tags, kept = file.getexif(), Image.Exif()
-    kept.update((tag, tags[tag]) for tag in _TIFF_TAGS if tag in tags)
-    return kept.tobytes() if len(kept) else None
+def _of_size(metadata: Metadata, width: int, height: int) -> Metadata:
+    """Return the metadata of an upright picture of another size."""
+    return replace(
+        metadata,
+        exif=upright_exif(metadata.exif, width, height) if metadata.exif else None,
+        xmp=upright_xmp(metadata.xmp, width, height) if metadata.xmp else None,
+    )
 
 
-def _read_8_bits(file: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
-    """Read pixels (H, W, C) and alpha (H, W, 1) or None with Pillow; also return their colour profile."""
-    if file.mode == "CMYK":
-        if icc:
-            try:
-                rgb = ImageCms.profileToProfile(
-                    file, ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-                )
-                return np.array(rgb), None, None
-            except ImageCms.PyCMSError:  # an invalid profile
-                pass
-        return np.array(file.convert("RGB")), None, None
-    transparent = file.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in file.info
-    mode = ("L" if file.mode in ("1", "L", "LA", "La") else "RGB") + ("A" if transparent else "")
-    pixels = np.atleast_3d(np.array(file.convert(mode)))
-    if not transparent:
-        return pixels, None, icc
-    return np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1:]), icc
-
-
-def _read_16_bits(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read pixels (H, W, C) and alpha (H, W, 1) or None with OpenCV."""
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    try:
-        pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ValueError("damaged") from error
-    if pixels is None or pixels.dtype != np.uint16:
-        raise ValueError("damaged, or of a kind that OpenCV can't read")
-    if pixels.ndim == 2:
-        return pixels[..., None], None
-    colours = np.ascontiguousarray(pixels[..., 2::-1])  # OpenCV's order is blue, green, red, alpha
-    if np.array_equal(colours[..., 0], colours[..., 1]) and np.array_equal(colours[..., 0], colours[..., 2]):
-        colours = np.ascontiguousarray(colours[..., :1])  # OpenCV reads grey with alpha as four channels
-    return colours, np.ascontiguousarray(pixels[..., 3:]) if pixels.shape[2] == 4 else None
-
-
-def _write_8_bits(path: Path, content: np.ndarray, image_format: str, picture: Picture, quality: int) -> None:
-    image = Image.fromarray(content[..., 0] if content.shape[2] == 1 else content)
-    options: dict = {"exif": picture.exif} if picture.exif and image_format != "BMP" else {}
-    if picture.icc and image_format != "BMP":
-        options["icc_profile"] = picture.icc
-    if image_format in ("JPEG", "WEBP"):
-        options["quality"] = quality
-    if image_format == "JPEG" and quality >= 90:
-        options["subsampling"] = 0  # 4:4:4: at high quality, subsampled chroma would be the largest error
-    if image_format == "TIFF":
-        options["compression"] = "tiff_adobe_deflate"
+def _fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: list[str]) -> Metadata:
+    """Return the metadata that fit into a format, for PNG as chunks, and append the names of the others to `lost`."""
     if image_format == "PNG":
-        options["compress_level"] = 3  # a tenth larger than by default, in a third of the time
-    image.save(path, image_format, **options)
+        if metadata.iptc:
+            lost.append("IPTC")
+        return Metadata(chunks=_png_chunks(icc, metadata))
+    if image_format == "BMP" and icc:
+        lost.append("the colour profile")
+    if colours := metadata.colours(icc is not None):
+        lost.append(colours)
+    exif, xmp, resolution = metadata.exif, metadata.xmp, metadata.resolution
+    if image_format == "WEBP" and resolution:  # it has no place but EXIF
+        exif = exif or _exif_of_resolution(resolution)
+        resolution = None if _says_resolution(exif) else resolution
+    dropped = {
+        "EXIF": exif and (image_format == "BMP" or (image_format == "JPEG" and len(exif) > _LONGEST_EXIF)),
+        "XMP": xmp and (image_format == "BMP" or (image_format == "JPEG" and len(xmp) > _LONGEST_XMP)),
+        "IPTC": metadata.iptc and image_format != "JPEG",
+        "the comment": metadata.comment and image_format != "JPEG",
+        "text": metadata.of_kind(*png.TEXTS),
+        "the resolution": resolution
+        and (image_format == "WEBP" or (image_format == "JPEG" and max(resolution) > _LARGEST_JFIF_RESOLUTION)),
+    }
+    lost += [name for name, is_lost in dropped.items() if is_lost]
+    return Metadata(
+        exif=None if dropped["EXIF"] else exif,
+        xmp=None if dropped["XMP"] else xmp,
+        iptc=metadata.iptc,
+        comment=metadata.comment,
+        resolution=None if dropped["the resolution"] else resolution,
+    )
 
 
-def _encode_16_bit_png(content: np.ndarray, picture: Picture) -> bytes:
-    if content.shape[2] == 2:  # OpenCV can't write grey with alpha
-        content = content[..., (0, 0, 0, 1)]
-    bgr = content[..., (2, 1, 0, 3)[: content.shape[2]]] if content.shape[2] > 1 else content
-    metadata = {}
-    if picture.exif:
-        metadata[cv2.IMAGE_METADATA_EXIF] = np.frombuffer(picture.exif.removeprefix(b"Exif\0\0"), np.uint8)
-    if picture.icc:
-        metadata[cv2.IMAGE_METADATA_ICCP] = np.frombuffer(picture.icc, np.uint8)
-    bgr = np.ascontiguousarray(bgr)
-    success, buffer = cv2.imencodeWithMetadata(".png", bgr, list(metadata), list(metadata.values()))
-    if not success:
-        raise ValueError("OpenCV can't encode it")
-    return buffer.tobytes()
+def _png_chunks(icc: bytes | None, metadata: Metadata) -> tuple[png.Chunk, ...]:
+    """Return the chunks of a PNG file that hold a colour profile and metadata."""
+    chunks = list(metadata.chunks)
+    if icc:
+        chunks.append(("iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
+    if metadata.resolution and not metadata.of_kind("pHYs"):
+        per_metre = (min(round(value / 0.0254), 2**31 - 1) for value in metadata.resolution)
+        chunks.append(("pHYs", struct.pack(">IIB", *per_metre, 1)))
+    if metadata.exif:
+        chunks.append(("eXIf", metadata.exif))
+    if metadata.xmp:
+        chunks.append(("iTXt", png.XMP_KEY + bytes(5) + metadata.xmp))
+    if metadata.comment:
+        text = metadata.comment.decode("utf-8", "replace").replace("\0", " ").encode()
+        chunks.append(("iTXt", b"Comment" + bytes(5) + text))
+    return tuple(chunks)
 
 
-def _write_16_bit_tiff(path: Path, content: np.ndarray, picture: Picture) -> None:
-    exif = Image.Exif()
-    if picture.exif:
-        exif.load(picture.exif)
-    colours, transparent = (1, content.shape[2] == 2) if content.shape[2] < 3 else (3, content.shape[2] == 4)
+def _exif_of_resolution(resolution: tuple[float, float]) -> bytes:
+    tags = Image.Exif()
+    tags[_X_RESOLUTION], tags[_Y_RESOLUTION] = resolution
+    tags[_RESOLUTION_UNIT] = _INCH
+    return tags.tobytes().removeprefix(b"Exif\0\0")
+
+
+def _says_resolution(exif: bytes) -> bool:
+    return _X_RESOLUTION in _loaded(exif)
+
+
+def _loaded(exif: bytes | None) -> Image.Exif:
+    """Return the tags of EXIF data; none if they are damaged."""
+    tags = Image.Exif()
+    try:
+        tags.load(exif or b"")
+    except Exception:
+        return Image.Exif()
+    return tags
+
+
+def _image(content: np.ndarray) -> Image.Image:
+    """Return an image of Pillow's of uint8 pixels (H, W, C), C from 1 to 4."""
+    return Image.fromarray(content[..., 0] if content.shape[2] == 1 else content)
+
+
+def _pillow_options(image_format: str, icc: bytes | None, metadata: Metadata, quality: int) -> dict[str, Any]:
+    """Return the options that Pillow's encoder of a format takes."""
+    options: dict[str, Any] = {}
+    if metadata.resolution:
+        options["dpi"] = metadata.resolution
+    if image_format == "BMP":
+        return options
+    options |= {"quality": quality, "icc_profile": icc}
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if image_format == "JPEG":
+        if quality >= 90:
+            options["subsampling"] = 0  # 4:4:4: at high quality, subsampled chroma would be the largest error
+        if metadata.comment:
+            options["comment"] = metadata.comment
+        if metadata.iptc:
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(metadata.iptc) + 2) + metadata.iptc
+    return options
+
+
+def _encode_png(content: np.ndarray) -> bytes:
+    """Encode 1 to 4 channels, uint8 or uint16."""
+    if content.dtype == np.uint8:
+        buffer = BytesIO()
+        _image(content).save(buffer, "PNG", compress_level=3)  # a tenth larger than by default, in a third of the time
+        return buffer.getvalue()
+    import imagecodecs  # here, since most images don't need it
+
+    fast = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.SUB}
+    content = np.ascontiguousarray(content[..., 0] if content.shape[2] == 1 else content)
+    return bytes(imagecodecs.png_encode(content, **fast))
+
+
+def _write_tiff(path: Path, content: np.ndarray, icc: bytes | None, metadata: Metadata) -> None:
+    """Write 1 to 4 channels, uint8 or uint16; with EXIF, as far as TIFF has tags for it, and XMP."""
+    import tifffile  # here, since importing it takes time
+
+    colours = 1 if content.shape[2] < 3 else 3
     tifffile.imwrite(
         path,
         content if content.shape[2] > 1 else content[..., 0],
         photometric="rgb" if colours == 3 else "minisblack",
         planarconfig="contig" if content.shape[2] > 1 else None,
-        extrasamples=["unassalpha"] if transparent else None,
+        extrasamples=["unassalpha"] if content.shape[2] > colours else None,
         compression="zlib",
+        byteorder="<",
         metadata=None,
-        iccprofile=picture.icc,
-        extratags=[(_ORIENTATION, 3, 1, exif.get(_ORIENTATION, 1), True)],
+        software=False,
+        iccprofile=icc,
+        resolution=metadata.resolution,
+        resolutionunit=_INCH if metadata.resolution else None,
+        extratags=[(_XMP, _BYTE, len(metadata.xmp), metadata.xmp, True)] if metadata.xmp else [],
     )
+    if metadata.exif and content.nbytes < _LARGEST_TIFF:
+        _add_exif(path, _loaded(metadata.exif))
+
+
+def _add_exif(path: Path, exif: Image.Exif) -> None:
+    """Add EXIF data to a little-endian TIFF file, which tifffile can't: with a new directory at the end of the file."""
+    with path.open("r+b") as file:
+        file.seek(4)
+        file.seek(struct.unpack("<I", file.read(4))[0])
+        (count,) = struct.unpack("<H", file.read(2))
+        entries = {entry[:2]: entry for entry in (file.read(12) for _ in range(count))}  # by the bytes of the tag
+
+        def append(content: bytes) -> int:
+            place = file.seek(0, 2)
+            file.write(content + bytes(len(content) % 2))  # places are even
+            return place
+
+        def add(tag: int, kind: int, count: int, value: bytes) -> None:
+            entries[struct.pack("<H", tag)] = struct.pack("<HHI", tag, kind, count) + value
+
+        append(bytes(file.seek(0, 2) % 2))
+        for tag in DESCRIPTIONS:
+            if isinstance(exif.get(tag), str):
+                text = exif[tag].encode() + b"\0"
+                inline = text.ljust(4, b"\0") if len(text) <= 4 else struct.pack("<I", append(text))
+                add(tag, _ASCII, len(text), inline)
+        for tag in (EXIF_IFD, GPS_IFD):
+            directory = ImageFileDirectory_v2()
+            directory.update((name, value) for name, value in exif.get_ifd(tag).items() if name != _INTEROPERABILITY)
+            if len(directory):
+                place = file.seek(0, 2)
+                add(tag, _LONG, 1, struct.pack("<I", append(directory.tobytes(place))))
+        ordered = sorted(entries.values(), key=lambda entry: struct.unpack("<H", entry[:2]))
+        place = append(struct.pack("<H", len(ordered)) + b"".join(ordered) + bytes(4))
+        file.seek(4)
+        file.write(struct.pack("<I", place))

@@ -17,7 +17,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.images import Picture, format_of, read_picture, upscale_picture, write_picture
+from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.inputs import Job, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
@@ -173,9 +173,10 @@ def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Picture | Unreadable
 
 
 def _write(job: Job, picture: Picture, quality: int) -> None:
-    lost = write_picture(job.target, picture, quality)
-    if lost:
+    if lost := write_picture(job.target, picture, quality):
         log.warning("%s can't hold %s: left out", job.target, lost)
+    if picture.lost:
+        log.warning("%s also has %s: left out", job.source, in_words(list(picture.lost)))
 
 
 def _print(line: str) -> None:

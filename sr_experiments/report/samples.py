@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sr_experiments.data.image_files import open_image
+from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.pictures import GAP, LABEL_HEIGHT, error_map
 from sr_experiments.report.media import Media
 from sr_experiments.runs.reading import Run
@@ -91,9 +91,8 @@ def _strips_in(folder: Path, number: int) -> Iterator[Strip]:
         if path.name.endswith("_xt.png"):  # a time slice, no strip
             continue
         try:
-            with open_image(path) as image:
-                tiles = cut(image)
-        except Exception:  # decoders raise anything on a damaged file
+            tiles = cut(Image.fromarray(read_image(path)))
+        except UnreadableImage:
             continue
         if tiles is not None:
             yield Strip(path.stem, number, step, tiles)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from sr_experiments.data.image_files import UnreadableImage, image_size, image_sizes, list_images, read_image
@@ -84,21 +85,29 @@ def test_sixteen_bit_grey_is_scaled_to_eight(tmp_path: Path) -> None:
         assert read_image(tmp_path / name, channels=1)[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
 
 
-def test_sixteen_bit_colour_keeps_its_high_byte(tmp_path: Path) -> None:
+def test_sixteen_bit_colour_is_rounded_to_eight(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    pixels = struct.pack(">6H", 0x1234, 0xFFFF, 0, 0x80FF, 0x7F00, 0x0100)
+    pixels = struct.pack(">6H", 0x1234, 0xFFFF, 0, 0x80FF, 0x7F00, 0x0081)
     header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + pixels)) + chunk(b"IEND", b"")
     (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     assert read_image(tmp_path / "deep.png").tolist() == [[[0x12, 0xFF, 0], [0x80, 0x7F, 0x01]]]
 
 
-def test_float_images_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(UnreadableImage, match=r"float\.tif.*no defined range"):
+@pytest.mark.parametrize("values", [(0.0, 1.5), (-0.5, 1.0), (0.0, float("nan")), (0.0, 255.0)])
+def test_floating_point_numbers_beyond_black_and_white_are_refused(tmp_path: Path, values) -> None:
+    tifffile.imwrite(tmp_path / "float.tif", np.array([values] * 4, np.float32))
+    with pytest.raises(UnreadableImage, match=r"float\.tif.*only 0 \(black\) to 1 \(white\) have a defined meaning"):
         read_image(tmp_path / "float.tif")
+
+
+@pytest.mark.parametrize("kind, said", [(np.uint32, "no defined range"), (np.int16, "signed integers")])
+def test_integers_without_a_defined_range_are_refused(tmp_path: Path, kind, said) -> None:
+    tifffile.imwrite(tmp_path / "integers.tif", np.ones((4, 4), kind))
+    with pytest.raises(UnreadableImage, match=said):
+        read_image(tmp_path / "integers.tif")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])

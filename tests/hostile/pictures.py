@@ -80,7 +80,7 @@ def bad() -> dict[str, bytes]:
         "tags.tif": encoded("TIFF")[:4] + struct.pack("<I", 8) + b"\xff\xff" + bytes(range(256)) * 40,
         "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(ran) (w) file\n",
         "playlist.png": b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n",
-        "floats.tif": encoded("TIFF", Image.fromarray(np.ones((16, 16), np.float32))),
+        "floats.tif": encoded("TIFF", Image.fromarray(np.full((16, 16), 255, np.float32))),
     }
 
 

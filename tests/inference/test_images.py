@@ -11,6 +11,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
+from sr_experiments.data.formats.png import with_chunks
 from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.errors import SRError
 from sr_experiments.generators.generator import Generator
@@ -155,6 +156,25 @@ def test_palettes_become_their_colours(tmp_path, transparent):
         assert picture.alpha is None
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_grey_is_found_at_every_depth(tmp_path, bits):
+    values = [0, 1, 2**bits - 1]  # of which 1 is transparent
+    row = sum(value << (48 - bits * (i + 1)) for i, value in enumerate(values)).to_bytes(6, "big")
+    header = struct.pack(">IIBBBBB", 3, 1, bits, 0, 0, 0, 0)
+    parts = {b"IHDR": header, b"tRNS": struct.pack(">H", 1), b"IDAT": zlib.compress(b"\0" + row[: -(-3 * bits // 8)])}
+    chunks = [(name.decode(), content) for name, content in (*parts.items(), (b"IEND", b""))]
+    (tmp_path / "in.png").write_bytes(with_chunks(b"\x89PNG\r\n\x1a\n", chunks))
+    picture = read_picture(tmp_path / "in.png")
+    full = 65535 if bits == 16 else 255
+    assert picture.pixels[0, :, 0].tolist() == [value * full // (2**bits - 1) for value in values]
+    assert picture.alpha[0, :, 0].tolist() == [full, 0, 0 if bits == 1 else full]
+
+
+def test_colours_that_happen_to_be_grey_stay_colours(tmp_path):
+    deep_png(tmp_path / "in.png", np.full((4, 4, 3), 999, np.uint16))
+    assert read_picture(tmp_path / "in.png").pixels.shape == (4, 4, 3)
+
+
 def test_black_and_white_becomes_grey(tmp_path):
     Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("1").save(tmp_path / "in.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "in.png").pixels[..., 0], [[0, 255], [255, 0]])
@@ -167,7 +187,12 @@ def test_a_picture_is_shown_the_same_way_round_with_its_colour_profile(tmp_path,
     stored = np.zeros((16, 32, 3), np.uint8)
     stored[:8, :8] = (200, 100, 50)  # in the corner that is stored first
     if extension == "16.png":
-        write_picture(source, Picture(stored.astype(np.uint16) * 257, None, exif(orientation), profile()))
+        cv2.imwrite(str(source), stored[..., ::-1].astype(np.uint16) * 257)
+        chunks = [
+            ("iCCP", b"profile\0\0" + zlib.compress(profile())),
+            ("eXIf", exif(orientation).removeprefix(b"Exif\0\0")),
+        ]
+        source.write_bytes(with_chunks(source.read_bytes(), chunks))
     elif extension == "16.tif":
         tags = [(274, 3, 1, orientation, True)]
         deep = stored.astype(np.uint16) * 257
@@ -205,7 +230,7 @@ def test_what_a_format_cannot_hold_is_said(tmp_path):
         ("cut.png", "cut", "can't read image"),
         ("deep.png", "deep cut", "can't read image"),
         ("moving.png", "animated", "it has 2 pictures; make it a video"),
-        ("float.tif", "float", "32 bits per channel"),
+        ("float.tif", "float", "from 0 to 2, and only 0"),
     ],
 )
 def test_unreadable_images_are_named(tmp_path, name, content, said):
@@ -219,7 +244,7 @@ def test_unreadable_images_are_named(tmp_path, name, content, said):
     elif content == "animated":
         Image.new("RGB", (4, 4)).save(path, save_all=True, append_images=[Image.new("RGB", (4, 4), "red")])
     elif content == "float":
-        tifffile.imwrite(path, np.zeros((4, 4), np.float32))
+        tifffile.imwrite(path, np.linspace(0, 2, 16, dtype=np.float32).reshape(4, 4))
     elif content:
         path.write_bytes(content)
     with pytest.raises(UnreadableImage, match=said) as error:

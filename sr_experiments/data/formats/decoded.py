@@ -1,0 +1,75 @@
+"""Pixels as every reader returns them, and the conversions between ranges, orientations and kinds of alpha."""
+
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageCms
+
+
+class Decoded(NamedTuple):
+    """The upright pixels of an image file.
+
+    A reader knows the depth of its file and scales to the whole range of the type: white is 255 or 65535 here, whatever
+    it was in the file.
+
+    Attributes:
+        pixels: uint8 or uint16 (H, W, C), with C = 3 for RGB or 1 for grey.
+        alpha: not premultiplied, (H, W, 1) of the same type; None if the image is opaque.
+        icc: colour profile of the pixels, or None.
+        lost: what the file holds besides and is not read, in words.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc: bytes | None = None
+    lost: tuple[str, ...] = ()
+
+
+def to_full_range(values: np.ndarray, maximum: int) -> np.ndarray:
+    """Scale values from 0 to `maximum`, rounded: to uint8 if it is at most 255, to uint16 if it is at most 65535."""
+    kind, full = (np.uint8, 255) if maximum <= 255 else (np.uint16, 65535)
+    if maximum != full:
+        values = (values.astype(np.uint32) * (2 * full) + maximum) // (2 * maximum)
+    return values.astype(kind, copy=False)
+
+
+def to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Scale uint16 from 0 to 65535 to uint8, rounded; uint8 is returned as it is."""
+    return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn and mirror an image (H, W, C) as the EXIF or TIFF orientation, 1 to 8, asks for; others change nothing."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def unassociate(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Divide premultiplied colours (H, W, C) by their alpha (H, W, 1); black where it is 0.
+
+    Integers, over the whole range of their type, are rounded and clipped; floating-point numbers are not.
+    """
+    if colours.dtype.kind == "f":
+        return np.divide(colours, alpha, out=np.zeros_like(colours), where=alpha > 0)
+    full, divisor = np.iinfo(colours.dtype).max, np.maximum(alpha, 1).astype(np.uint32)
+    values = np.minimum((colours * np.uint32(full) + divisor // 2) // divisor, full) * (alpha > 0)
+    return values.astype(colours.dtype)
+
+
+def cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """Convert an image of Pillow's mode CMYK to sRGB by its colour profile, or simply if that is missing or invalid."""
+    if icc:
+        try:
+            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+            rgb = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            assert rgb is not None  # it is only with inPlace
+            return rgb
+        except (ImageCms.PyCMSError, OSError):
+            pass
+    return image.convert("RGB")

@@ -1,0 +1,113 @@
+"""What an image file says about its picture, and how it changes when the picture is turned upright and enlarged."""
+
+import re
+import struct
+from dataclasses import dataclass
+
+from sr_experiments.data.formats import png
+
+ORIENTATION = 0x0112
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+# Tags that describe the image rather than the file: description, make, model, software, date, artist, copyright.
+DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
+_WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)  # of the image: ImageWidth, PixelXDimension
+_SHORT, _LONG = 3, 4  # types of EXIF values
+
+# Contents of chunks that say that the image is sRGB, as is assumed of images that say nothing.
+_SRGB_CICP = b"\x01\x0d\x00\x01"
+_SRGB_GAMMA = 45455
+_SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What can go with an image into another file.
+
+    Attributes:
+        exif: EXIF data, from its byte order mark on.
+        xmp: an XMP packet.
+        iptc: the payload of JPEG's segment of Photoshop, which holds IPTC data.
+        comment: of a JPEG file.
+        resolution: horizontal and vertical, in pixels per inch.
+        chunks: of a PNG file: what its numbers mean, text, size or shape of a pixel; names and contents.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    comment: bytes | None = None
+    resolution: tuple[float, float] | None = None
+    chunks: tuple[tuple[str, bytes], ...] = ()
+
+    def of_kind(self, *names: str) -> tuple[tuple[str, bytes], ...]:
+        """Return the chunks of these names."""
+        return tuple((name, content) for name, content in self.chunks if name in names)
+
+    def colours(self, profile: bool) -> str:
+        """Name the chunks that say that colours are other than sRGB, and other than the colour `profile` if any."""
+        chunks = dict(self.of_kind(*png.COLOURS))
+        if "cICP" in chunks:
+            return "" if chunks["cICP"] == _SRGB_CICP else "colours as of cICP"
+        if profile or "sRGB" in chunks:
+            return ""
+        gamma = struct.unpack(">I", chunks["gAMA"])[0] if len(chunks.get("gAMA", b"")) == 4 else _SRGB_GAMMA
+        primaries = chunks.get("cHRM", b"")
+        known = struct.unpack(">8I", primaries) if len(primaries) == 32 else _SRGB_CHROMATICITIES
+        others = [name for name, other in (
+            ("gAMA", abs(gamma - _SRGB_GAMMA) > 500),
+            ("cHRM", any(abs(a - b) > 100 for a, b in zip(known, _SRGB_CHROMATICITIES, strict=True))),
+        ) if other]  # fmt: skip
+        return f"colours as of {' and '.join(others)}" if others else ""
+
+
+def upright_exif(exif: bytes, width: int, height: int) -> bytes:
+    """Return EXIF data of a picture that was turned upright and has another size now; all else stays in its place.
+
+    A thumbnail of a picture that was turned is cut off: it is stored as the picture was. Damaged data stay as they are.
+    """
+    content = bytearray(exif)
+    try:
+        order = {b"II": "<", b"MM": ">"}[exif[:2]]
+        first = struct.unpack_from(order + "I", content, 4)[0]
+        was = _set_tags(content, order, first, width, height)
+        if was not in (None, 1):
+            (count,) = struct.unpack_from(order + "H", content, first)
+            struct.pack_into(order + "I", content, first + 2 + 12 * count, 0)  # the offset of the thumbnail's IFD
+    except (KeyError, struct.error):
+        return exif
+    return bytes(content)
+
+
+def _set_tags(content: bytearray, order: str, offset: int, width: int, height: int, depth: int = 0) -> int | None:
+    """Set size and orientation in an IFD and in the one for EXIF below it; return the orientation it had."""
+    (count,) = struct.unpack_from(order + "H", content, offset)
+    orientation = None
+    for entry in range(offset + 2, offset + 2 + 12 * count, 12):
+        tag, kind, values = struct.unpack_from(order + "HHI", content, entry)
+        if values != 1 or kind not in (_SHORT, _LONG):
+            continue
+        (value,) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), content, entry + 8)
+        if tag == ORIENTATION:
+            orientation = value
+            struct.pack_into(order + "HIHH", content, entry + 2, _SHORT, 1, 1, 0)
+        elif tag in _WIDTHS or tag in _HEIGHTS:
+            struct.pack_into(order + "HII", content, entry + 2, _LONG, 1, width if tag in _WIDTHS else height)
+        elif tag == EXIF_IFD and depth == 0:
+            _set_tags(content, order, value, width, height, depth + 1)
+    return orientation
+
+
+def upright_xmp(xmp: bytes, width: int, height: int) -> bytes:
+    """Return an XMP packet of a picture that was turned upright and has another size now."""
+    for name, value in (
+        (b"tiff:Orientation", 1),
+        (b"(?:tiff:ImageWidth|exif:PixelXDimension)", width),
+        (b"(?:tiff:ImageLength|exif:PixelYDimension)", height),
+    ):
+        xmp = re.sub(rb"((?:^|\s|<)" + name + rb"\s*(?:=\s*[\"']|>)\s*)\d+", rb"\g<1>%d" % value, xmp)
+    return xmp
+
+
+def describes_gain_map(xmp: bytes | None) -> bool:
+    """Return whether XMP describes a gain map that follows the picture in its file; without it, it would be wrong."""
+    return xmp is not None and any(name in xmp for name in (b"hdrgm:", b"HDRGainMap", b"Container:Directory"))

@@ -1,0 +1,167 @@
+"""PNG, JPEG, WebP, BMP and GIF files: read by Pillow, but PNG of 16 bits, of which Pillow keeps 8, by imagecodecs."""
+
+import math
+import warnings
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from sr_experiments.data.formats import png
+from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, to_8_bits, upright
+from sr_experiments.data.formats.metadata import ORIENTATION, Metadata, describes_gain_map
+
+# The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
+# external programs.
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
+_GREY = 0
+_BITS, _KIND = 24, 25  # places of bit depth and colour type in a PNG file
+HEAD = 26  # bytes at the start of a file that tell its kind
+
+# Pillow warns of large images and refuses twice as large ones; the refusal is enough.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class PillowImage:
+    """An open image file, of which the first picture is meant: further ones of a JPEG are previews or gain maps.
+
+    Args:
+        file: that is read from.
+        head: its first `HEAD` bytes.
+
+    Raises:
+        Exception: whatever Pillow raises on a file that is damaged, not an image or too large.
+    """
+
+    def __init__(self, file: BinaryIO, head: bytes) -> None:
+        self.file = file
+        self.image = Image.open(file, formats=FORMATS)
+        self.info = dict(self.image.info)  # as it is in the file: Pillow changes EXIF and XMP when it turns an image
+        self.bits = head[_BITS] if head.startswith(png.SIGNATURE) else 8
+        self.is_grey_png = head.startswith(png.SIGNATURE) and head[_KIND] == _GREY
+
+    @property
+    def pictures(self) -> int:
+        """Number of equal pictures: frames of an animation."""
+        return 1 if self.image.format in ("JPEG", "MPO") else getattr(self.image, "n_frames", 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) when upright, from the header alone."""
+        width, height = self.image.size
+        return (width, height) if self._orientation() >= 5 else (height, width)  # 5 to 8 swap axes
+
+    def read_8_bits(self, channels: int) -> np.ndarray:
+        """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
+        mode = "L" if channels == 1 else "RGB"
+        if self.bits == 16:
+            return in_8_bits(self.decode(), channels)
+        image = self._upright()
+        if image.mode == "CMYK":
+            image = cmyk_to_rgb(image, image.info.get("icc_profile"))
+        if image.mode == "P":
+            image = image.convert("RGBA")  # palette colours can be transparent; converting to RGB would warn
+        pixels = np.array(image if image.mode == mode else image.convert(mode))
+        return pixels[:, :, None] if channels == 1 else pixels
+
+    def decode(self) -> Decoded:
+        """Read the picture: palettes become RGB, black and white becomes grey, CMYK becomes RGB by its profile."""
+        icc = self.image.info.get("icc_profile") or None
+        if self.bits == 16:
+            return self._decode_16_bits(icc)
+        image = self._upright()
+        if image.mode == "CMYK":
+            return Decoded(np.array(cmyk_to_rgb(image, icc)), None, None, self._lost())
+        if self.is_grey_png and self.bits in (2, 4) and "transparency" in image.info:
+            image.info["transparency"] *= 255 // (2**self.bits - 1)  # Pillow scales the pixels only
+        transparent = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
+        mode = ("L" if image.mode in ("1", "L", "LA", "La") else "RGB") + ("A" if transparent else "")
+        pixels = np.atleast_3d(np.array(image if image.mode == mode else image.convert(mode)))
+        if not transparent:
+            return Decoded(pixels, None, icc, self._lost())
+        return Decoded(np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1:]), icc)
+
+    def metadata(self) -> Metadata:
+        """Return what the file says about the picture."""
+        image, info = self.image, self.info
+        resolution = _resolution(info.get("dpi"))
+        if image.format == "PNG":
+            return _of_png(self.file, resolution)
+        exif, xmp = info.get("exif"), info.get("xmp") or None
+        segments = [content for name, content in getattr(image, "applist", []) if name == "APP13"]
+        return Metadata(
+            exif=exif.removeprefix(b"Exif\0\0") if exif else None,
+            xmp=None if describes_gain_map(xmp) else xmp,
+            iptc=next((content for content in segments if content.startswith(b"Photoshop 3.0\0")), None),
+            comment=info.get("comment") if image.format in ("JPEG", "MPO") else None,
+            resolution=resolution,
+        )
+
+    def _orientation(self) -> int:
+        """Return the EXIF orientation without decoding the picture, which Pillow would do for a PNG."""
+        if self.image.format != "PNG" or "exif" in self.image.info or "Raw profile type exif" in self.image.info:
+            return self.image.getexif().get(ORIENTATION, 1)
+        if (late := png.late_exif(self.file)) is None:
+            return 1
+        tags = Image.Exif()
+        tags.load(late)
+        return tags.get(ORIENTATION, 1)
+
+    def _upright(self) -> Image.Image:
+        """Decode the picture and turn it by its EXIF orientation."""
+        ImageOps.exif_transpose(self.image, in_place=True)
+        return self.image
+
+    def _decode_16_bits(self, icc: bytes | None) -> Decoded:
+        import imagecodecs  # here, since most images don't need it
+
+        self.file.seek(0)
+        samples = upright(np.atleast_3d(imagecodecs.png_decode(self.file.read())), self._orientation())
+        colours = samples.shape[2] - (samples.shape[2] + 1) % 2  # of 2 and 4 channels, the last is alpha
+        alpha = np.ascontiguousarray(samples[..., colours:]) if samples.shape[2] > colours else None
+        return Decoded(np.ascontiguousarray(samples[..., :colours]), alpha, icc)
+
+    def _lost(self) -> tuple[str, ...]:
+        """Name what else a JPEG holds: Pillow tells by the format of a second picture, by XMP of a gain map."""
+        if describes_gain_map(self.image.info.get("xmp")):
+            return ("the gain map",)
+        return ("the pictures after the first",) if self.image.format == "MPO" else ()
+
+
+def in_8_bits(decoded: Decoded, channels: int) -> np.ndarray:
+    """Return pixels without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
+    pixels = to_8_bits(decoded.pixels)
+    if channels == pixels.shape[2]:
+        return pixels
+    if channels == 3:
+        return pixels.repeat(3, 2)
+    return np.array(Image.fromarray(pixels).convert("L"))[:, :, None]
+
+
+def _of_png(file: BinaryIO, resolution: tuple[float, float] | None) -> Metadata:
+    """Return what a PNG says about its picture: Pillow keeps some chunks only, and finds XMP in one place only."""
+    exif, xmp, kept = None, None, []
+    for name, content in png.read_chunks(file):
+        if name == "eXIf":
+            exif = content
+            continue
+        keyword, text = png.text_of(name, content) if name in png.TEXTS else (b"", b"")
+        if keyword == b"Raw profile type exif":
+            exif = exif or png.raw_profile(text).removeprefix(b"Exif\0\0")
+        elif keyword == b"Raw profile type xmp":
+            xmp = xmp or png.raw_profile(text)
+        elif keyword == png.XMP_KEY:
+            xmp = text
+        elif not keyword.startswith(b"Raw profile type"):
+            kept.append((name, content))
+    return Metadata(exif=exif or None, xmp=xmp or None, resolution=resolution, chunks=tuple(kept))
+
+
+def _resolution(dpi: object) -> tuple[float, float] | None:
+    """Return a resolution in pixels per inch if it is one; PNG's whole pixels per metre make 299.9994 of 300."""
+    try:
+        x, y = (round(float(value), 2) for value in dpi)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0 else None

@@ -1,0 +1,216 @@
+"""TIFF files of every depth, by tifffile, with what their tags say about the numbers (TIFF 6.0)."""
+
+import logging
+import math
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from PIL import Image
+from tifffile import PHOTOMETRIC, TiffPage
+
+from sr_experiments.data.formats.decoded import (
+    Decoded,
+    cmyk_to_rgb,
+    to_8_bits,
+    to_full_range,
+    unassociate,
+    upright,
+)
+from sr_experiments.data.formats.metadata import DESCRIPTIONS, EXIF_IFD, GPS_IFD, ORIENTATION, Metadata
+from sr_experiments.data.formats.pillow_image import in_8_bits
+
+# Its warnings of odd tags are of no use to those who train or upscale.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+
+_X_RESOLUTION, _Y_RESOLUTION, _UNIT, _XMP, _ICC, _INK_SET, _IPTC = 282, 283, 296, 700, 34675, 332, 33723
+_INCHES = {2: 1.0, 3: 1 / 2.54}  # a unit of resolution in inches
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4  # sample formats
+_COLOURS = {
+    PHOTOMETRIC.MINISWHITE: 1,
+    PHOTOMETRIC.MINISBLACK: 1,
+    PHOTOMETRIC.RGB: 3,
+    PHOTOMETRIC.PALETTE: 1,
+    PHOTOMETRIC.SEPARATED: 4,
+    PHOTOMETRIC.YCBCR: 3,
+}  # channels
+_JPEG = (6, 7, 33007, 34892)  # compressions whose decoder returns RGB for YCbCr
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha
+_MAX_CHANNELS = 16
+
+
+class TiffImage:
+    """An open TIFF file, of which the first picture is meant that is neither a preview nor a mask.
+
+    Args:
+        file: that is read from.
+
+    Raises:
+        Exception: whatever tifffile raises on a file that is damaged.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.tiff = tifffile.TiffFile(file)
+        self.page: Any = next((page for page in self.tiff.pages if _is_picture(page)), self.tiff.pages[0])
+
+    @property
+    def pictures(self) -> int:
+        """Number of equal pictures: pages without previews and masks."""
+        return max(sum(map(_is_picture, self.tiff.pages)), 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) when upright, from the tags alone."""
+        height, width = self.page.imagelength, self.page.imagewidth
+        return (width, height) if self._orientation() >= 5 else (height, width)
+
+    def read_8_bits(self, channels: int) -> np.ndarray:
+        """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
+        return in_8_bits(self.decode(), channels)
+
+    def decode(self) -> Decoded:
+        """Read the picture: palettes and CMYK become RGB, numbers from 0 to 1 become 16 bits."""
+        page = self.page
+        _check(page)
+        samples = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, H, W, channels)
+        samples = upright(np.concatenate(list(samples), 2), self._orientation())
+        count, alpha = _COLOURS[page.photometric], None
+        colours, lost = samples[..., :count], ["IPTC"] if _IPTC in page.tags else []
+        extra = page.extrasamples or (_UNASSOCIATED,) * (samples.shape[2] == count + 1)  # some programs leave it out
+        kind = next((kind for kind in extra if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
+        if kind is not None:
+            place = count + extra.index(kind)
+            alpha = self._scaled(samples[..., place : place + 1])
+        if others := samples.shape[2] - count - (kind is not None):
+            lost.append(f"{others} further channel{'s' if others > 1 else ''}")
+        if page.photometric == PHOTOMETRIC.PALETTE:
+            colours = _looked_up(colours, page.colormap)
+        else:
+            colours = self._scaled(colours)
+        if alpha is not None and kind == _ASSOCIATED:
+            colours = unassociate(colours, alpha)
+        if colours.dtype.kind == "f":
+            lost.append(f"{page.bitspersample}-bit floating-point numbers")
+            colours, alpha = _to_16_bits(colours), None if alpha is None else _to_16_bits(alpha)
+        if page.photometric == PHOTOMETRIC.MINISWHITE:
+            colours = np.iinfo(colours.dtype).max - colours
+        icc = self._bytes(_ICC)
+        if page.photometric == PHOTOMETRIC.SEPARATED:
+            if colours.dtype == np.uint16:
+                lost.append("16 bits per channel of CMYK")
+                alpha = None if alpha is None else to_8_bits(alpha)
+            colours, icc = np.array(cmyk_to_rgb(_image("CMYK", to_8_bits(colours)), icc)), None
+        elif page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
+            colours = np.array(_image("YCbCr", colours).convert("RGB"))
+        return Decoded(np.ascontiguousarray(colours), alpha, icc, tuple(lost))
+
+    def metadata(self) -> Metadata:
+        """Return what the file says about the picture."""
+        unit = _INCHES.get(self._value(_UNIT, 2))
+        x, y = (_ratio(self._value(tag, (0, 1))) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        return Metadata(
+            exif=self._exif(),
+            xmp=self._bytes(_XMP),
+            resolution=(x / unit, y / unit) if unit and x and y else None,
+        )
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        """Scale integers from their own maximum to the whole range of their type; floating-point numbers stay."""
+        return values if values.dtype.kind == "f" else to_full_range(values, 2**self.page.bitspersample - 1)
+
+    def _orientation(self) -> int:
+        return int(self._value(ORIENTATION, 1))
+
+    def _value(self, tag: int, otherwise: Any) -> Any:
+        return self.page.tags[tag].value if tag in self.page.tags else otherwise
+
+    def _bytes(self, tag: int) -> bytes | None:
+        value = self._value(tag, None)
+        return bytes(value) if isinstance(value, bytes) and value else None
+
+    def _exif(self) -> bytes | None:
+        """Return the tags that describe the image, and those of the IFDs for EXIF and GPS, as EXIF data."""
+        tags, kept = Image.Exif(), Image.Exif()
+        tags.endian, tags.bigtiff = self.tiff.byteorder, self.tiff.is_bigtiff
+        try:
+            tags.load_from_fp(self.file, self.page.offset)
+            kept.update((tag, tags[tag]) for tag in DESCRIPTIONS if tag in tags)
+            for ifd in (EXIF_IFD, GPS_IFD):
+                if ifd in tags and (values := tags.get_ifd(ifd)):
+                    kept[ifd] = values
+            return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None
+        except Exception:  # damaged tags are no reason not to read the picture
+            return None
+
+
+def _is_picture(page: Any) -> bool:
+    """Return whether a page is neither a preview nor a mask."""
+    return isinstance(page, TiffPage) and not (page.is_reduced or page.is_mask)
+
+
+def _check(page: Any) -> None:
+    """Raise ValueError, with a reason for the user, if the pixels of a page have no meaning that is known."""
+    if page.photometric not in _COLOURS:
+        name = PHOTOMETRIC(page.photometric).name if page.photometric in set(PHOTOMETRIC) else page.photometric
+        raise ValueError(f"its colours are of TIFF's kind {name}, which is not supported; convert it to RGB")
+    bits, sample_format = page.bitspersample, page.sampleformat
+    if not isinstance(bits, int) or not isinstance(sample_format, int):
+        raise ValueError("its channels differ in depth; convert it to 8 or 16 bits per channel")
+    if sample_format not in (_UNSIGNED, _FLOAT, _UNDEFINED):
+        kind = "signed integers" if sample_format == _SIGNED else "complex numbers"
+        raise ValueError(f"{kind} have no defined range, convert it to 8 or 16 unsigned bits per channel")
+    if bits > 16 and sample_format != _FLOAT:
+        raise ValueError(f"{bits} bits per channel have no defined range, convert it to 8 or 16")
+    if page.photometric in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.PALETTE) and sample_format == _FLOAT:
+        raise ValueError("floating-point numbers are supported as grey or RGB only; convert it to RGB")
+    if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG and (page.is_subsampled or bits != 8):
+        raise ValueError("YCbCr is supported with JPEG compression or without subsampling; convert it to RGB")
+    ink_set = page.tags[_INK_SET].value if _INK_SET in page.tags else 1
+    if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
+        raise ValueError("its inks are other than CMYK; convert it to RGB")
+    channels, count = page.samplesperpixel, _COLOURS[page.photometric]
+    if channels < count or channels > _MAX_CHANNELS:
+        raise ValueError(f"it has {channels} channels, for {count} colours")
+    if count == 1 and channels > 2 and not set(page.extrasamples) & {_ASSOCIATED, _UNASSOCIATED}:
+        raise ValueError(f"it has {channels} channels whose meaning it doesn't say; convert it to RGB")
+    if page.imagedepth != 1:
+        raise ValueError("it is a volume; make a picture of each slice")
+    pixels = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)  # as Pillow's for other formats
+    if pixels > limit:
+        raise ValueError(f"{pixels} pixels are more than the {limit} that are decoded")
+    end = page.parent.filehandle.size
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if len(parts) < math.prod(page.chunked) or any(not n or start + n > end for start, n in parts):
+        raise ValueError("it is cut short: not all of its pixels are in the file")
+
+
+def _looked_up(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Return the colours, uint8 (H, W, 3), of indices (H, W, 1) into a palette (3, N) of 16-bit values.
+
+    Some programs write 8-bit values.
+    """
+    colours = palette if palette.max() < 256 else palette >> 8
+    return np.ascontiguousarray(colours.astype(np.uint8).T[indices[..., 0].astype(np.uint16)])
+
+
+def _image(mode: str, pixels: np.ndarray) -> Image.Image:
+    """Return an image of Pillow's of uint8 pixels (H, W, C)."""
+    return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
+
+
+def _to_16_bits(values: np.ndarray) -> np.ndarray:
+    """Convert floating-point numbers from 0, black, to 1, white, to uint16."""
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):  # also not a number
+        raise ValueError(
+            f"its floating-point numbers are from {low:.4g} to {high:.4g}, and only 0 (black) to 1 (white) have a "
+            "defined meaning: convert it to 8 or 16 bits"
+        )
+    return (values.astype(np.float64) * 65535 + 0.5).astype(np.uint16)
+
+
+def _ratio(value: Any) -> float:
+    numerator, denominator = value if isinstance(value, tuple) and len(value) == 2 else (0, 1)
+    return numerator / denominator if denominator else 0.0
