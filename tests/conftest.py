@@ -101,7 +101,8 @@ def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     from sr_experiments.training.run import train_command
 
     def run(*overrides: str, name: str = "run", video: bool = False) -> Path:
-        given = [*TINY_VIDEO, *TINY_VIDEO_RUN] if video else [*TINY_MODEL["msrresnet"], *TINY_RUN]
+        network = [] if any(o.startswith("model=") for o in overrides) else TINY_MODEL["msrresnet"]
+        given = [*TINY_VIDEO, *TINY_VIDEO_RUN] if video else [*network, *TINY_RUN]
         if any(o.startswith("resume=") for o in overrides):
             given = []
         root = tmp_path / name

@@ -54,6 +54,35 @@ def test_every_pair_of_model_and_loss_trains(train, model, loss, scale, capsys):
     assert (folder / "checkpoints" / "best.ckpt").exists()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (
+            [*TINY_MODEL["msrresnet"], "scale=5"],
+            "msrresnet can't do scale=5: set scale=2, 3 or 4, or model=spandrel arch",
+        ),
+        ([*TINY_MODEL["msrresnet"], "scale=1"], "set scale=2, 3 or 4, or model=rrdbnet or model=spandrel arch=SPAN"),
+        (
+            [*TINY_MODEL["rrdbnet"], "scale=3"],
+            "set scale=1, 2 or 4, or model=msrresnet or model=srresnet or model=spand",
+        ),
+        (["model=spandrel", "scale=5", "data.crop=36"], "data.crop=36 must be a multiple of scale=5: use 35"),
+    ],
+)
+def test_a_scale_that_a_network_cannot_do_is_said_first_with_what_can(train, capsys, overrides, says):
+    if "model=spandrel" in overrides:
+        pytest.importorskip("spandrel")
+    with pytest.raises(SystemExit):
+        train(*overrides)
+    assert says in capsys.readouterr().err
+
+
+def test_what_the_advice_on_a_scale_says_trains(train):
+    pytest.importorskip("spandrel")
+    folder = train("model=spandrel", "arch=SPAN", "model.options={feature_channels: 8}", "scale=5", "data.crop=35")
+    assert summary_of(folder)["state"] == "finished"
+
+
 def test_run_folder_holds_config_pictures_and_record(train):
     folder = train(*TINY_MODEL["msrresnet"], "scale=4")
     config = yaml.safe_load((folder / "config.yaml").read_text())

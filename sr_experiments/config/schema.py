@@ -64,10 +64,12 @@ class Data(Group):
     """Processes that read images, per device; auto: the CPU cores, at most 8."""
     cache: bool | AnyPath = optional()
     """Decode once and keep the pixels: true for ~/.cache/sr_experiments ($SR_CACHE), or a folder."""
+    val_share: Literal["auto"] | Annotated[float, Ge(0), Lt(1)] = optional()
+    """Share of the training files that is held out for validation where val is empty; auto: a tenth, 0: none."""
     train: Annotated[Mapping[str, Any], Component(TRAINING_SETS)]
     """What is trained on."""
     val: Mapping[FileName, Annotated[Mapping[str, Any], Component(VALIDATION_SETS, named=False)]] = optional()
-    """Validation sets by name; with none, sample photographs or clips."""
+    """Validation sets by name; with none, what val_share holds out, else sample photographs or clips."""
 
 
 class Loss(Group):

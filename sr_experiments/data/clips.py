@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sr_experiments.data.held_out import AUTO, ValShare, held_out
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.images import as_tensor
-from sr_experiments.data.training_crops import TrainingSet, cut, permutation
+from sr_experiments.data.training_crops import TrainingSet, cut, first_few, permutation
 from sr_experiments.errors import SRError
 from sr_experiments.video.scene_cuts import find_cuts, read_cuts
+
+LEAST_FRAMES = 10  # to train on, of a clip whose end is held out
 
 
 class Clip(Protocol):
@@ -31,6 +34,18 @@ class Clip(Protocol):
         Raises:
             UnreadableImage: a frame can't be read.
         """
+
+
+class ClipPart:
+    """Consecutive frames of a clip, as a clip: `frames` of them from `first` on."""
+
+    def __init__(self, clip: Clip, first: int, frames: int) -> None:
+        self.clip, self.first, self.frames = clip, first, frames
+        self.name, self.path, self.size = clip.name, clip.path, clip.size
+
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Read frames by number, counted from the first of the part."""
+        return self.clip.read([self.first + index for index in indices])
 
 
 class TrainingClips(TrainingSet):
@@ -80,12 +95,57 @@ class TrainingClips(TrainingSet):
         listed_cuts = {}
         if scene_cuts not in ("detect", "none"):
             listed_cuts = read_cuts(scene_cuts, {clip.name: clip.frames for clip in self.hr_clips})
+        self._cuts = listed_cuts
+        self._find_shots()
+
+    def _find_shots(self) -> None:
         self.shots = [  # (clip, first frame, end), with no cut between the frames
             (i, first, end)
             for i, clip in enumerate(self.hr_clips)
-            for first, end in pairwise(sorted({0, *listed_cuts.get(clip.name, []), clip.frames}))
+            for first, end in pairwise(
+                sorted({0, *(cut for cut in self._cuts.get(clip.name, []) if cut < clip.frames), clip.frames})
+            )
         ]
         self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def split_off(self, share: ValShare) -> tuple["ValidationClips | None", str]:
+        """Take a share of the clips out of training, for validation; of a single clip, its last frames.
+
+        Returns:
+            The clips, or None where too little would be left; and which they are, in words.
+        """
+        lengths = [clip.frames for clip in self.hr_clips]
+        if len(lengths) == 1:
+            return self._split_off_the_end(share)
+        # Stages may need clips as long as the longest.
+        chosen = held_out([clip.name for clip in self.hr_clips], share, "clips", [int(np.argmax(lengths))])
+        rest = [i for i in range(len(lengths)) if i not in set(chosen)]
+        if not chosen:
+            return None, f"{len(lengths)} clips"
+        of_chosen, words = [self.hr_clips[i] for i in chosen], f"{len(chosen)} of {len(lengths)} clips"
+        clips = ValidationClips(of_chosen, self.scale, self.lr_clips and [self.lr_clips[i] for i in chosen])
+        words = f"{words}: {first_few([clip.name for clip in of_chosen])}"
+        self._keep([self.hr_clips[i] for i in rest], self.lr_clips and [self.lr_clips[i] for i in rest])
+        return clips, words
+
+    def _split_off_the_end(self, share: ValShare) -> tuple["ValidationClips | None", str]:
+        frames, name = self.hr_clips[0].frames, self.hr_clips[0].name
+        count = max(round(frames * (AUTO if share == "auto" else share)), 2)
+        if frames - count < LEAST_FRAMES:
+            return None, f"{name}, the only clip, has {frames} frames"
+        start = frames - count
+        ends, rest = (
+            [None if clips is None else [ClipPart(clips[0], first, number)] for clips in (self.hr_clips, self.lr_clips)]
+            for first, number in ((start, count), (0, start))
+        )
+        self._keep(rest[0] or [], rest[1])
+        return ValidationClips(ends[0] or [], self.scale, ends[1]), f"frames from {start} of {name}, the only clip"
+
+    def _keep(self, clips: Sequence[Clip], lr_clips: Sequence[Clip] | None) -> None:
+        self.paths = [clip.path for clip in clips]
+        self.hr_clips = list(clips)
+        self.lr_clips = None if lr_clips is None else list(lr_clips)
+        self._find_shots()
 
     def windows(self, frames: int) -> int:
         """Return the number of windows of that many frames.

@@ -1,5 +1,6 @@
 """Datasets of a folder of HR images; LR is made from them on the device."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch.utils.data import Dataset
 
 from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
-from sr_experiments.data.packs.folders import open_folder
+from sr_experiments.data.held_out import ValShare
+from sr_experiments.data.packs.folders import FileFolder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
 
@@ -46,6 +48,15 @@ class ImageFolder(TrainingCrops):
         """Read an image."""
         return {"hr": self.folder.read(self.paths[index], self.channels)}
 
+    def split_off(self, share: ValShare) -> tuple["ImageValidation | None", str]:
+        """Take a share of the images out of training, for validation; see `TrainingCrops.choose_held_out`."""
+        chosen, words = self.choose_held_out(share, self.folder.root)
+        if not chosen:
+            return None, words
+        paths = [self.paths[index] for index in chosen]
+        self.paths = [path for index, path in enumerate(self.paths) if index not in set(chosen)]
+        return ImageValidation.of(self.folder, paths, self.scale, self.channels), words
+
 
 @VALIDATION_SETS.register("images")
 class ImageValidation(Dataset[dict[str, Any]]):
@@ -69,6 +80,14 @@ class ImageValidation(Dataset[dict[str, Any]]):
         self.paths = self.folder.images()[:limit]
         self.scale = scale
         self.channels = channels
+
+    @classmethod
+    def of(cls, folder: FileFolder, paths: Sequence[Path], scale: int, channels: int) -> "ImageValidation":
+        """Return the dataset of these images of a folder."""
+        images = cls.__new__(cls)
+        images.root, images.folder, images.paths = folder.root, folder, list(paths)
+        images.scale, images.channels = scale, channels
+        return images
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -1,6 +1,7 @@
 """The data of a run: training batches by step, and named validation sets."""
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,13 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.batches import StepBatches, next_validation
+from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.packs import cache_folder
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.registry import Registry, build
+
+log = logging.getLogger(__name__)
 
 
 class SRDataModule(pl.LightningDataModule):
@@ -29,10 +33,13 @@ class SRDataModule(pl.LightningDataModule):
     Args:
         train: `name` of the source (see `TRAINING_SETS`) and its arguments: `{"name": "images", "root": ...}`.
         val: validation sets by name, each like `train`. A set without `name` is "paired" if it has `lr` or `hr`, else
-            "images"; if training on clips, "videos". If there is none, the sample photographs, or sample clips.
+            "images"; if training on clips, "videos". If there is none, what `val_share` holds out, else the sample
+            photographs, or sample clips.
         batch_size, crop, num_workers, seed, scale, channels, cache: the settings of the run of these names.
         val_every: steps between validations.
         ends: steps at which the stages of the run end; the last is the end of the run.
+        val_share: share of the training files that is held out for validation, if there is no `val`; "auto" for a
+            tenth, at most 20 images or 10 clips.
         clips_of_step: returns the number of clips per device and of frames per clip of a step, for runs that train on
             clips in stages; by default `batch_size` clips of one frame.
 
@@ -53,6 +60,7 @@ class SRDataModule(pl.LightningDataModule):
         val_every: int = 5000,
         ends: Sequence[int] = (1_000_000,),
         cache: bool | str = False,
+        val_share: ValShare = 0.0,
         clips_of_step: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
@@ -67,11 +75,31 @@ class SRDataModule(pl.LightningDataModule):
         self.train_set = build("training data", TRAINING_SETS, train, **given, **_cache(TRAINING_SETS, train, packs))
         self.clips = bool(getattr(self.train_set, "clips", False))
         sample = "sample_video" if self.clips else "sample"
-        self.val_sets = {
-            name: _validation_set(name, arguments, scale, channels, self.clips, packs)
-            for name, arguments in (val or {sample: {"name": sample}}).items()
-        }
+        held = None if val else self._hold_out(val_share)
+        self.val_sets = (
+            {"held_out": held}
+            if held is not None
+            else {
+                name: _validation_set(name, arguments, scale, channels, self.clips, packs)
+                for name, arguments in (val or {sample: {"name": sample}}).items()
+            }
+        )
         self.val_names = list(self.val_sets)
+
+    def _hold_out(self, share: ValShare) -> Any:
+        """Take a share of the files out of training and say which; None if nothing can be, or is to be, held out."""
+        if not share:
+            return None
+        if not hasattr(self.train_set, "split_off"):
+            raise SRError(f"data.val_share={share} is for images, paired and videos: set it to 0")
+        held, which = self.train_set.split_off(share)
+        if held is None:
+            sample = "clips" if self.clips else "photographs"
+            todo = "give your own with +data.val.mine.root=<folder>"
+            log.warning("%s: none can be held out, so validation is on sample %s; %s", which, sample, todo)
+        else:
+            log.info("held out for validation by data.val_share=%s, and not trained on: %s", share, which)
+        return held
 
     def train_dataloader(self) -> DataLoader:
         """Return the batches from the current step to the next validation, for this rank."""

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.image_files import Size, UnreadableImage, natural_key
 from sr_experiments.data.images import as_tensor, image_name
 from sr_experiments.data.packs.folders import FileFolder, is_folder, open_folder
@@ -57,6 +58,17 @@ class PairedFolder(TrainingCrops):
             "lr": self.folders[1].read(self.lr_paths[index], self.channels),
         }
 
+    def split_off(self, share: ValShare) -> tuple["PairedValidation | None", str]:
+        """Take a share of the pairs out of training, for validation; see `TrainingCrops.choose_held_out`."""
+        chosen, words = self.choose_held_out(share, self.folders[0].root)
+        if not chosen:
+            return None, words
+        pairs = list(zip(self.paths, self.lr_paths, strict=True))
+        rest = [pair for index, pair in enumerate(pairs) if index not in set(chosen)]
+        self.paths, self.lr_paths = [hr for hr, _ in rest], [lr for _, lr in rest]
+        held = [pairs[index] for index in chosen]
+        return PairedValidation.of(self.folders, held, self.scale, self.channels), words
+
 
 @VALIDATION_SETS.register("paired")
 class PairedValidation(Dataset[dict[str, Any]]):
@@ -88,6 +100,16 @@ class PairedValidation(Dataset[dict[str, Any]]):
         for size in _checked_sizes(self.folders, self.pairs, scale):
             if isinstance(size, UnreadableImage):
                 raise size
+
+    @classmethod
+    def of(
+        cls, folders: tuple[FileFolder, FileFolder], pairs: Sequence[tuple[Path, Path]], scale: int, channels: int
+    ) -> "PairedValidation":
+        """Return the dataset of these pairs of two folders."""
+        images = cls.__new__(cls)
+        images.root, images.folders, images.pairs = folders[0].root, folders, list(pairs)
+        images.scale, images.channels = scale, channels
+        return images
 
     def __len__(self) -> int:
         return len(self.pairs)

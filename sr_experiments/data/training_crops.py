@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sr_experiments.data.image_files import Size, UnreadableImage
+from sr_experiments.data.held_out import ValShare, held_out
+from sr_experiments.data.image_files import Size, UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
 
 
@@ -81,6 +82,16 @@ class TrainingCrops(TrainingSet):
         if "lr" in images:
             sample["lr"] = cut(images["lr"], top // grid, left // grid, self.crop // grid, orientation)
         return sample
+
+    def choose_held_out(self, share: ValShare, root: Path) -> tuple[list[int], str]:
+        """Choose a share of the images for validation, of those that can be read; return which, also in words."""
+        names = [path.relative_to(root).as_posix() for path in self.paths]
+        chosen = held_out(names, share, "images")
+        if self.on_error == "skip":
+            chosen = [index for index in chosen if not isinstance(result_or_error(self.load, index), UnreadableImage)]
+        if not chosen:
+            return [], f"{len(names)} image{'s' * (len(names) > 1)}"
+        return chosen, f"{len(chosen)} of {len(names)} images: {first_few([names[index] for index in chosen])}"
 
     def check_sizes(self, sizes: Sequence[Size]) -> None:
         """Stop before training at images that are smaller than the crop or whose header can't be read.

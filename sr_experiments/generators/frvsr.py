@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
-from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
@@ -47,6 +46,8 @@ class FRVSR(RecurrentGenerator):
             data: bilinear, or bicubic (a = -0.75) from the corner.
     """
 
+    scales = (2, 4)
+
     def __init__(
         self,
         scale: int = 4,
@@ -55,8 +56,6 @@ class FRVSR(RecurrentGenerator):
         phase: Literal["auto", "centred", "corner"] = "centred",
     ) -> None:
         super().__init__(scale, channels, phase)
-        if scale not in (2, 4):
-            raise SRError(f"frvsr can't do scale={scale}: choose 2 or 4")
         self.size_multiple = FNET_MULTIPLE
         self.fnet = FNet(channels)
         extra: dict[str, Any] = {"scale": scale, "channels": channels, "extra_channels": channels * scale**2}

@@ -2,6 +2,9 @@
 
 from torch import Tensor, nn
 
+from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
+
 
 class Generator(nn.Module):
     """A super-resolution network: LR (N, C, H, W) in [0, 1] to SR (N, C, scale * H, scale * W).
@@ -25,6 +28,7 @@ class Generator(nn.Module):
         SRError: it can't do the scale.
 
     Attributes:
+        scales: upsampling factors that it can do; None for any.
         receptive_radius: distance in LR pixels from which an output pixel depends on the input; the overlap of
             tiles. None: measured, see `inference.tiles.receptive_radius`.
         size_multiple: the network pads its input to multiples of it: the window of a transformer, the factor of a
@@ -32,12 +36,16 @@ class Generator(nn.Module):
         smallest_size: height and width in LR pixels that it pads smaller inputs to.
     """
 
+    scales: tuple[int, ...] | None = None
     receptive_radius: int | None = None
     size_multiple: int = 1
     smallest_size: int = 1
 
     def __init__(self, scale: int, channels: int, phase: str | None = None) -> None:
         super().__init__()
+        if self.scales and scale not in self.scales:
+            name = next((name for name in GENERATORS if GENERATORS.get(name) is type(self)), type(self).__name__)
+            raise SRError(_cannot(name, self.scales, scale))
         self.scale = scale
         self.channels = channels
         self.phase = phase
@@ -73,3 +81,12 @@ class TwoPartGenerator(Generator):
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, C, H, W) in [0, 1] to SR (N, C, scale * H, scale * W)."""
         return self.reconstruct(self.extract_features(lr), lr)
+
+
+def _cannot(name: str, scales: tuple[int, ...], scale: int) -> str:
+    """Say that a network can't do a scale, which it can, and which networks can."""
+    own = f"{', '.join(map(str, scales[:-1]))} or {scales[-1]}"
+    kinds = {other: GENERATORS.get(other) for other in GENERATORS}
+    others = [other for other, kind in kinds.items() if scale in (getattr(kind, "scales", None) or ())]
+    able = [*others, "spandrel arch=SPAN"]  # which enlarges by any factor
+    return f"{name} can't do scale={scale}: set scale={own}, or model={' or model='.join(able)}"

@@ -4,7 +4,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
-from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
@@ -25,12 +24,12 @@ class MSRResNet(TwoPartGenerator):
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
     """
 
+    scales = (2, 3, 4)
+
     def __init__(
         self, scale: int = 4, channels: int = 3, features: Features = 64, blocks: Blocks = 16, extra_channels: int = 0
     ) -> None:
         super().__init__(scale, channels)
-        if scale not in (2, 3, 4):
-            raise SRError(f"msrresnet can't do scale={scale}: choose 2, 3 or 4")
         self.conv_first = nn.Conv2d(channels + extra_channels, features, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         step = 2 if scale == 4 else scale

@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
-from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import bilinear_smoothing_, identity_, kaiming_scaled_, scale_outputs_
@@ -32,6 +31,8 @@ class RRDBNet(TwoPartGenerator):
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
     """
 
+    scales = (1, 2, 4)
+
     def __init__(
         self,
         scale: int = 4,
@@ -42,8 +43,6 @@ class RRDBNet(TwoPartGenerator):
         extra_channels: int = 0,
     ) -> None:
         super().__init__(scale, channels)
-        if scale not in (1, 2, 4):
-            raise SRError(f"rrdbnet can't do scale={scale}: choose 2 or 4, or model=msrresnet for 3")
         self.fold = self.size_multiple = 4 // scale
         self.conv_first = nn.Conv2d((channels + extra_channels) * self.fold**2, features, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))

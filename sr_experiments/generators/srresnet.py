@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
-from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import bilinear_shuffle_, identity_
@@ -25,12 +24,12 @@ class SRResNet(TwoPartGenerator):
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
     """
 
+    scales = (2, 3, 4)
+
     def __init__(
         self, scale: int = 4, channels: int = 3, features: Features = 64, blocks: Blocks = 16, extra_channels: int = 0
     ) -> None:
         super().__init__(scale, channels)
-        if scale not in (2, 3, 4):
-            raise SRError(f"srresnet can't do scale={scale}: choose 2, 3 or 4")
         image = min(channels, features)  # features that begin as the image
         first = nn.Conv2d(channels + extra_channels, features, 9, padding=4)
         norm = nn.BatchNorm2d(features)

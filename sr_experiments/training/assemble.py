@@ -74,20 +74,8 @@ def _assemble(config: Config) -> Assembly:
     crop = config["data"]["crop"]
     pixels = config["channels"] * crop**2
     _check_free(f"a batch of {frames} crops of {crop}x{crop}", frames * pixels * FLOAT, "data.batch_size or data.crop")
-    data = SRDataModule(
-        **{**config["data"], **({"batch_size": max(s.batch_size for s in stages.stages)} if stages else {})},
-        scale=scale,
-        channels=config["channels"],
-        seed=config["seed"],
-        val_every=trainer["val_every"],
-        ends=stages.ends if stages else [trainer["max_steps"]],
-        clips_of_step=stages.clips if stages else None,
-    )
+    # The network before the data: what it can't do, such as a scale, no change of the data mends.
     degradation = build("degradation", DEGRADATIONS, config["degradation"], scale=scale)
-    if data.clips and degradation.pool_size:
-        raise SRError("degradation.pool mixes single images, and this data is clips: set degradation.pool=0")
-    if pairs := degradation.pool_size:
-        _check_free(f"a pool of {pairs} pairs of {crop}x{crop}", pairs * pixels, "degradation.pool or data.crop")
     generator_config = {**config["model"], "scale": scale, "channels": config["channels"]}
     if generator_config.get("phase") == "auto":
         generator_config["phase"] = degradation.phase
@@ -100,6 +88,19 @@ def _assemble(config: Config) -> Assembly:
     )
     with in_memory:
         generator = build("generator", GENERATORS, generator_config)
+    data = SRDataModule(
+        **{**config["data"], **({"batch_size": max(s.batch_size for s in stages.stages)} if stages else {})},
+        scale=scale,
+        channels=config["channels"],
+        seed=config["seed"],
+        val_every=trainer["val_every"],
+        ends=stages.ends if stages else [trainer["max_steps"]],
+        clips_of_step=stages.clips if stages else None,
+    )
+    if data.clips and degradation.pool_size:
+        raise SRError("degradation.pool mixes single images, and this data is clips: set degradation.pool=0")
+    if pairs := degradation.pool_size:
+        _check_free(f"a pool of {pairs} pairs of {crop}x{crop}", pairs * pixels, "degradation.pool or data.crop")
     if stages and not data.clips:
         raise SRError("model=frvsr learns from clips: use data=sample_video, videos, reds or vimeo90k")
     for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
