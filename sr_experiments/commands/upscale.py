@@ -55,8 +55,8 @@ def upscale(
     preview: Annotated[float, typer.Option(help="Seconds of video to write side by side first, as a preview.")] = 0.0,
 ) -> None:
     """Super-resolve an image, a folder of images, a video, or a folder of frames."""
+    from sr_experiments.inference.checks import check_video
     from sr_experiments.inference.options import Options
-    from sr_experiments.inference.upscale import run
 
     given = [argument for argument in sys.argv[1:] if argument not in ("--overwrite", "--resume")]
     again = f"{'uv run ' if 'UV' in os.environ else ''}{shlex.join(['sr', *given, '--resume'])}"
@@ -65,4 +65,7 @@ def upscale(
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
         scene_cuts=scene_cuts, preview=preview, again=again,
     )  # fmt: skip
+    check_video(source, output, options)  # before torch is imported, which takes seconds
+    from sr_experiments.inference.upscale import run
+
     raise typer.Exit(run(source, output, checkpoint, options))

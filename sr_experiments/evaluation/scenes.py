@@ -22,8 +22,8 @@ from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.videos import VideoValidation, open_frames
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.pairing import pair_finished
-from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
+from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.walk import is_left_out
 
 Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)

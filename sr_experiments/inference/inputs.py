@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import and_left_out, natural_key, walk_images
 from sr_experiments.errors import SRError
-from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
+from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.walk import UNREAD, is_left_out
 
 

@@ -24,8 +24,8 @@ from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.terminal import job_progress
-from sr_experiments.video.container import CONTAINERS
-from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
+from sr_experiments.video.formats import CONTAINERS
+from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sr_experiments.errors import SRError
 from sr_experiments.video.decode import open_container
-
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+from sr_experiments.video.formats import container_of
 
 # Codecs for streams that can't be copied, by container.
 _AUDIO = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus"}
@@ -25,19 +23,6 @@ class ExtraStream:
     index: int  # in the input
     action: str  # "copy", "encode" or "attach"
     codec: str = ""  # to encode with
-
-
-def container_of(target: Path) -> str:
-    """Return FFmpeg's name of the container format of an output file.
-
-    Raises:
-        SRError: unknown extension.
-    """
-    try:
-        return CONTAINERS[target.suffix.lower()]
-    except KeyError:
-        known = " ".join(CONTAINERS)
-        raise SRError(f"can't write video {target}: choose one of {known} as its extension") from None
 
 
 def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], list[str]]:

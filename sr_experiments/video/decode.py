@@ -12,7 +12,6 @@ from PIL import Image
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.video.colour import ToRGB
 
-EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg", ".mpeg")
 MAX_OPEN = 4  # decoders that a process keeps open, so that neither memory nor file handles run out
 MAX_PIXELS = 2**27  # of a frame, 16384x8192; a file that states more is damaged or hostile
 

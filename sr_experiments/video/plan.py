@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sr_experiments.errors import SRError
-from sr_experiments.video.container import ExtraStream, container_of, plan_extra_streams
+from sr_experiments.video.container import ExtraStream, plan_extra_streams
 from sr_experiments.video.encode import (
     EncoderOptions,
     Encoding,
@@ -12,6 +12,7 @@ from sr_experiments.video.encode import (
     encoders_for,
     transparency_lost,
 )
+from sr_experiments.video.formats import container_of
 from sr_experiments.video.source import Source, VideoSource
 from sr_experiments.video.trial import try_output
 

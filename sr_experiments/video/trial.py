@@ -9,9 +9,10 @@ import numpy as np
 from sr_experiments.errors import first_line
 from sr_experiments.files import writing_failed
 from sr_experiments.video.colour import ToRGB, has_alpha
-from sr_experiments.video.container import ExtraStream, container_of
+from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage, decoder_of, open_container
 from sr_experiments.video.encode import Encoding, SegmentEncoder
+from sr_experiments.video.formats import container_of
 from sr_experiments.video.mux import mux
 from sr_experiments.video.source import Source
 

@@ -13,8 +13,8 @@ import numpy as np
 from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.data.workers import ignore_interrupt
 from sr_experiments.errors import SRError
-from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
+from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 
 class Task(NamedTuple):

@@ -22,8 +22,8 @@ from sr_experiments.data.packs.pack import INDEX, JOURNAL, Index, Pack
 from sr_experiments.data.packs.packing import pack, scan
 from sr_experiments.data.size_index import indexed_sizes
 from sr_experiments.errors import SRError
-from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
+from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 
 class FileFolder:

@@ -26,8 +26,8 @@ from sr_experiments.data.workers import worker_count
 from sr_experiments.errors import SRError
 from sr_experiments.files import writing_failed
 from sr_experiments.terminal import WHOLE, make_progress
-from sr_experiments.video.decode import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.decode import VideoFile
+from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 log = logging.getLogger(__name__)
 

@@ -30,9 +30,10 @@ from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
-from sr_experiments.video.container import ExtraStream, container_of
-from sr_experiments.video.decode import EXTENSIONS, damage
+from sr_experiments.video.container import ExtraStream
+from sr_experiments.video.decode import damage
 from sr_experiments.video.encode import Encoding, SegmentEncoder
+from sr_experiments.video.formats import EXTENSIONS, container_of
 from sr_experiments.video.mux import mux
 from sr_experiments.video.plan import plan_output
 from sr_experiments.video.source import FolderSource, Source, VideoSource

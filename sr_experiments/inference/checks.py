@@ -1,0 +1,52 @@
+"""Checks of `sr upscale`'s options for a video that need neither torch nor the input's content, before any waiting."""
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sr_experiments.errors import SRError
+from sr_experiments.inference.options import Options
+from sr_experiments.video.encode import check_options
+from sr_experiments.video.formats import EXTENSIONS, container_of
+
+# One of these is there where Linux has a driver for a GPU: NVIDIA's, AMD's, Windows' for Linux.
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+
+
+def check_video(names: Sequence[str], output: Path, options: Options) -> None:
+    """Check the options if they are for a video: one file of the inputs or the output is one, by its extension.
+
+    Raises:
+        SRError: they can't work, whatever is in the input.
+    """
+    source, output = Path(names[0]).expanduser(), output.expanduser()
+    single = len(names) == 1 and source.suffix.lower() in EXTENSIONS and not source.is_dir()
+    to_file = bool(output.suffix) and not output.is_dir()
+    if not single and output.suffix.lower() not in EXTENSIONS:
+        return
+    if options.device.startswith("cuda") and sys.platform == "linux" and not any(map(_exists, _DRIVERS)):
+        raise SRError(f"--device {options.device} is not there, no GPU is found: choose auto or cpu")
+    check_options(options)
+    if single and not source.exists():
+        raise SRError(f"no {source}: give an image, a video, a folder or a glob")
+    if not to_file:
+        return
+    container_format = container_of(output)
+    if options.codec is not None and not _is_known_to(container_format, options.codec):
+        advice = "give --codec libvpx-vp9 or libsvtav1, or" if container_format == "webm" else "choose"
+        suffix = output.suffix
+        raise SRError(f"{suffix} can't hold the video of {options.codec}: {advice} an output in .mkv")
+    if output.exists() and not options.overwrite and not options.resume:
+        raise SRError(f"{output} exists: give --overwrite to replace")
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _is_known_to(container_format: str, codec: str) -> bool:
+    import av
+
+    with av.open(io.BytesIO(), "w", format=container_format) as container:
+        return av.codec.Codec(codec, "w").canonical_name in container.supported_codecs
