@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -20,6 +21,8 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+TEXT, TITLE = 24, 12  # characters of a text and of a title in a table that is too wide for the terminal
+Row: TypeAlias = Sequence[str] | None  # cells in rich markup; None begins a section
 WHOLE = Column(no_wrap=True)  # of a progress bar's numbers: where the line is too long, texts and the bar shrink
 
 
@@ -34,19 +37,61 @@ def stderr_console() -> Console:
     return Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 
 
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, fold_all: bool = True) -> Table:
-    """Return a table without lines, from titles and cells in rich markup.
+def make_table(columns: Sequence[str], rows: Sequence[Row], left: int = 1, width: int | None = None) -> Table:
+    """Return a table without lines, from titles and cells in rich markup; a row of None begins a new section.
 
-    The first `left` columns are aligned left, the others right. In a narrow terminal long cells of all columns are
-    folded, without `fold_all` those of the first only.
+    The first `left` columns are texts, aligned left, the others numbers, aligned right. Where the table is too wide,
+    texts are folded; numbers too, unless the `width` of the terminal is given.
     """
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    needed = needed_widths(columns, rows, left)
+    widest = [max(_length(cell) for cell in column) for column in zip(columns, *filter(None, rows), strict=True)]
+    narrow = width is not None and table_width(widest) > width
     for i, column in enumerate(columns):
-        no_wrap = i > 0 and not fold_all
-        table.add_column(column, justify="left" if i < left else "right", no_wrap=no_wrap, overflow="fold")
+        if i < left:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", overflow="fold", width=needed[i] if narrow else None)
     for row in rows:
-        table.add_row(*row)
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*row)
     return table
+
+
+def print_table(
+    console: Console, columns: Sequence[str], rows: Sequence[Row], left: int = 1, repeated: int = 1
+) -> None:
+    """Print a table of `make_table`; one that is too wide in several parts, with the first columns repeated in each."""
+    needed = needed_widths(columns, rows, left)
+    parts: list[list[int]] = [[]]
+    for i in range(repeated, len(columns)):
+        if parts[-1] and table_width([needed[k] for k in (*range(repeated), *parts[-1], i)]) > console.width:
+            parts.append([])
+        parts[-1].append(i)
+    for part in parts:
+        kept = [*range(repeated), *part]
+        cells = [row and [row[i] for i in kept] for row in rows]
+        console.print(make_table([columns[i] for i in kept], cells, sum(i < left for i in kept), console.width))
+
+
+def needed_widths(columns: Sequence[str], rows: Iterable[Row], left: int) -> list[int]:
+    """Return the width of each column at which no number is folded; texts and titles may be, to TEXT and TITLE."""
+    widths = []
+    for i, column in enumerate(columns):
+        widest = max((_length(row[i]) for row in rows if row), default=0)
+        widths.append(max(min(widest, TEXT) if i < left else widest, min(_length(column), TITLE)))
+    return widths
+
+
+def table_width(widths: Sequence[int]) -> int:
+    """Return the width of a table with columns of these widths."""
+    return sum(widths) + 3 * (len(widths) - 1) + 2
+
+
+def _length(markup: str) -> int:
+    return max(map(cell_len, Text.from_markup(markup).plain.split("\n")))
 
 
 def gain_text(gain: float, digits: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.progress import MofNCompleteColumn
 
-from sr_experiments.terminal import WHOLE, gain_text, job_progress, make_progress
+from sr_experiments.terminal import WHOLE, gain_text, job_progress, make_progress, print_table
 
 
 def shown(width: int, **task: object) -> str:
@@ -47,3 +47,22 @@ def test_a_name_with_markup_is_text() -> None:
 
 def test_a_gain_is_positive_where_better_and_zero_has_no_sign() -> None:
     assert [gain_text(value, 2) for value in (0.5, -0.5, -0.001)] == ["[green]+0.50[/]", "[red]-0.50[/]", "0.00"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 400])
+def test_a_table_that_is_too_wide_is_printed_in_parts(width: int) -> None:
+    columns = ["run", "state", *(f"div2k_validation/metric_{i}" for i in range(12))]
+    names = ["short", "a_long_name_of_a_run_with_many_words_in_it_" * 2]
+    rows = [[name, "finished", *(f"{i}.1234 (+0.0123)" for i in range(12))] for name in names]
+    console = Console(file=io.StringIO(), width=width)
+
+    print_table(console, columns, rows, left=2)
+
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    parts = [line.split() for line in lines if line.strip().startswith("short")]
+    assert [value for part in parts for value in part if "." in value and "(" not in value] == [
+        f"{i}.1234" for i in range(12)
+    ]
+    assert sum(part.count("(+0.0123)") for part in parts) == 12  # no number is folded
+    assert all(len(line.rstrip()) <= width for line in lines) and (len(parts) == 1) == (width == 400)

@@ -7,14 +7,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from sr_experiments.evaluation.results import Report
-from sr_experiments.terminal import make_table, print_conventions
+from sr_experiments.terminal import Row, make_table, print_conventions, print_table
 
 MOST_IMAGES = 25  # of more than these only the means are shown
 
 
 def show(report: Report, console: Console) -> None:
     """Print values, differences, costs, conventions, and what was not measured."""
-    console.print(values_table(report))
+    print_values(report, console)
     images = len(report.results[0].per_image)
     if images > MOST_IMAGES:
         console.print(f"  means over {images} {report.unit}s; each one's values are in --json and --csv", style="dim")
@@ -30,9 +30,9 @@ def show(report: Report, console: Console) -> None:
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def values_table(report: Report) -> Table:
-    """Make the table of every image's values and the means, metric by metric; the best are bold."""
-    table = make_table([report.unit, "metric", *(escape(result.name) for result in report.results)], (), left=2)
+def print_values(report: Report, console: Console) -> None:
+    """Print the table of every image's values and the means, metric by metric; the best are bold."""
+    table: list[Row] = []
     images = list(report.results[0].per_image)
     rows: list[str | None] = [*(images if len(images) <= MOST_IMAGES else []), None]
     for image in rows:
@@ -43,10 +43,11 @@ def values_table(report: Report) -> Table:
                 values = result.mean if image is None else result.per_image.get(image, {})
                 text = _number(values.get(metric), report.digits[metric])
                 cells.append(f"[bold]{text}[/bold]" if result.name in best else text)
-            table.add_row(name, metric, *cells)
+            table.append((name, metric, *cells))
             name = ""  # shown in the first of its rows
-        table.add_section()
-    return table
+        table.append(None)
+    columns = [report.unit, "metric", *(escape(result.name) for result in report.results)]
+    print_table(console, columns, table, left=2, repeated=2)
 
 
 def differences_table(report: Report) -> Table:

@@ -7,7 +7,7 @@ from sr_experiments.report.comparison import Comparison, Measured
 from sr_experiments.report.differences import value_text
 from sr_experiments.runs.listing import coloured
 from sr_experiments.runs.metrics import gain
-from sr_experiments.terminal import gain_text, make_table, readable_seconds
+from sr_experiments.terminal import gain_text, print_table, readable_seconds
 
 WIDEST = 40  # characters of a setting's value
 
@@ -17,12 +17,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     rows = _cells(comparison)
     if len(comparison.runs) <= 4 and len(rows) > 8:
         columns = [(label, *cells) for label, cells in rows]
-        console.print(make_table(columns[0], columns[1:]))
+        print_table(console, columns[0], columns[1:])
     else:
-        cells_of_runs = zip(*(cells for _, cells in rows), strict=True)
-        console.print(make_table([label for label, _ in rows], cells_of_runs, left=2 + len(comparison.settings)))
+        cells_of_runs = list(zip(*(cells for _, cells in rows), strict=True))
+        print_table(console, [label for label, _ in rows], cells_of_runs, left=2 + len(comparison.settings))
     told = "metrics are those of the best checkpoint, in brackets the gain over bicubic: + is better"
     console.print(told, style="dim")
+    for run in comparison.runs:
+        if error := run.summary.get("error"):
+            line = f"{run.name} {run.state.state}: {error}"
+            console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     for note in comparison.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for what, why in {k: v for run in comparison.runs for k, v in run.left_out().items()}.items():

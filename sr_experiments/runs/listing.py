@@ -17,10 +17,9 @@ from sr_experiments.errors import SRError
 from sr_experiments.runs.metrics import digits
 from sr_experiments.runs.reading import Run, find_runs, names_of, read_config
 from sr_experiments.runs.state import read_summary, state_of
-from sr_experiments.terminal import make_table, readable_seconds, stdout_console
+from sr_experiments.terminal import make_table, needed_widths, readable_seconds, stdout_console, table_width
 
-NARROW = 120  # characters; a narrower terminal gets no OPTIONAL columns
-OPTIONAL = ("done", "at step", "time")
+OPTIONAL = ("time", "at step", "done", "seen", "left")  # columns that a narrow terminal does without, the first first
 COLOURS = {
     "running": "cyan",
     "finished": "green",
@@ -117,9 +116,12 @@ def _read(folder: Path, name: str) -> ListedRun:
 def _table(runs: Sequence[ListedRun], width: int) -> Table:
     now = time.time()
     cells = [_cells(run, now) for run in runs]
-    columns = [column for column in cells[0] if width >= NARROW or column not in OPTIONAL]
-    rows = [[one[column] for column in columns] for one in cells]
-    return make_table(columns, rows, left=2, fold_all=False)
+    columns, optional = list(cells[0]), list(OPTIONAL)
+    while True:
+        rows = [[one[column] for column in columns] for one in cells]
+        if not optional or table_width(needed_widths(columns, rows, left=2)) <= width:
+            return make_table(columns, rows, left=2, width=width)
+        columns.remove(optional.pop(0))
 
 
 def _lines_below(runs: Sequence[ListedRun]) -> list[Text]:

@@ -64,7 +64,7 @@ def list_offline(places: Sequence[Path]) -> None:
         files = [file for session in run.to_upload for file in session.rglob("*") if file.is_file()]
         megabytes = sum(file.stat().st_size for file in files) / 1e6
         rows.append([run.name, run.state, str(len(run.to_upload)), f"{megabytes:.1f}" if run.to_upload else "-"])
-    table = make_table(("run", "state", "sessions", "MB"), rows, left=2, fold_all=False)
+    table = make_table(("run", "state", "sessions", "MB"), rows, left=2)
     stdout_console().print(table if rows else "no offline W&B runs")
 
 

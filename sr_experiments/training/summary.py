@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from sr_experiments.config.resolve import is_sweep
 from sr_experiments.runs.metrics import gain
-from sr_experiments.terminal import gain_text, make_table, print_conventions, print_labelled
+from sr_experiments.terminal import gain_text, print_conventions, print_labelled, print_table
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.validation import Validation
@@ -31,7 +30,7 @@ def print_summary(
     """
     validation = assembly.module.validation
     if validation.values:
-        console.print(_metrics_table(validation, checkpoints))
+        _print_metrics(console, validation, checkpoints)
         if not is_sweep():  # a sweep prints them once, at its end
             print_conventions(console, {key: metric.convention for key, metric in validation.metrics.items()})
     for what, why in assembly.left_out.items():
@@ -63,7 +62,7 @@ def print_summary(
     print_labelled(console, lines)
 
 
-def _metrics_table(validation: Validation, checkpoints: Checkpoints) -> Table:
+def _print_metrics(console: Console, validation: Validation, checkpoints: Checkpoints) -> None:
     rows = []
     for name in validation.names:
         for metric, measured in validation.metrics.items():
@@ -78,7 +77,7 @@ def _metrics_table(validation: Validation, checkpoints: Checkpoints) -> Table:
             cells = [_number(value, digits) for value in (*shown, values[key])]
             rows.append([name, metric, *cells, better, _number(checkpoints.best_values.get(key), digits)])
     columns = ["set", "metric", *validation.others, "sr", "gain", f"best @{checkpoints.best_step}"]
-    return make_table(columns, rows, left=2, fold_all=False)
+    print_table(console, columns, rows, left=2, repeated=2)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -23,7 +23,7 @@ from sr_experiments.evaluation.metrics_config import metrics_config
 from sr_experiments.evaluation.protocol import Protocol
 from sr_experiments.evaluation.results import difference
 from sr_experiments.evaluation.scenes import image_scenes
-from sr_experiments.evaluation.table import values_table
+from sr_experiments.evaluation.table import print_values
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
 from tests.conftest import ROOT
@@ -345,7 +345,7 @@ def test_the_best_are_bold_whichever_way_is_better():
     assert report.best("psnr_y") == {"two"} and report.best("colour_shift") == {"one"}
     console = Console(force_terminal=True, width=100, color_system="standard")
     with console.capture() as shown:
-        console.print(values_table(report))
+        print_values(report, console)
     assert "\x1b[1m31.00" in shown.get() and "\x1b[1m30.00" not in shown.get() and "x[1]" in shown.get()
 
 

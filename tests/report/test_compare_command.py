@@ -139,6 +139,7 @@ def test_runs_are_listed_with_their_states(run_folder: Make, sr: Any, tmp_path: 
 
     listed = {one["name"]: one for one in json.loads(sr("runs", tmp_path, "--json").out)}
     table = sr("runs", tmp_path).out
+    compared = sr("compare", "--table", tmp_path / "outputs" / "broken").out
 
     assert {name: one["state"] for name, one in listed.items()} == {
         "done": "finished",
@@ -149,6 +150,7 @@ def test_runs_are_listed_with_their_states(run_folder: Make, sr: Any, tmp_path: 
     assert (listed["done"]["metric"], listed["done"]["best"]) == ("s/psnr_y", 30.0)
     assert listed["going"]["seconds_left"] == pytest.approx(80)  # 80 steps of one second
     assert "20/100" in table
+    assert "broken failed: out of memory: lower data.batch_size" in compared
     assert all(f"{name}  {tmp_path}/outputs/{name}/2026-01-01_00-00-00\n" in table for name in listed)
     assert "out of memory: lower data.batch_size" in table
 
