@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,10 +55,38 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (copy / "Set5" / folder).mkdir(parents=True)
         Image.fromarray(image).save(copy / "Set5" / folder / "butterfly.png")
     (copy / "bin").mkdir()
-    for name, command in (("python", ""), ("sr", " -c 'from sr_experiments.cli import main; main()'")):
-        (copy / "bin" / name).write_text(f'#!/bin/sh\nexec {sys.executable}{command} "$@"\n')
-        (copy / "bin" / name).chmod(0o755)
+    (copy / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (copy / "bin" / "python").chmod(0o755)
     return copy
+
+
+@pytest.fixture(scope="module")
+def typed(project: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """`typed("sr upscale ...")` runs a command in the project, in a fork of a process that has imported everything."""
+    zygote = subprocess.Popen(
+        [sys.executable, "-m", "tests.hostile.zygote"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project), "COLUMNS": "200"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def run_there(command: str) -> dict[str, Any]:
+        words = subprocess.run(["sh", "-c", f"printf '%s\\0' {command}"], cwd=project, capture_output=True, text=True)
+        argv = words.stdout.split("\0")[:-1]
+        argv = argv[1:] if argv[0] == "python" else argv
+        request = {"argv": argv, "cwd": str(project), "env": {}, "seconds": 70, "imports": []}
+        assert zygote.stdin and zygote.stdout
+        zygote.stdin.write(json.dumps(request) + "\n")
+        zygote.stdin.flush()
+        done: dict[str, Any] = json.loads(zygote.stdout.readline())
+        assert done["code"] == 0, f"{command}\n{done['out'][-2000:]}\n{done['err'][-3000:]}"
+        return done
+
+    yield run_there
+    zygote.kill()
+    zygote.wait()
 
 
 def run(project: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -69,14 +99,14 @@ def run(project: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("what", RECIPES)
-def test_its_commands_work_as_written(project, what):
+def test_its_commands_work_as_written(project, typed, what):
     (project / "outputs").mkdir(exist_ok=True)
     [block] = COMMANDS.findall(recipe(what))
     for command in block.splitlines():
         if command.startswith("python train.py"):
-            run(project, f"{command} {QUICK}")
+            typed(f"{command} {QUICK}")
         else:
-            run(project, command)
+            typed(command)
     if what == "generator":
         assert Image.open(project / "butterfly.png").size == (128, 128)
     if what == "metric":
@@ -85,16 +115,16 @@ def test_its_commands_work_as_written(project, what):
         assert 0 < summary["best"]["metrics"]["val/sample/mine"] < 255
         assert [summary[field]["mine"] for field in ("higher_is_better", "digits", "units")] == [False, 3, ""]
         hr = np.asarray(Image.open(project / "Set5/HR/butterfly.png")).astype(float)
-        run(project, "sr evaluate --sr Set5/HR --hr Set5/HR --scale 4 --metric mine --json report.json --save saved")
+        typed("sr evaluate --sr Set5/HR --hr Set5/HR --scale 4 --metric mine --json report.json --save saved")
         report = json.loads((project / "report.json").read_text())
         means = {result["name"]: result["mean"].get("mine") for result in report["results"]}
         bicubic = np.asarray(Image.open(project / "saved/bicubic/butterfly.png")).astype(float)
         assert means["bicubic"] == pytest.approx(np.abs(bicubic - hr)[4:-4, 4:-4].mean(), abs=1e-4)
-        compared = json.loads(run(project, "sr compare outputs/measured/* --json").stdout)
+        compared = json.loads(typed("sr compare outputs/measured/* --json")["out"])
         assert compared["higher_is_better"]["sample/mine"] is False
         sweep = "python train.py -m hydra/sweeper=optuna hydra.sweeper.objective=mine hydra.sweeper.n_trials=1"
         rates = "'optim.learning_rate=choice(1e-4,1e-3)' +metrics@metrics.mine=mine hydra.sweep.dir=sweep"
-        run(project, f"{sweep} {rates} {QUICK}")
+        typed(f"{sweep} {rates} {QUICK}")
         study = json.loads((project / "sweep/optuna.json").read_text())
         assert study["objectives"] == [{"name": "mine", "direction": "minimize"}]
 

@@ -173,7 +173,7 @@ class SlurmCluster:
         log = (self.folder / f"{command[0]}.out").open("ab")
         self.daemons.append(subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True))
 
-    def _until(self, there: object, what: str, seconds: float = 30) -> None:
+    def _until(self, there: object, what: str, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not there():  # type: ignore[operator]
             if time.monotonic() > deadline:

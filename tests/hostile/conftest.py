@@ -41,7 +41,7 @@ class Attempt:
         out: what it wrote to stdout.
         err: to stderr.
         events: programs started, connections made, files written: [event, argument, ...].
-        seconds: that it took.
+        seconds: of processor time that it took.
         grown: bytes by which its memory grew.
         made: paths that are there now and were not before, relative to the folder it ran in.
     """

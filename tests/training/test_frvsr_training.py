@@ -2,16 +2,15 @@
 
 import csv
 import json
-import os
 import signal
-import threading
 
 import pytest
 import torch
 from PIL import Image
 
+from sr_experiments.tracking.loggers import MetricsCSV
 from tests.conftest import TINY_GAN, TINY_VIDEO, TINY_VIDEO_RUN
-from tests.same_runs import assert_same, logged_step, state
+from tests.same_runs import assert_same, state
 from tests.training.test_resume import interrupt
 
 GAN = [*TINY_GAN, "stage.joint.update_margin=0.05", "optim.discriminator_learning_rate=1e-3"]
@@ -33,22 +32,16 @@ def same(a, b):
 
 def stop_in_this_process(train, root, run, after):
     """Run until `after` steps are logged, then be sent SIGTERM; the run's folder."""
-    ended = threading.Event()
+    log = MetricsCSV.log_metrics
 
-    def watch():
-        while not ended.wait(0.01):
-            if logged_step(root) >= after:
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+    def stopping(self, metrics, step=None):
+        log(self, metrics, step)
+        if step == after and any(key.startswith("loss/") for key in metrics):
+            signal.raise_signal(signal.SIGTERM)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        with pytest.raises(SystemExit) as stop:
-            train(*run, name=root.name, video=True)
-    finally:
-        ended.set()
-        watcher.join()
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as stop:
+        patched.setattr(MetricsCSV, "log_metrics", stopping)
+        train(*run, name=root.name, video=True)
     assert stop.value.code == 128 + signal.SIGTERM
     return next(root.glob("*/*"))
 

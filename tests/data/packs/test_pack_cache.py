@@ -76,8 +76,15 @@ def test_a_damaged_pack_is_made_again(photos: Path, tmp_path: Path, decoded, cap
 
 def test_of_two_that_want_the_same_one_packs(photos: Path, tmp_path: Path, decoded, monkeypatch, caplog) -> None:
     caplog.set_level(logging.INFO)
-    slow = decoding.decode
-    monkeypatch.setattr(decoding, "decode", lambda task: (time.sleep(0.05), slow(task))[1])
+    decode = decoding.decode
+
+    def slow(task):
+        give_up = time.monotonic() + 30
+        while "another process is packing" not in caplog.text and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return decode(task)
+
+    monkeypatch.setattr(decoding, "decode", slow)
     found = []
     runs = [threading.Thread(target=lambda: found.append(open_folder(photos, tmp_path / "cache"))) for _ in range(2)]
     for run in runs:
