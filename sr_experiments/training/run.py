@@ -35,7 +35,7 @@ from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_chec
 from sr_experiments.training.rollback import roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_summary
-from sr_experiments.training.trainer import make_loggers, make_trainer
+from sr_experiments.training.trainer import make_loggers, make_trainer, monitored
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,9 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
 
 
 def _start(config: dict[str, Any], console: Console, stack: contextlib.ExitStack) -> float | None:
-    assembly = _assemble(config)  # before there is a folder: an invalid configuration leaves none behind
+    # Before there is a folder: an invalid configuration leaves none behind.
+    assembly = _assemble(config)
+    monitored(config["trainer"]["monitor"], config, assembly)
     folder = _new_folder(config)
     if _is_rank_zero():
         stack.enter_context(run_lock(folder))
