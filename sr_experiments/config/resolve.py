@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.config.command_line import check_resumable
 from sr_experiments.config.declared import NULL, Declared, conf_folder, with_plain_words
-from sr_experiments.config.quoting import from_config, override, train_command
+from sr_experiments.config.quoting import escaped, from_config, override, train_command
 from sr_experiments.config.resume import given_keys, resumed_config
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.config.upgrade import upgraded
@@ -124,7 +124,7 @@ def save_config(config: dict[str, Any], folder: Path, changes: Sequence[Change] 
         f"# To resume it where it stopped, also after a crash:\n#   {train_command([override('resume', folder)])}\n"
     )
     with replacing(folder / "config.yaml") as temporary:
-        temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
+        temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **escaped(config), "resume": None}), encoding="utf-8")
 
 
 def _check_same_run(folder: Path, config: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.config.command_line import DELETED, parsed
 from sr_experiments.config.declared import conf_folder
+from sr_experiments.config.quoting import escaped
 from sr_experiments.errors import SRError
 from sr_experiments.runs.changes import MISSING, Change, read_changes
 from sr_experiments.runs.reading import read_config
@@ -31,7 +32,7 @@ def resumed_config(folder: Path, composed: DictConfig) -> DictConfig:
         SRError: the run's configuration can't be read; a setting has no effect on a run that is resumed.
     """
     before = read_config(folder, "restore it, or copy that of a similar run")
-    config = OmegaConf.create(before)
+    config = OmegaConf.create(escaped(before))
     for key in ("defaults", "hydra"):
         config.pop(key, None)
     overrides = [parsed(override) for override in HydraConfig.get().overrides.task]
@@ -73,6 +74,8 @@ def changed_settings(folder: Path, config: Mapping[str, Any], step: int) -> list
         old, new = before.get(key, MISSING), now.get(key, MISSING)
         if key.split(".")[0] in NOT_CHANGED or (key == "trainer.max_steps" and "stages" in config):
             continue  # max_steps is the sum of the stages
+        if {} in (old, new) and MISSING in (old, new):
+            continue
         if (old, type(old)) != (new, type(new)) and not (_is_number(old) and _is_number(new) and old == new):
             found.append(Change(step, key, old, new))
     return _merged([*read_changes(folder), *found])
@@ -93,7 +96,7 @@ def _follow(config: DictConfig, before: Mapping[str, Any], given: Sequence[str])
     for stage in before.get("stage") or {}:
         pairs += [(f"stage.{stage}.schedule", "optim.schedule")]
     pairs += [(f"stage.{stage}.batch_size", "data.batch_size") for stage in ("sr", "joint")]
-    old = OmegaConf.create(dict(before))
+    old = OmegaConf.create(escaped(dict(before)))
     for follower, leader in pairs:
         values = [OmegaConf.select(old, key) for key in (follower, leader)]
         own = any(key == follower or key.startswith(f"{follower}.") for key in given)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sr_experiments.config.quoting import unescaped
 from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
 from sr_experiments.runs.changes import Change, read_changes
@@ -123,7 +124,7 @@ def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, A
         raise SRError(f"cannot read {path} ({reason}): {advice}") from error
     if not isinstance(config, dict):
         raise SRError(f"{path} is not the configuration of a run: {advice}")
-    return upgraded({str(key): value for key, value in config.items()})
+    return upgraded({str(key): unescaped(value) for key, value in config.items()})
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
