@@ -12,6 +12,9 @@ from sr_experiments.config.hydra_app import is_composed, run_app
 def main(cfg: DictConfig) -> float | None:
     """Train what was composed; heavy imports happen here, so that --help stays quick."""
     is_composed()
+    from sr_experiments.config.quick_check import check_before_imports
+
+    check_before_imports(cfg)
     from sr_experiments.training.run import train_command
 
     return train_command(cfg)

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
 from sr_experiments.config.declared import NULL, Declared, is_path, is_text, takes
-from sr_experiments.config.quoting import hydra_text, hydra_value, shell_text
+from sr_experiments.config.quoting import hydra_text, hydra_value, override, shell_text, unescaped
 from sr_experiments.errors import SRError, one_line
 
 OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~|)(?P<key>[\w./@:$-]+)=(?P<value>.*)", re.DOTALL)
@@ -43,10 +43,11 @@ def prepared(arguments: Sequence[str], folder: Path) -> list[str]:
     declared, sweep = Declared(folder), any(map(_is_sweep, arguments))
     words = [_word(*word, sweep, declared, folder) for word in _words(list(arguments))]
     resumed = [word for word in words if word.startswith("resume=")]
-    place = None if not resumed or sweep else parsed(resumed[-1]).value()
-    if not isinstance(place, str):
+    place = parsed(resumed[-1]).value() if resumed else None
+    if place is None or (isinstance(place, str) and place.lower() in NULL):
         return words
-    check_resumable(Path(place))
+    if isinstance(place, str) and not re.search(r"(?<!\\)\$\{", place):
+        check_resumable(Path(unescaped(place)))
     chosen = chosen_groups(words, folder)
     return [word if word.startswith("-") else _for_resume(word, chosen, folder) for word in words]
 
@@ -59,7 +60,14 @@ def parsed(argument: str) -> Override:
 def check_resumable(run: Path) -> None:
     """Refuse a folder that holds nothing to resume."""
     if not (run / "config.yaml").is_file():
-        raise SRError(f"resume={run}: no config.yaml there; give a run folder, outputs/<name>/<timestamp>")
+        runs = sorted(run.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
+        near = run.parents[1] if run.parent.name == "checkpoints" else runs[-1].parent if runs else run
+        hint = (
+            f"did you mean {override('resume', near)}?"
+            if (near / "config.yaml").is_file()
+            else ("give a run folder, outputs/<name>/<timestamp>")
+        )
+        raise SRError(f"resume={run}: no config.yaml there; {hint}")
     if not (run / "checkpoints" / "last.ckpt").is_file():
         raise SRError(
             f"nothing to resume: {run / 'checkpoints' / 'last.ckpt'} does not exist; start a new run without resume="
@@ -143,12 +151,12 @@ def _word(before: str, argument: str, sweep: bool, declared: Declared, folder: P
     if is_path(schemas):
         return start + _path(key, value, takes(schemas, "null"), takes(schemas, "boolean"), sweep)
     try:
-        override = parsed(argument)
+        read = parsed(argument)
     except HydraException:
-        if value.startswith(("[", "{")) and (read := _collection(value)) is not None:
-            return start + hydra_value(read)
+        if value.startswith(("[", "{")) and (items := _collection(value)) is not None:
+            return start + hydra_value(items)
         return start + (",".join(map(hydra_text, value.split(","))) if sweep else hydra_text(value))
-    if override.is_sweep_override():
+    if read.is_sweep_override():
         _refuse_several(key, value, schemas, sweep)
     return argument
 
@@ -186,7 +194,7 @@ def _refuse_several(key: str, value: str, schemas: Sequence[Any], sweep: bool) -
 def _path(key: str, value: str, null: bool, truth: bool, sweep: bool) -> str:
     """Return the value of a path, quoted for Hydra where it must be."""
     try:
-        override = parsed(f"{key}={value}")
+        given = parsed(f"{key}={value}")
     except HydraException:
         if value.startswith("{") and isinstance(parts := _collection(value), dict):
             return hydra_value(parts)
@@ -195,14 +203,14 @@ def _path(key: str, value: str, null: bool, truth: bool, sweep: bool) -> str:
         if os.path.lexists(value) and "," in value:
             raise SRError(_one_path(key, value)) from None
         return ",".join(_path(key, part, null, truth, False) for part in value.split(","))
-    if override.is_sweep_override():
+    if given.is_sweep_override():
         if not sweep:
             return hydra_text(_home(value))
         if os.path.lexists(value) and not FUNCTION.match(value):
             raise SRError(_one_path(key, value))
         return value
-    read = override.value()
-    if isinstance(override._value, QuotedString) or isinstance(read, dict) or value == "":
+    read = given.value()
+    if isinstance(given._value, QuotedString) or isinstance(read, dict) or value == "":
         return value
     if isinstance(read, str):
         return hydra_text(_home(read)) if read.startswith("~") else value

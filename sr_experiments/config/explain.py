@@ -98,6 +98,26 @@ def problem(
         config: plain data.
         given: names of arguments that are not the user's to give, and the settings that decide them.
     """
+    found = _problem(error, model, config, given)
+    return _misspelt(found, model, config) if found.kind == "missing" else found
+
+
+def _misspelt(missing: Problem, model: type[BaseModel], config: Mapping[str, Any]) -> Problem:
+    """Return what is missing from a group as its misspelt name, if another of nearly the same name is there."""
+    *place, name = missing.path[:-1] or ("",)
+    group: Any = config
+    for part in place:
+        group = group[part]
+    annotation, _ = _walk(model, config, place)
+    if name == "" or is_kind(_without_null(annotation), BaseModel) or not isinstance(group, Mapping):
+        return missing
+    close = difflib.get_close_matches(str(name), [str(key) for key in group if key != name], 1)
+    return Problem("unknown", (*place, name), help=f"did you mean {close[0]}?") if close else missing
+
+
+def _problem(
+    error: ValidationError, model: type[BaseModel], config: Mapping[str, Any], given: Mapping[str, str]
+) -> Problem:
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: PRIORITY.get(e["type"], 2))
     path = _walk(model, config, first["loc"])[1]

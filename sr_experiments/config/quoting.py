@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,24 @@ def hydra_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(hydra_value, value)) + "]"
     return hydra_text(value) if isinstance(value, str) else repr(value)
+
+
+def escaped(value: Any) -> Any:
+    """Return plain data as a YAML file of OmegaConf's must have it: texts with ${ refer to no other setting."""
+    return _each_text(value, lambda text: re.sub(r"(\\*)\$\{", r"\1\1\\${", text))
+
+
+def unescaped(value: Any) -> Any:
+    """Return plain data as it was before `escaped`."""
+    return _each_text(value, lambda text: re.sub(r"((?:\\\\)*)\\\$\{", lambda m: m[1][::2] + "${", text))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _each_text(inner, change) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_each_text(inner, change) for inner in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def shell_text(text: object) -> str:

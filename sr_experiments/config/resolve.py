@@ -1,5 +1,6 @@
 """From Hydra's composed configuration to the plain one that a run is built from, and to `config.yaml`."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.config.command_line import check_resumable
 from sr_experiments.config.declared import NULL, Declared, conf_folder, with_plain_words
-from sr_experiments.config.quoting import from_config, override, train_command
-from sr_experiments.config.resume import Change, given_keys, listed, resumed_config
+from sr_experiments.config.quoting import escaped, from_config, override, train_command
+from sr_experiments.config.resume import given_keys, resumed_config
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
+from sr_experiments.runs.changes import Change, listed
 from sr_experiments.runs.folder import requeued_run_folder
 from sr_experiments.runs.reading import read_config
+
+log = logging.getLogger(__name__)
 
 # Written into config.yaml so that it can be fed back as it is: no second output folder or log from Hydra.
 HYDRA = {
@@ -127,7 +131,7 @@ def save_config(config: dict[str, Any], folder: Path, changes: Sequence[Change] 
         f"# To resume it where it stopped, also after a crash:\n#   {train_command([override('resume', folder)])}\n"
     )
     with replacing(folder / "config.yaml") as temporary:
-        temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **config, "resume": None}), encoding="utf-8")
+        temporary.write_text(header + OmegaConf.to_yaml({**HYDRA, **escaped(config), "resume": None}), encoding="utf-8")
 
 
 def _check_same_run(folder: Path, config: dict[str, Any]) -> None:
@@ -178,6 +182,10 @@ def _check_stages(config: dict[str, Any]) -> None:
     if "trainer.max_steps" in given:
         first = stages[0]["name"]
         raise SRError(f"trainer.max_steps is the sum of the stages here: set stage.{first}.steps and the like instead")
+    for key in given:
+        name = key.split(".")[1] if key.startswith("stage.") and key.count(".") > 1 else config["stages"][0]
+        if name not in config["stages"]:
+            log.warning("%s has no effect: %s is not among stages=[%s]", key, name, ",".join(config["stages"]))
     for term in {term for stage in stages for key in ("losses", "gan_losses") for term in stage.get(key, {})}:
         if f"loss.terms.{term}.weight" in given:
             raise SRError(f"loss.terms.{term}.weight has no effect on stages: set the weights in stage.<name>.losses")

@@ -1,12 +1,7 @@
-"""The configuration of a run that is resumed: its own config.yaml, with what the command line changes.
+"""The configuration of a run that is resumed: its own config.yaml, with what the command line changes."""
 
-What changed, and from which step on, is kept in the header of config.yaml, one JSON object a line.
-"""
-
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +12,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.config.command_line import DELETED, parsed
 from sr_experiments.config.declared import conf_folder
+from sr_experiments.config.quoting import escaped
 from sr_experiments.errors import SRError
+from sr_experiments.runs.changes import MISSING, Change, read_changes
 from sr_experiments.runs.reading import read_config
 
 # Where the run is and what it began from: a resume changes neither.
 NOT_CHANGED = ("resume", "output_dir", "init_from", "hydra", "defaults")
-LISTED = re.compile(r"^#   (\{.*\})$", re.MULTILINE)
-MISSING: Any = "(none)"  # value of a setting that was not there
-
-
-@dataclass(frozen=True)
-class Change:
-    """A setting that a resume changed."""
-
-    step: int  # the first that was trained with it, counted from 0
-    setting: str  # dotted key
-    before: Any  # value until then; "(none)" where it was not set
-    now: Any  # value from then on; "(none)" where it was removed
-
-    def __str__(self) -> str:
-        return f"from step {self.step} {self.setting}={_short(self.now)} instead of {_short(self.before)}"
 
 
 def resumed_config(folder: Path, composed: DictConfig) -> DictConfig:
@@ -50,7 +32,7 @@ def resumed_config(folder: Path, composed: DictConfig) -> DictConfig:
         SRError: the run's configuration can't be read; a setting has no effect on a run that is resumed.
     """
     before = read_config(folder, "restore it, or copy that of a similar run")
-    config = OmegaConf.create(before)
+    config = OmegaConf.create(escaped(before))
     for key in ("defaults", "hydra"):
         config.pop(key, None)
     overrides = [parsed(override) for override in HydraConfig.get().overrides.task]
@@ -92,29 +74,11 @@ def changed_settings(folder: Path, config: Mapping[str, Any], step: int) -> list
         old, new = before.get(key, MISSING), now.get(key, MISSING)
         if key.split(".")[0] in NOT_CHANGED or (key == "trainer.max_steps" and "stages" in config):
             continue  # max_steps is the sum of the stages
+        if {} in (old, new) and MISSING in (old, new):
+            continue
         if (old, type(old)) != (new, type(new)) and not (_is_number(old) and _is_number(new) and old == new):
             found.append(Change(step, key, old, new))
     return _merged([*read_changes(folder), *found])
-
-
-def read_changes(folder: Path) -> list[Change]:
-    """Return the changes that the config.yaml of a run lists."""
-    try:
-        text = (folder / "config.yaml").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return []
-    changes = []
-    for line in LISTED.findall(text.split("\ndefaults:")[0]):
-        try:
-            changes.append(Change(**json.loads(line)))
-        except (ValueError, TypeError):  # edited by hand
-            continue
-    return changes
-
-
-def listed(changes: Sequence[Change]) -> str:
-    """Return the lines of config.yaml's header that list changes."""
-    return "".join(f"#   {json.dumps(asdict(change), ensure_ascii=False, default=str)}\n" for change in changes)
 
 
 def _merged(changes: Sequence[Change]) -> list[Change]:
@@ -132,7 +96,7 @@ def _follow(config: DictConfig, before: Mapping[str, Any], given: Sequence[str])
     for stage in before.get("stage") or {}:
         pairs += [(f"stage.{stage}.schedule", "optim.schedule")]
     pairs += [(f"stage.{stage}.batch_size", "data.batch_size") for stage in ("sr", "joint")]
-    old = OmegaConf.create(dict(before))
+    old = OmegaConf.create(escaped(dict(before)))
     for follower, leader in pairs:
         values = [OmegaConf.select(old, key) for key in (follower, leader)]
         own = any(key == follower or key.startswith(f"{follower}.") for key in given)
@@ -170,7 +134,3 @@ def _values(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sr_experiments.report.differences import Setting, differing
@@ -54,6 +54,7 @@ class Comparison:
             "best_step": run.best_step,
             "metrics": {metric: vars(value) for metric, value in self.measured[index].items()},
             "left_out": run.left_out(),
+            "changes": [asdict(change) for change in run.changes],
         }
 
     def best(self, metric: str) -> set[int]:
@@ -115,6 +116,11 @@ def _notes(runs: Sequence[Run], metrics: Sequence[str], measured: Sequence[dict[
         for metric, convention in run.conventions().items():
             if conventions.setdefault(metric, convention) != convention:
                 notes.append(f"{metric} is measured in different ways: {conventions[metric]!r} and {convention!r}")
+    for run in runs:
+        if run.changes:
+            notes.append(f"{run.name} was resumed with other settings: {'; '.join(map(str, run.changes))}")
+        if why := next((why for what, why in run.left_out().items() if what == "adversarial loss"), ""):
+            notes.append(f"{run.name} has no GAN health, for it trained no GAN: adversarial loss: {why}")
     return list(dict.fromkeys(notes))
 
 

@@ -1,10 +1,10 @@
 """The commands that repeat, continue, export and use a run."""
 
 import re
-import shlex
 
+from sr_experiments.config.quoting import from_config, override, shell_path
+from sr_experiments.runs.next_steps import longer
 from sr_experiments.runs.reading import Run, max_steps
-from sr_experiments.sweeps.summary import hydra_path
 
 
 def next_commands(run: Run) -> dict[str, str]:
@@ -12,17 +12,21 @@ def next_commands(run: Run) -> dict[str, str]:
 
     The keys say what they do in a word or two; the commands are quoted for the shell.
     """
-    quoted = shlex.quote(str(run.folder.absolute()))
-    commands = {"repeat": f"python train.py --config-dir {quoted} --config-name config"}
+    folder = run.folder.absolute()
+    quoted = shell_path(folder)
+    # No single command repeats a run whose settings changed on the way.
+    commands = {"train anew" if run.changes else "repeat": _train(from_config(folder))}
     checkpoints = run.folder / "checkpoints"
     if (checkpoints / "last.ckpt").is_file():
-        resume = f"python train.py {shlex.quote(f'resume={hydra_path(run.folder.absolute())}')}"
-        configured = max_steps(run.config, {}) or 0  # config.yaml is not rewritten when a resume adds steps
+        resume = override("resume", folder)
+        configured = max_steps(run.config, {}) or 0  # less than `now` where an early version added steps on resume
         now = run.max_steps or configured
         if run.state.state == "finished":
-            commands["train longer"] = f"{resume} {_steps(run, 2 * now - configured)}"
+            if more := _longer(run, 2 * now):
+                commands["train longer"] = _train([resume, more])
         elif run.state.state != "running":
-            commands["continue"] = resume + (f" {_steps(run, now - configured)}" if now > configured else "")
+            more = _longer(run, now) if now > configured else None
+            commands["continue"] = _train([resume, *([more] if more else [])])
     if (checkpoints / "best.ckpt").is_file():
         # A name that a shell and every file system take, and neither an option nor a hidden file.
         file = re.sub(r"[^\w.-]+", "_", str(run.config.get("name", "model"))).lstrip("-.") or "model"
@@ -33,10 +37,13 @@ def next_commands(run: Run) -> dict[str, str]:
     return commands
 
 
-def _steps(run: Run, added: int) -> str:
-    """Return the override that adds steps to those of config.yaml; of a run in stages, to the last stage."""
-    stages, stage = run.config.get("stages"), run.config.get("stage")
-    if isinstance(stages, list) and stages and isinstance(stage, dict):
-        last = str(stages[-1])
-        return f"++stage.{last}.steps={int((stage.get(last) or {}).get('steps', 0)) + added}"
-    return f"trainer.max_steps={(max_steps(run.config, {}) or 0) + added}"
+def _longer(run: Run, steps: int) -> str | None:
+    """Return the override for so many steps; None where config.yaml doesn't tell what to set."""
+    try:
+        return longer(run.config, steps)
+    except (KeyError, TypeError, ValueError):  # a damaged config.yaml
+        return None
+
+
+def _train(words: list[str]) -> str:
+    return " ".join(("python train.py", *words))

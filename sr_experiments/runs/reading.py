@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sr_experiments.config.quoting import unescaped
 from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
+from sr_experiments.runs.changes import Change, read_changes
 from sr_experiments.runs.series import Series, read_series
 from sr_experiments.runs.state import State, read_summary, state_of
 from sr_experiments.walk import walk
@@ -28,6 +30,7 @@ class Run:
     summary: dict[str, Any]  # content of summary.json; empty while the run has not validated yet
     state: State  # running, finished, ..., with the last step
     series: dict[str, Series]  # every logged metric
+    changes: Sequence[Change] = ()  # settings that were changed when it was resumed
 
     @property
     def max_steps(self) -> int | None:
@@ -104,7 +107,7 @@ def read_run(folder: Path, name: str) -> Run:
     """Read a run, finished or not; an SRError if its config.yaml can't be read."""
     summary = read_summary(folder)
     series = read_series(folder / "metrics.csv")
-    return Run(folder, name, read_config(folder), summary, state_of(folder, summary), series)
+    return Run(folder, name, read_config(folder), summary, state_of(folder, summary), series, read_changes(folder))
 
 
 def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, Any]:
@@ -121,7 +124,7 @@ def read_config(folder: Path, advice: str = "leave this run out") -> dict[str, A
         raise SRError(f"cannot read {path} ({reason}): {advice}") from error
     if not isinstance(config, dict):
         raise SRError(f"{path} is not the configuration of a run: {advice}")
-    return upgraded({str(key): value for key, value in config.items()})
+    return upgraded({str(key): unescaped(value) for key, value in config.items()})
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

@@ -1,9 +1,6 @@
 """The end of a sweep: a table of its jobs, why some failed, and the commands to type next."""
 
 import contextlib
-import os
-import re
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
+from sr_experiments.config.quoting import hydra_text, shell_path, shell_text, train_command
 from sr_experiments.errors import SRError
 from sr_experiments.runs.metrics import digits
 from sr_experiments.runs.state import read_summary
@@ -71,16 +69,16 @@ class RecordingLauncher(Launcher):
             console.print(f"{own.name} failed: {error_line(result)}", style="red", markup=False, soft_wrap=True)
             # Without launcher and sweeper options: a single job needs neither. It resumes in its folder.
             overrides = [override for override in result.overrides or () if not override.startswith("hydra.")]
-            place = [f"hydra.sweep.dir={hydra_path(own.parent)}", f"hydra.sweep.subdir={own.name}"]
+            place = [f"hydra.sweep.dir={hydra_text(own.parent)}", f"hydra.sweep.subdir={hydra_text(own.name)}"]
             print_labelled(console, [("rerun", command_line(["-m", *overrides, *place]))])
         folder = Path(self.config.hydra.sweep.dir).absolute()
         lines = [("sweep", str(folder))]
         if failed or stopped:
             # The folder is given explicitly: its default has the time of the start in it.
             given = [argument for argument in self.arguments if not argument.startswith("hydra.sweep.dir=")]
-            lines.append(("continue", command_line(["-m", *given, f"hydra.sweep.dir={hydra_path(folder)}"])))
+            lines.append(("continue", command_line(["-m", *given, f"hydra.sweep.dir={hydra_text(folder)}"])))
         if len(failed) < len(self.results):
-            lines.append(("compare", f"sr compare {shlex.quote(str(folder))} -o report.html"))
+            lines.append(("compare", f"sr compare {shell_path(folder)} -o report.html"))
         print_labelled(console, lines)
         if stopped is not None:
             raise stopped
@@ -99,15 +97,8 @@ def exit_on_user_error() -> Iterator[None]:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """Return the command that trains with these arguments, as the user starts Python."""
-    start = "uv run train.py" if "UV" in os.environ else "python train.py"
-    return f"{start} {shlex.join(arguments)}"
-
-
-def hydra_path(folder: Path) -> str:
-    """Return a path as the value of an override, in quotes where Hydra needs them."""
-    path = str(folder)
-    return path if re.fullmatch(r"[\w./:+\-]+", path) else "'" + path.replace("'", "\\'") + "'"
+    """Return the command that trains with these arguments, as Hydra reads them."""
+    return train_command([shell_text(argument) for argument in arguments])
 
 
 def _print_results(console: Console, results: Sequence[JobReturn]) -> None:

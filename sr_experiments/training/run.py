@@ -17,12 +17,13 @@ from rich.console import Console
 
 from sr_experiments.config.offline import offline
 from sr_experiments.config.resolve import is_sweep, plain_config, save_config, sweep_folder
-from sr_experiments.config.resume import Change, changed_settings, read_changes
+from sr_experiments.config.resume import changed_settings
 from sr_experiments.data.workers import worker_message
 from sr_experiments.errors import NotFinite, SRError, one_line
 from sr_experiments.files import remove_temporaries, replacing, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.logging_setup import log_to_file, log_training
+from sr_experiments.runs.changes import Change, read_changes
 from sr_experiments.runs.folder import new_run_folder
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
@@ -34,7 +35,7 @@ from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_chec
 from sr_experiments.training.rollback import roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_summary
-from sr_experiments.training.trainer import make_loggers, make_trainer
+from sr_experiments.training.trainer import make_loggers, make_trainer, monitored
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,9 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
 
 
 def _start(config: dict[str, Any], console: Console, stack: contextlib.ExitStack) -> float | None:
-    assembly = _assemble(config)  # before there is a folder: an invalid configuration leaves none behind
+    # Before there is a folder: an invalid configuration leaves none behind.
+    assembly = _assemble(config)
+    monitored(config["trainer"]["monitor"], config, assembly)
     folder = _new_folder(config)
     if _is_rank_zero():
         stack.enter_context(run_lock(folder))

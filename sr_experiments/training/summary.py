@@ -1,14 +1,14 @@
 """The last lines of a run: its metrics beside bicubic's, its folder, the next commands."""
 
-import os
-import shlex
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from sr_experiments.config.quoting import override, train_command
 from sr_experiments.config.resolve import is_sweep
 from sr_experiments.runs.metrics import gain
+from sr_experiments.runs.next_steps import longer, sharpen
 from sr_experiments.terminal import gain_text, print_conventions, print_labelled, print_table
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
@@ -35,31 +35,26 @@ def print_summary(
             print_conventions(console, {key: metric.convention for key, metric in validation.metrics.items()})
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
-    command = "uv run train.py" if "UV" in os.environ else "python train.py"
-    where = shlex.quote(str(folder))
+    resume = override("resume", folder)
     lines = [("run folder", str(folder))]
     if state == "finished":
         lines.append(("look at", f"{folder}/samples"))
-        if "stages" in config:
-            last, srnet = config["stages"][-1], config["model"]["srnet"]
-            longer = f"++stage.{last}.steps={2 * config['stage'][last]['steps']}"
-            gan = "model=frvsr_rrdb" if srnet["name"] == "rrdbnet" else "model=frvsr"
-            gan += "".join(f" model.srnet.{key}={value}" for key, value in srnet.items())
-            gan += " loss=gan 'stages=[joint]'"
-        else:
-            longer = f"trainer.max_steps={2 * config['trainer']['max_steps']}"
-            name = config["model"]["name"]
-            arch = f" arch={config['model']['arch']}" if name == "spandrel" else ""
-            gan = f"model={name}{arch} loss=gan"
-        lines.append(("train longer", f"{command} resume={where} {longer}"))
-        if assembly.module.adversary is None:
-            lines.append(("sharpen", f"{command} {gan} init_from={where}"))
+        if more := longer(config, _twice(config)):
+            lines.append(("train longer", train_command([resume, more])))
+        if assembly.module.adversary is None and (words := sharpen(config, folder)):
+            lines.append(("sharpen", train_command(words)))
     elif checkpoints.saved_step is not None or (folder / "checkpoints" / "last.ckpt").exists():
-        lines.append(("resume", f"{command} resume={where}"))
+        lines.append(("resume", train_command([resume])))
     if wandb_sync:
         lines.append(("W&B", wandb_sync))
     console.print(f"{state} at step {assembly.module.step}", style="bold")
     print_labelled(console, lines)
+
+
+def _twice(config: dict[str, Any]) -> int:
+    """Return twice the steps of a run, or of the last stage beside the others as they are."""
+    steps = int(config["trainer"]["max_steps"])
+    return steps + int(config["stage"][config["stages"][-1]]["steps"]) if "stages" in config else 2 * steps
 
 
 def _print_metrics(console: Console, validation: Validation, checkpoints: Checkpoints) -> None:
@@ -76,8 +71,8 @@ def _print_metrics(console: Console, validation: Validation, checkpoints: Checkp
                 better = gain_text(gain(values[key], bicubic, measured.higher_is_better), digits)
             cells = [_number(value, digits) for value in (*shown, values[key])]
             rows.append([name, metric, *cells, better, _number(checkpoints.best_values.get(key), digits)])
-    columns = ["set", "metric", *validation.others, "sr", "gain", f"best @{checkpoints.best_step}"]
-    print_table(console, columns, rows, left=2, repeated=2)
+    best = "best" if checkpoints.best_step is None else f"best @{checkpoints.best_step}"
+    print_table(console, ["set", "metric", *validation.others, "sr", "gain", best], rows, left=2, repeated=2)
 
 
 def _number(value: float | None, digits: int) -> str:

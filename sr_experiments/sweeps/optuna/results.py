@@ -1,6 +1,5 @@
 """Results of a study: a line per trial, the table at the end, and optuna.json for other programs."""
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sr_experiments.config.quoting import hydra_text, shell_path
 from sr_experiments.files import write_json
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.optuna.objective import Objective
-from sr_experiments.sweeps.summary import command_line, hydra_path
+from sr_experiments.sweeps.summary import command_line
 from sr_experiments.terminal import make_table, print_conventions, print_labelled
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ def print_results(
     counts = Counter(STATES[trial.state.name] for trial in trials)
     ended = ", ".join(f"{counts[state]} {state}" for state in STATES.values() if counts[state])
     lines = [("trials", ended or "none"), ("sweep", str(folder))]
-    same = ["-m", *arguments, f"hydra.sweep.dir={hydra_path(folder)}"]
+    same = ["-m", *arguments, f"hydra.sweep.dir={hydra_text(folder)}"]
     if stopped or counts["interrupted"]:
         lines.append(("continue", command_line(same)))
     else:
         more = [one for one in same if not one.startswith("hydra.sweeper.n_trials=")]
         lines.append(("more trials", command_line([*more, f"hydra.sweeper.n_trials={2 * len(trials)}"])))
     if best:
-        lines.append(("compare", f"sr compare {shlex.quote(str(folder))} -o report.html"))
+        lines.append(("compare", f"sr compare {shell_path(folder)} -o report.html"))
     print_labelled(console, lines)
 
 
