@@ -114,7 +114,7 @@ class FolderSource:
         self.alpha = False
         self.notes: list[str] = []
         with open_image(self.images[0]) as image:
-            if image.has_transparency_data:
+            if image.decode().alpha is not None:
                 self.notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
         height, width = read_image(self.images[0]).shape[:2]
         self.size = (width, height)
