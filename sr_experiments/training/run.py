@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sr_experiments.errors import NotFinite, SRError, one_line
 from sr_experiments.files import remove_temporaries, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.logging_setup import log_to_file, log_training
+from sr_experiments.losses.perceptual import PerceptualLoss
 from sr_experiments.runs.folder import new_run_folder
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
@@ -85,6 +87,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             if step >= config["trainer"]["max_steps"]:
                 return _complete_finished_run(config, folder, step, best)
             assembly = _assemble({**config, "init_from": None})  # the weights come from the checkpoint
+            _tell_what_changed(read_summary(folder), assembly)
             assembly.module.check_resumable(**saved)  # before the summary of the run could be overwritten
         if _is_rank_zero():
             log_to_file(folder / "train.log")
@@ -221,6 +224,21 @@ def _clean_up(folder: Path) -> None:
     for name in ("summary.json", "train.log", "checkpoints/best.ckpt"):
         if (folder / name).is_dir():
             raise SRError(f"{folder / name} is a folder: remove it")
+
+
+def _tell_what_changed(before: Mapping[str, Any], assembly: Assembly) -> None:
+    """Warn of losses that the run had to do without so far, or has to do without from here on."""
+    earlier, now = ({} if what is None else what for what in (before.get("left_out"), assembly.left_out))
+    substituted = before.get("substituted") or {}
+    for name, term in assembly.module.objective.terms.items():
+        kind = f"{name} loss"
+        if kind in earlier and isinstance(term.loss, PerceptualLoss):
+            log.warning("%s: the run was without it so far, from here on it acts: its weights can be had now", kind)
+        elif (kind in substituted) != (kind in assembly.substituted):
+            log.warning("%s: from here on it is computed by another network than so far; see sr weights", kind)
+    for kind in now.keys() - earlier.keys() if before else ():
+        if kind.endswith(" loss"):
+            log.warning("%s: it acted so far, from here on the run is without it", kind)
 
 
 def _read_checkpoint(checkpoint: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:

@@ -34,6 +34,8 @@ def print_summary(
             console.print(f"  {key:<14}{metric.convention}", style="dim", markup=False, highlight=False, soft_wrap=True)
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
+    for what, why in assembly.substituted.items():
+        console.print(f"{what}: {why}", style="yellow", markup=False, soft_wrap=True)
     command = "uv run train.py" if "UV" in os.environ else "python train.py"
     where = shlex.quote(str(folder))
     lines = [("run folder", str(folder))]
