@@ -206,10 +206,11 @@ def weights(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A torch home with random VGG19 and AlexNet weights under torchvision's names."""
+    """A torch home with random weights: VGG19 and AlexNet under torchvision's names, VGG16 and DISTS as fetched."""
     import torchvision
+    from safetensors.torch import save_file
 
-    from sr_experiments.pretrained.catalogue import weights_file
+    from sr_experiments.pretrained.catalogue import packaged_file, weights_file
 
     home = tmp_path_factory.mktemp("torch_home")
     (home / "hub/checkpoints").mkdir(parents=True)
@@ -219,6 +220,10 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # Half a gigabyte of VGG19 is its classifier, which nothing here uses; lpips itself loads all of AlexNet.
         kept = {key: value for key, value in of_whole.items() if name == "alexnet" or key.startswith("features.")}
         torch.save(kept, home / "hub/checkpoints" / weights_file(name).name)
+    convolutions = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"]).state_dict()
+    of_layers = {key: torch.rand(1, 1475, 1, 1) for key in ("alpha", "beta")}
+    for name, tensors in (("vgg16", convolutions), ("dists", of_layers)):
+        save_file(tensors, home / "hub/checkpoints" / packaged_file(name).name)
     return home
 
 

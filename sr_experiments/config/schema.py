@@ -183,7 +183,7 @@ class Samples(Group):
     count: CountOrZero
     """Strips of each validation set."""
     size: PictureSide
-    """Side of the centre crop shown, in HR pixels."""
+    """Side of the crop shown, in HR pixels: where HR has the most texture."""
 
 
 class Clips(Group):

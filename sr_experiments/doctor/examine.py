@@ -42,6 +42,7 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
     what = "clips" if assembly.data.clips else "images"
     findings = [Finding("configuration", "pass", f"{config['name']}: {len(train_set.paths)} training {what}")]
     findings += [Finding(what, "warn", f"left out: {why}") for what, why in assembly.left_out.items()]
+    findings += [Finding(what, "warn", why) for what, why in assembly.substituted.items()]
     # The sample data set is made of images that ship with a library: nothing to check.
     if isinstance(train_set, TrainingCrops) and not train_set.in_memory:
         findings += check_images(train_set, assembly.data.val_sets, limit, console)

@@ -182,12 +182,15 @@ class Objective(nn.Module):
         return total, scalars
 
 
-def build_objective(terms: Mapping[str, Mapping[str, Any]], left_out: dict[str, str]) -> Objective:
+def build_objective(
+    terms: Mapping[str, Mapping[str, Any]], left_out: dict[str, str], substituted: dict[str, str]
+) -> Objective:
     """Build the terms of `loss.terms`.
 
     Args:
         terms: settings of each term by its name.
         left_out: gets the terms whose pretrained weights can't be had, with the reason.
+        substituted: gets those in whose place another loss stands for the same reason.
 
     Raises:
         SRError: an unknown loss or a wrong setting; a required term can't be built; two adversarial terms; no term.
@@ -199,7 +202,7 @@ def build_objective(terms: Mapping[str, Mapping[str, Any]], left_out: dict[str, 
     adversarial = [name for name, settings in terms.items() if is_adversarial(settings)]
     if len(adversarial) > 1:
         raise SRError(f"loss.terms has {len(adversarial)} adversarial terms, {' and '.join(adversarial)}: keep one")
-    losses = {name: _build_loss(name, settings, left_out) for name, settings in terms.items()}
+    losses = {name: _build_loss(name, settings, left_out, substituted) for name, settings in terms.items()}
     built = {}
     for name, loss in losses.items():
         if loss is not None:
@@ -211,8 +214,10 @@ def build_objective(terms: Mapping[str, Mapping[str, Any]], left_out: dict[str, 
     return Objective(built)
 
 
-def _build_loss(name: str, settings: Mapping[str, Any], left_out: dict[str, str]) -> nn.Module | None:
-    """The loss of a term; None, with a warning, if its weights can't be had and it isn't required."""
+def _build_loss(
+    name: str, settings: Mapping[str, Any], left_out: dict[str, str], substituted: dict[str, str]
+) -> nn.Module | None:
+    """The loss of a term; without its weights, if it isn't required, its substitute or None, with a warning."""
     arguments = {key: value for key, value in settings.items() if key not in OWN_SETTINGS}
     kind = f"{name} loss"
     try:
@@ -220,9 +225,22 @@ def _build_loss(name: str, settings: Mapping[str, Any], left_out: dict[str, str]
     except WeightsUnavailable as error:
         if settings.get("required", False):
             raise SRError(f"{kind} is required: {error}") from error
-        left_out[kind] = str(error)
-        log.warning("%s is LEFT OUT: %s", kind, error)
-        return None
+        why = str(error)
+    factory: Any = LOSSES[str(settings["name"])]
+    other = factory.substitute(arguments)  # of a `PerceptualLoss`: no others need weights
+    if other is not None:
+        try:
+            loss = build(kind, LOSSES, other)
+        except WeightsUnavailable as error:
+            why = f"{why}; {error}"
+        else:
+            layers = ", ".join(f"{layer} {weight:g}" for layer, weight in other["layers"].items())
+            substituted[kind] = f"{other['name']} ({layers}) takes the place of {settings['name']}: {why}"
+            log.warning("%s: %s", kind, substituted[kind])
+            return loss
+    left_out[kind] = why
+    log.warning("%s is LEFT OUT: %s", kind, why)
+    return None
 
 
 def _weight(key: str, weight: float | str, losses: Iterable[nn.Module | None]) -> float:

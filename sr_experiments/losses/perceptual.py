@@ -11,6 +11,7 @@ from sr_experiments.checkpoints.backbones import pretrained_features
 from sr_experiments.config.constraints import Weight
 from sr_experiments.errors import SRError
 from sr_experiments.losses import LOSSES
+from sr_experiments.metrics.dists import DISTSNetwork
 from sr_experiments.metrics.lpips import TRUNKS, Trunk, lpips_network
 
 
@@ -20,13 +21,16 @@ def _cosine(ours: Tensor, targets: Tensor) -> Tensor:
 
 Criterion = Literal["l1", "mse", "cosine"]
 CRITERIA: dict[Criterion, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "cosine": _cosine}
-VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)  # in each of the five stages
+CONVOLUTIONS = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}  # in each of the five stages
 
 
-def vgg19_layers() -> dict[str, int]:
-    """Index in torchvision's `vgg19().features` of every convolution and ReLU: conv5_4 is 34, relu5_4 is 35."""
+def vgg_layers(net: str) -> dict[str, int]:
+    """Index in torchvision's `features` of every convolution and ReLU of "vgg19" or "vgg16".
+
+    VGG19's conv5_4 is 34, relu5_4 is 35.
+    """
     index, layers = 0, {}
-    for stage, count in enumerate(VGG19_CONVOLUTIONS, 1):
+    for stage, count in enumerate(CONVOLUTIONS[net], 1):
         for i in range(1, count + 1):
             layers[f"conv{stage}_{i}"], layers[f"relu{stage}_{i}"] = index, index + 1
             index += 2
@@ -38,6 +42,11 @@ class PerceptualLoss(nn.Module):
     """Base of losses on a pretrained network: it moves with its parent, stays in eval mode, and saves no state."""
 
     pretrained: tuple[str, ...] = ()  # weights that it is built with, by their names in `pretrained.catalogue`
+
+    @classmethod
+    def substitute(cls, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the settings of the loss that takes this one's place where its weights can't be had; None for none."""
+        return None
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,25 +83,39 @@ class VGGLoss(PerceptualLoss):
         WeightsUnavailable: no VGG19 weights.
     """
 
+    net = "vgg19"
     mean: Tensor
     std: Tensor
 
     def __init__(self, layers: Mapping[str, Weight | None] | None = None, criterion: Criterion = "l1") -> None:
         super().__init__()
-        weights = {name: weight for name, weight in (layers or {"conv5_4": 1.0}).items() if weight is not None}
-        known = vgg19_layers()
+        known, deepest = vgg_layers(self.net), f"conv5_{CONVOLUTIONS[self.net][-1]}"
+        weights = {name: weight for name, weight in (layers or {deepest: 1.0}).items() if weight is not None}
         for name in weights:
             if name not in known:
-                raise SRError(f"VGG19 has no layer {name!r}: choose of {', '.join(n for n in known if n[0] == 'c')}")
+                choices = ", ".join(n for n in known if n[0] == "c")
+                raise SRError(f"{self.net.upper()} has no layer {name!r}: choose of {choices}")
         self.criterion = CRITERIA[criterion]
         self.weights = {known[name]: weight for name, weight in weights.items()}
-        self.pretrained = ("vgg19",)
-        self.features = pretrained_features("vgg19")[: max(self.weights) + 1]
+        self.pretrained = (self.net,)
+        self.features = pretrained_features(self.net)[: max(self.weights) + 1]
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False  # in place it would overwrite the features captured before it
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    @classmethod
+    def substitute(cls, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the settings of the same on VGG16, whose later stages have a convolution fewer: its last is theirs."""
+        if cls.net == "vgg16":
+            return None
+        layers: dict[str, float] = {}
+        for name, weight in (arguments.get("layers") or {"conv5_4": 1.0}).items():
+            if weight is not None:
+                other = name if name in vgg_layers("vgg16") else f"{name[:-1]}{CONVOLUTIONS['vgg16'][int(name[4]) - 1]}"
+                layers[other] = layers.get(other, 0.0) + weight
+        return {**arguments, "name": "vgg16", "layers": layers}
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, 3 or 1, H, W) in [0, 1] twice to a scalar; gradients reach `sr` only."""
@@ -110,6 +133,23 @@ class VGGLoss(PerceptualLoss):
             if i in self.weights:
                 captured[i] = x
         return captured
+
+
+@LOSSES.register("vgg16")
+class VGG16Loss(VGGLoss):
+    """Weighted distance between VGG16 features of SR and HR, as `vgg19` in all else.
+
+    Args:
+        layers: weights by layer: conv5_3 is the convolution's output, before ReLU; relu5_3 after it. A layer with
+            None is left out.
+        criterion: "l1", "mse" or "cosine" (1 - cosine similarity over channels, TecoGAN).
+
+    Raises:
+        SRError: unknown layer.
+        WeightsUnavailable: no VGG16 weights.
+    """
+
+    net = "vgg16"
 
 
 @LOSSES.register("lpips")
@@ -131,6 +171,27 @@ class LPIPSLoss(PerceptualLoss):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, 3 or 1, H, W) in [0, 1] twice to a scalar."""
         return self.network(2 * _as_rgb(sr) - 1, 2 * _as_rgb(hr.detach()) - 1).mean()
+
+
+@LOSSES.register("dists")
+class DISTSLoss(PerceptualLoss):
+    """DISTS as a loss (Ding et al. 2020, arXiv 2004.07728): it takes one texture for another that looks alike.
+
+    Computed in float32.
+
+    Raises:
+        WeightsUnavailable: no VGG16 weights, or no weights of DISTS's layers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = DISTSNetwork()
+        self.pretrained = self.network.pretrained
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, 3 or 1, H, W) in [0, 1] twice to a scalar; gradients reach `sr` only."""
+        with torch.autocast(sr.device.type, enabled=False):
+            return self.network(_as_rgb(sr).float(), _as_rgb(hr.detach()).float()).mean()
 
 
 def _as_rgb(image: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ class Assembly:
     data: SRDataModule
     left_out: dict[str, str] = field(default_factory=dict)
     initialised_from: str | None = None
+    substituted: dict[str, str] = field(default_factory=dict)  # losses in whose place others stand, and why
     pretrained: dict[str, str] = field(default_factory=dict)  # where weights of its losses and metrics come from
 
 
@@ -68,6 +69,7 @@ def assemble(config: Config) -> Assembly:
 
 def _assemble(config: Config) -> Assembly:
     left_out: dict[str, str] = {}
+    substituted: dict[str, str] = {}
     scale, trainer = config["scale"], config["trainer"]
     stages = make_stages(config) if "stages" in config else None
     frames = max((s.batch_size * s.clip_length for s in stages.stages) if stages else [config["data"]["batch_size"]])
@@ -124,7 +126,7 @@ def _assemble(config: Config) -> Assembly:
         "seed": config["seed"],
         "channels_last": trainer["channels_last"],
     }
-    objective = build_objective(stages.terms if stages else config["loss"]["terms"], left_out)
+    objective = build_objective(stages.terms if stages else config["loss"]["terms"], left_out, substituted)
     with in_memory:
         adversary = _adversary(config, objective, judged_channels=config["channels"] * (9 if stages else 1))
     module: SRModule
@@ -146,7 +148,7 @@ def _assemble(config: Config) -> Assembly:
         if term.get("weight") == "auto" and name in objective.weights:  # not if the term was left out
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
     pretrained = sources_of([*(term.loss for term in objective.terms.values()), *module.validation.metrics.values()])
-    return Assembly(module, data, left_out, initialised_from, pretrained)
+    return Assembly(module, data, left_out, initialised_from, substituted, pretrained)
 
 
 def _check_free(what: str, size: int, knobs: str) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sr_experiments.errors import NotFinite, SRError, one_line
 from sr_experiments.files import remove_temporaries, replacing, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.logging_setup import log_to_file, log_training
+from sr_experiments.losses.perceptual import PerceptualLoss
 from sr_experiments.runs.changes import Change, read_changes
 from sr_experiments.runs.folder import new_run_folder
 from sr_experiments.runs.lock import run_lock
@@ -105,12 +106,14 @@ def _resume(config: dict[str, Any], folder: Path, console: Console, stack: conte
     assembly.module.check_resumable(**saved)
     changes = changed_settings(folder, config, step)
     run = Run(config, folder, console, assembly, changes)
+    before = read_summary(folder)
     with _undone_unless_trained(folder, run):
         if _is_rank_zero():
             _remove_temporaries(folder)
             if changes != read_changes(folder):
                 save_config(config, folder, changes)
         run.open_logs(step)
+        _tell_what_changed(before, assembly)
         return run.train(checkpoint)
 
 
@@ -302,6 +305,21 @@ def _remove_temporaries(folder: Path) -> None:
     """Remove unfinished files of a killed session."""
     for place in (folder, folder / "checkpoints", *folder.glob("samples/**/")):
         remove_temporaries(place)
+
+
+def _tell_what_changed(before: Mapping[str, Any], assembly: Assembly) -> None:
+    """Warn of losses that the run had to do without so far, or has to do without from here on."""
+    earlier, now = ({} if what is None else what for what in (before.get("left_out"), assembly.left_out))
+    substituted = before.get("substituted") or {}
+    for name, term in assembly.module.objective.terms.items():
+        kind = f"{name} loss"
+        if kind in earlier and isinstance(term.loss, PerceptualLoss):
+            log.warning("%s: the run was without it so far, from here on it acts: its weights can be had now", kind)
+        elif (kind in substituted) != (kind in assembly.substituted):
+            log.warning("%s: from here on it is computed by another network than so far; see sr weights", kind)
+    for kind in now.keys() - earlier.keys() if before else ():
+        if kind.endswith(" loss"):
+            log.warning("%s: it acted so far, from here on the run is without it", kind)
 
 
 def _read_checkpoint(checkpoint: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:

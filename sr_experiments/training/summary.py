@@ -35,6 +35,8 @@ def print_summary(
             print_conventions(console, {key: metric.convention for key, metric in validation.metrics.items()})
     for what, why in assembly.left_out.items():
         console.print(f"not measured or used: {what}: {why}", style="yellow", markup=False, soft_wrap=True)
+    for what, why in assembly.substituted.items():
+        console.print(f"{what}: {why}", style="yellow", markup=False, soft_wrap=True)
     resume = override("resume", folder)
     lines = [("run folder", str(folder))]
     if state == "finished":

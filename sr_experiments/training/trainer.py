@@ -153,6 +153,7 @@ def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> d
         "parameters": sum(p.numel() for p in assembly.module.generator.parameters()),
         "loss": config["loss"]["name"],
         "left_out": assembly.left_out,
+        **({"substituted": assembly.substituted} if assembly.substituted else {}),
         **({"pretrained": assembly.pretrained} if assembly.pretrained else {}),
         "initialised_from": assembly.initialised_from,
         "seed": config["seed"],

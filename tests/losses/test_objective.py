@@ -53,7 +53,9 @@ def test_a_term_rests_rises_and_stays(shape):
 
 
 def test_the_objective_is_the_weighted_sum_of_its_terms():
-    objective = build_objective({"a": {"name": "l1", "weight": 2}, "b": {"name": "mse", "weight": 0.5, "ramp": 3}}, {})
+    objective = build_objective(
+        {"a": {"name": "l1", "weight": 2}, "b": {"name": "mse", "weight": 0.5, "ramp": 3}}, {}, {}
+    )
     sr, hr = torch.tensor([0.0, 0.5]).view(1, 1, 1, 2), torch.tensor([1.0, 0.5]).view(1, 1, 1, 2)
     outputs = Outputs(lr=sr, hr=hr, target=hr, sr=sr)
     values = {name: objective.evaluate(name, outputs) for name in objective.due(0, objective.weights)}
@@ -211,4 +213,4 @@ def test_a_term_that_is_left_out_may_have_an_automatic_weight(train):
 
 def test_auto_weights_need_a_gan():
     with pytest.raises(SRError, match="give a number"):
-        build_objective({"pixel": {"name": "l1", "weight": "auto"}}, {})
+        build_objective({"pixel": {"name": "l1", "weight": "auto"}}, {}, {})

@@ -1,12 +1,17 @@
 """What the real weights give: run with -m slow, where a package index can be reached."""
 
+import json
+
 import lpips
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from sr_experiments.metrics.dists import DISTS
 from sr_experiments.metrics.lpips import LPIPS
+from tests.conftest import gan_schedule
+from tests.test_train_command import metrics_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_weights")]
 
@@ -28,6 +33,39 @@ GOLDEN = {"alex": 0.279474, "vgg": 0.129094}
 @pytest.mark.parametrize("net", GOLDEN)
 def test_lpips_is_that_of_other_implementations(net):
     assert LPIPS(net).per_image(*pair()).item() == pytest.approx(GOLDEN[net], rel=1e-4)
+
+
+def test_dists_is_that_of_its_authors():
+    """DISTS_pytorch 0.1 with the same VGG16."""
+    assert DISTS().per_image(*pair()).item() == pytest.approx(0.226374, rel=1e-4)
+
+
+def test_vgg16_takes_the_place_of_vgg19(train):
+    folder = train("loss=gan", "loss.discriminator.features=4", *gan_schedule(0, 0), "trainer.max_steps=2")
+    summary = json.loads((folder / "summary.json").read_text())
+    if "vgg19" not in summary["pretrained"]:
+        assert summary["substituted"]["perceptual loss"].startswith("vgg16 (conv5_3 1) takes the place of vgg19")
+    assert "perceptual loss" not in summary["left_out"] and summary["best"]["monitor"] == "val/sample/lpips_alex"
+
+
+def test_lpips_falls_in_a_gan(train):
+    """From an enlargement, with the perceptual loss that can be had, in a minute or two."""
+    folder = train(
+        "model.features=16",
+        "model.blocks=2",
+        "loss=gan",
+        "loss.discriminator.features=8",
+        *gan_schedule(20, 20),
+        "data.crop=96",
+        "data.batch_size=4",
+        "trainer.max_steps=150",
+        "trainer.val_every=50",
+        "data.val.sample.limit=4",
+        "data.val.sample.size=128",
+    )
+    measured = metrics_of(folder)["val/sample/lpips_alex"]
+    bicubic = metrics_of(folder)["val/sample/lpips_alex_bicubic"][50]
+    assert measured[150] < measured[50] and measured[150] < 0.9 * bicubic, (measured, bicubic)
 
 
 def test_fetched_heads_are_those_of_the_lpips_package():

@@ -33,7 +33,7 @@ class Samples(Callback):
 
     folder: Path  # the run's samples folder
     count: int = 4  # strips of each validation set
-    size: int = 256  # side of the centre crop that is shown, in HR pixels
+    size: int = 256  # side of the crop that is shown, in HR pixels: where HR has the most texture
     _pending: list[tuple[str, Image.Image, str]] = field(default_factory=list)
     _rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -47,7 +47,7 @@ class Samples(Callback):
         name = f"{outputs['set']}_{image}"
         with_sr = "sr" in outputs
         tiles = {key: outputs[key] for key in ("lr", "bicubic", "sr", "hr")} if with_sr else _flow_tiles(outputs)
-        pictures = {key: as_picture(centre) for key, centre in self._centres(tiles, scale).items()}
+        pictures = {key: as_picture(crop) for key, crop in self._crops(tiles, outputs["hr"], scale).items()}
         labels, caption = {key: key for key in tiles}, f"{name}: flow"
         if with_sr:
             psnr = PSNR(channels="y", crop_border=scale)
@@ -85,17 +85,31 @@ class Samples(Callback):
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), module.step, dataformats="HWC")
         self._pending, self._rows = [], []
 
-    def _centres(self, tiles: dict[str, Tensor], scale: int) -> dict[str, Tensor]:
-        """Return the centre of each tile, (1, C, h, w); the first tile and others of its size are LR."""
+    def _crops(self, tiles: dict[str, Tensor], hr: Tensor, scale: int) -> dict[str, Tensor]:
+        """Return the same place of each tile, (1, C, h, w); the first tile and others of its size are LR."""
         lr_height, lr_width = next(iter(tiles.values())).shape[-2:]
         side = self.size // scale
         height, width = min(side, lr_height), min(side, lr_width)
-        top, left = (lr_height - height) // 2, (lr_width - width) // 2
-        centres = {}
+        top, left = textured_place(hr, scale, height, width)
+        crops = {}
         for label, tile in tiles.items():
             s = 1 if tile.shape[-2:] == (lr_height, lr_width) else scale
-            centres[label] = tile[..., top * s : (top + height) * s, left * s : (left + width) * s]
-        return centres
+            crops[label] = tile[..., top * s : (top + height) * s, left * s : (left + width) * s]
+        return crops
+
+
+def textured_place(hr: Tensor, scale: int, height: int, width: int) -> tuple[int, int]:
+    """Return the top left corner, in LR pixels, of the crop of HR (1, C, H, W) in which LR has lost the most.
+
+    What is lost of an LR pixel is the variance of HR under it. It depends on HR alone, so all steps and runs show the
+    same place.
+    """
+    grey = hr.float().mean(1, keepdim=True)
+    lost = F.avg_pool2d(grey.square(), scale) - F.avg_pool2d(grey, scale).square()
+    stride = max(1, min(height, width) // 8)
+    sums = F.avg_pool2d(lost, (height, width), stride)[0, 0]
+    best = int(sums.argmax())
+    return best // sums.shape[1] * stride, best % sums.shape[1] * stride
 
 
 def _flow_tiles(outputs: dict[str, Any]) -> dict[str, Tensor]:

@@ -1,0 +1,26 @@
+"""Pictures of validation show where the networks differ."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr_experiments.pictures import GAP, LABEL_HEIGHT
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (0, 96), (64, 96), (32, 48)])
+def test_strips_show_the_place_with_the_most_texture(train, tmp_path, top, left):
+    picture = np.full((96, 128, 3), 200, np.uint8)
+    picture[:, :64] -= np.arange(64, dtype=np.uint8)[None, :, None]  # a ramp, which LR keeps, is no texture
+    texture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    picture[top : top + 32, left : left + 32] = texture
+    (tmp_path / "hr").mkdir()
+    Image.fromarray(picture).save(tmp_path / "hr/a.png")
+    folder = train(
+        "~data.val.sample",
+        f"+data.val.mine.root={tmp_path / 'hr'}",
+        "callbacks.samples.size=32",
+        "trainer.max_steps=2",
+    )
+    strip = np.asarray(Image.open(folder / "samples/step_00000002/mine_a.png"))
+    assert strip.shape == (32 + LABEL_HEIGHT, 4 * (32 + GAP) - GAP, 3)
+    assert np.array_equal(strip[LABEL_HEIGHT:, -32:], texture)
