@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -62,6 +63,8 @@ def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
         reason = error.strerror
     if isinstance(error, Image.UnidentifiedImageError):
         reason = "not an image, or an unknown format"
+    if isinstance(error, LookupError | TypeError | AttributeError | ArithmeticError | struct.error):
+        reason = "damaged"  # a decoder that stumbled over nonsense
     if isinstance(error, MemoryError):
         reason = "too large for the available memory"
     return UnreadableImage(f"can't read image {path}: {reason}; replace or remove the file")
