@@ -78,8 +78,12 @@ class PillowImage:
         image = self._upright()
         if image.mode == "CMYK":
             return Decoded(np.array(cmyk_to_rgb(image, icc)), None, None, self._lost())
-        if self.is_grey_png and self.bits in (2, 4) and "transparency" in image.info:
-            image.info["transparency"] *= 255 // (2**self.bits - 1)  # Pillow scales the pixels only
+        key = image.info.get("transparency")
+        if self.is_grey_png and isinstance(key, int):
+            # Pillow scales the pixels, but not always the one grey that is transparent.
+            key = 255 * bool(key) if self.bits == 1 else key * 255 // (2**self.bits - 1)
+            grey = np.atleast_3d(np.array(image.convert("L")))
+            return Decoded(grey, np.where(grey == key, 0, 255).astype(np.uint8), icc)
         transparent = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
         mode = ("L" if image.mode in ("1", "L", "LA", "La") else "RGB") + ("A" if transparent else "")
         pixels = np.atleast_3d(np.array(image if image.mode == mode else image.convert(mode)))

@@ -159,7 +159,7 @@ def test_ycbcr_and_lab_become_rgb(tmp_path, orientation):
     for mode in ("YCbCr", "LAB"):
         smooth.save(tmp_path / "rgb.png", exif=tags)
         image = smooth.convert(mode) if mode == "YCbCr" else lab(smooth)
-        image.save(tmp_path / "in.tif", tiffinfo={274: orientation})
+        image.save(tmp_path / "in.tif", tiffinfo={274: orientation}, compression="tiff_lzw")
         read, expected = read_image(tmp_path / "in.tif"), read_image(tmp_path / "rgb.png")
         assert np.abs(read.astype(int) - expected).mean() < 3
         np.testing.assert_array_equal(read_picture(tmp_path / "in.tif").pixels, read)
