@@ -1,6 +1,7 @@
 """Image files: list them, read them as 8-bit arrays, and read their sizes without decoding them."""
 
 import re
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
         reason = error.strerror
     if isinstance(error, Image.UnidentifiedImageError):
         reason = "not an image, or an unknown format"
+    if isinstance(error, LookupError | TypeError | AttributeError | ArithmeticError | struct.error):
+        reason = "damaged"  # a decoder that stumbled over nonsense
     if isinstance(error, MemoryError):
         reason = "too large for the available memory"
     return UnreadableImage(f"can't read image {path}: {reason}; replace or remove the file")

@@ -176,7 +176,7 @@ def _write(job: Job, picture: Picture, quality: int) -> None:
     if lost := write_picture(job.target, picture, quality):
         log.warning("%s can't hold %s: left out", job.target, lost)
     if picture.lost:
-        log.warning("%s also has %s: left out", job.source, in_words(list(picture.lost)))
+        log.warning("%s: %s not kept", job.source, in_words(list(picture.lost)))
 
 
 def _print(line: str) -> None:

@@ -2,6 +2,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -101,6 +102,13 @@ def test_floating_point_numbers_beyond_black_and_white_are_refused(tmp_path: Pat
     tifffile.imwrite(tmp_path / "float.tif", np.array([values] * 4, np.float32))
     with pytest.raises(UnreadableImage, match=r"float\.tif.*only 0 \(black\) to 1 \(white\) have a defined meaning"):
         read_image(tmp_path / "float.tif")
+
+
+def test_a_jpeg_of_12_bits_is_named(tmp_path: Path) -> None:
+    content = imagecodecs.jpeg8_encode(np.full((16, 16), 2000, np.uint16), bitspersample=12)
+    (tmp_path / "deep.jpg").write_bytes(content)
+    with pytest.raises(UnreadableImage, match=r"deep\.jpg: 12 bits per channel in a JPEG are not supported"):
+        read_image(tmp_path / "deep.jpg")
 
 
 @pytest.mark.parametrize("kind, said", [(np.uint32, "no defined range"), (np.int16, "signed integers")])

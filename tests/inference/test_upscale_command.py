@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -94,6 +95,27 @@ def test_an_unreadable_image_is_named_and_the_rest_goes_on(sr, weights, tmp_path
     assert "can't read image" in done.err and "b.png" in done.err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
     assert "2 images in" in done.out and "1 failed" in done.out
+
+
+def test_pictures_of_cameras_and_scanners(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "preview.png")
+    photograph = Image.open(folder / "preview.png")
+    planes = np.moveaxis(np.array(photograph).astype(np.uint16) * 257, 2, 0)
+    tifffile.imwrite(folder / "planes.tif", planes, photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(folder / "floats.tif", (np.array(photograph) / 255).astype(np.float32), photometric="rgb")
+    photograph.save(folder / "phone.jpg", "MPO", save_all=True, append_images=[photograph.resize((9, 7))])
+    photograph.save(folder / "print.png", dpi=(300, 300))
+    done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights(), "--device", "cpu", "--precision", "fp32")
+    assert done.code == 0, done.err
+    said = re.sub(r"\s+", " ", done.err)
+    assert "phone.jpg: the pictures after the first not kept" in said
+    assert "floats.tif: 32-bit floating-point numbers not kept" in said
+    expected = np.array(Image.open(tmp_path / "out" / "preview.png")).astype(float)
+    for name in ("planes.tif", "floats.tif"):
+        result = tifffile.imread(tmp_path / "out" / name)
+        assert result.dtype == np.uint16 and np.abs(result / 257 - expected).max() < 1
+    assert Image.open(tmp_path / "out" / "phone.jpg").size == (52, 40)
+    assert Image.open(tmp_path / "out" / "print.png").info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
 def test_existing_outputs_are_kept_unless_told(sr, weights, tmp_path):

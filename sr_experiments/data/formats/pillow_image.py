@@ -5,7 +5,7 @@ import warnings
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sr_experiments.data.formats import png
 from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, to_8_bits, upright
@@ -36,7 +36,12 @@ class PillowImage:
 
     def __init__(self, file: BinaryIO, head: bytes) -> None:
         self.file = file
-        self.image = Image.open(file, formats=FORMATS)
+        try:
+            self.image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError as error:
+            if head.startswith(b"\xff\xd8") and (bits := _jpeg_bits(file)) not in (None, 8):
+                raise ValueError(f"{bits} bits per channel in a JPEG are not supported, convert it to 8") from error
+            raise
         self.info = dict(self.image.info)  # as it is in the file: Pillow changes EXIF and XMP when it turns an image
         self.bits = head[_BITS] if head.startswith(png.SIGNATURE) else 8
         self.is_grey_png = head.startswith(png.SIGNATURE) and head[_KIND] == _GREY
@@ -73,8 +78,12 @@ class PillowImage:
         image = self._upright()
         if image.mode == "CMYK":
             return Decoded(np.array(cmyk_to_rgb(image, icc)), None, None, self._lost())
-        if self.is_grey_png and self.bits in (2, 4) and "transparency" in image.info:
-            image.info["transparency"] *= 255 // (2**self.bits - 1)  # Pillow scales the pixels only
+        key = image.info.get("transparency")
+        if self.is_grey_png and isinstance(key, int):
+            # Pillow scales the pixels, but not always the one grey that is transparent.
+            key = 255 * bool(key) if self.bits == 1 else key * 255 // (2**self.bits - 1)
+            grey = np.atleast_3d(np.array(image.convert("L")))
+            return Decoded(grey, np.where(grey == key, 0, 255).astype(np.uint8), icc)
         transparent = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
         mode = ("L" if image.mode in ("1", "L", "LA", "La") else "RGB") + ("A" if transparent else "")
         pixels = np.atleast_3d(np.array(image if image.mode == mode else image.convert(mode)))
@@ -137,6 +146,16 @@ def in_8_bits(decoded: Decoded, channels: int) -> np.ndarray:
     if channels == 3:
         return pixels.repeat(3, 2)
     return np.array(Image.fromarray(pixels).convert("L"))[:, :, None]
+
+
+def _jpeg_bits(file: BinaryIO) -> int | None:
+    """Return the bits per channel of a JPEG by its frame header, or None if there is none."""
+    file.seek(2)
+    while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
+        if 0xC0 <= marker[1] <= 0xCF and marker[1] not in (0xC4, 0xC8, 0xCC):  # those are no frame headers
+            return file.read(1)[0]
+        file.seek(int.from_bytes(marker[2:], "big") - 2, 1)
+    return None
 
 
 def _of_png(file: BinaryIO, resolution: tuple[float, float] | None) -> Metadata:

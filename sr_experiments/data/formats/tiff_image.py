@@ -33,7 +33,9 @@ _COLOURS = {
     PHOTOMETRIC.PALETTE: 1,
     PHOTOMETRIC.SEPARATED: 4,
     PHOTOMETRIC.YCBCR: 3,
+    PHOTOMETRIC.CIELAB: 3,
 }  # channels
+_FLOATING = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
 _JPEG = (6, 7, 33007, 34892)  # compressions whose decoder returns RGB for YCbCr
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha
 _MAX_CHANNELS = 16
@@ -73,6 +75,8 @@ class TiffImage:
         """Read the picture: palettes and CMYK become RGB, numbers from 0 to 1 become 16 bits."""
         page = self.page
         _check(page)
+        if _is_for_pillow(page):
+            return self._decode_by_pillow()
         samples = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, H, W, channels)
         samples = upright(np.concatenate(list(samples), 2), self._orientation())
         count, alpha = _COLOURS[page.photometric], None
@@ -101,8 +105,6 @@ class TiffImage:
                 lost.append("16 bits per channel of CMYK")
                 alpha = None if alpha is None else to_8_bits(alpha)
             colours, icc = np.array(cmyk_to_rgb(_image("CMYK", to_8_bits(colours)), icc)), None
-        elif page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
-            colours = np.array(_image("YCbCr", colours).convert("RGB"))
         return Decoded(np.ascontiguousarray(colours), alpha, icc, tuple(lost))
 
     def metadata(self) -> Metadata:
@@ -114,6 +116,14 @@ class TiffImage:
             xmp=self._bytes(_XMP),
             resolution=(x / unit, y / unit) if unit and x and y else None,
         )
+
+    def _decode_by_pillow(self) -> Decoded:
+        """Read colours that tifffile doesn't convert to RGB."""
+        self.file.seek(0)
+        image = Image.open(self.file, formats=("TIFF",))
+        image.seek(self.page.index)
+        image.load()  # it is upright then
+        return Decoded(np.array(image.convert("RGB")), None, None)
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         """Scale integers from their own maximum to the whole range of their type; floating-point numbers stay."""
@@ -149,6 +159,12 @@ def _is_picture(page: Any) -> bool:
     return isinstance(page, TiffPage) and not (page.is_reduced or page.is_mask)
 
 
+def _is_for_pillow(page: Any) -> bool:
+    """Return whether Pillow has to convert the colours of a page to RGB: CIELAB, and YCbCr that is not from a JPEG."""
+    is_ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG
+    return is_ycbcr or page.photometric == PHOTOMETRIC.CIELAB
+
+
 def _check(page: Any) -> None:
     """Raise ValueError, with a reason for the user, if the pixels of a page have no meaning that is known."""
     if page.photometric not in _COLOURS:
@@ -162,10 +178,11 @@ def _check(page: Any) -> None:
         raise ValueError(f"{kind} have no defined range, convert it to 8 or 16 unsigned bits per channel")
     if bits > 16 and sample_format != _FLOAT:
         raise ValueError(f"{bits} bits per channel have no defined range, convert it to 8 or 16")
-    if page.photometric in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.PALETTE) and sample_format == _FLOAT:
+    if sample_format == _FLOAT and page.photometric not in _FLOATING:
         raise ValueError("floating-point numbers are supported as grey or RGB only; convert it to RGB")
-    if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG and (page.is_subsampled or bits != 8):
-        raise ValueError("YCbCr is supported with JPEG compression or without subsampling; convert it to RGB")
+    if _is_for_pillow(page) and (bits != 8 or page.samplesperpixel != 3):
+        name = PHOTOMETRIC(page.photometric).name
+        raise ValueError(f"{name} is supported with three channels of 8 bits only; convert it to RGB")
     ink_set = page.tags[_INK_SET].value if _INK_SET in page.tags else 1
     if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
         raise ValueError("its inks are other than CMYK; convert it to RGB")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from sr_experiments.data.image_files import UnreadableImage, image_size, read_image
 from sr_experiments.inference.images import read_picture
@@ -151,6 +151,26 @@ def test_jpeg_and_fax_inside_tiff(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "fax.tif", channels=1)[..., 0], np.array(fax.convert("L")))
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_ycbcr_and_lab_become_rgb(tmp_path, orientation):
+    smooth = Image.fromarray(colours(UINT8)).resize((64, 48), Image.Resampling.BICUBIC)
+    tags = Image.Exif()
+    tags[274] = orientation
+    for mode in ("YCbCr", "LAB"):
+        smooth.save(tmp_path / "rgb.png", exif=tags)
+        image = smooth.convert(mode) if mode == "YCbCr" else lab(smooth)
+        image.save(tmp_path / "in.tif", tiffinfo={274: orientation}, compression="tiff_lzw")
+        read, expected = read_image(tmp_path / "in.tif"), read_image(tmp_path / "rgb.png")
+        assert np.abs(read.astype(int) - expected).mean() < 3
+        np.testing.assert_array_equal(read_picture(tmp_path / "in.tif").pixels, read)
+        assert image_size(tmp_path / "in.tif") == read.shape[:2]
+
+
+def lab(image: Image.Image) -> Image.Image:
+    srgb, target = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    return ImageCms.profileToProfile(image, srgb, target, outputMode="LAB")
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("layout", [{}, {"planarconfig": "separate"}, {"tile": (16, 16)}], ids=str)
 def test_deep_pictures_are_turned_upright(tmp_path, orientation, layout):
@@ -183,7 +203,12 @@ def test_equal_pages_are_refused_for_upscaling(tmp_path):
         (np.zeros((8, 8), np.int8), {}, "signed integers have no defined range"),
         (np.zeros((8, 8), np.uint32), {}, "32 bits per channel have no defined range"),
         (np.zeros((8, 8), np.complex64), {}, "complex numbers"),
-        (np.zeros((8, 8, 3), np.uint8), {"photometric": "cielab"}, "its colours are of TIFF's kind CIELAB"),
+        (
+            np.zeros((8, 8, 3), np.uint16),
+            {"photometric": "cielab"},
+            "CIELAB is supported with three channels of 8 bits",
+        ),
+        (np.zeros((8, 8, 3), np.uint8), {"photometric": "icclab"}, "its colours are of TIFF's kind ICCLAB"),
         (np.zeros((8, 8), np.uint16), {"photometric": "cfa"}, "its colours are of TIFF's kind CFA"),
         (np.zeros((5, 8, 8), np.uint8), {"photometric": "minisblack", "planarconfig": "separate"}, "5 channels"),
     ],
