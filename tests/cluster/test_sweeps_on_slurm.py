@@ -135,13 +135,18 @@ def test_four_jobs_requeued_preempted_and_killed(slurm, tmp_path, undisturbed):
     assert (runs[0] / "train.log").read_text().count("already finished") == 0  # it isn't even written to
 
 
-def test_a_job_saves_and_requeues_itself_before_its_time_limit(slurm, tmp_path, undisturbed):
+def test_a_job_saves_and_requeues_itself_before_its_time_limit(slurm, tmp_path):
     folder = tmp_path / "sweep"
-    limits = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30", "trainer.checkpoint_every=100000"]
+    limits = ["hydra.launcher.signal_delay_s=90", "trainer.checkpoint_every=100000"]
     sweep, log = start(slurm, folder, *ON_SLURM, *limits, "trainer.max_steps=1000000", "trainer.val_every=1000000")
     until(lambda: runs_of(folder) and step_of(runs_of(folder)[0]) > 0, "training")
     [run], [job] = runs_of(folder), slurm.queue()
-    slurm.start_again(job)  # after its minute
+    # The limit comes near only now: on a slow machine the job would else be signalled before it trains.
+    minutes = slurm.run("squeue", "--noheader", f"--jobs={job}", "--format=%M").stdout.strip().split(":")[-2]
+    slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={int(minutes) + 2}")
+    until(lambda: slurm.queue()[job] == "PENDING", "requeued job")
+    slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=20")
+    slurm.start_again(job)
     until(lambda: "resuming in" in (run / "train.log").read_text(), "second start")
     assert "SIGUSR2: finishing this step, then saving" in (run / "train.log").read_text()
     slurm.run("scancel", job)
