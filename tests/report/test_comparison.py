@@ -12,7 +12,7 @@ from rich.console import Console
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.record import write_report_json
 from sr_experiments.evaluation.results import Report, Result, difference
-from sr_experiments.pictures import error_map, labelled
+from sr_experiments.pictures import GAP, LABEL_HEIGHT, error_map, labelled
 from sr_experiments.report.command import read_all
 from sr_experiments.report.comparison import compare, higher_is_better
 from sr_experiments.report.differences import MISSING, differing, short_texts, value_text
@@ -208,6 +208,14 @@ def test_strips_are_cut_where_they_were_joined() -> None:
     for label, tile in tiles.items():
         np.testing.assert_array_equal(tile, np.asarray(pictures[label]))
     assert cut(Image.new("RGB", (33, 33))) is None
+
+
+def test_a_label_stays_above_its_own_picture() -> None:
+    labels = ("bicubic 28.10 dB", "bicubic 28.10 dB, much longer than its picture", "")
+    strip = labelled({label: picture(0, side=64) for label in labels})
+
+    third = np.asarray(strip)[:LABEL_HEIGHT, 2 * (64 + GAP) :]
+    assert (third == 255).all()
 
 
 def test_the_same_picture_of_two_runs_is_one_group(run_folder: Make) -> None:
