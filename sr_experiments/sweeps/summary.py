@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,6 +83,8 @@ class RecordingLauncher(Launcher):
         if len(failed) < len(self.results):
             lines.append(("compare", f"sr compare {shlex.quote(str(folder))} -o report.html"))
         print_labelled(console, lines)
+        if isinstance(stopped, KeyboardInterrupt):  # before a run could take Ctrl-C: no traceback is of use
+            sys.exit(128 + signal.SIGINT)
         if stopped is not None:
             raise stopped
         if failed:
