@@ -14,13 +14,16 @@ ERROR_RANGE = 64  # mean absolute difference, in levels of 255, that an error ma
 
 
 def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
-    """Place pictures of the same size side by side, each below its label."""
+    """Place pictures of the same size side by side, each below its label, which is as small as it must be to fit."""
     width, height = next(iter(pictures.values())).size
     sheet = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height + LABEL_HEIGHT), "white")
-    draw = ImageDraw.Draw(sheet)
     for i, (label, picture) in enumerate(pictures.items()):
         x = i * (width + GAP)
-        draw.text((x + 2, 3), label, fill="black", font=ImageFont.load_default(13))
+        fonts = map(ImageFont.load_default, range(13, 6, -1))
+        font = next((font for font in fonts if font.getlength(label) <= width - 2), ImageFont.load_default(7))
+        above = Image.new("RGB", (width, LABEL_HEIGHT), "white")  # its own, so that no label runs into the next
+        ImageDraw.Draw(above).text((2, 3), label, fill="black", font=font)
+        sheet.paste(above, (x, 0))
         sheet.paste(picture, (x, LABEL_HEIGHT))
     return sheet
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 # Where a run is and how it is shown: no settings that change its result.
@@ -73,6 +74,19 @@ def value_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_inner, value))}]"
     return str(value)
+
+
+def short_texts(values: Sequence[Any], longest: int = 40) -> list[str]:
+    """Format values; where they are long, what all begin with is left out, so that what differs is seen."""
+    texts = [value_text(value) for value in values]
+    given = [text for value, text in zip(values, texts, strict=True) if value is not MISSING]
+    if max(map(len, texts)) > longest and len(set(given)) > 1:
+        alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*given, strict=False))
+        beginning = "".join(letters[0] for letters in alike).rstrip("0123456789.")  # numbers stay whole
+        same = len(beginning) - 8  # some of it stays, to be recognised
+        if same > 0:
+            texts = [text if value is MISSING else f"…{text[same:]}" for value, text in zip(values, texts, strict=True)]
+    return [text if len(text) <= longest else f"{text[: longest - 1]}…" for text in texts]
 
 
 def _labels(keys: Sequence[str], all_keys: Collection[str]) -> list[str]:

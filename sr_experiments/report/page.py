@@ -12,7 +12,7 @@ from typing import Any
 
 from sr_experiments.pictures import ERROR_RANGE
 from sr_experiments.report.comparison import Comparison
-from sr_experiments.report.differences import MISSING, Setting, value_text
+from sr_experiments.report.differences import MISSING, Setting, short_texts, value_text
 from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.samples import clip_groups, picture_groups
@@ -104,6 +104,7 @@ def _setting(setting: Setting) -> dict[str, Any]:
         "label": setting.label,
         "also": setting.also,
         "texts": [value_text(value) for value in values],
+        "short": short_texts(values),
         "numbers": [None if value is MISSING else value for value in values] if numeric and given else None,
     }
 

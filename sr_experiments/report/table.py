@@ -4,12 +4,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from sr_experiments.report.comparison import Comparison, Measured
-from sr_experiments.report.differences import value_text
+from sr_experiments.report.differences import short_texts
 from sr_experiments.runs.listing import coloured
 from sr_experiments.runs.metrics import gain
 from sr_experiments.terminal import gain_text, print_table, readable_seconds
-
-WIDEST = 40  # characters of a setting's value
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -40,7 +38,7 @@ def _cells(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("run", [escape(run.name) for run in runs]),
         ("state", [coloured(run.state.state) for run in runs]),
     ]
-    rows += [(escape(s.label), [escape(_cut(value_text(value))) for value in s.values]) for s in comparison.settings]
+    rows += [(escape(s.label), [escape(text) for text in short_texts(s.values)]) for s in comparison.settings]
     # The name of the validation set is left out where there is only one.
     one_set = len({metric.rsplit("/", 1)[0] for metric in comparison.metrics}) == 1
     for metric in comparison.metrics:
@@ -65,7 +63,3 @@ def _value(measured: Measured | None, digits: int, higher: bool) -> str:
     if measured.bicubic is None:
         return shown
     return f"{shown} ({gain_text(gain(measured.shown, measured.bicubic, higher), digits)})"
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= WIDEST else value[: WIDEST - 1] + "…"

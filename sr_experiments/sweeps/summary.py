@@ -1,6 +1,7 @@
 """The end of a sweep: a table of its jobs, why some failed, and the commands to type next."""
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ class RecordingLauncher(Launcher):
     def __init__(self, launcher: Launcher, config: DictConfig, arguments: Sequence[str]) -> None:
         self.launcher, self.config, self.arguments = launcher, config, arguments
         self.results: list[JobReturn] = []
+        self.common: set[str] = set()  # overrides that all jobs share, also those that were not run
 
     def setup(self, **arguments: Any) -> None:
         """Do nothing: Hydra has set up the wrapped launcher already."""
@@ -37,12 +39,13 @@ class RecordingLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs."""
         results: list[JobReturn] = []
+        shared = set.intersection(*map(set, job_overrides))
+        self.common = self.common & shared if self.results else shared
         if isinstance(self.launcher, BasicLauncher):
             # One by one, so that each can be announced, and Ctrl-C in one doesn't lose the results of those before it.
             console = stderr_console()
-            common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
             for i, overrides in enumerate(job_overrides):
-                own = [override for override in overrides if override not in common]
+                own = [override for override in overrides if override not in self.common]
                 with announced(console, i + 1, len(job_overrides), own):
                     results += self.launcher.launch([overrides], initial_job_idx + i)
                 self.results.append(results[-1])
@@ -62,7 +65,7 @@ class RecordingLauncher(Launcher):
         except (KeyboardInterrupt, SystemExit) as stop:
             stopped = stop
         if self.results:
-            _print_results(console, self.results)
+            _print_results(console, self.results, self.common)
         failed = [result for result in self.results if result.status == JobStatus.FAILED]
         for result in failed:
             own = folder_of(result)
@@ -80,6 +83,8 @@ class RecordingLauncher(Launcher):
         if len(failed) < len(self.results):
             lines.append(("compare", f"sr compare {shell_path(folder)} -o report.html"))
         print_labelled(console, lines)
+        if isinstance(stopped, KeyboardInterrupt):  # before a run could take Ctrl-C: no traceback is of use
+            sys.exit(128 + signal.SIGINT)
         if stopped is not None:
             raise stopped
         if failed:
@@ -101,8 +106,8 @@ def command_line(arguments: Sequence[str]) -> str:
     return train_command([shell_text(argument) for argument in arguments])
 
 
-def _print_results(console: Console, results: Sequence[JobReturn]) -> None:
-    """Print a table of jobs: name, overrides that not all jobs share, state, last step, value of one metric.
+def _print_results(console: Console, results: Sequence[JobReturn], common: set[str]) -> None:
+    """Print a table of jobs: name, overrides besides the `common` ones, state, last step, value of one metric.
 
     The metric is the one that most jobs monitor; a job that monitors another is named below the table.
     """
@@ -110,7 +115,6 @@ def _print_results(console: Console, results: Sequence[JobReturn]) -> None:
     monitors = [str((summary.get("best") or {}).get("monitor") or "") for summary in summaries]
     metric = max(filter(None, monitors), key=monitors.count, default="")  # of equally many the first
     name = metric.removeprefix("val/")
-    common = set.intersection(*(set(result.overrides or ()) for result in results)) if len(results) > 1 else set()
     rows, others = [], dict[str, list[str]]()
     for result, summary, monitor in zip(results, summaries, monitors, strict=True):
         folder = folder_of(result).name

@@ -12,10 +12,10 @@ from rich.console import Console
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.record import write_report_json
 from sr_experiments.evaluation.results import Report, Result, difference
-from sr_experiments.pictures import error_map, labelled
+from sr_experiments.pictures import GAP, LABEL_HEIGHT, error_map, labelled
 from sr_experiments.report.command import read_all
 from sr_experiments.report.comparison import compare, higher_is_better
-from sr_experiments.report.differences import MISSING, differing, value_text
+from sr_experiments.report.differences import MISSING, differing, short_texts, value_text
 from sr_experiments.report.evaluations import evaluation_section, read_evaluation
 from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
@@ -75,6 +75,14 @@ def test_a_label_means_one_setting_only_also_among_those_that_are_equal() -> Non
     configs = [{"loss": {"terms": {**terms, "fft": {"name": "fft", "weight": w}}}, "seed": w} for w in (0.2, 0.3)]
 
     assert [(s.label, s.also) for s in differing(configs)] == [("fft.weight", ["seed"])]
+
+
+def test_of_long_values_the_part_that_differs_is_shown() -> None:
+    places = [f"/mnt/storage/datasets/super_resolution/of_all_kinds/{name}/train" for name in ("div2k", "flickr2k")]
+
+    assert short_texts([*places, MISSING]) == ["…l_kinds/div2k/train", "…l_kinds/flickr2k/train", "–"]
+    assert short_texts([1e-4, None]) == ["0.0001", "null"]
+    assert [len(text) for text in short_texts(["a" * 90, "b" * 90])] == [40, 40]
 
 
 def test_a_value_that_is_no_number_is_said(run_folder: Make) -> None:
@@ -200,6 +208,14 @@ def test_strips_are_cut_where_they_were_joined() -> None:
     for label, tile in tiles.items():
         np.testing.assert_array_equal(tile, np.asarray(pictures[label]))
     assert cut(Image.new("RGB", (33, 33))) is None
+
+
+def test_a_label_stays_above_its_own_picture() -> None:
+    labels = ("bicubic 28.10 dB", "bicubic 28.10 dB, much longer than its picture", "")
+    strip = labelled({label: picture(0, side=64) for label in labels})
+
+    third = np.asarray(strip)[:LABEL_HEIGHT, 2 * (64 + GAP) :]
+    assert (third == 255).all()
 
 
 def test_the_same_picture_of_two_runs_is_one_group(run_folder: Make) -> None:

@@ -8,9 +8,12 @@ import threading
 
 import pytest
 import torch
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from omegaconf import OmegaConf
 
 from sr_experiments.errors import SRError
 from sr_experiments.sweeps import local
+from sr_experiments.sweeps.summary import RecordingLauncher
 
 
 def state_of(folder):
@@ -52,6 +55,14 @@ def test_the_last_table_shows_one_metric_of_all_jobs(sweep, tmp_path):
         [row] = [line for line in table.splitlines() if line.strip().startswith(job.name)]
         assert row.split()[-1] == f"{values['val/sample/psnr_y']:.2f}"
     assert "note: 0_msrresnet_pixel_x4: sample/ssim_y chose the best checkpoint" in table
+
+
+def test_ctrl_c_before_a_run_has_begun_is_no_traceback(tmp_path, capsys):
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "sweep")}}})
+    with pytest.raises(SystemExit) as stop, RecordingLauncher(BasicLauncher(), config, ["seed=1,2"]).results_on_exit():
+        raise KeyboardInterrupt
+    assert stop.value.code == 128 + signal.SIGINT
+    assert f"-m seed=1,2 hydra.sweep.dir={tmp_path / 'sweep'}" in capsys.readouterr().err
 
 
 def test_a_failing_job_does_not_end_the_sweep(sweep, tmp_path):

@@ -31,7 +31,7 @@ function tableSection() {
     data.settings.forEach((setting) => {
       settings.push({
         part: "settings", key: setting.key, label: setting.label, title: [setting.key, ...setting.also].join("\n= "), words: !setting.numbers,
-        number: (r) => (setting.numbers ? setting.numbers[r] : null), text: (r) => setting.texts[r],
+        number: (r) => (setting.numbers ? setting.numbers[r] : null), text: (r) => setting.texts[r], short: (r) => setting.short[r],
       });
     });
     if (settings.length <= 6) found.push(...settings); // many would push the metrics out of sight
@@ -57,7 +57,8 @@ function tableSection() {
     }
     if (!column.metric) {
       const text = column.text(r);
-      return el("td", { class: column.words ? "words" : "", title: text.length > 40 ? text : null }, text);
+      const short = column.short?.(r) ?? text;
+      return el("td", { class: column.words ? "words" : "", title: short === text ? null : text }, short);
     }
     const value = column.number(r);
     if (value == null) return el("td", {}, "–");

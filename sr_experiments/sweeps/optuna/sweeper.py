@@ -5,6 +5,7 @@ trials are kept, and interrupted ones resume in their folders.
 """
 
 import math
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -145,6 +146,8 @@ class OptunaSweep:
                 stopped = stop
             self._write()
         print_results(self.console, self.study, self.folder, self.objectives, self._command(), bool(stopped))
+        if isinstance(stopped, KeyboardInterrupt):  # before a run could take Ctrl-C: no traceback is of use
+            sys.exit(128 + signal.SIGINT)
         if stopped is not None:
             raise stopped
         if not any(trial.state.name == "COMPLETE" for trial in self.study.get_trials(deepcopy=False)):
