@@ -17,6 +17,7 @@ from sr_experiments.export import programs, weights
 from sr_experiments.export.runnable import SIZES, Run, Runnable, largest_difference
 from sr_experiments.files import writing_failed
 from sr_experiments.generators.rrdbnet import RRDBNet
+from sr_experiments.generators.spandrel_arch import FIXED_SIZES
 
 EXTENSIONS = {
     ".safetensors": "safetensors",
@@ -27,6 +28,11 @@ EXTENSIONS = {
     ".ts": "torchscript",
     ".torchscript": "torchscript",
 }
+PROGRAMS = ("onnx", "exported_program", "torchscript")
+DEPENDS_ON_SIZE = (
+    "its layers depend on the size of the image in ways that the exporter fixes; "
+    "export its weights, -o name.safetensors"
+)
 TOLERANCE = {False: 1e-4, True: 2e-2}  # largest difference of values in [0, 1], in fp32 and in fp16
 
 
@@ -77,6 +83,8 @@ def export(
     if half and kind in ("exported_program", "torchscript"):
         raise SRError("--fp16 is for weights and ONNX: cast a program where it is run")
     generator, found = load_generator(checkpoint)
+    if kind in ("onnx", "exported_program") and getattr(generator, "arch_id", "") in FIXED_SIZES:
+        raise SRError(f"{found.source} can't be exported as {kind}: {DEPENDS_ON_SIZE}")
     network = Runnable(generator.requires_grad_(False))
     with _temporary_beside(file) as temporary:
         try:
@@ -88,15 +96,14 @@ def export(
             failed = writing_failed(file, error)
             reason = first_line(error)
             if "Constraints violated" in reason or "Got invalid dimensions" in reason:
-                reason = (
-                    "its layers depend on the size of the image in ways that the exporter fixes; export its weights"
-                )
+                reason = DEPENDS_ON_SIZE
             raise failed or SRError(f"{found.source} can't be exported as {kind}: {reason[:200]}") from error
         for runtime, difference in differences.items():
             if not difference <= TOLERANCE[half]:
+                why = f": perhaps {DEPENDS_ON_SIZE}" if kind in PROGRAMS and not half else ""
                 raise SRError(
                     f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
-                    f"more than {TOLERANCE[half]:g}"
+                    f"more than {TOLERANCE[half]:g}{why}"
                 )
     return Exported(file, kind, half, differences, found.generator, found.source)
 
