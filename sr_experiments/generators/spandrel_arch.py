@@ -30,7 +30,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 
 # Ids of architectures that torch.export can't keep free of the image's size: they make masks, windows, index tables or
-# pooled sizes out of it, or choose layers by its content. Tried with torch 2.15 and spandrel 0.4; each takes minutes to fail.
+# pooled sizes out of it, or choose layers by its content. Tried with torch 2.15 and spandrel 0.4.
 FIXED_SIZES = frozenset((
     "ATD", "CRAFT", "DAT", "DITN", "DRCT", "FDAT", "GRL", "HAT", "OmniSR", "RGT", "SAFMN", "SeemoRe", "Swin2SR",
     "SwinIR",

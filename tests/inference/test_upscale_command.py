@@ -96,6 +96,15 @@ def test_an_unreadable_image_is_named_and_the_rest_goes_on(sr, weights, tmp_path
     assert "2 images in" in done.out and "1 failed" in done.out
 
 
+def test_a_broken_video_beside_images_does_not_keep_them(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png")
+    (folder / "live.mov").write_bytes(b"broken")
+    done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights())
+    assert done.code == 1 and "live.mov" in done.err and "error:" not in done.err
+    assert (tmp_path / "out" / "a.png").is_file()
+    assert sr("upscale", folder / "live.mov", "-o", tmp_path / "out.mp4", "-c", weights()).code == 2
+
+
 def test_existing_outputs_are_kept_unless_told(sr, weights, tmp_path):
     folder = photographs(tmp_path / "in", "a.png", "b.png")
     (tmp_path / "out").mkdir()
