@@ -10,18 +10,16 @@ from sr_experiments.checkpoints.detection import detect
 
 StateDict = dict[str, Tensor]
 
+# What programs call the generator, and its averaged weights, as a key of a file or at the beginning of names.
+NAMES = ("generator", "netG", "net_g", "net_G", "G", "g", "gen", "net", "model", "sr_net", "net_sr", "sr_model")
+AVERAGED = ("params_ema", "params-ema", *(f"{n}_ema" for n in NAMES), *(f"ema_{n}" for n in NAMES), "ema")
 # Keys under which a file may hold the state dict, preferred first: averaged weights before raw ones.
 WRAPPERS = (
-    "params_ema", "params-ema", "generator_ema", "netG_ema", "net_g_ema", "g_ema", "ema_state_dict", "model_ema",
-    "ema_model", "ema", "params", "state_dict", "generator_state_dict", "netG_state_dict", "G_state_dict",
-    "g_state_dict", "model_state_dict", "model", "generator", "netG", "net_g", "G", "g", "gen", "net", "weights",
+    *AVERAGED, "ema_state_dict", "params", "state_dict", *(f"{n}_state_dict" for n in NAMES), "model", "generator",
+    *(n for n in NAMES if n not in ("model", "generator")), "weights",
 )  # fmt: skip
 # What the generator is called where its names begin so, beside a discriminator and losses; preferred first.
-OWNERS = (
-    "params_ema", "generator_ema", "ema_generator", "netG_ema", "net_g_ema", "g_ema", "model_ema", "ema_model",
-    "net_ema", "ema", "params", "generator", "netG", "net_g", "net_G", "G", "gen", "sr_net", "net_sr", "sr_model",
-    "student", "online_model",
-)  # fmt: skip
+OWNERS = (*AVERAGED, "params", *(n for n in NAMES if n not in ("net", "model", "g")), "student", "online_model")
 # Of these, names that other networks may use for their layers.
 AMBIGUOUS = ("ema", "params", "G", "gen", "student")
 # What stands before the names of a network wherever it is: DataParallel, torch.compile.
@@ -168,3 +166,9 @@ def _renamed(name: str, renames: Mapping[str, str]) -> str:
         if re.match(pattern, name):
             return re.sub(f"^{pattern}", replacement, name)
     return name
+
+
+def networks_in(state: StateDict) -> list[str]:
+    """Return the first parts of the names under which there are known networks."""
+    first = dict.fromkeys(name.partition(".")[0] for name in state if "." in name)
+    return [part for part in first if _is_known(under(state, part))]

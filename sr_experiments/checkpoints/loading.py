@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sr_experiments.checkpoints.detection import DETECTORS, detect, refused
-from sr_experiments.checkpoints.key_styles import MOST_PREFIXES, common_prefix, to_spandrel_names, under
+from sr_experiments.checkpoints.key_styles import MOST_PREFIXES, common_prefix, networks_in, to_spandrel_names, under
 from sr_experiments.checkpoints.limits import in_proportion
 from sr_experiments.checkpoints.reading import Checkpoint, read
 from sr_experiments.errors import SRError, first_line
@@ -77,6 +77,8 @@ def _build_by_spandrel(checkpoint: Checkpoint) -> Generator:
     known = ", ".join(sorted(DETECTORS))
     if reason := refused(checkpoint.state_dict):
         raise SRError(f"{checkpoint.source}: {reason}")
+    if len(several := networks_in(checkpoint.state_dict)) > 1:
+        raise SRError(f"{checkpoint.source}: it holds several networks, {', '.join(several)}: keep the generator alone")
     names = list(checkpoint.state_dict)
     found = f"{checkpoint.source}: {len(names)} tensors, the first {', '.join(names[:3])}"
     if importlib.util.find_spec("spandrel") is None:

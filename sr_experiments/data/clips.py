@@ -17,6 +17,7 @@ from sr_experiments.data.training_crops import TrainingSet, cut, first_few, perm
 from sr_experiments.errors import SRError
 from sr_experiments.video.scene_cuts import find_cuts, read_cuts
 
+LEAST_TO_MEASURE = 6  # frames of a clip for validation: tOF and tLP need as many
 LEAST_FRAMES = 10  # to train on, of a clip whose end is held out
 
 
@@ -118,10 +119,11 @@ class TrainingClips(TrainingSet):
         if len(lengths) == 1:
             return self._split_off_the_end(share)
         # Stages may need clips as long as the longest.
-        chosen = held_out([clip.name for clip in self.hr_clips], share, "clips", [int(np.argmax(lengths))])
+        kept = [i for i, frames in enumerate(lengths) if frames < LEAST_TO_MEASURE or i == int(np.argmax(lengths))]
+        chosen = held_out([clip.name for clip in self.hr_clips], share, "clips", kept)
         rest = [i for i in range(len(lengths)) if i not in set(chosen)]
         if not chosen:
-            return None, f"{len(lengths)} clips"
+            return None, f"{len(lengths)} clips, of which one besides the longest must have {LEAST_TO_MEASURE} frames"
         of_chosen, words = [self.hr_clips[i] for i in chosen], f"{len(chosen)} of {len(lengths)} clips"
         clips = ValidationClips(of_chosen, self.scale, self.lr_clips and [self.lr_clips[i] for i in chosen])
         words = f"{words}: {first_few([clip.name for clip in of_chosen])}"
@@ -130,7 +132,7 @@ class TrainingClips(TrainingSet):
 
     def _split_off_the_end(self, share: ValShare) -> tuple["ValidationClips | None", str]:
         frames, name = self.hr_clips[0].frames, self.hr_clips[0].name
-        count = max(round(frames * (AUTO if share == "auto" else share)), 2)
+        count = max(round(frames * (AUTO if share == "auto" else share)), LEAST_TO_MEASURE)
         if frames - count < LEAST_FRAMES:
             return None, f"{name}, the only clip, has {frames} frames"
         start = frames - count

@@ -18,6 +18,7 @@ from sr_experiments.export.runnable import SIZES, Run, Runnable, largest_differe
 from sr_experiments.files import writing_failed
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.rrdbnet import RRDBNet
+from sr_experiments.generators.spandrel_arch import FIXED_SIZES
 
 EXTENSIONS = {
     ".safetensors": "safetensors",
@@ -28,6 +29,11 @@ EXTENSIONS = {
     ".ts": "torchscript",
     ".torchscript": "torchscript",
 }
+PROGRAMS = ("onnx", "exported_program", "torchscript")
+DEPENDS_ON_SIZE = (
+    "its layers depend on the size of the image in ways that the exporter fixes; "
+    "export its weights, -o name.safetensors"
+)
 TOLERANCE = {False: 1e-4, True: 2e-2}  # largest difference of values in [0, 1], in fp32 and in fp16
 
 
@@ -90,6 +96,8 @@ def write_network(
     generator: Generator, found: Checkpoint, file: Path, kind: str, half: bool = False, name: str = ""
 ) -> Exported:
     """Write a generator, and what its checkpoint said of it; other arguments and errors as of `export`."""
+    if kind in ("onnx", "exported_program") and getattr(generator, "arch_id", "") in FIXED_SIZES:
+        raise SRError(f"{found.source} can't be exported as {kind}: {DEPENDS_ON_SIZE}")
     network = Runnable(generator.requires_grad_(False))
     with _temporary_beside(file) as temporary:
         try:
@@ -101,15 +109,14 @@ def write_network(
             failed = writing_failed(file, error)
             reason = first_line(error)
             if "Constraints violated" in reason or "Got invalid dimensions" in reason:
-                reason = (
-                    "its layers depend on the size of the image in ways that the exporter fixes; export its weights"
-                )
+                reason = DEPENDS_ON_SIZE
             raise failed or SRError(f"{found.source} can't be exported as {kind}: {reason[:200]}") from error
         for runtime, difference in differences.items():
             if not difference <= TOLERANCE[half]:
+                why = f": perhaps {DEPENDS_ON_SIZE}" if kind in PROGRAMS and not half else ""
                 raise SRError(
                     f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
-                    f"more than {TOLERANCE[half]:g}"
+                    f"more than {TOLERANCE[half]:g}{why}"
                 )
     return Exported(file, kind, half, differences, found.generator, found.source)
 

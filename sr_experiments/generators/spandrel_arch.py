@@ -29,15 +29,24 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "SAFMN": {"dim": 36},  # arXiv 2302.13800
 }
 
+# Ids of architectures that torch.export can't keep free of the image's size: they make masks, windows, index tables or
+# pooled sizes out of it, or choose layers by its content. Tried with torch 2.15 and spandrel 0.4.
+FIXED_SIZES = frozenset((
+    "ATD", "CRAFT", "DAT", "DITN", "DRCT", "FDAT", "GRL", "HAT", "OmniSR", "RGT", "SAFMN", "SeemoRe", "Swin2SR",
+    "SwinIR",
+))  # fmt: skip
+
 
 class SpandrelNetwork(Generator):
     """Base of the two: inputs are padded to the sizes that the architecture needs, the output is cropped.
 
     Attributes:
         net: the architecture's own module; its names in the state dict begin with `net.`.
+        arch_id: spandrel's id of the architecture.
     """
 
     net: nn.Module
+    arch_id: str
     _requirements: "SizeRequirements"
     _run: Callable[[nn.Module, Tensor], Tensor]  # the module on an image of a size that it takes
 
@@ -96,6 +105,7 @@ class SpandrelGenerator(SpandrelNetwork):
             raise SRError(f"spandrel has no architecture {arch!r}: choose one of {names}")
         self._run = _first_output
         architecture = known[arch.lower()]
+        self.arch_id = architecture.id
         network = _network(architecture, scale)
         arguments = _arguments(architecture.id, network, scale, channels, options or {})
         try:
@@ -126,6 +136,7 @@ class SpandrelModel(SpandrelNetwork):
     def __init__(self, descriptor: "ImageModelDescriptor[nn.Module]") -> None:
         super().__init__(descriptor.scale, descriptor.input_channels)
         self.arch: str = descriptor.architecture.name
+        self.arch_id = descriptor.architecture.id
         self.net = descriptor.model
         self._require(descriptor.size_requirements)
         self._run = descriptor._call_fn

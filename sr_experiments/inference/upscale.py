@@ -57,22 +57,23 @@ def _run(names: Sequence[str], output: Path, checkpoint: Path, options: Options,
     log.info("x%d, %s; %s, %s, %s", engine.scale, found.source, engine.device, engine.precision, engine.runtime)
 
     failed = 0
+    alone = len(inputs.images) + len(inputs.videos) == 1
     if inputs.videos:
         jobs = plan_jobs(inputs.videos, inputs.root, output)
         for i, (source, target) in enumerate(jobs):
             if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # they can only be read
                 jobs[i] = Job(source, target.with_suffix(".mkv"))
-        failed += _upscale_clips(engine, jobs, options, console, upscale_video)
+        failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
     if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
         folders = list(dict.fromkeys(path.parent for path in inputs.images))
         if to_video and len(folders) > 1:
             raise SRError(f"{len(folders)} folders of frames don't fit into one video {output}: give a folder")
         jobs = [Job(f, output if to_video else output / f.relative_to(inputs.root)) for f in folders]
-        failed += _upscale_clips(engine, jobs, options, console, upscale_frames)
+        failed += _upscale_clips(engine, jobs, options, console, upscale_frames, len(jobs) == 1 and not inputs.videos)
     elif inputs.images:
         jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
-        failed += _upscale_images(engine, jobs, options, console)
+        failed += _upscale_images(engine, jobs, options, console, alone)
     return 1 if failed else 0
 
 
@@ -99,14 +100,15 @@ def _upscale_clips(
     options: Options,
     console: Console,
     upscale: Callable[[Engine, Path, Path, Options, Console], Summary],
+    alone: bool,
 ) -> int:
-    """Upscale clips in turn; return the number that failed, or raise if the only one failed."""
+    """Upscale clips in turn; return the number that failed, or raise if it failed and was the only input (`alone`)."""
     failed = 0
     for job in jobs:
         try:
             done = upscale(engine, job.source, job.target, options, console)
         except SRError as error:
-            if len(jobs) == 1:
+            if alone:
                 raise
             log.error("%s", error)
             failed += 1
@@ -121,8 +123,11 @@ def _upscale_clips(
     return failed
 
 
-def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, console: Console) -> int:
-    """Upscale images in turn, while the next is read and the previous is written; return the number that failed."""
+def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, console: Console, alone: bool) -> int:
+    """Upscale images in turn, while the next is read and the previous is written; return the number that failed.
+
+    If the only input (`alone`) fails, its error is raised.
+    """
     for job in jobs:
         format_of(job.target)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
@@ -132,7 +137,7 @@ def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, conso
         writing: Future[None] | None = None
         for number, (job, picture) in enumerate(_read_ahead(jobs)):
             if isinstance(picture, UnreadableImage):
-                if len(jobs) == 1:
+                if alone:
                     raise picture
                 log.error("%s", picture)
                 failed += 1

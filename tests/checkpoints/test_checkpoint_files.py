@@ -104,6 +104,10 @@ WRAPPED = {
         | {f"generator_ema.module.{k}": v for k, v in s.items()} | {"generator_ema.n_averaged": torch.tensor(3)}
         | {"discriminator.conv0.weight": torch.ones(2)}
     },
+    "averages by key": lambda s: {"G_ema": s, "G": {k: v + 1 for k, v in s.items()}, "D": {"x": torch.ones(2)}},
+    "student and teacher": lambda s: {
+        "state_dict": {f"student.{k}": v for k, v in s.items()} | {f"teacher.{k}": v + 1 for k, v in s.items()}
+    },
     "networks by key": lambda s: {"net_g": s, "net_d": {k: v + 1 for k, v in s.items()}, "iter": 5},
 }  # fmt: skip
 NETWORKS = {
@@ -146,6 +150,13 @@ def test_relatives_that_would_give_other_pictures_are_refused_with_the_reason(tm
     edvr = to_mmsr_names(state) | {"feature_extraction.0.conv1.weight": torch.ones(8, 8, 3, 3)}
     torch.save(edvr, tmp_path / "edvr.pth")
     assert read(tmp_path / "edvr.pth").generator is None
+
+
+def test_several_networks_of_which_none_is_called_the_generator_are_named(tmp_path):
+    state = MSRResNet(2, features=4, blocks=1).state_dict()
+    torch.save({f"{name}.{k}": v for name in ("net_a", "net_b") for k, v in state.items()}, tmp_path / "two.pth")
+    with pytest.raises(SRError, match="it holds several networks, net_a, net_b: keep the generator alone"):
+        load_generator(tmp_path / "two.pth")
 
 
 @pytest.mark.parametrize("style", STYLES)

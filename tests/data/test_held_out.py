@@ -18,7 +18,7 @@ def data(root: Path, name: str = "videos", **settings) -> SRDataModule:
 @pytest.fixture
 def clips(tmp_path: Path, save_image) -> Path:
     for clip in range(8):
-        for frame in range(4 if clip else 6):  # clip 0 is the longest
+        for frame in range(6 if clip else 8):  # clip 0 is the longest
             save_image(tmp_path / "clips" / f"c{clip}" / f"{frame}.png", 8, 8)
     return tmp_path / "clips"
 
@@ -42,7 +42,7 @@ def test_clips_are_held_out_whole_and_named(clips: Path, caplog) -> None:
 
 def test_a_clip_stays_held_out_when_others_are_added(clips: Path, save_image) -> None:
     before = {clip.name for clip in data(clips, val_share=0.5).val_sets["held_out"].hr_clips}
-    for frame in range(4):
+    for frame in range(6):
         save_image(clips / "another" / f"{frame}.png", 8, 8)
     after = {clip.name for clip in data(clips, val_share=0.5).val_sets["held_out"].hr_clips}
     assert len(before - after) <= 1
@@ -60,12 +60,12 @@ def test_of_a_single_clip_the_end_is_held_out(tmp_path: Path, save_image, caplog
         if frame < 5:
             save_image(tmp_path / "short" / f"{frame}.png", 8, 8)
     with caplog.at_level(logging.INFO):
-        module = data(tmp_path / "one", val_share=0.25)
-    assert "frames from 15 of one, the only clip" in caplog.text
+        module = data(tmp_path / "one", val_share=0.3)
+    assert "frames from 14 of one, the only clip" in caplog.text
     held, train = module.val_sets["held_out"], module.train_set
-    assert len(held) == 5 and train.hr_clips[0].frames == 15 and train.windows(15) == 1
+    assert len(held) == 6 and train.hr_clips[0].frames == 14 and train.windows(14) == 1
     whole = data(tmp_path / "one").train_set.hr_clips[0]
-    assert torch.equal(held[0]["hr"], torch.from_numpy(whole.read([15])[0].transpose(2, 0, 1)))
+    assert torch.equal(held[0]["hr"], torch.from_numpy(whole.read([14])[0].transpose(2, 0, 1)))
     assert data(tmp_path / "short", val_share="auto").val_names == ["sample_video"]
     assert "short, the only clip, has 5 frames: none can be held out, so validation is on sample clips" in caplog.text
 

@@ -181,14 +181,23 @@ def test_a_foreign_file_that_only_spandrel_reads_is_exported(tmp_path):
 
 
 def test_what_an_exporter_cannot_do_is_one_line(sr, tmp_path):
-    """SAFMN makes windows of a fixed number of pixels out of sizes that are free."""
+    """SAFMN makes windows of a fixed number of pixels out of sizes that are free, DAT masks."""
     pytest.importorskip("spandrel")
     torch.manual_seed(0)
-    network = SpandrelGenerator(scale=2, arch="SAFMN", options={"dim": 8, "n_blocks": 1}).net
-    torch.save({"params": network.state_dict()}, tmp_path / "safmn.pth")
-    for extension, said in ((".ts", "out.ts not written: in TorchScript"), (".pt2", "as exported_program: its layers")):
-        done = sr("export", tmp_path / "safmn.pth", "-o", tmp_path / f"out{extension}")
+    options = {
+        "SAFMN": {"dim": 8, "n_blocks": 1},
+        "DAT": {"depth": [2], "num_heads": [2], "embed_dim": 16, "expansion_factor": 2.0},
+    }
+    for arch, extension, said in (
+        ("SAFMN", ".ts", "out.ts not written: in TorchScript"),
+        ("SAFMN", ".pt2", "as exported_program: its layers depend on the size of the image"),
+        ("DAT", ".onnx", "as onnx: its layers depend on the size of the image"),
+    ):
+        network = SpandrelGenerator(scale=2, arch=arch, options=options[arch]).net
+        torch.save({"params": network.state_dict()}, tmp_path / f"{arch}.pth")
+        done = sr("export", tmp_path / f"{arch}.pth", "-o", tmp_path / f"out{extension}")
         assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1
+        assert "export its weights, -o name.safetensors" in done.err
         assert not (tmp_path / f"out{extension}").exists()
 
 

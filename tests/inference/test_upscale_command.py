@@ -118,6 +118,15 @@ def test_pictures_of_cameras_and_scanners(sr, weights, tmp_path):
     assert Image.open(tmp_path / "out" / "print.png").info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
+def test_a_broken_video_beside_images_does_not_keep_them(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png")
+    (folder / "live.mov").write_bytes(b"broken")
+    done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights())
+    assert done.code == 1 and "live.mov" in done.err and "error:" not in done.err
+    assert (tmp_path / "out" / "a.png").is_file()
+    assert sr("upscale", folder / "live.mov", "-o", tmp_path / "out.mp4", "-c", weights()).code == 2
+
+
 def test_existing_outputs_are_kept_unless_told(sr, weights, tmp_path):
     folder = photographs(tmp_path / "in", "a.png", "b.png")
     (tmp_path / "out").mkdir()
