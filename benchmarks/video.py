@@ -78,7 +78,13 @@ def measured(name: str, clip: Path, folder: Path, arguments: argparse.Namespace)
     network = engine_seconds(engine, frames)
     one = engine.next_frame(frames[0]) if engine.recurrent else engine.upscale(frames[0])
     encoding, _ = choose_encoding(
-        options, source.first, (one.shape[1], one.shape[0]), source.time_base, source.rate, source.aspect
+        options,
+        arguments.codec,
+        source.first,
+        (one.shape[1], one.shape[0]),
+        source.time_base,
+        source.rate,
+        source.aspect,
     )
 
     def encode() -> None:

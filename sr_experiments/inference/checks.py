@@ -8,7 +8,7 @@ from pathlib import Path
 from sr_experiments.errors import SRError
 from sr_experiments.inference.options import Options
 from sr_experiments.video.encode import check_options
-from sr_experiments.video.formats import EXTENSIONS, container_of
+from sr_experiments.video.formats import EXTENSIONS, cannot_hold, container_of
 
 # One of these is there where Linux has a driver for a GPU: NVIDIA's, AMD's, Windows' for Linux.
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
@@ -34,9 +34,7 @@ def check_video(names: Sequence[str], output: Path, options: Options) -> None:
         return
     container_format = container_of(output)
     if options.codec is not None and not _is_known_to(container_format, options.codec):
-        advice = "give --codec libvpx-vp9 or libsvtav1, or" if container_format == "webm" else "choose"
-        suffix = output.suffix
-        raise SRError(f"{suffix} can't hold the video of {options.codec}: {advice} an output in .mkv")
+        raise cannot_hold(output, options.codec)
     if output.exists() and not options.overwrite and not options.resume:
         raise SRError(f"{output} exists: give --overwrite to replace")
 

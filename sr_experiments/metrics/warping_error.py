@@ -23,7 +23,8 @@ class WarpingError(TemporalMetric):
 
     Pixels that can't be followed are left out: those from outside the frame, occluded ones and motion boundaries.
     Every pair of frames of a clip counts, unless no pixel of it can be followed. The flow is OpenCV's DIS, preset
-    medium, where Lai et al. have FlowNet2's, so values compare with others of this metric only.
+    medium, where Lai et al. have FlowNet2's, so values compare with others of this metric only. DIS differs between
+    OpenCV 4 and 5, by up to a few per cent of the metric: the convention names the version.
 
     Args:
         crop_border: pixels cut from each side before averaging; flow and warping see whole frames.
@@ -32,10 +33,14 @@ class WarpingError(TemporalMetric):
     requirement = " whose motion can be followed"
 
     def __init__(self, crop_border: int = 0) -> None:
+        import cv2
+
         super().__init__(crop_border)
+        version = ".".join(cv2.__version__.split(".")[:2])  # DIS differs between 4 and 5 by thousandths of a pixel
         self.convention = (
-            "warping error x 1000 (MSE, DIS flow of HR, preset medium, grey 8-bit; without occlusions and motion "
-            f"boundaries after Ruder et al. 2016; 8-bit SR in [0, 1], crop {crop_border}, mean over pairs)"
+            f"warping error x 1000 (MSE, DIS flow of HR, OpenCV {version}, preset medium, grey 8-bit; without "
+            f"occlusions and motion boundaries after Ruder et al. 2016; 8-bit SR in [0, 1], "
+            f"crop {crop_border}, mean over pairs)"
         )
 
     def frame(self, sr: Tensor, hr: Tensor) -> _Frame:
@@ -67,10 +72,17 @@ class WarpingError(TemporalMetric):
 
 
 def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """Sample `image` (H, W, C) bilinearly where `flow` (H, W, 2) points, (dx, dy) in pixels; edges are repeated."""
-    import cv2
+    """Sample `image` (H, W, C) bilinearly where `flow` (H, W, 2) points, (dx, dy) in pixels; edges are repeated.
 
-    return cv2.remap(image, *sampled_at(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    OpenCV's remap rounds positions to 1/32 pixel before version 5.
+    """
+    height, width = flow.shape[:2]
+    x, y = (np.clip(at, 0, side - 1) for at, side in zip(sampled_at(flow), (width, height), strict=True))
+    left, top = np.minimum(x.astype(np.intp), width - 2), np.minimum(y.astype(np.intp), height - 2)
+    right, down = (x - left)[..., None].astype(np.float32), (y - top)[..., None].astype(np.float32)  # shares, (H, W, 1)
+    upper = image[top, left] * (1 - right) + image[top, left + 1] * right
+    lower = image[top + 1, left] * (1 - right) + image[top + 1, left + 1] * right
+    return upper * (1 - down) + lower * down
 
 
 def sampled_at(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -207,7 +207,7 @@ def choose_encoding(
 
 def transparency_lost(where: str) -> str:
     """Return the note that an output has no alpha channel, because `where` can't hold it."""
-    return f"transparency was lost: {where} can't hold it; without --codec and --pix-fmt .mov, .mkv and .webm do"
+    return f"transparency was lost: {where} can't hold it; without options of the encoder .mov, .mkv and .webm do"
 
 
 def _formats(codec: str) -> list[str]:

@@ -4,8 +4,12 @@ from pathlib import Path
 
 from sr_experiments.errors import SRError
 
-EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg", ".mpeg")  # that are read
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # that are written
+# Extensions of files that are read, and the formats that are written.
+EXTENSIONS = (
+    *(".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".3gp"),
+    *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".mxf"),
+)
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
 def container_of(target: Path) -> str:
@@ -19,3 +23,12 @@ def container_of(target: Path) -> str:
     except KeyError:
         known = " ".join(CONTAINERS)
         raise SRError(f"can't write video {target}: choose one of {known} as its extension") from None
+
+
+def cannot_hold(target: Path, codec: str, what: str = "video") -> SRError:
+    """Return the error that a container can't hold what an encoder makes."""
+    advice = {
+        ".webm": "give --codec libvpx-vp9 or libsvtav1, or an output in .mkv",
+        ".mkv": "give another --codec, such as libx265 or ffv1",
+    }.get(target.suffix.lower(), "choose an output in .mkv, or another --codec")
+    return SRError(f"{target.suffix} can't hold the {what} of {codec}: {advice}")

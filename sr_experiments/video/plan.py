@@ -12,7 +12,7 @@ from sr_experiments.video.encode import (
     encoders_for,
     transparency_lost,
 )
-from sr_experiments.video.formats import container_of
+from sr_experiments.video.formats import cannot_hold, container_of
 from sr_experiments.video.source import Source, VideoSource
 from sr_experiments.video.trial import try_output
 
@@ -59,9 +59,7 @@ def _choose(
     )
     problem = try_output(target, source, encoding, [], scale)
     if problem:
-        what = "transparency" if problem == "transparency" else "video"
-        advice = "give --codec libvpx-vp9 or libsvtav1, or" if target.suffix.lower() == ".webm" else "choose"
-        raise SRError(f"{target.suffix} can't hold the {what} of {name}: {advice} an output in .mkv")
+        raise cannot_hold(target, name, "transparency" if problem == "transparency" else "video")
     if source.alpha and not alpha:
         notes.insert(0, transparency_lost(f"{target.suffix} of {name}"))
     return encoding, notes

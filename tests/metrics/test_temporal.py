@@ -15,6 +15,7 @@ from skimage import data
 
 from sr_experiments.errors import SRError
 from sr_experiments.metrics import METRICS
+from sr_experiments.metrics.warping_error import warp
 from sr_experiments.pretrained.catalogue import weights_file
 from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import build
@@ -315,3 +316,32 @@ def test_tlp_is_never_measured_with_untrained_weights(tmp_path, monkeypatch):
         build("metric", METRICS, {"name": "tlp"})
     with pytest.raises(SRError, match="squeeze"):
         build("metric", METRICS, {"name": "tlp", "net": "resnet"})
+
+
+def pan(frames, step):
+    """A photograph that moves by (dx, dy) pixels a frame, sampled bilinearly: uint8 (T, 160, 200, 3)."""
+    image = torch.from_numpy(PHOTO).permute(2, 0, 1)[None].double()
+    made = []
+    for t in range(frames):
+        x, y = 20 + step[0] * t + torch.arange(200), 30 + step[1] * t + torch.arange(160)
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).double()
+        sides = torch.tensor([image.shape[3] - 1, image.shape[2] - 1])
+        made.append(torch.nn.functional.grid_sample(image, (2 * grid / sides - 1)[None], align_corners=True)[0])
+    return torch.stack(made).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def test_warping_samples_between_pixels_exactly():
+    rng = np.random.default_rng(0)
+    image, flow = rng.random((40, 50, 3), np.float32), rng.normal(0, 4, (40, 50, 2)).astype(np.float32)
+    x = np.clip(np.arange(50) + flow[..., 0].astype(float), 0, 49)
+    y = np.clip(np.arange(40)[:, None] + flow[..., 1].astype(float), 0, 39)
+    left, top = np.minimum(x.astype(int), 48), np.minimum(y.astype(int), 38)
+    right, down = (x - left)[..., None], (y - top)[..., None]
+    upper = image[top, left] * (1 - right) + image[top, left + 1] * right
+    lower = image[top + 1, left] * (1 - right) + image[top + 1, left + 1] * right
+    np.testing.assert_allclose(warp(image, flow), upper * (1 - down) + lower * down, atol=2e-5)
+
+
+def test_the_flow_and_the_error_of_a_known_pan_stay_what_they_were():
+    pixels = pan(6, (1.37, 0.61))
+    assert value("warping_error", (pixels, pixels)) == pytest.approx(0.1010, rel=0.005)  # OpenCV 4.14 and 5.0
