@@ -4,6 +4,7 @@ Hydra's grammar has no place for a letter outside ASCII, brackets, commas or `=`
 takes as a path is taken here, and quoted for Hydra.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -146,6 +147,11 @@ def _word(before: str, argument: str, sweep: bool, declared: Declared, folder: P
     if is_group(key, folder):
         _refuse_several(key, value, [], sweep)
         return argument
+    if "/" in key and not key.startswith("hydra/"):
+        groups = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/") if path.is_dir())
+        near = difflib.get_close_matches(key.split("@")[0], groups, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
+        raise SRError(f"there is no group {key}: {hint}")
     schemas = declared.setting(key)
     start = argument[: -len(value)] if value else argument
     if is_path(schemas):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-PLAIN = re.compile(r"[A-Za-z_./][\w./+\-]*", re.ASCII)  # a text that Hydra reads as it is
+PLAIN = re.compile(r"[\w./][\w./+\-]*", re.ASCII)  # a text that Hydra reads as it is
 NOT_TEXT = re.compile(r"(?i)null|true|false|nan|inf|[\d_.]*(e[+-]?\d*)?")  # what Hydra takes for something else
 
 
