@@ -29,7 +29,7 @@ from sr_experiments.terminal import print_error
 from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint
+from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint, stopped_early
 from sr_experiments.training.rollback import roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_summary
@@ -84,7 +84,7 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             _clean_up(folder)
             checkpoint = folder / "checkpoints" / "last.ckpt"
             step, best, saved = _read_checkpoint(checkpoint)
-            if step >= config["trainer"]["max_steps"]:
+            if step >= config["trainer"]["max_steps"] or stopped_early(best, config["trainer"].get("patience")):
                 return _complete_finished_run(config, folder, step, best)
             assembly = _assemble({**config, "init_from": None})  # the weights come from the checkpoint
             _tell_what_changed(read_summary(folder), assembly)
@@ -93,22 +93,28 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
             log_to_file(folder / "train.log")
         log.info("%s in %s", "training" if checkpoint is None else "resuming", folder)
         loggers = make_loggers(config, folder, assembly.module.validation, step) if _is_rank_zero() else []
-        return Run(config, folder, console, assembly, loggers).train(checkpoint)
+        return Run(config, folder, console, assembly, loggers, begins=checkpoint is None).train(checkpoint)
 
 
 class Run:
     """A run from its start or resume to its end; it has no loggers on ranks other than 0."""
 
     def __init__(
-        self, config: dict[str, Any], folder: Path, console: Console, assembly: Assembly, loggers: list[Logger]
+        self,
+        config: dict[str, Any],
+        folder: Path,
+        console: Console,
+        assembly: Assembly,
+        loggers: list[Logger],
+        begins: bool,
     ) -> None:
         self.config, self.folder, self.console = config, folder, console
-        self._build(assembly, loggers)
+        self._build(assembly, loggers, begins)
 
-    def _build(self, assembly: Assembly, loggers: list[Logger]) -> None:
+    def _build(self, assembly: Assembly, loggers: list[Logger], begins: bool = False) -> None:
         self.assembly, self.loggers = assembly, loggers
         self.trainer, self.record, self.pruning = make_trainer(
-            self.config, assembly, self.folder, loggers, self.console
+            self.config, assembly, self.folder, loggers, self.console, begins
         )
 
     def train(self, checkpoint: Path | None) -> float | None:
@@ -179,7 +185,9 @@ class Run:
         best = self.record.checkpoints
         sync = next((run.finish(state, best.best_step, best.best_values) for run in wandb_runs(self.loggers)), None)
         if _is_rank_zero():
-            print_summary(self.console, state, self.folder, self.config, self.assembly, best, sync)
+            print_summary(
+                self.console, state, self.folder, self.config, self.assembly, best, self.record.against_start, sync
+            )
 
 
 def user_error(error: Exception, folder: Path) -> SRError | None:
@@ -265,6 +273,10 @@ def _complete_finished_run(config: dict[str, Any], folder: Path, step: int, best
     summary = read_summary(folder)
     finished = summary.get("state") == "finished"
     if finished and not is_sweep():
+        if step < config["trainer"]["max_steps"]:
+            raise SRError(
+                f"this run has {summary.get('stopped', 'stopped')}: to continue it give trainer.patience=null"
+            )
         raise SRError(f"this run is finished, at step {step}: to continue it give trainer.max_steps=<more than {step}>")
     if not finished and _is_rank_zero():
         last = folder / "checkpoints" / "last.ckpt"

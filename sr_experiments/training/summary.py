@@ -10,6 +10,7 @@ from rich.table import Table
 
 from sr_experiments.terminal import make_table, print_labelled
 from sr_experiments.training.assemble import Assembly
+from sr_experiments.training.callbacks.against_start import AgainstStart, in_words
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.validation import Validation
 
@@ -21,6 +22,7 @@ def print_summary(
     config: dict[str, Any],
     assembly: Assembly,
     checkpoints: Checkpoints,
+    against_start: AgainstStart | None,
     wandb_sync: str | None,
 ) -> None:
     """Print the last lines of a run that is finished, pruned, interrupted or failed.
@@ -39,7 +41,11 @@ def print_summary(
     command = "uv run train.py" if "UV" in os.environ else "python train.py"
     where = shlex.quote(str(folder))
     lines = [("run folder", str(folder))]
+    if against_start is not None and checkpoints.best_step is not None:
+        lines.append(("use", _which_checkpoint(folder, checkpoints, against_start, validation)))
     if state == "finished":
+        if checkpoints.stopped and assembly.module.step < assembly.module.max_steps:
+            console.print(checkpoints.stopped, markup=False, highlight=False, soft_wrap=True)
         lines.append(("look at", f"{folder}/samples"))
         if "stages" in config:
             last, srnet = config["stages"][-1], config["model"]["srnet"]
@@ -49,6 +55,8 @@ def print_summary(
             gan += " loss=gan 'stages=[joint]'"
         else:
             longer = f"trainer.max_steps={2 * config['trainer']['max_steps']}"
+            if checkpoints.stopped:
+                longer = f"{longer} trainer.patience=null"
             name = config["model"]["name"]
             arch = f" arch={config['model']['arch']}" if name == "spandrel" else ""
             gan = f"model={name}{arch} loss=gan"
@@ -61,6 +69,18 @@ def print_summary(
         lines.append(("W&B", wandb_sync))
     console.print(f"{state} at step {assembly.module.step}", style="bold")
     print_labelled(console, lines)
+
+
+def _which_checkpoint(
+    folder: Path, checkpoints: Checkpoints, against_start: AgainstStart, validation: Validation
+) -> str:
+    """Say which checkpoint to use, the start included, and how it compares with the start."""
+    metric = checkpoints.monitor.removeprefix("val/")
+    if checkpoints.best_step == 0:
+        return f"the start: no validation had a better {metric}, and best.ckpt is the start"
+    compared = against_start.found.get(checkpoints.best_step or 0, {})
+    said = "; ".join(in_words(key, value, validation) for key, value in compared.items())
+    return f"{folder}/checkpoints/best.ckpt, of step {checkpoints.best_step}; against the start: {said}"
 
 
 def _metrics_table(validation: Validation, checkpoints: Checkpoints) -> Table:
