@@ -143,7 +143,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 def fit(config: dict[str, Any], assembly: Assembly, folder: Path, callback: pl.Callback) -> None:
     """Train as `train.py` does, with one callback more."""
-    trainer, *_ = make_trainer(config, assembly, folder, Console(stderr=True))
+    trainer, *_ = make_trainer(config, assembly, folder, Console(stderr=True), begins=False)
     trainer.loggers = loggers = make_loggers(config, folder, assembly.module.validation)
     trainer.callbacks.append(callback)  # type: ignore[attr-defined]
     trainer.fit(assembly.module, assembly.data)

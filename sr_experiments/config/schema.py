@@ -154,6 +154,10 @@ class Trainer(Group):
     """Compute activations twice: a third more time, for a fraction of the generator's memory."""
     monitor: str
     """Metric that decides best.ckpt; auto: psnr_y, or lpips_alex with loss=gan."""
+    validate_start: bool = optional()
+    """Validate before the first step, too: the start may become best.ckpt, and each validation is compared with it."""
+    patience: Count | None = optional()
+    """Stop after so many validations in a row without a better monitor; null: never."""
     rollback: Rollback = optional()
     """When a loss or gradient becomes NaN or infinite."""
 

@@ -21,6 +21,7 @@ class ImageMetric(SRMetric):
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__()
         self.crop_border = crop_border
+        self.latest: Tensor | None = None  # values of the images of the last update, (N,)
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Measure each image: (N, C, H, W) in [0, 1] twice to (N,)."""
@@ -28,7 +29,7 @@ class ImageMetric(SRMetric):
 
     def update(self, sr: Tensor, hr: Tensor) -> None:
         """Add a batch: (N, C, H, W) in [0, 1], C of 3 or 1."""
-        values = self.per_image(sr, hr)
+        values = self.latest = self.per_image(sr, hr)
         self.total += values.double().sum()
         self.count += len(values)
 

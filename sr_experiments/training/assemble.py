@@ -120,6 +120,7 @@ def _assemble(config: Config) -> Assembly:
             phase=degradation.phase,
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
             flow=FlowMetrics(data.val_names, with_true_flow) if stages else None,
+            of_images=trainer.get("validate_start", False),
         ),
         "optim": OptimConfig(**config["optim"]),
         "max_steps": trainer["max_steps"],

@@ -196,6 +196,8 @@ class SRModule(pl.LightningModule):
 
     def eligible_as_best(self) -> bool:
         """Whether a validation at this step may become the best checkpoint: all terms have their full weight."""
+        if self.step == 0:  # the start, where it is validated
+            return True
         full = max(term.full_step for term in self.objective.terms.values())
         return self.step > full or self.step >= self.max_steps
 
@@ -326,7 +328,7 @@ class SRModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Begin anew, with weights that came from finite losses."""
         self.check_finite()
-        self.validation.start(self.ema or self.generator, self.device, self.makes_sr(self.step - 1))
+        self.validation.start(self.ema or self.generator, self.device, self.makes_sr(max(self.step - 1, 0)))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Super-resolve one validation image, or the next frame of a clip, and update its set's metrics."""

@@ -32,7 +32,7 @@ from sr_experiments.terminal import print_error
 from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
-from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint
+from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint, stopped_early
 from sr_experiments.training.rollback import roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_summary
@@ -88,7 +88,7 @@ def _start(config: dict[str, Any], console: Console, stack: contextlib.ExitStack
         stack.enter_context(run_lock(folder))
         save_config(config, folder)
     with _failure_recorded(config, folder):
-        run = Run(config, folder, console, assembly)
+        run = Run(config, folder, console, assembly, begins=True)
         run.open_logs(step=0)
     return run.train(None)
 
@@ -100,12 +100,12 @@ def _resume(config: dict[str, Any], folder: Path, console: Console, stack: conte
     _refuse_folders(folder)
     checkpoint = folder / "checkpoints" / "last.ckpt"
     step, best, saved = _read_checkpoint(checkpoint)
-    if step >= config["trainer"]["max_steps"]:
+    if step >= config["trainer"]["max_steps"] or stopped_early(best, config["trainer"].get("patience")):
         return _complete_finished_run(config, folder, step, best)
     assembly = _assemble({**config, "init_from": None})  # the weights come from the checkpoint
     assembly.module.check_resumable(**saved)
     changes = changed_settings(folder, config, step)
-    run = Run(config, folder, console, assembly, changes)
+    run = Run(config, folder, console, assembly, begins=False, changes=changes)
     before = read_summary(folder)
     with _undone_unless_trained(folder, run):
         if _is_rank_zero():
@@ -129,16 +129,17 @@ class Run:
         folder: Path,
         console: Console,
         assembly: Assembly,
+        begins: bool,
         changes: Sequence[Change] = (),
     ) -> None:
         self.config, self.folder, self.console, self.changes = config, folder, console, changes
         self.loggers: list[Logger] = []
         self.has_begun = False  # whether a batch was to be trained, after the checkpoint of a resume was loaded
-        self._build(assembly)
+        self._build(assembly, begins)
 
-    def _build(self, assembly: Assembly) -> None:
+    def _build(self, assembly: Assembly, begins: bool = False) -> None:
         self.assembly = assembly
-        self.trainer, self.record, self.pruning = make_trainer(self.config, assembly, self.folder, self.console)
+        self.trainer, self.record, self.pruning = make_trainer(self.config, assembly, self.folder, self.console, begins)
         self.trainer.loggers = self.loggers
         if self.changes:
             self.record.facts["changes"] = [asdict(change) for change in self.changes]
@@ -224,7 +225,9 @@ class Run:
         best = self.record.checkpoints
         sync = next((run.finish(state, best.best_step, best.best_values) for run in wandb_runs(self.loggers)), None)
         if _is_rank_zero():
-            print_summary(self.console, state, self.folder, self.config, self.assembly, best, sync)
+            print_summary(
+                self.console, state, self.folder, self.config, self.assembly, best, self.record.against_start, sync
+            )
 
 
 def user_error(error: Exception, folder: Path) -> SRError | None:
@@ -347,6 +350,10 @@ def _complete_finished_run(config: dict[str, Any], folder: Path, step: int, best
     summary = read_summary(folder)
     finished = summary.get("state") == "finished"
     if finished and not is_sweep():
+        if step < config["trainer"]["max_steps"]:
+            raise SRError(
+                f"this run has {summary.get('stopped', 'stopped')}: to continue it give trainer.patience=null"
+            )
         raise SRError(f"this run is finished, at step {step}: to continue it give trainer.max_steps=<more than {step}>")
     if not finished and _is_rank_zero():
         _remove_temporaries(folder)

@@ -11,6 +11,7 @@ from sr_experiments.runs.metrics import gain
 from sr_experiments.runs.next_steps import longer, sharpen
 from sr_experiments.terminal import gain_text, print_conventions, print_labelled, print_table
 from sr_experiments.training.assemble import Assembly
+from sr_experiments.training.callbacks.against_start import AgainstStart, in_words
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.validation import Validation
 
@@ -22,6 +23,7 @@ def print_summary(
     config: dict[str, Any],
     assembly: Assembly,
     checkpoints: Checkpoints,
+    against_start: AgainstStart | None,
     wandb_sync: str | None,
 ) -> None:
     """Print the last lines of a run that is finished, pruned, interrupted or failed.
@@ -39,10 +41,15 @@ def print_summary(
         console.print(f"{what}: {why}", style="yellow", markup=False, soft_wrap=True)
     resume = override("resume", folder)
     lines = [("run folder", str(folder))]
+    if against_start is not None and checkpoints.best_step is not None:
+        lines.append(("use", _which_checkpoint(folder, checkpoints, against_start, validation)))
     if state == "finished":
+        if checkpoints.stopped and assembly.module.step < assembly.module.max_steps:
+            console.print(checkpoints.stopped, markup=False, highlight=False, soft_wrap=True)
         lines.append(("look at", f"{folder}/samples"))
         if more := longer(config, _twice(config)):
-            lines.append(("train longer", train_command([resume, more])))
+            patient = ["trainer.patience=null"] if checkpoints.stopped else []
+            lines.append(("train longer", train_command([resume, more, *patient])))
         if assembly.module.adversary is None and (words := sharpen(config, folder)):
             lines.append(("sharpen", train_command(words)))
     elif checkpoints.saved_step is not None or (folder / "checkpoints" / "last.ckpt").exists():
@@ -57,6 +64,18 @@ def _twice(config: dict[str, Any]) -> int:
     """Return twice the steps of a run, or of the last stage beside the others as they are."""
     steps = int(config["trainer"]["max_steps"])
     return steps + int(config["stage"][config["stages"][-1]]["steps"]) if "stages" in config else 2 * steps
+
+
+def _which_checkpoint(
+    folder: Path, checkpoints: Checkpoints, against_start: AgainstStart, validation: Validation
+) -> str:
+    """Say which checkpoint to use, the start included, and how it compares with the start."""
+    metric = checkpoints.monitor.removeprefix("val/")
+    if checkpoints.best_step == 0:
+        return f"the start: no validation had a better {metric}, and best.ckpt is the start"
+    compared = against_start.found.get(checkpoints.best_step or 0, {})
+    said = "; ".join(in_words(key, value, validation) for key, value in compared.items())
+    return f"{folder}/checkpoints/best.ckpt, of step {checkpoints.best_step}; against the start: {said}"
 
 
 def _print_metrics(console: Console, validation: Validation, checkpoints: Checkpoints) -> None:

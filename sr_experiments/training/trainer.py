@@ -22,6 +22,7 @@ from sr_experiments.runs.folder import git_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb
 from sr_experiments.training.assemble import Assembly
+from sr_experiments.training.callbacks.against_start import AgainstStart
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.clips import Clips
 from sr_experiments.training.callbacks.gan_health import GANHealth
@@ -39,11 +40,12 @@ PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "lpips",
 
 
 def make_trainer(
-    config: dict[str, Any], assembly: Assembly, folder: Path, console: Console
+    config: dict[str, Any], assembly: Assembly, folder: Path, console: Console, begins: bool
 ) -> tuple[pl.Trainer, Record, Pruning | None]:
     """Return the trainer of a run with all its callbacks, and of those Record and, in a sweep that prunes, Pruning.
 
-    It has no loggers yet: what opens files comes after all that may be refused.
+    It has no loggers yet: what opens files comes after all that may be refused. `begins` says that the run goes on
+    from no checkpoint, so that its start may be validated.
 
     Raises:
         SRError: settings that don't fit together, or don't fit this machine.
@@ -54,10 +56,18 @@ def make_trainer(
         t["checkpoint_every"],
         validates=lambda step: assembly.data.next_validation(step - 1) == step,
         monitor=monitored(t["monitor"], config, assembly),
+        patience=t.get("patience"),
     )
-    record = Record(t["log_every"], folder, checkpoints, lambda index: str(assembly.data.train_set.paths[index]))
+    against_start = AgainstStart(monitored(t["monitor"], config, assembly)) if t.get("validate_start") else None
+    record = Record(
+        t["log_every"], folder, checkpoints, lambda index: str(assembly.data.train_set.paths[index]), against_start
+    )
     # Record before Checkpoints: the values of a step are logged before the step is saved, and a resume has them all.
-    callbacks: list[Callback] = [record, ProgressLine(record, checkpoints, console)]
+    callbacks: list[Callback] = [
+        *([against_start] if against_start else []),
+        record,
+        ProgressLine(record, checkpoints, console),
+    ]
     if config["callbacks"]["samples"]["count"]:
         callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
     if config["callbacks"]["clips"]["count"] and assembly.data.clips:
@@ -86,7 +96,7 @@ def make_trainer(
             logger=False,
             callbacks=callbacks,
             default_root_dir=folder,
-            num_sanity_val_steps=0,
+            num_sanity_val_steps=-1 if against_start and begins else 0,  # Lightning's name for validating the start
             enable_checkpointing=False,  # Checkpoints saves
             enable_model_summary=False,
             enable_progress_bar=False,  # ProgressLine shows one

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sr_experiments.data.resize import bicubic_upsample
@@ -79,6 +80,7 @@ class Validation:
         phase: of the LR pixels, see `Degradation`.
         compared: a further network, frozen; or None.
         flow: measures the flow of a frame-recurrent network; None for others.
+        of_images: keep the values of each image, or frame, in `images`.
     """
 
     def __init__(
@@ -89,8 +91,11 @@ class Validation:
         phase: str = "centred",
         compared: nn.Module | None = None,
         flow: FlowMetrics | None = None,
+        of_images: bool = False,
     ) -> None:
         self.names = names
+        self.of_images = of_images
+        self.images: dict[str, dict[str, dict[str, float]]] = {}  # by set, image and metric, of the last validation
         self.compared = compared
         self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
         self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
@@ -113,6 +118,7 @@ class Validation:
     def start(self, network: nn.Module, device: Any, with_sr: bool = True) -> None:
         """Reset the metrics, on `device`, to validate `network`; without `with_sr` only its flow is measured."""
         self._with_sr = with_sr
+        self.images = {}
         self._streams = {"sr": Stream(network)}
         if self.compared is not None:
             self._streams["compared"] = Stream(self.compared.to(device).eval())
@@ -131,6 +137,13 @@ class Validation:
         results: dict[str, Tensor] = {}
         if self._with_sr:
             results = self._super_resolve(name, lr, hr, first)
+            if self.of_images:
+                image = f"{batch['name'][0]} {int(batch['frame'])}" if "frame" in batch else batch["name"][0]
+                self.images.setdefault(name, {})[image] = {
+                    key: float(metric.latest)
+                    for (of, place, key), metric in self._metrics.items()
+                    if of == "sr" and place == name and isinstance(metric, ImageMetric) and metric.latest is not None
+                }
         else:
             assert isinstance(stream.network, RecurrentGenerator)
             flow = None if before is None else stream.network.flow(lr, before.lr)
@@ -157,6 +170,8 @@ class Validation:
             values |= self._computed(["sr"])
             self._fixed = self._fixed or self._computed(self.others)
             values |= self._fixed
+        if self.of_images:
+            self.images = _of_all_processes(self.images)
         self.values = values
         return values
 
@@ -175,3 +190,13 @@ class Validation:
             for (of, name, key), metric in self._metrics.items()
             if of in columns
         }
+
+
+def _of_all_processes(images: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Put the images of all processes together: each has measured some."""
+    if not torch.distributed.is_initialized():
+        return images
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, images)
+    sets = dict.fromkeys(name for part in parts for name in part)
+    return {name: {image: values for part in parts for image, values in part.get(name, {}).items()} for name in sets}

@@ -86,7 +86,9 @@ class VideoModule(SRModule):
         return self.stages.at(step).makes_sr
 
     def eligible_as_best(self) -> bool:
-        """Only in the last stage, once all its terms have their full weight."""
+        """Only in the last stage, once all its terms have their full weight; and the start, where it is validated."""
+        if self.step == 0:
+            return True
         last = self.stages.stages[-1]
         full = last.start + max(self.objective.terms[name].full_step for name in self._weights(last))
         return self.step > full or self.step >= self.max_steps

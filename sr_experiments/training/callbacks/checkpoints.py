@@ -1,6 +1,7 @@
 """Save `last.ckpt` and `best.ckpt` atomically, at intervals, at validations and when a signal stops the run."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from pytorch_lightning.callbacks import Callback
 from sr_experiments.files import link_or_copy, replacing
 from sr_experiments.training.module import SRModule
 from sr_experiments.training.signals import Interrupted, StopSignal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -26,26 +29,35 @@ class Checkpoints(Callback):
     every: int  # interval in steps
     validates: Callable[[int], bool]  # whether a validation follows a step; a save due there waits for its result
     monitor: str  # metric key `val/<set>/<metric>` that decides the best checkpoint
+    patience: int | None = None  # validations in a row without a better value after which the run stops
     best_value: float | None = None
     best_values: dict[str, float] = field(default_factory=dict)
     best_step: int | None = None
     saved_step: int | None = None
+    without_gain: int = 0  # validations since the best one
     _stop: StopSignal = field(default_factory=StopSignal)
     _due: bool = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know of the best checkpoint."""
-        return {"monitor": self.monitor, "value": self.best_value, "values": self.best_values, "step": self.best_step}
+        best = {"value": self.best_value, "values": self.best_values, "step": self.best_step}
+        return {"monitor": self.monitor, **best, "without_gain": self.without_gain}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best checkpoint so far, unless another metric is monitored now."""
         if state_dict["monitor"] == self.monitor:
             self.best_value, self.best_step = state_dict["value"], state_dict["step"]
             self.best_values = state_dict["values"]
+            self.without_gain = state_dict.get("without_gain", 0)
+
+    @property
+    def stopped(self) -> str:
+        """Why the run stops before its last step; "" if it doesn't."""
+        return stopped_early(self.state_dict(), self.patience)
 
     def on_train_start(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Complete the last save of a killed run, and listen for signals."""
-        if trainer.is_global_zero and module.step and (self.folder / "last.ckpt").is_file():
+        if trainer.is_global_zero and (self.folder / "last.ckpt").is_file():
             self._link(module, best=self.best_step == module.step)
         self._stop.listen()
 
@@ -62,12 +74,13 @@ class Checkpoints(Callback):
             raise Interrupted(signum)
 
     def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
-        """Note a new best value; save; stop on a signal."""
+        """Note a new best value; save; stop on a signal, or when the patience is at its end."""
         value = module.validation.values.get(self.monitor)
         best = False
         if value is not None and module.eligible_as_best():
             higher = module.validation.higher_is_better(self.monitor)
             best = self.best_value is None or (value > self.best_value if higher else value < self.best_value)
+            self.without_gain = 0 if best else self.without_gain + 1
         if best:
             self.best_value, self.best_step = value, module.step
             self.best_values = dict(module.validation.values)
@@ -76,6 +89,9 @@ class Checkpoints(Callback):
         signum = self._stop.received(trainer)
         if signum and module.at_update and module.step < module.max_steps:
             raise Interrupted(signum)
+        if self.stopped and module.step < module.max_steps:
+            trainer.should_stop = True
+            log.info("step %d: %s", module.step, self.stopped)
 
     def save(self, trainer: pl.Trainer, module: SRModule, best: bool = False) -> None:
         """Write `last.ckpt`, atomically, and link `best.ckpt` and the stage's checkpoint to it where they are due."""
@@ -97,6 +113,14 @@ class Checkpoints(Callback):
             link_checkpoint(self.folder / "last.ckpt", "best")
         if stage := module.stage_ends.get(module.step):
             link_checkpoint(self.folder / "last.ckpt", f"stage_{stage}")
+
+
+def stopped_early(state: Mapping[str, Any], patience: int | None) -> str:
+    """Return why a run with this state of `Checkpoints` has stopped before its last step; "" if it hasn't."""
+    if patience is None or state.get("without_gain", 0) < patience:
+        return ""
+    metric = state["monitor"].removeprefix("val/")
+    return f"stopped after {state['without_gain']} validations without a better {metric} (trainer.patience={patience})"
 
 
 def link_checkpoint(last: Path, name: str) -> None:

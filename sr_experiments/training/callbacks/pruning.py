@@ -45,7 +45,7 @@ class Pruning(Callback):
         """Report the objective, and stop the run if the pruner asks for it."""
         value = module.validation.values.get(self.key)
         # None where a stage does not measure it; the warm-up of a GAN says nothing about its result.
-        if value is None or not module.eligible_as_best() or module.step >= module.max_steps:
+        if value is None or not module.step or not module.eligible_as_best() or module.step >= module.max_steps:
             return
         stop = self._report(module.step, value) if trainer.is_global_zero else False
         if trainer.strategy.broadcast(stop):  # all ranks stop together

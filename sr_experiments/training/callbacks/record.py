@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sr_experiments.files import write_json
 from sr_experiments.metrics.suite import descriptions
+from sr_experiments.training.callbacks.against_start import AgainstStart
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.module import SRModule
 
@@ -24,6 +25,7 @@ class Record(Callback):
     folder: Path  # the run folder, for summary.json
     checkpoints: Checkpoints  # has the best metrics
     path_of: Callable[[int], str]  # maps the index of a training image to its path, to name skipped ones
+    against_start: AgainstStart | None = None  # compares validations with the start, where that is validated
     facts: dict[str, Any] = field(default_factory=dict)  # entries of summary.json besides metrics: device, versions
     latest: dict[str, float] = field(default_factory=dict)  # the values logged last, for the progress bar
     skipped: dict[str, int] = field(default_factory=dict)  # unreadable images, and how often each was drawn
@@ -115,6 +117,8 @@ class Record(Callback):
             "seconds": round(self.elapsed, 1),
             "final": module.validation.values,
             "best": {"monitor": best.monitor, "step": best.best_step, "metrics": best.best_values},
+            **({"stopped": best.stopped} if best.stopped and module.step < module.max_steps else {}),
+            **({"against_start": self.against_start.summary(best.best_step)} if self.against_start else {}),
             **({"stages": self.stages} if self.stages else {}),
             **({"rollbacks": module.rollbacks} if module.rollbacks else {}),
             **descriptions(module.validation.metrics),
