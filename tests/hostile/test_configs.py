@@ -122,7 +122,7 @@ def at(config: Any, key: str) -> Any:
         ("model=unet", "rrdbnet"),
         ("loss.name=mse", "pixel or gan"),
         ("init_from={srnet:3}", "init_from.srnet"),
-        ("metrics.psnr_y.name=[1]", "metrics.psnr_y.name is [1]: give fine_detail"),
+        ("metrics.psnr_y.name=[1]", "metrics.psnr_y.name is [1]: give dists, fine_detail"),
         ("~metrics.psnr_y.name", "metrics.psnr_y.name is not set"),
         ("+trainer.max_stepz=3", "did you mean max_steps"),
         ("+model.blocs=3", "model has no blocs: did you mean blocks?"),

@@ -25,7 +25,7 @@ def test_the_default_metrics_are_those_that_training_validates_with():
     assert list(config) == [entry.split("@")[1] for entry in listed] == [*IMAGES, *CLIPS]
     assert config["fine_detail"] == {"name": "fine_detail", "scale": 4}
     assert list(metrics_config(2, ["lpips_vgg"])) == [*IMAGES, *CLIPS, "lpips_vgg"]
-    with pytest.raises(SRError, match=r"unknown --metric psnr_z: choose one of fine_detail, .*warping_error"):
+    with pytest.raises(SRError, match=r"unknown --metric psnr_z: choose one of dists, fine_detail, .*warping_error"):
         metrics_config(2, ["psnr_z"])
 
 
