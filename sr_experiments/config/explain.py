@@ -111,7 +111,7 @@ def _misspelt(missing: Problem, model: type[BaseModel], config: Mapping[str, Any
     annotation, _ = _walk(model, config, place)
     if name == "" or is_kind(_without_null(annotation), BaseModel) or not isinstance(group, Mapping):
         return missing
-    close = difflib.get_close_matches(str(name), [str(key) for key in group if key != name], 1)
+    close = difflib.get_close_matches(str(name), [str(key) for key in group if key != name], 1, cutoff=0.8)
     return Problem("unknown", (*place, name), help=f"did you mean {close[0]}?") if close else missing
 
 

@@ -1,7 +1,6 @@
 """Checks of `sr upscale`'s options for a video that need neither torch nor the input's content, before any waiting."""
 
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +8,6 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.options import Options
 from sr_experiments.video.encode import check_options
 from sr_experiments.video.formats import EXTENSIONS, cannot_hold, container_of
-
-# One of these is there where Linux has a driver for a GPU: NVIDIA's, AMD's, Windows' for Linux.
-_DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 
 def check_video(names: Sequence[str], output: Path, options: Options) -> None:
@@ -25,8 +21,6 @@ def check_video(names: Sequence[str], output: Path, options: Options) -> None:
     to_file = bool(output.suffix) and not output.is_dir()
     if not single and output.suffix.lower() not in EXTENSIONS:
         return
-    if options.device.startswith("cuda") and sys.platform == "linux" and not any(map(_exists, _DRIVERS)):
-        raise SRError(f"--device {options.device} is not there, no GPU is found: choose auto or cpu")
     check_options(options)
     if single and not source.exists():
         raise SRError(f"no {source}: give an image, a video, a folder or a glob")
@@ -37,10 +31,6 @@ def check_video(names: Sequence[str], output: Path, options: Options) -> None:
         raise cannot_hold(output, options.codec)
     if output.exists() and not options.overwrite and not options.resume:
         raise SRError(f"{output} exists: give --overwrite to replace")
-
-
-def _exists(path: str) -> bool:
-    return Path(path).exists()
 
 
 def _is_known_to(container_format: str, codec: str) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
@@ -41,7 +40,7 @@ class RecordingLauncher(Launcher):
         results: list[JobReturn] = []
         shared = set.intersection(*map(set, job_overrides))
         self.common = self.common & shared if self.results else shared
-        if isinstance(self.launcher, BasicLauncher):
+        if self.config.hydra.runtime.choices["hydra/launcher"] == "basic":
             # One by one, so that each can be announced, and Ctrl-C in one doesn't lose the results of those before it.
             console = stderr_console()
             for i, overrides in enumerate(job_overrides):

@@ -362,7 +362,8 @@ class SRModule(pl.LightningModule):
         """Raise SRError if a checkpoint, with this generator and tensors of these shapes, is of other networks."""
         judged = any(name.startswith("discriminator.") for name in shapes)
         own = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
-        other = [name for name in (*own, *shapes) if own.get(name) != shapes.get(name)]
+        networks = ("generator.", "ema.", "discriminator.")  # a pool of pairs grows as it fills
+        other = [n for n in (*own, *shapes) if n.startswith(networks) and own.get(n) != shapes.get(n)]
         if generator != self.generator_config:
             difference = describe_mismatch(generator, self.generator_config)
         elif judged != (self.discriminator is not None):

@@ -289,6 +289,8 @@ def _undone_unless_trained(folder: Path, run: "Run") -> Iterator[None]:
     except BaseException:
         if not run.has_begun:
             for path, content in before.items():
+                if path.is_dir():
+                    continue  # what it is ended the resume
                 if content is None:
                     path.unlink(missing_ok=True)
                 elif content != path.read_bytes():

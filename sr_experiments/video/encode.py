@@ -71,7 +71,7 @@ class Encoding:
             context.sample_aspect_ratio = self.aspect
         context.thread_count = 0  # as many as there are cores
         context.options = dict(self.options)
-        with _normal_priority():
+        with normal_priority():
             context.open()
 
     def unused_options(self) -> list[str] | None:
@@ -271,7 +271,7 @@ def _chroma(pix_fmt: Any) -> float:
 
 
 @contextlib.contextmanager
-def _normal_priority() -> Iterator[None]:
+def normal_priority() -> Iterator[None]:
     """Restore the scheduling of this process's threads after an encoder was opened.
 
     If permitted, SVT-AV1 makes this thread and its own real-time threads, which starve all others.

@@ -324,7 +324,7 @@ def test_damaged_records_are_refused_in_one_line(sr, weights, tmp_path, record):
 
 
 def test_compiled_exports_are_no_checkpoints(sr, weights, tmp_path):
-    (tmp_path / "x.onnx").write_bytes(b"")
+    (tmp_path / "x.onnx").write_bytes(b"\x08\x09")
     done = sr("export", tmp_path / "x.onnx", "-o", tmp_path / "out.pth")
     assert done.code == 2 and "is a compiled network: give the run folder" in done.err
 

@@ -32,7 +32,7 @@ def special(folder: Path) -> dict[str, str]:
     return {
         "pipe.png": "not a regular file",
         "zero.png": "not a regular file",
-        "absent.png": "exist",
+        "absent.png": "broken link",
         "loop.png": "",
         "forbidden": "",
     }
@@ -65,7 +65,7 @@ def test_what_is_no_file_is_named_and_the_rest_of_the_folder_is_upscaled(command
     done = commands("sr", "upscale", "in", "-o", "out", "--runtime", "torch", "-c", network)
     assert done.code == 1
     assert done.made == {"out", "out/good.png"}
-    lines = [line for line in done.err.splitlines() if "can't read" in line or "exist" in line]
+    lines = [line for line in done.err.splitlines() if "can't read" in line or "broken link" in line]
     assert len(lines) == len(expected) and "\x1b" not in done.err
     for name, said in expected.items():
         [line] = [line for line in lines if name in line]

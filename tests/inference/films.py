@@ -17,6 +17,7 @@ from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_video
 from sr_experiments.video.colour import SCALER
+from sr_experiments.video.encode import normal_priority
 from sr_experiments.video.source import VideoSource
 
 QUIET = Console(file=io.StringIO())
@@ -64,7 +65,7 @@ def write(
     options: dict[str, str] | None = None,
 ) -> Path:
     """A file with all that is asked for."""
-    with av.open(str(path), "w") as container:
+    with normal_priority(), av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         video = container.add_stream(codec, rate=25, options={"crf": "5", **(options or {})} if "26" in codec else {})
         video.height, video.width, video.pix_fmt = *frames[0].shape[:2], pix_fmt

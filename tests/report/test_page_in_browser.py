@@ -152,7 +152,7 @@ def test_a_table_that_is_cut_says_so(visit: Callable[..., Page], report: Path, w
     assert page.locator("#runs .hint").is_visible() == cut
     assert (page.locator("#runs .scrollable.more").count() == 1) == cut
     page.locator("#runs .scroll").evaluate("e => { e.scrollLeft = e.scrollWidth; }")
-    page.wait_for_function("!document.querySelector('#runs .scrollable.more')")
+    page.locator("#runs .scrollable.more").wait_for(state="detached")
 
 
 def test_the_plane_says_why_it_is_missing(visit: Callable[..., Page], run_folder: Make, tmp_path: Path) -> None:

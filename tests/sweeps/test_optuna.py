@@ -25,22 +25,6 @@ def study_in(folder):
     return read(folder / "optuna.json")
 
 
-@pytest.fixture
-def sr(monkeypatch, capfd):
-    """`sr("runs", folder)` gives what the command prints."""
-    from sr_experiments.cli import main
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sr", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert not stop.value.code
-        return capfd.readouterr().out
-
-    return run
-
-
 def states_of(folder):
     return [trial["state"] for trial in study_in(folder)["trials"]]
 
@@ -77,7 +61,7 @@ def test_a_study_finds_the_best_trial_and_goes_on(sweep, sr, tmp_path):
     assert again.code == 0
     assert [t["params"] for t in study_in(whole)["trials"]] == [t["params"] for t in study["trials"]]
 
-    compared = json.loads(sr("compare", folder, "--json"))
+    compared = json.loads(sr("compare", folder, "--json").out)
     assert [s["best"] for s in compared["studies"]] == [study["best"]]
     assert "3 finished trials are too few, 10 the least" in compared["studies"][0]["note"]
 
@@ -149,9 +133,9 @@ def test_bad_trials_are_pruned(sweep, sr, tmp_path):
         assert summary["state"] == trial["state"]
         assert (summary["step"] < 8) == (trial["state"] == "pruned")
     assert all((folder / t["folder"] / "checkpoints" / "last.ckpt").is_file() for t in pruned)
-    listed = {one["name"]: one["state"] for one in json.loads(sr("runs", folder, "--json"))}
+    listed = {one["name"]: one["state"] for one in json.loads(sr("runs", folder, "--json").out)}
     assert listed == {t["folder"]: t["state"] for t in trials}
-    assert "pruned" in sr("compare", folder, "--table")
+    assert "pruned" in sr("compare", folder, "--table").out
 
 
 def test_two_objectives_give_a_pareto_front(sweep, tmp_path):
