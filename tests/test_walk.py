@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sr_experiments.data.image_files import UnreadableImage, list_images, read_image
+from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, list_images, read_image
 from sr_experiments.data.packs.packing import scan
 from sr_experiments.errors import SRError
 from sr_experiments.runs.reading import find_runs
-from sr_experiments.walk import composed, walk
+from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
+from sr_experiments.walk import UNREAD, composed, walk
 
 
 def touch(root: Path, *names: str) -> None:
@@ -112,6 +113,10 @@ def test_a_folder_of_other_formats_only_says_what_to_do(tmp_path: Path) -> None:
         list_images(tmp_path)
     with pytest.raises(SRError, match=r"nothing to pack in .*left out: 2 \.heic .*: convert it to PNG"):
         scan(tmp_path)
+
+
+def test_no_format_that_is_read_is_said_not_to_be() -> None:
+    assert not set(UNREAD) & {*EXTENSIONS, *VIDEO_EXTENSIONS}
 
 
 def test_runs_are_found_once_each(tmp_path: Path) -> None:

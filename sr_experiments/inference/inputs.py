@@ -85,7 +85,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
 
 
 def _todo(file: Path) -> str:
-    return UNREAD[file.suffix.lower()].replace("in.gif", file.name)
+    return UNREAD[file.suffix.lower()].replace(f"in{file.suffix.lower()}", file.name)
 
 
 def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extension: str | None = None) -> list[Job]:
