@@ -98,7 +98,9 @@ def run(project: Path, command: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.parametrize("what", RECIPES)
+@pytest.mark.parametrize(
+    "what", [RECIPES[0], *(pytest.param(recipe, marks=pytest.mark.slow) for recipe in RECIPES[1:])]
+)
 def test_its_commands_work_as_written(project, typed, what):
     (project / "outputs").mkdir(exist_ok=True)
     [block] = COMMANDS.findall(recipe(what))
@@ -135,6 +137,7 @@ def test_the_shared_tests_find_what_was_added(project):
     assert passed and int(passed[1]) >= 6, done.stdout[-1000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [

@@ -101,7 +101,7 @@ def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
     assert [str(side) for side in session.get_outputs()[0].shape[2:]] == [f"{scale}*height", f"{scale}*width"]
 
 
-@pytest.mark.parametrize("phase", ["centred", "corner"])
+@pytest.mark.parametrize("phase", ["centred", pytest.param("corner", marks=pytest.mark.slow)])
 def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, phase):
     onnxruntime = pytest.importorskip("onnxruntime")
     checkpoint = weights("frvsr", 4)

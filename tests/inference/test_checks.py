@@ -4,12 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
-from sr_experiments.errors import SRError
-from sr_experiments.inference import checks
-from sr_experiments.inference.checks import check_video
-from sr_experiments.inference.options import Options
 from tests.conftest import ROOT
 
 MISTAKES = {
@@ -48,14 +42,3 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
     for line, message in zip(done.stderr.splitlines(), MISTAKES.values(), strict=True):
         assert line.startswith(f"error: {message}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frames", "in.mp4", "there.mkv"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for Linux's drivers")
-def test_a_gpu_that_is_missing_is_named(tmp_path, monkeypatch):
-    (tmp_path / "in.mp4").touch()
-    arguments = ([str(tmp_path / "in.mp4")], tmp_path / "out.mp4", Options(device="cuda:1"))
-    monkeypatch.setattr(checks, "_DRIVERS", ("/dev/none",))
-    with pytest.raises(SRError, match="--device cuda:1 is not there, no GPU is found: choose auto or cpu"):
-        check_video(*arguments)
-    monkeypatch.setattr(checks, "_DRIVERS", ("/dev/null",))
-    check_video(*arguments)

@@ -98,6 +98,7 @@ def test_a_restarted_sweep_continues_and_repeats_nothing(sweep, tmp_path):
     assert refused.err.count("holds another run, seed=0, not 1: give another hydra.sweep.dir") >= 2
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_of_which_one_is_killed(sweep, tmp_path):
     folder = tmp_path / "sweep" / "1_msrresnet_pixel_x4"
     ended = threading.Event()

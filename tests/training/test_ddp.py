@@ -14,6 +14,7 @@ def tiny(*more: str) -> list[str]:
     return [*TINY_MODEL["msrresnet"], *(o for o in TINY_RUN if not o.startswith("trainer.accelerator")), *more]
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_twice_the_batch(command, train, tmp_path):
     done = command(*DDP, *tiny(), "data.batch_size=2", f"output_dir={tmp_path / 'two'}")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -70,7 +70,7 @@ def interrupt(root: Path, overrides: list[str], after: int, signum: int) -> tupl
         ([], signal.SIGINT, 37),
         pytest.param([], signal.SIGKILL, 68, marks=pytest.mark.slow),
         pytest.param(GAN, signal.SIGTERM, 30, marks=pytest.mark.slow),
-        (GAN, signal.SIGKILL, 90),
+        pytest.param(GAN, signal.SIGKILL, 90, marks=pytest.mark.slow),
     ],
     ids=["pixel-ctrl-c", "pixel-sigkill", "gan-sigterm", "gan-sigkill"],
 )
