@@ -165,7 +165,7 @@ class Run:
             while (bad := self._fit(checkpoint)) is not None:
                 checkpoint = self._roll_back(bad)
             state = "pruned" if self.pruning is not None and self.pruning.pruned else "finished"
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             state = "interrupted"
             raise
         except Exception as error:

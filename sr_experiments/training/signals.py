@@ -18,11 +18,12 @@ log = logging.getLogger(__name__)
 
 REQUEUE = signal.SIGUSR2  # sent by Slurm near the time limit of a job; submitit's handler then requeues the job
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, REQUEUE)
+SAME = 1.0  # seconds in which a signal is the same one again: `timeout` and `uv run` both pass one on to the process
 LONGEST_GRACE = 3600.0  # seconds that a stopped job waits for Slurm to end it; Slurm's KillWait is usually 30
 
 
-class Interrupted(Exception):
-    """A signal asked the run to stop, and it has saved itself; `signal` is its number."""
+class Interrupted(BaseException):
+    """A signal asked the run to stop, and it has saved itself, unless it was asked twice; `signal` is its number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -34,6 +35,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._time = 0.0  # of its arrival
 
     def listen(self) -> None:
         """Install our handlers in place of Lightning's; for use within `restored_signal_handlers`.
@@ -58,10 +60,12 @@ class StopSignal:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
+            if time.monotonic() - self._time < SAME:
+                return
             if number == signal.SIGTERM and SLURM_JOB in os.environ:
                 return  # Slurm sends SIGTERM more than once; it ends a job with SIGKILL
-            raise KeyboardInterrupt
-        self._received = number
+            raise Interrupted(number)
+        self._received, self._time = number, time.monotonic()
         log.warning("%s: finishing this step, then saving (again to stop at once)", signal.Signals(number).name)
 
 

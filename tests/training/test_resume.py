@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from sr_experiments.training import signals
 from sr_experiments.training.callbacks import checkpoints
 from sr_experiments.training.callbacks.checkpoints import link_checkpoint
 from sr_experiments.training.module import SRModule
@@ -147,6 +149,27 @@ def test_a_stop_at_a_validation_waits_for_it(train, monkeypatch):
     assert state(folder)["sr_experiments"]["step"] == 4
     train(f"resume={folder}")
     assert_same_run(folder, whole)  # with what was measured at step 4
+
+
+@pytest.mark.parametrize("pause, step", [(0, 2), (2, 1)], ids=["passed on twice", "sent twice"])
+def test_a_signal_that_comes_twice(train, monkeypatch, tmp_path, pause, step):
+    """`timeout 60 uv run train.py` gets each one twice at once; a second one later stops without waiting."""
+    original, elapsed = SRModule.train_batch, [0.0]
+    monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: elapsed[0]))
+
+    def interrupted(self, lr, hr, target):
+        if self.step == 1:
+            signal.raise_signal(signal.SIGTERM)
+            elapsed[0] += pause
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, lr, hr, target)
+
+    monkeypatch.setattr(SRModule, "train_batch", interrupted)
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        train(*SHORT, "trainer.checkpoint_every=1", name="stopped")
+    [folder] = tmp_path.glob("stopped/*/*")
+    assert json.loads((folder / "summary.json").read_text())["state"] == "interrupted"
+    assert state(folder)["sr_experiments"]["step"] == step
 
 
 def test_what_was_started_to_ignore_ctrl_c_trains_on(train, monkeypatch):
