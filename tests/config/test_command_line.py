@@ -28,6 +28,9 @@ CONF = ROOT / "conf"
         (["model.features=8,16"], "add -m"),
         (["optim.betas=0.9,0.99"], "write 'optim.betas=[0.9,0.99]'"),
         (["name=a,b"], """'name="a,b"'"""),
+        (["data.train.root="], "data.train.root= is empty: give a path"),
+        (["init_from=''"], "init_from= is empty: give a path, or null for none"),
+        (["-m", "hydra.sweep.dir="], "hydra.sweep.dir= is empty"),
     ],
 )
 def test_mistakes_show_the_right_spelling(typed, says):
