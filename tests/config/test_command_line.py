@@ -1,5 +1,9 @@
 """What may be typed after `python train.py`: paths as they are, and one line for what is mistyped."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -98,3 +102,17 @@ def test_it_is_quick_and_loads_no_pytorch(command):
     refused = command("+scal=2", PYTHONPROFILEIMPORTTIME="1")
     assert refused.returncode == 2 and "did you mean scale?" in refused.stderr
     assert "torch" not in {line.split("|")[-1].strip() for line in refused.stderr.splitlines()}
+
+
+def test_ctrl_c_while_it_is_loading_ends_it_without_a_traceback(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here, a child ignores too
+    try:
+        with subprocess.Popen(
+            [sys.executable, "train.py", f"output_dir={tmp_path}"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        ) as started:
+            assert "loading PyTorch" in started.stderr.readline()
+            started.send_signal(signal.SIGINT)
+            assert started.stderr.read() == "interrupted\n"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started.returncode == 128 + signal.SIGINT and not list(tmp_path.iterdir())
