@@ -155,7 +155,8 @@ def _word(before: str, argument: str, sweep: bool, declared: Declared, folder: P
     schemas = declared.setting(key)
     start = argument[: -len(value)] if value else argument
     if is_path(schemas):
-        return start + _path(key, value, takes(schemas, "null"), takes(schemas, "boolean"), sweep)
+        several = sweep and not key.startswith("hydra.")  # Hydra's own settings are one for all jobs
+        return start + _path(key, value, takes(schemas, "null"), takes(schemas, "boolean"), several)
     try:
         read = parsed(argument)
     except HydraException:

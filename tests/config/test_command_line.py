@@ -48,6 +48,7 @@ def test_a_comma_separates_values_of_a_sweep_alone(tmp_path, monkeypatch):
     assert prepared(["data.train.root=a,b"], CONF) == ["data.train.root='a,b'"]
     assert prepared(["-m", "data.train.root=a,b"], CONF)[1] == "data.train.root=a,b"
     assert prepared(["-m", "data.train.root=é (1),b"], CONF)[1] == "data.train.root='é (1)',b"
+    assert prepared(["-m", "hydra.sweep.dir=a,b"], CONF)[1] == "hydra.sweep.dir='a,b'"  # a sweep has one folder
     (tmp_path / "a,b").mkdir()
     with pytest.raises(SRError, match=r"""'data\.train\.root="a,b"'"""):
         prepared(["-m", "data.train.root=a,b"], CONF)
