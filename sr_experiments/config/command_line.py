@@ -155,7 +155,8 @@ def _word(before: str, argument: str, sweep: bool, declared: Declared, folder: P
     schemas = declared.setting(key)
     start = argument[: -len(value)] if value else argument
     if is_path(schemas):
-        return start + _path(key, value, takes(schemas, "null"), takes(schemas, "boolean"), sweep)
+        several = sweep and not key.startswith("hydra.")  # Hydra's own settings are one for all jobs
+        return start + _path(key, value, takes(schemas, "null"), takes(schemas, "boolean"), several)
     try:
         read = parsed(argument)
     except HydraException:
@@ -198,7 +199,13 @@ def _refuse_several(key: str, value: str, schemas: Sequence[Any], sweep: bool) -
 
 
 def _path(key: str, value: str, null: bool, truth: bool, sweep: bool) -> str:
-    """Return the value of a path, quoted for Hydra where it must be."""
+    """Return the value of a path, quoted for Hydra where it must be.
+
+    Raises:
+        SRError: it is empty, as an unset variable of the shell is: that would be the current folder.
+    """
+    if value in ("", "''", '""'):
+        raise SRError(f"{key}= is empty: give a path{', or null for none' if null else ''}")
     try:
         given = parsed(f"{key}={value}")
     except HydraException:
@@ -216,7 +223,7 @@ def _path(key: str, value: str, null: bool, truth: bool, sweep: bool) -> str:
             raise SRError(_one_path(key, value))
         return value
     read = given.value()
-    if isinstance(given._value, QuotedString) or isinstance(read, dict) or value == "":
+    if isinstance(given._value, QuotedString) or isinstance(read, dict):
         return value
     if isinstance(read, str):
         return hydra_text(_home(read)) if read.startswith("~") else value

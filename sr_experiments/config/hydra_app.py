@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,9 +40,12 @@ def run_app(main: Callable[[], Any], folder: Path) -> None:
         "settings", lambda *, _root_: "\n".join(Settings.of(_root_, folder).lines()).replace("$", "$$"), replace=True
     )
     os.environ.setdefault(TRACEBACKS, "1")
-    sys.argv[1:] = read_arguments(sys.argv[1:], folder)
     try:
+        sys.argv[1:] = read_arguments(sys.argv[1:], folder)
         main()
+    except KeyboardInterrupt:  # before training begins, or a second one
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(128 + signal.SIGINT) from None
     except COMPOSITION_ERRORS as error:
         if WANTED or TRACEBACKS not in os.environ:
             raise

@@ -53,6 +53,8 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     except SRError as error:
         raise error if folder is None else SRError(f"resume={folder}: {error}") from None
     _check_devices(config["trainer"])
+    if "arch" in given_keys() and "arch" not in config["model"]:
+        log.warning("arch has no effect on model=%s: it is of model=spandrel", config["model"]["name"])
     if "stages" in config:
         _check_stages(config)
         config["trainer"]["max_steps"] = training_steps(config)

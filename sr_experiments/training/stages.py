@@ -62,9 +62,11 @@ def stage_configs(config: Settings) -> list[dict[str, Any]]:
     """Read the chosen stages of a configuration in their order, each with its name and checked.
 
     Raises:
-        SRError: an unknown stage, or a wrong value in one.
+        SRError: an unknown stage, a wrong value in one, or a network that has none.
     """
-    names, known = config["stages"], config["stage"]
+    names, known = config["stages"], config.get("stage") or {}
+    if not known:
+        raise SRError(f"stages has no effect on model={config['model']['name']}: leave it out, or set model=frvsr")
     if not isinstance(names, list) or not names:
         raise SRError(f"stages is {names!r}: give a list, for example stages=[{','.join(known)}]")
     chosen = []

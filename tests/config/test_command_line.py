@@ -1,5 +1,9 @@
 """What may be typed after `python train.py`: paths as they are, and one line for what is mistyped."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -28,6 +32,9 @@ CONF = ROOT / "conf"
         (["model.features=8,16"], "add -m"),
         (["optim.betas=0.9,0.99"], "write 'optim.betas=[0.9,0.99]'"),
         (["name=a,b"], """'name="a,b"'"""),
+        (["data.train.root="], "data.train.root= is empty: give a path"),
+        (["init_from=''"], "init_from= is empty: give a path, or null for none"),
+        (["-m", "hydra.sweep.dir="], "hydra.sweep.dir= is empty"),
     ],
 )
 def test_mistakes_show_the_right_spelling(typed, says):
@@ -41,6 +48,7 @@ def test_a_comma_separates_values_of_a_sweep_alone(tmp_path, monkeypatch):
     assert prepared(["data.train.root=a,b"], CONF) == ["data.train.root='a,b'"]
     assert prepared(["-m", "data.train.root=a,b"], CONF)[1] == "data.train.root=a,b"
     assert prepared(["-m", "data.train.root=é (1),b"], CONF)[1] == "data.train.root='é (1)',b"
+    assert prepared(["-m", "hydra.sweep.dir=a,b"], CONF)[1] == "hydra.sweep.dir='a,b'"  # a sweep has one folder
     (tmp_path / "a,b").mkdir()
     with pytest.raises(SRError, match=r"""'data\.train\.root="a,b"'"""):
         prepared(["-m", "data.train.root=a,b"], CONF)
@@ -95,3 +103,17 @@ def test_it_is_quick_and_loads_no_pytorch(command):
     refused = command("+scal=2", PYTHONPROFILEIMPORTTIME="1")
     assert refused.returncode == 2 and "did you mean scale?" in refused.stderr
     assert "torch" not in {line.split("|")[-1].strip() for line in refused.stderr.splitlines()}
+
+
+def test_ctrl_c_while_it_is_loading_ends_it_without_a_traceback(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here, a child ignores too
+    try:
+        with subprocess.Popen(
+            [sys.executable, "train.py", f"output_dir={tmp_path}"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        ) as started:
+            assert "loading PyTorch" in started.stderr.readline()
+            started.send_signal(signal.SIGINT)
+            assert started.stderr.read() == "interrupted\n"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started.returncode == 128 + signal.SIGINT and not list(tmp_path.iterdir())

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from sr_experiments.errors import SRError
 from sr_experiments.runs.changes import read_changes
@@ -20,6 +22,7 @@ def contents(folder):
         "optim.ema_decay=null", "optim.learning_rate=-1", "loss.terms.pixl.weight=2", "modle=rrdbnet",
         "trainer.monitor=nonsense", "trainer.accelerator=gpu", "trainer.accelerator=tpu", "data.crop=33",
         "val.compare_with=/nowhere", "experiment=esrgan_x4", "init_from=/nowhere", "logger.name=nonsense",
+        "+stages=[flow]",
     ],
 )  # fmt: skip
 def test_a_refused_resume_leaves_the_folder_as_it_was(finished, train, override, capsys):
@@ -84,6 +87,20 @@ def test_changes_are_recorded_with_their_step_and_kept(train, sr):
     assert "from step 4 optim.learning_rate=1e-05 instead of 0.0005" in shown
 
 
+def test_other_validation_pictures_choose_the_best_checkpoint_anew(train, tmp_path):
+    easy, noise = np.full((64, 64, 3), 128, np.uint8), np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for name, pixels in (("easy", easy + np.arange(64, dtype=np.uint8)[:, None]), ("noise", noise)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "1.png")
+    folder = train(f"+data.val.mine.root={tmp_path / 'easy'}", "trainer.monitor=mine/psnr_y")
+    before = json.loads((folder / "summary.json").read_text())["best"]
+    train(f"resume={folder}", "trainer.max_steps=6", f"data.val.mine.root={tmp_path / 'noise'}")
+    best = json.loads((folder / "summary.json").read_text())["best"]
+    assert best["monitor"] == before["monitor"] == "val/mine/psnr_y" and best["step"] == 6
+    assert best["metrics"]["val/mine/psnr_y"] < before["metrics"]["val/mine/psnr_y"]
+    assert "measured on other pictures" in (folder / "train.log").read_text()
+
+
 def test_a_value_changed_again_before_a_step_is_one_change(train):
     folder = train()
     for weight in (2, 3):
@@ -109,10 +126,16 @@ def test_a_run_that_fails_at_its_start_is_listed_as_failed(train, sr, monkeypatc
     assert run["state"] == "failed" and "could not start" in run["problem"]
 
 
+def test_an_architecture_that_the_network_has_not_is_said(train, capsys):
+    train("+arch=SwinIR", "trainer.max_steps=1")
+    assert "arch has no effect on model=msrresnet: it is of model=spandrel" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_is_wrong_with_a_run_leaves_no_folder(train, tmp_path, capsys):
     for override, says in (
         ("trainer.accelerator=gpu", "give trainer.accelerator=cpu or auto"),
         ("trainer.monitor=nonsense", "choose one of psnr_y"),
+        ("+stages=[flow]", "stages has no effect on model=msrresnet"),
     ):
         with pytest.raises(SystemExit):
             train(override)

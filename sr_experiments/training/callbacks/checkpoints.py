@@ -1,6 +1,7 @@
 """Save `last.ckpt` and `best.ckpt` atomically, at intervals, at validations and when a signal stops the run."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,13 @@ class Checkpoints(Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Note a new best value; save; stop on a signal, or when the patience is at its end."""
         value = module.validation.values.get(self.monitor)
+        if self._is_of_other_pictures(module.validation.values):
+            log.warning(
+                "step %d: %s is measured on other pictures than so far: the best checkpoint is chosen anew",
+                module.step,
+                self.monitor.removeprefix("val/"),
+            )
+            self.best_value, self.best_values, self.best_step, self.without_gain = None, {}, None, 0
         best = False
         if value is not None and module.eligible_as_best():
             higher = module.validation.higher_is_better(self.monitor)
@@ -92,6 +100,14 @@ class Checkpoints(Callback):
         if self.stopped and module.step < module.max_steps:
             trainer.should_stop = True
             log.info("step %d: %s", module.step, self.stopped)
+
+    def _is_of_other_pictures(self, values: Mapping[str, float]) -> bool:
+        """Return whether a validation was of other pictures than the best one: bicubic's value tells.
+
+        On the same pictures it is the same, but for the rounding of another device.
+        """
+        before, now = (of.get(f"{self.monitor}_bicubic") for of in (self.best_values, values))
+        return before is not None and now is not None and not math.isclose(before, now, rel_tol=1e-3)
 
     def save(self, trainer: pl.Trainer, module: SRModule, best: bool = False) -> None:
         """Write `last.ckpt`, atomically, and link `best.ckpt` and the stage's checkpoint to it where they are due."""
