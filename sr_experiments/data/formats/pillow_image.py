@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sr_experiments.data.formats import png
 from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, to_8_bits, upright
-from sr_experiments.data.formats.metadata import ORIENTATION, Metadata, describes_gain_map
+from sr_experiments.data.formats.metadata import ORIENTATION, Metadata, describes_gain_map, resolution_of
 
 # The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
 # external programs.
@@ -98,13 +98,14 @@ class PillowImage:
         if image.format == "PNG":
             return _of_png(self.file, resolution)
         exif, xmp = info.get("exif"), info.get("xmp") or None
+        exif = exif.removeprefix(b"Exif\0\0") if exif else None
         segments = [content for name, content in getattr(image, "applist", []) if name == "APP13"]
         return Metadata(
-            exif=exif.removeprefix(b"Exif\0\0") if exif else None,
+            exif=exif,
             xmp=None if describes_gain_map(xmp) else xmp,
             iptc=next((content for content in segments if content.startswith(b"Photoshop 3.0\0")), None),
             comment=info.get("comment") if image.format in ("JPEG", "MPO") else None,
-            resolution=resolution,
+            resolution=resolution or resolution_of(exif),
         )
 
     def _orientation(self) -> int:
@@ -174,7 +175,12 @@ def _of_png(file: BinaryIO, resolution: tuple[float, float] | None) -> Metadata:
             xmp = text
         elif not keyword.startswith(b"Raw profile type"):
             kept.append((name, content))
-    return Metadata(exif=exif or None, xmp=xmp or None, resolution=resolution, chunks=tuple(kept))
+    return Metadata(
+        exif=exif or None,
+        xmp=xmp or None,
+        resolution=resolution or resolution_of(exif),
+        chunks=tuple(kept),
+    )
 
 
 def _resolution(dpi: object) -> tuple[float, float] | None:
