@@ -74,6 +74,27 @@ def test_what_a_folder_has_besides_is_said_in_one_line(sr, weights, tmp_path):
     assert "2 images in" in done.out
 
 
+@pytest.mark.parametrize("as_glob", [False, True])
+def test_results_inside_the_folder_are_not_enlarged_again(sr, weights, tmp_path, as_glob):
+    folder = photographs(tmp_path / "in", "a.png", "sub/b.png")
+    given = f"{folder}/**/*.png" if as_glob else folder
+    assert sr("upscale", given, "-o", folder / "sub" / "large", "-c", weights()).code == 0
+    (folder / "sub" / "large" / "a.png").unlink()
+    done = sr("upscale", given, "-o", folder / "sub" / "large", "-c", weights(), "--resume")
+    assert done.code == 0, done.err
+    assert "left out: 1 in sub/large, the output" in done.err
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [
+        "a.png", "sub/b.png", "sub/large/a.png", "sub/large/sub/b.png"
+    ]  # fmt: skip
+
+
+def test_a_video_inside_its_folder_of_frames_is_made_anew(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "1.png", "2.png")
+    for options in ([], ["--overwrite"]):
+        done = sr("upscale", folder, "-o", folder / "out.mkv", "-c", weights(), "--fps", 25, *options)
+        assert done.code == 0, done.err
+
+
 def test_a_file_of_another_format_is_refused_with_what_to_do(sr, weights, tmp_path):
     folder = photographs(tmp_path / "in", "a.png", "one.gif")
     (folder / "a.avif").touch()
