@@ -175,11 +175,19 @@ def test_the_first_picture_of_a_jpeg_is_meant(tmp_path):
     assert picture.pixels.shape == (*image_size(tmp_path / "in.jpg"), 3) == (24, 16, 3)
 
 
-def test_what_describes_a_gain_map_goes_with_it(tmp_path):
-    xmp = b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+@pytest.mark.parametrize(
+    "appendix, attributes",
+    [
+        ("the gain map", 'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'),
+        ("the video", 'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1"'),
+        ("the video", 'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MicroVideoOffset="3000"'),
+    ],
+)
+def test_what_describes_something_after_the_picture_goes_with_it(tmp_path, appendix, attributes):
+    xmp = f"<rdf:Description {attributes}/>".encode()
     (tmp_path / "in.jpg").write_bytes(encoded("JPEG", xmp=xmp))
     picture = read_picture(tmp_path / "in.jpg")
-    assert picture.metadata.xmp is None and picture.lost == ("the gain map",)
+    assert picture.metadata.xmp is None and picture.lost == (appendix,)
 
 
 def test_damaged_exif_goes_along_as_it_is(tmp_path):

@@ -155,6 +155,17 @@ def upright_xmp(xmp: bytes, width: int, height: int) -> bytes:
     return xmp
 
 
-def describes_gain_map(xmp: bytes | None) -> bool:
-    """Return whether XMP describes a gain map that follows the picture in its file; without it, it would be wrong."""
-    return xmp is not None and any(name in xmp for name in (b"hdrgm:", b"HDRGainMap", b"Container:Directory"))
+def described_appendix(xmp: bytes | None) -> str:
+    """Name what follows the picture in its file and is described by its XMP, which would be wrong without it."""
+    if xmp is None:
+        return ""
+    names = [
+        name
+        for name, signs in (
+            ("the gain map", (b"hdrgm:", b"HDRGainMap")),
+            ("the video", (b"MotionPhoto", b"MicroVideo")),
+            ("the pictures after the first", (b"Container:Directory",)),
+        )
+        if any(sign in xmp for sign in signs)
+    ]
+    return names[0] if names else ""

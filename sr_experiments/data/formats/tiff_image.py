@@ -13,6 +13,7 @@ from tifffile import PHOTOMETRIC, TiffPage
 from sr_experiments.data.formats.decoded import (
     Decoded,
     cmyk_to_rgb,
+    swaps_axes,
     to_8_bits,
     to_full_range,
     unassociate,
@@ -74,7 +75,7 @@ class TiffImage:
     def size(self) -> tuple[int, int]:
         """(height, width) when upright, from the tags alone."""
         height, width = self.page.imagelength, self.page.imagewidth
-        return (width, height) if self._orientation() >= 5 else (height, width)
+        return (width, height) if swaps_axes(self._orientation()) else (height, width)
 
     def read_8_bits(self, channels: int) -> np.ndarray:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
