@@ -30,8 +30,8 @@ UNREAD = {
     **dict.fromkeys((".exr", ".hdr", ".pfm"), "convert it to 16-bit PNG: its values have no defined range"),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
                     "develop it to 16-bit TIFF or PNG"),
-    **dict.fromkeys((".wmv", ".flv", ".3gp", ".mts", ".m2ts", ".ogv", ".vob"),
-                    "put it into another container, ffmpeg -i in.mts -c copy out.mkv"),
+    **dict.fromkeys((".wmv", ".flv", ".ogv", ".vob"),
+                    "put it into another container, ffmpeg -i in.wmv -c copy out.mkv"),
 }  # fmt: skip
 
 

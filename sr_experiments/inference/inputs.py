@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +106,7 @@ def _without_results(files: list[Path], root: Path, output: Path) -> list[Path]:
 
 
 def _todo(file: Path) -> str:
-    return UNREAD[file.suffix.lower()].replace("in.gif", file.name)
+    return re.sub(r"\bin\.\w+", lambda _: shlex.quote(file.name), UNREAD[file.suffix.lower()])
 
 
 def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extension: str | None = None) -> list[Job]:

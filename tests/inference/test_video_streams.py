@@ -48,6 +48,30 @@ def test_audio_that_the_container_cannot_hold_is_encoded_anew_and_said(
     assert times(tmp_path / f"out.{extension}") == times(source)
 
 
+def test_surround_sound_becomes_opus(nearest, tmp_path):
+    source, layout = tmp_path / "in.mkv", "5.1(side)"
+    with av.open(str(write(tmp_path / "silent.mkv", film()))) as given, av.open(str(source), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        sound = made.add_stream("ac3", rate=48000, layout=layout)
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+        channels = sound.codec_context.layout.nb_channels
+        content = np.zeros((channels, 24000), np.float32)
+        content[-1] = 0.3 * np.sin(np.arange(24000) / 20)  # on the right side
+        frame = av.AudioFrame.from_ndarray(content, "fltp", layout)
+        frame.sample_rate = 48000
+        for packet in (*sound.encode(frame), *sound.encode(None)):
+            made.mux(packet)
+    (note,) = upscale(nearest, source, tmp_path / "out.webm").notes
+    assert note == "audio stream 1 (ac3) re-encoded as opus; .mkv holds it"
+    with av.open(str(tmp_path / "out.webm")) as container:
+        loudest = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], 1).max(1)
+    assert len(loudest) == channels and loudest.argmax() == channels - 1
+    assert loudest[-1] == pytest.approx(0.3, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("given", "extension", "converted"), [("subrip", "mp4", "mov_text"), ("mov_text", "mkv", "subrip")]
 )
