@@ -23,8 +23,9 @@ _KNOWN_TO_MP4 = {
     *("publisher", "show", "synopsis", "track", "timecode", "location"),
 }
 _AUDIO_BIT_RATE = 96_000  # per channel
-# The layouts of Opus, by channels: what AC-3 and DTS call sides are its backs.
-_OPUS_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+# The layouts of Opus, by channels: what AC-3 and DTS call sides are its backs. FFmpeg mixes up the order of its 5.0 and
+# 6.1, so these become 5.1 and 7.1.
+_OPUS_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.1", 6: "5.1", 7: "7.1", 8: "7.1"}
 _MOV_TEXT_GAP = b"\0\0"  # an empty subtitle, which fills a gap; the muxer adds its own
 
 

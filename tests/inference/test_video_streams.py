@@ -48,8 +48,9 @@ def test_audio_that_the_container_cannot_hold_is_encoded_anew_and_said(
     assert times(tmp_path / f"out.{extension}") == times(source)
 
 
-def test_surround_sound_becomes_opus(nearest, tmp_path):
-    source, layout = tmp_path / "in.mkv", "5.1(side)"
+@pytest.mark.parametrize("layout", ["5.0(side)", "5.1(side)"])
+def test_surround_sound_becomes_opus(nearest, tmp_path, layout):
+    source = tmp_path / "in.mkv"
     with av.open(str(write(tmp_path / "silent.mkv", film()))) as given, av.open(str(source), "w") as made:
         stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
         sound = made.add_stream("ac3", rate=48000, layout=layout)
@@ -57,8 +58,7 @@ def test_surround_sound_becomes_opus(nearest, tmp_path):
             if packet.size:
                 packet.stream = stream
                 made.mux(packet)
-        channels = sound.codec_context.layout.nb_channels
-        content = np.zeros((channels, 24000), np.float32)
+        content = np.zeros((sound.codec_context.layout.nb_channels, 24000), np.float32)
         content[-1] = 0.3 * np.sin(np.arange(24000) / 20)  # on the right side
         frame = av.AudioFrame.from_ndarray(content, "fltp", layout)
         frame.sample_rate = 48000
@@ -68,7 +68,7 @@ def test_surround_sound_becomes_opus(nearest, tmp_path):
     assert note == "audio stream 1 (ac3) re-encoded as opus; .mkv holds it"
     with av.open(str(tmp_path / "out.webm")) as container:
         loudest = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], 1).max(1)
-    assert len(loudest) == channels and loudest.argmax() == channels - 1
+    assert len(loudest) == 6 and loudest.argmax() == 5
     assert loudest[-1] == pytest.approx(0.3, abs=0.05)
 
 
