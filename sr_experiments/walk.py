@@ -31,7 +31,7 @@ UNREAD = {
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
                     "develop it to 16-bit TIFF or PNG"),
     **dict.fromkeys((".wmv", ".flv", ".ogv", ".vob"),
-                    "put it into another container, ffmpeg -i in.flv -c copy out.mkv"),
+                    "put it into another container, ffmpeg -i in.wmv -c copy out.mkv"),
 }  # fmt: skip
 
 

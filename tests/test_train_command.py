@@ -325,3 +325,14 @@ def test_offline_asks_for_no_weights_and_holds_for_this_run_alone(train, monkeyp
     train(*TINY_GAN, "offline=true")
     assert "offline=true" in capsys.readouterr().err and not asked
     assert "SR_OFFLINE" not in os.environ
+
+
+@pytest.mark.parametrize("kind", ["images", "paired"])
+def test_validation_images_that_a_metric_cannot_measure_are_refused_at_the_start(train, tmp_path, capsys, kind):
+    for folder, side in (("HR", 16), ("LR", 4)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (side, side)).save(tmp_path / folder / "a.png")
+    given = {"images": ["root=HR"], "paired": ["hr=HR", "lr=LR"]}[kind]
+    with pytest.raises(SystemExit):
+        train(*(f"+data.val.mine.{setting.replace('=', f'={tmp_path}/')}" for setting in given))
+    assert "a.png is 16x16, and the metric ssim_y needs 19 pixels a side" in capsys.readouterr().err

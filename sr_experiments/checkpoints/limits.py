@@ -28,7 +28,7 @@ def check_archive(file: Path) -> None:
 
 
 def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
-    """Refuse tensors that are not plain arrays of finite numbers, or larger than their file."""
+    """Refuse tensors that are no plain arrays of finite numbers, or larger than their file, and weights in integers."""
     left = SHARED * file.stat().st_size
     for name, tensor in state.items():
         plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
@@ -38,6 +38,11 @@ def check_plain(state: Mapping[str, Tensor], file: Path) -> None:
         if left < 0:
             raise SRError(f"{file} is damaged: its tensors, at {name[:100]}, are larger than the file")
     for name, tensor in state.items():
+        if name.endswith((".weight", ".bias")) and not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise SRError(
+                f"{file} has integers for weights ({name[:100]} is {kind}): give the file before quantisation"
+            )
         if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
             raise SRError(f"{file} has NaN or infinity in its weights ({name[:100]}): choose another checkpoint")
 

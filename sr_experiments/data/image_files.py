@@ -62,6 +62,8 @@ def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
         return UnreadableImage(f"{path} does not exist")
     if (todo := UNREAD.get(Path(path).suffix.lower())) and isinstance(error, Image.UnidentifiedImageError):
         return UnreadableImage(f"{path} is of a format that isn't read: {todo}")
+    if Path(path).is_dir():
+        return UnreadableImage(f"can't read image {path}: a folder; give an image")
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.held_out import ValShare
+from sr_experiments.data.image_files import Size
 from sr_experiments.data.packs.folders import FileFolder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
@@ -88,6 +89,10 @@ class ImageValidation(Dataset[dict[str, Any]]):
         images.root, images.folder, images.paths = folder.root, folder, list(paths)
         images.scale, images.channels = scale, channels
         return images
+
+    def hr_sizes(self) -> dict[Path, Size]:
+        """Return (height, width) of the HR images by path, or errors in their place, from their headers alone."""
+        return dict(zip(self.paths, self.folder.sizes(self.paths), strict=True))
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -111,6 +111,11 @@ class PairedValidation(Dataset[dict[str, Any]]):
         images.scale, images.channels = scale, channels
         return images
 
+    def hr_sizes(self) -> dict[Path, Size]:
+        """Return (height, width) of the HR images by path, or errors in their place, from their headers alone."""
+        paths = [hr for hr, _ in self.pairs]
+        return dict(zip(paths, self.folders[0].sizes(paths), strict=True))
+
     def __len__(self) -> int:
         return len(self.pairs)
 

@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from sr_experiments.data.formats import png
 from sr_experiments.data.formats.decoded import to_8_bits
+from sr_experiments.data.formats.directory import byte_order, encode_directory, read_directory
 from sr_experiments.data.formats.metadata import (
     DESCRIPTIONS,
     EXIF_IFD,
     GPS_IFD,
     Metadata,
+    directory_of,
+    resolution_of,
     upright_exif,
     upright_xmp,
 )
@@ -168,7 +170,7 @@ def _fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: lis
     exif, xmp, resolution = metadata.exif, metadata.xmp, metadata.resolution
     if image_format == "WEBP" and resolution:  # it has no place but EXIF
         exif = exif or _exif_of_resolution(resolution)
-        resolution = None if _says_resolution(exif) else resolution
+        resolution = None if resolution_of(exif) else resolution
     dropped = {
         "EXIF": exif and (image_format == "BMP" or (image_format == "JPEG" and len(exif) > _LONGEST_EXIF)),
         "XMP": xmp and (image_format == "BMP" or (image_format == "JPEG" and len(xmp) > _LONGEST_XMP)),
@@ -211,20 +213,6 @@ def _exif_of_resolution(resolution: tuple[float, float]) -> bytes:
     tags[_X_RESOLUTION], tags[_Y_RESOLUTION] = resolution
     tags[_RESOLUTION_UNIT] = _INCH
     return tags.tobytes().removeprefix(b"Exif\0\0")
-
-
-def _says_resolution(exif: bytes) -> bool:
-    return _X_RESOLUTION in _loaded(exif)
-
-
-def _loaded(exif: bytes | None) -> Image.Exif:
-    """Return the tags of EXIF data; none if they are damaged."""
-    tags = Image.Exif()
-    try:
-        tags.load(exif or b"")
-    except Exception:
-        return Image.Exif()
-    return tags
 
 
 def _image(content: np.ndarray) -> Image.Image:
@@ -272,6 +260,7 @@ def _write_tiff(path: Path, content: np.ndarray, icc: bytes | None, metadata: Me
     import tifffile  # here, since importing it takes time
 
     colours = 1 if content.shape[2] < 3 else 3
+    tags = directory_of(metadata.exif)
     tifffile.imwrite(
         path,
         content if content.shape[2] > 1 else content[..., 0],
@@ -279,7 +268,7 @@ def _write_tiff(path: Path, content: np.ndarray, icc: bytes | None, metadata: Me
         planarconfig="contig" if content.shape[2] > 1 else None,
         extrasamples=["unassalpha"] if content.shape[2] > colours else None,
         compression="zlib",
-        byteorder="<",
+        byteorder="<" if not tags or metadata.exif is None else byte_order(metadata.exif),
         metadata=None,
         software=False,
         iccprofile=icc,
@@ -287,16 +276,17 @@ def _write_tiff(path: Path, content: np.ndarray, icc: bytes | None, metadata: Me
         resolutionunit=_INCH if metadata.resolution else None,
         extratags=[(_XMP, _BYTE, len(metadata.xmp), metadata.xmp, True)] if metadata.xmp else [],
     )
-    if metadata.exif and content.nbytes < _LARGEST_TIFF:
-        _add_exif(path, _loaded(metadata.exif))
+    if tags and metadata.exif and content.nbytes < _LARGEST_TIFF:
+        _add_exif(path, metadata.exif)
 
 
-def _add_exif(path: Path, exif: Image.Exif) -> None:
-    """Add EXIF data to a little-endian TIFF file, which tifffile can't: with a new directory at the end of the file."""
-    with path.open("r+b") as file:
+def _add_exif(path: Path, exif: bytes) -> None:
+    """Add EXIF data to a TIFF file of their byte order, which tifffile can't: with a new directory at its end."""
+    order, tags = byte_order(exif), directory_of(exif)
+    with path.open("r+b") as file, BytesIO(exif) as given:
         file.seek(4)
-        file.seek(struct.unpack("<I", file.read(4))[0])
-        (count,) = struct.unpack("<H", file.read(2))
+        file.seek(struct.unpack(order + "I", file.read(4))[0])
+        (count,) = struct.unpack(order + "H", file.read(2))
         entries = {entry[:2]: entry for entry in (file.read(12) for _ in range(count))}  # by the bytes of the tag
 
         def append(content: bytes) -> int:
@@ -305,21 +295,23 @@ def _add_exif(path: Path, exif: Image.Exif) -> None:
             return place
 
         def add(tag: int, kind: int, count: int, value: bytes) -> None:
-            entries[struct.pack("<H", tag)] = struct.pack("<HHI", tag, kind, count) + value
+            inline = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(order + "I", append(value))
+            entries[struct.pack(order + "H", tag)] = struct.pack(order + "HHI", tag, kind, count) + inline
 
         append(bytes(file.seek(0, 2) % 2))
         for tag in DESCRIPTIONS:
-            if isinstance(exif.get(tag), str):
-                text = exif[tag].encode() + b"\0"
-                inline = text.ljust(4, b"\0") if len(text) <= 4 else struct.pack("<I", append(text))
-                add(tag, _ASCII, len(text), inline)
+            if tag in tags and tags[tag].kind == _ASCII:
+                add(tag, *tags[tag])
         for tag in (EXIF_IFD, GPS_IFD):
-            directory = ImageFileDirectory_v2()
-            directory.update((name, value) for name, value in exif.get_ifd(tag).items() if name != _INTEROPERABILITY)
-            if len(directory):
-                place = file.seek(0, 2)
-                add(tag, _LONG, 1, struct.pack("<I", append(directory.tobytes(place))))
-        ordered = sorted(entries.values(), key=lambda entry: struct.unpack("<H", entry[:2]))
-        place = append(struct.pack("<H", len(ordered)) + b"".join(ordered) + bytes(4))
+            try:
+                directory = read_directory(given, order, tags[tag].number(order)) if tag in tags else {}
+            except struct.error:  # damaged
+                continue
+            directory.pop(_INTEROPERABILITY, None)
+            if directory:
+                place = append(encode_directory(directory, order, file.seek(0, 2)))
+                add(tag, _LONG, 1, struct.pack(order + "I", place))
+        ordered = sorted(entries.values(), key=lambda entry: struct.unpack(order + "H", entry[:2]))
+        place = append(struct.pack(order + "H", len(ordered)) + b"".join(ordered) + bytes(4))
         file.seek(4)
-        file.write(struct.pack("<I", place))
+        file.write(struct.pack(order + "I", place))

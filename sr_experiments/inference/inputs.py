@@ -1,6 +1,9 @@
 """The inputs of `sr upscale`, and the output of each."""
 
+import logging
 import os
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,8 @@ from sr_experiments.data.image_files import and_left_out, natural_key, walk_imag
 from sr_experiments.errors import SRError
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.walk import UNREAD, is_left_out
+
+log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
@@ -33,8 +38,10 @@ class Inputs:
     root: Path | None
 
 
-def find_inputs(names: Sequence[str]) -> Inputs:
+def find_inputs(names: Sequence[str], output: Path) -> Inputs:
     """Find the images and videos of one file, folder or glob (`**` for any depth), or of several files.
+
+    What is in the output, where that is inside the folder, is the result of an earlier run, and is left out.
 
     Raises:
         SRError: there are none.
@@ -64,6 +71,8 @@ def find_inputs(names: Sequence[str]) -> Inputs:
         files = _glob(root, str(Path(*path.parts[depth:])))
     else:
         raise SRError(f"no {path}: give an image, a video, a folder or a glob")
+    if len(names) == 1 and root is not None:
+        files = _without_results(files, root, output)
     files.sort(key=lambda file: natural_key(file.as_posix()))
     images = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
     videos = [file for file in files if file.suffix.lower() in VIDEO_EXTENSIONS]
@@ -84,8 +93,20 @@ def _glob(root: Path, pattern: str) -> list[Path]:
     ]
 
 
+def _without_results(files: list[Path], root: Path, output: Path) -> list[Path]:
+    """Return the files that are neither the output nor in it, if that is inside the root."""
+    real, inside = root.resolve(), output.resolve()
+    if real not in inside.parents:
+        return files
+    results = root / inside.relative_to(real)
+    left = [file for file in files if file != results and results not in file.parents]
+    if count := len(files) - len(left):
+        log.warning("%s: left out: %d in %s, the output", root, count, results.relative_to(root))
+    return left
+
+
 def _todo(file: Path) -> str:
-    return UNREAD[file.suffix.lower()].replace(f"in{file.suffix.lower()}", file.name)
+    return re.sub(r"\bin\.\w+", lambda _: shlex.quote(file.name), UNREAD[file.suffix.lower()])
 
 
 def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extension: str | None = None) -> list[Job]:

@@ -47,7 +47,7 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
 
 def _run(names: Sequence[str], output: Path, checkpoint: Path, options: Options, console: Console) -> int:
     output = output.expanduser()
-    inputs = find_inputs(names)
+    inputs = find_inputs(names, output)
     to_video = output.suffix.lower() in VIDEO_EXTENSIONS
     if inputs.images and inputs.root is None and to_video:
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")

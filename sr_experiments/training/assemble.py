@@ -12,7 +12,9 @@ from sr_experiments.checkpoints.limits import Limited
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import read
 from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.images import ImageValidation
 from sr_experiments.data.module import SRDataModule
+from sr_experiments.data.paired import PairedValidation
 from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
@@ -20,6 +22,7 @@ from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
 from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.objective import Objective, build_objective
+from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.metrics.suite import MetricSuite
 from sr_experiments.pretrained.catalogue import sources_of
@@ -109,12 +112,14 @@ def _assemble(config: Config) -> Assembly:
         data.train_set.windows(stage.clip_length)  # refuses clips that are too short for a later stage now
     initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
     with_true_flow = [name for name, dataset in data.val_sets.items() if getattr(dataset, "true_flow", False)]
+    metrics = _metrics(config, data.clips, left_out)
+    _check_sizes(data, metrics, scale)
     base: dict[str, Any] = {
         "generator": generator,
         "generator_config": generator_config,
         "degradation": degradation,
         "validation": Validation(
-            _metrics(config, data.clips, left_out),
+            metrics,
             data.val_names,
             scale,
             phase=degradation.phase,
@@ -207,6 +212,21 @@ def _compared(path: str | None, scale: int, channels: int) -> nn.Module | None:
             f"the run scale={scale} channels={channels}: compare like with like"
         )
     return network.requires_grad_(False)
+
+
+def _check_sizes(data: SRDataModule, metrics: dict[str, SRMetric], scale: int) -> None:
+    """Refuse validation images that are too small for a metric, which the first validation would else be ended by."""
+    for name, images in data.val_sets.items():
+        for path, size in images.hr_sizes().items() if isinstance(images, ImageValidation | PairedValidation) else ():
+            if not isinstance(size, tuple):  # unreadable, which reading it will say
+                continue
+            for key, metric in metrics.items():
+                least = metric.least_size + 2 * getattr(metric, "crop_border", 0)
+                if isinstance(metric, ImageMetric) and min(size) // scale * scale < least:
+                    raise SRError(
+                        f"data.val.{name}: {path} is {size[1]}x{size[0]}, and the metric {key} needs {least} pixels a "
+                        f"side: leave such images out, or the metric with ~metrics.{key}"
+                    )
 
 
 def _metrics(config: Config, clips: bool, left_out: dict[str, str]) -> dict[str, SRMetric]:

@@ -12,8 +12,6 @@ from sr_experiments.video.formats import container_of
 _AUDIO = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus"}
 _SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_SUBTITLES = ("subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text")
-# QuickTime's data streams of chapters; the muxer writes new ones.
-_REWRITTEN = ("bin_data", "none")
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
     """
     container_format, planned, notes = container_of(target), list[ExtraStream](), list[str]()
     with open_container(source) as container:
+        chapters, is_quicktime = len(container.chapters()), "mov" in container.format.name
         for stream in container.streams:
             if stream.index == container.streams.video[0].index:
                 continue
@@ -45,8 +44,10 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
                 notes.append(f"{what} left out: only the first video stream is upscaled")
             elif is_cover and container_format == "matroska":  # where covers are attachments, not streams
                 planned.append(ExtraStream(stream.index, "attach"))
-            elif stream.type == "data" and (name in _REWRITTEN or timecode(stream)):
+            elif stream.type == "data" and (_is_of_chapters(stream, chapters) or timecode(stream)):
                 continue  # the muxer writes another from the metadata
+            elif stream.type == "data" and not is_quicktime:  # MP4 and MOV need its tag, the others take none
+                notes.append(f"{what} left out: {target.suffix} can't hold it")
             elif _fits(stream, container_format) and not (is_cover and container_format == "mov"):  # mov drops covers
                 planned.append(ExtraStream(stream.index, "copy"))
             elif stream.type == "audio" and stream.codec_context is not None:
@@ -58,6 +59,11 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
             else:
                 notes.append(f"{what} left out: {target.suffix} can't hold it{hint}")
     return planned, notes
+
+
+def _is_of_chapters(stream: Any, chapters: int) -> bool:
+    """Return whether a data stream is QuickTime's of chapters, which FFmpeg reads as binary data, one a chapter."""
+    return bool(chapters) and getattr(stream, "name", None) == "bin_data" and stream.frames == chapters
 
 
 def timecode(stream: Any) -> str | None:

@@ -23,6 +23,9 @@ _KNOWN_TO_MP4 = {
     *("publisher", "show", "synopsis", "track", "timecode", "location"),
 }
 _AUDIO_BIT_RATE = 96_000  # per channel
+# The layouts of Opus, by channels: what AC-3 and DTS call sides are its backs. FFmpeg mixes up the order of its 5.0 and
+# 6.1, so these become 5.1 and 7.1.
+_OPUS_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.1", 6: "5.1", 7: "7.1", 8: "7.1"}
 _MOV_TEXT_GAP = b"\0\0"  # an empty subtitle, which fills a gap; the muxer adds its own
 
 
@@ -227,7 +230,10 @@ def _audio_encoder(output: Any, stream: Any, codec: str) -> Any:
     encoder = output.add_stream(codec)
     known = encoder.codec_context.codec.audio_rates
     encoder.codec_context.sample_rate = rate if known is None or rate in known else 48000  # Opus takes few rates
-    encoder.codec_context.layout = context.layout.name
+    layout = context.layout
+    encoder.codec_context.layout = (
+        _OPUS_LAYOUTS.get(layout.nb_channels, layout.name) if codec == "libopus" else layout.name
+    )
     if codec != "flac":
         encoder.codec_context.bit_rate = _AUDIO_BIT_RATE * context.layout.nb_channels
     return encoder

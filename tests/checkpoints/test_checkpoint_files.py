@@ -377,3 +377,11 @@ def test_what_is_no_checkpoint_gets_one_line(tmp_path):
     for path in ("nothing.pth", "missing.pth", "damaged.pth", "itself.pth", "."):
         with pytest.raises(SRError):
             read(tmp_path / path)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int32])
+def test_weights_in_integers_are_refused_since_their_scale_is_not_known(tmp_path, kind):
+    state = {name: (127 * tensor).to(kind) for name, tensor in randomised(MSRResNet(2, 3, 4, 1)).state_dict().items()}
+    torch.save({"params": state}, tmp_path / "int8.pth")
+    with pytest.raises(SRError, match=r"int8.pth has integers for weights \(conv_first.weight is u?int"):
+        read(tmp_path / "int8.pth")

@@ -71,7 +71,8 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, every: 
 def resume_command(folder: Path) -> list[str]:
     """What config.yaml says one should type to go on."""
     [line] = [line for line in (folder / "config.yaml").read_text().splitlines() if "train.py resume=" in line]
-    return [sys.executable, *shlex.split(line.lstrip("# "))[1:]]
+    words = shlex.split(line.lstrip("# "))
+    return [sys.executable, *words[words.index("train.py") :]]
 
 
 @dataclass

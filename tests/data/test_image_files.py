@@ -34,13 +34,13 @@ def test_missing_and_empty_folders_say_what_was_looked_for(tmp_path: Path) -> No
         list_images(tmp_path)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", [*range(1, 9), 0, 9])  # the last two mean nothing
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 def test_exif_orientation_is_applied_and_sizes_agree(tmp_path: Path, orientation: int, suffix: str) -> None:
     # A picture dark but for its bright top left quarter, stored the way the camera held it.
     upright = np.zeros((32, 48, 3), np.uint8)
     upright[:16, :24] = 255
-    inverse = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]
+    inverse = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, 1)
     turns = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -58,6 +58,34 @@ def test_exif_orientation_is_applied_and_sizes_agree(tmp_path: Path, orientation
     stored.save(path, exif=exif)
     assert image_size(path) == (32, 48)
     assert np.abs(read_image(path).astype(int) - upright).mean() < 6  # JPEG and WebP lose a little
+
+
+def test_an_interlaced_png_of_16_bits_is_read_without_a_warning(tmp_path: Path, caplog) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (9, 13, 3), np.uint16)
+    rows = b""
+    for x, y, step_x, step_y in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):  # Adam7
+        rows += b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels[y::step_y, x::step_x] if row.size)
+    header = ("IHDR", struct.pack(">IIBBBBB", 13, 9, 16, 2, 0, 0, 1))
+    chunks = b"".join(
+        struct.pack(">I", len(content)) + (body := name.encode() + content) + struct.pack(">I", zlib.crc32(body))
+        for name, content in (header, ("IDAT", zlib.compress(rows)), ("IEND", b""))
+    )
+    (tmp_path / "in.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    assert (read_image(tmp_path / "in.png") == (pixels.astype(np.uint32) + 128) // 257).all()
+    assert not caplog.records
+
+
+def test_a_folder_in_place_of_an_image_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImage, match=r"can't read image .*: a folder; give an image"):
+        read_image(tmp_path)
 
 
 def test_grey_palette_and_alpha_become_rgb(tmp_path: Path) -> None:

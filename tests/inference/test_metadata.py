@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from sr_experiments.data.formats.directory import Entry, byte_order, read_directory
+from sr_experiments.data.formats.metadata import directory_of, encode_exif
 from sr_experiments.data.formats.png import read_chunks, with_chunks
 from sr_experiments.data.image_files import image_size, read_image
 from sr_experiments.inference.images import Picture, read_picture, write_picture
@@ -21,6 +23,7 @@ LINEAR = ("gAMA", struct.pack(">I", 100_000))
 PQ = ("cICP", bytes((9, 16, 0, 1)))
 WIDE = ("cHRM", struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600))
 SRGB = ("sRGB", b"\0")
+UTF_16 = {"<": "utf-16-le", ">": "utf-16-be"}
 SUFFIXES = [".jpg", ".png", ".webp", ".tif", ".bmp"]
 
 
@@ -172,11 +175,19 @@ def test_the_first_picture_of_a_jpeg_is_meant(tmp_path):
     assert picture.pixels.shape == (*image_size(tmp_path / "in.jpg"), 3) == (24, 16, 3)
 
 
-def test_what_describes_a_gain_map_goes_with_it(tmp_path):
-    xmp = b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+@pytest.mark.parametrize(
+    "appendix, attributes",
+    [
+        ("the gain map", 'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'),
+        ("the video", 'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1"'),
+        ("the video", 'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MicroVideoOffset="3000"'),
+    ],
+)
+def test_what_describes_something_after_the_picture_goes_with_it(tmp_path, appendix, attributes):
+    xmp = f"<rdf:Description {attributes}/>".encode()
     (tmp_path / "in.jpg").write_bytes(encoded("JPEG", xmp=xmp))
     picture = read_picture(tmp_path / "in.jpg")
-    assert picture.metadata.xmp is None and picture.lost == ("the gain map",)
+    assert picture.metadata.xmp is None and picture.lost == (appendix,)
 
 
 def test_damaged_exif_goes_along_as_it_is(tmp_path):
@@ -195,3 +206,36 @@ def test_metadata_that_are_too_long_for_a_jpeg_are_named(tmp_path):
     )
     assert write_picture(tmp_path / "out.jpg", read_picture(tmp_path / "in.png")) == "EXIF and XMP"
     assert write_picture(tmp_path / "out.webp", read_picture(tmp_path / "in.png")) == ""
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("through", SUFFIXES[:4])
+def test_text_of_any_language_is_kept_from_format_to_format(tmp_path, order, through):
+    description, comment = "Fête à 3 €".encode() + b"\0", b"UNICODE\0" + "日本".encode(UTF_16[order])
+    tags = {0x010E: Entry(2, len(description), description)}
+    below = {0x8769: {0x9286: Entry(7, len(comment), comment)}}
+    (tmp_path / "in.jpg").write_bytes(encoded("JPEG", exif=b"Exif\0\0" + encode_exif(tags, below, order)))
+    write_picture(tmp_path / f"between{through}", read_picture(tmp_path / "in.jpg"))
+    write_picture(tmp_path / "out.jpg", read_picture(tmp_path / f"between{through}"))
+    found = read_picture(tmp_path / "out.jpg").metadata.exif
+    assert directory_of(found)[0x010E].content == description
+    inner = directory_of(found)[0x8769].number(byte_order(found))
+    content = read_directory(io.BytesIO(found), byte_order(found), inner)[0x9286].content
+    assert content.removeprefix(b"UNICODE\0").decode(UTF_16[byte_order(found)]) == "日本"
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".png"])
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])
+def test_a_resolution_that_only_exif_says_is_kept(tmp_path, kind, suffix):
+    tags = Image.Exif()
+    tags[0x011A] = tags[0x011B] = 94.5
+    tags[0x0128] = 3  # centimetres
+    (tmp_path / "in").write_bytes(encoded(kind, exif=tags.tobytes()))
+    write_picture(tmp_path / f"out{suffix}", read_picture(tmp_path / "in"))
+    with Image.open(tmp_path / f"out{suffix}") as result:
+        assert result.info["dpi"] == pytest.approx((240, 240), abs=0.1)
+
+
+def test_the_profile_of_a_tiff_in_ycbcr_is_kept(tmp_path):
+    photograph().convert("YCbCr").save(tmp_path / "in.tif", icc_profile=PROFILE)
+    assert read_picture(tmp_path / "in.tif").icc == PROFILE

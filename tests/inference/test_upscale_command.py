@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import tifffile
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.inference.engine import Engine
+from tests.inference.films import film, write
 
 
 def photographs(folder, *names, size=(20, 26)):
@@ -72,6 +74,43 @@ def test_what_a_folder_has_besides_is_said_in_one_line(sr, weights, tmp_path):
         "left out: 1 .avif, 1 .gif (formats that aren't read); 1 in @eaDir; back, a link to a folder above"
     )
     assert "2 images in" in done.out
+
+
+@pytest.mark.parametrize("as_glob", [False, True])
+def test_results_inside_the_folder_are_not_enlarged_again(sr, weights, tmp_path, as_glob):
+    folder = photographs(tmp_path / "in", "a.png", "sub/b.png")
+    given = f"{folder}/**/*.png" if as_glob else folder
+    assert sr("upscale", given, "-o", folder / "sub" / "large", "-c", weights()).code == 0
+    (folder / "sub" / "large" / "a.png").unlink()
+    done = sr("upscale", given, "-o", folder / "sub" / "large", "-c", weights(), "--resume")
+    assert done.code == 0, done.err
+    assert "left out: 1 in sub/large, the output" in done.err
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [
+        "a.png", "sub/b.png", "sub/large/a.png", "sub/large/sub/b.png"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, extension", [("mpegts", "mts"), ("mpegts", "m2ts"), ("3gp", "3gp")])
+def test_videos_of_camcorders_and_old_phones(sr, weights, tmp_path, kind, extension):
+    source = write(tmp_path / "in.mp4", film(3))
+    with (
+        av.open(str(source)) as given,
+        av.open(str(tmp_path / f"in.{extension}"), "w", format=kind) as made,
+    ):
+        stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+    done = sr("upscale", tmp_path / f"in.{extension}", "-o", tmp_path / "out.mkv", "-c", weights())
+    assert done.code == 0 and "3 frames of 64x48" in done.out, done.err
+
+
+def test_a_video_inside_its_folder_of_frames_is_made_anew(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "1.png", "2.png")
+    for options in ([], ["--overwrite"]):
+        done = sr("upscale", folder, "-o", folder / "out.mkv", "-c", weights(), "--fps", 25, *options)
+        assert done.code == 0, done.err
 
 
 def test_a_file_of_another_format_is_refused_with_what_to_do(sr, weights, tmp_path):

@@ -1,5 +1,6 @@
 """Audio, subtitles, covers, chapters and metadata go with a video, or what can't is said."""
 
+import re
 from fractions import Fraction
 
 import av
@@ -45,6 +46,30 @@ def test_audio_that_the_container_cannot_hold_is_encoded_anew_and_said(
     loudest = np.abs(sound).max() * (2**15 if made.startswith(("aac", "opus")) else 1)
     assert loudest == pytest.approx(8000, rel=0.3)
     assert times(tmp_path / f"out.{extension}") == times(source)
+
+
+@pytest.mark.parametrize("layout", ["5.0(side)", "5.1(side)"])
+def test_surround_sound_becomes_opus(nearest, tmp_path, layout):
+    source = tmp_path / "in.mkv"
+    with av.open(str(write(tmp_path / "silent.mkv", film()))) as given, av.open(str(source), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        sound = made.add_stream("ac3", rate=48000, layout=layout)
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+        content = np.zeros((sound.codec_context.layout.nb_channels, 24000), np.float32)
+        content[-1] = 0.3 * np.sin(np.arange(24000) / 20)  # on the right side
+        frame = av.AudioFrame.from_ndarray(content, "fltp", layout)
+        frame.sample_rate = 48000
+        for packet in (*sound.encode(frame), *sound.encode(None)):
+            made.mux(packet)
+    (note,) = upscale(nearest, source, tmp_path / "out.webm").notes
+    assert note == "audio stream 1 (ac3) re-encoded as opus; .mkv holds it"
+    with av.open(str(tmp_path / "out.webm")) as container:
+        loudest = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], 1).max(1)
+    assert len(loudest) == 6 and loudest.argmax() == 5
+    assert loudest[-1] == pytest.approx(0.3, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -139,3 +164,38 @@ def test_the_time_code_is_kept(nearest, tmp_path, given, extension, rate):
             assert len(container.streams.data) == (path.suffix != ".mkv")
     assert found[0] == found[1] == {start if rate > 10 else "01:00:00:0"}  # FFmpeg writes as many digits as needed
     assert times(tmp_path / f"out.{extension}") == pytest.approx(times(tmp_path / f"in.{given}"), abs=1e-3)
+
+
+@pytest.mark.parametrize("extension", ["mov", "mp4", "mkv"])
+def test_data_of_a_camera_are_kept_or_said_to_be_lost(nearest, tmp_path, extension):
+    content = write(tmp_path / "chapters.mov", film(), chapters=True).read_bytes()
+    # The stream of chapters becomes one of measured data, as GoPro's cameras make them.
+    for of_chapters, of_data in ((b"chap", b"cdsc"), (b"chpl", b"free"), (b"mhlrtext", b"mhlrmeta")):
+        assert of_chapters in content
+        content = content.replace(of_chapters, of_data)
+    content = re.sub(rb"(stsd.{12})text", rb"\1gpmd", content, flags=re.DOTALL)
+    (tmp_path / "in.mov").write_bytes(content)
+    notes = upscale(nearest, tmp_path / "in.mov", tmp_path / f"out.{extension}").notes
+    if extension == "mkv":
+        assert notes == ["data stream 1 (bin_data) left out: .mkv can't hold it"]
+        return
+    assert notes == []
+    assert packets(tmp_path / f"out.{extension}", "data") == packets(tmp_path / "in.mov", "data") != []
+
+
+@pytest.mark.parametrize("extension", ["mov", "mp4"])
+def test_data_of_a_transport_stream_are_said_to_be_lost(nearest, tmp_path, extension):
+    with av.open(str(write(tmp_path / "in.mp4", film()))) as given, av.open(str(tmp_path / "in.ts"), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        data = made.add_data_stream("klv")
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+        packet = av.Packet(b"measured")
+        packet.stream, packet.time_base, packet.pts, packet.dts = data, Fraction(1, 25), 3, 3
+        made.mux(packet)
+    (note,) = upscale(nearest, tmp_path / "in.ts", tmp_path / f"out.{extension}").notes
+    assert note.startswith("data stream 1") and note.endswith(f"left out: .{extension} can't hold it")
+    with av.open(str(tmp_path / f"out.{extension}")) as container:
+        assert len(container.streams) == 1

@@ -39,9 +39,14 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
     return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
+def swaps_axes(orientation: int) -> bool:
+    """Return whether a picture with this EXIF or TIFF orientation has its height for its width."""
+    return orientation in (5, 6, 7, 8)
+
+
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     """Turn and mirror an image (H, W, C) as the EXIF or TIFF orientation, 1 to 8, asks for; others change nothing."""
-    if orientation in (5, 6, 7, 8):
+    if swaps_axes(orientation):
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         image = image[::-1]

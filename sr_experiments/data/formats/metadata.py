@@ -2,16 +2,21 @@
 
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 
 from sr_experiments.data.formats import png
+from sr_experiments.data.formats.directory import Directory, Entry, byte_order, encode_directory, read_directory
 
 ORIENTATION = 0x0112
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 # Tags that describe the image rather than the file: description, make, model, software, date, artist, copyright.
 DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)  # of the image: ImageWidth, PixelXDimension
-_SHORT, _LONG = 3, 4  # types of EXIF values
+_SHORT, _LONG, _RATIONAL = 3, 4, 5  # types of EXIF values
+_RESOLUTIONS, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128
+_INCHES = {2: 1.0, 3: 1 / 2.54}  # a unit of resolution in inches
 
 # Contents of chunks that say that the image is sRGB, as is assumed of images that say nothing.
 _SRGB_CICP = b"\x01\x0d\x00\x01"
@@ -58,6 +63,48 @@ class Metadata:
             ("cHRM", any(abs(a - b) > 100 for a, b in zip(known, _SRGB_CHROMATICITIES, strict=True))),
         ) if other]  # fmt: skip
         return f"colours as of {' and '.join(others)}" if others else ""
+
+
+def directory_of(exif: bytes | None) -> Directory:
+    """Return the main directory of EXIF data; empty if there are none, or if they are damaged."""
+    try:
+        order = byte_order(exif or b"")
+        (place,) = struct.unpack_from(order + "I", exif or b"", 4)
+        return read_directory(BytesIO(exif or b""), order, place)
+    except (ValueError, struct.error):
+        return {}
+
+
+def encode_exif(tags: Directory, below: Mapping[int, Directory], order: str) -> bytes | None:
+    """Return EXIF data of tags and of the directories below them, by the tags that lead there; None if there are none.
+
+    The values are in the byte order `<` or `>`.
+    """
+    tags = {**tags, **{tag: Entry(_LONG, 1, bytes(4)) for tag, directory in below.items() if directory}}
+    if not tags:
+        return None
+    end, behind = 8 + len(encode_directory(tags, order, 8)), b""
+    for tag, directory in below.items():
+        if directory:
+            place = end + len(behind)
+            tags[tag] = Entry(_LONG, 1, struct.pack(order + "I", place))
+            behind += encode_directory(directory, order, place)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    return mark + struct.pack(order + "I", 8) + encode_directory(tags, order, 8) + behind
+
+
+def resolution_of(exif: bytes | None) -> tuple[float, float] | None:
+    """Return horizontal and vertical resolution in pixels per inch, as of EXIF data, or None if they don't say it."""
+    tags = directory_of(exif)
+    if not exif or any(tag not in tags or tags[tag].kind != _RATIONAL for tag in _RESOLUTIONS):
+        return None
+    order = byte_order(exif)
+    unit = _INCHES.get(tags[_RESOLUTION_UNIT].number(order) if _RESOLUTION_UNIT in tags else 2)
+    ratios = [struct.unpack_from(order + "II", tags[tag].content) for tag in _RESOLUTIONS]
+    if unit is None or not all(numerator and denominator for numerator, denominator in ratios):
+        return None
+    x, y = (round(numerator / denominator / unit, 2) for numerator, denominator in ratios)
+    return x, y
 
 
 def upright_exif(exif: bytes, width: int, height: int) -> bytes:
@@ -108,6 +155,17 @@ def upright_xmp(xmp: bytes, width: int, height: int) -> bytes:
     return xmp
 
 
-def describes_gain_map(xmp: bytes | None) -> bool:
-    """Return whether XMP describes a gain map that follows the picture in its file; without it, it would be wrong."""
-    return xmp is not None and any(name in xmp for name in (b"hdrgm:", b"HDRGainMap", b"Container:Directory"))
+def described_appendix(xmp: bytes | None) -> str:
+    """Name what follows the picture in its file and is described by its XMP, which would be wrong without it."""
+    if xmp is None:
+        return ""
+    names = [
+        name
+        for name, signs in (
+            ("the gain map", (b"hdrgm:", b"HDRGainMap")),
+            ("the video", (b"MotionPhoto", b"MicroVideo")),
+            ("the pictures after the first", (b"Container:Directory",)),
+        )
+        if any(sign in xmp for sign in signs)
+    ]
+    return names[0] if names else ""

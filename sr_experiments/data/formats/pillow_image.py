@@ -1,5 +1,6 @@
 """PNG, JPEG, WebP, BMP and GIF files: read by Pillow, but PNG of 16 bits, of which Pillow keeps 8, by imagecodecs."""
 
+import logging
 import math
 import warnings
 from typing import BinaryIO
@@ -8,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sr_experiments.data.formats import png
-from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, to_8_bits, upright
-from sr_experiments.data.formats.metadata import ORIENTATION, Metadata, describes_gain_map
+from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, swaps_axes, to_8_bits, upright
+from sr_experiments.data.formats.metadata import ORIENTATION, Metadata, described_appendix, resolution_of
 
 # The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
 # external programs.
@@ -21,6 +22,8 @@ HEAD = 26  # bytes at the start of a file that tell its kind
 # Pillow warns of large images and refuses twice as large ones; the refusal is enough.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# It warns of every interlaced PNG, though it reads them rightly.
+logging.getLogger("imagecodecs").setLevel(logging.ERROR)
 
 
 class PillowImage:
@@ -55,7 +58,7 @@ class PillowImage:
     def size(self) -> tuple[int, int]:
         """(height, width) when upright, from the header alone."""
         width, height = self.image.size
-        return (width, height) if self._orientation() >= 5 else (height, width)  # 5 to 8 swap axes
+        return (width, height) if swaps_axes(self._orientation()) else (height, width)
 
     def read_8_bits(self, channels: int) -> np.ndarray:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
@@ -98,13 +101,14 @@ class PillowImage:
         if image.format == "PNG":
             return _of_png(self.file, resolution)
         exif, xmp = info.get("exif"), info.get("xmp") or None
+        exif = exif.removeprefix(b"Exif\0\0") if exif else None
         segments = [content for name, content in getattr(image, "applist", []) if name == "APP13"]
         return Metadata(
-            exif=exif.removeprefix(b"Exif\0\0") if exif else None,
-            xmp=None if describes_gain_map(xmp) else xmp,
+            exif=exif,
+            xmp=None if described_appendix(xmp) else xmp,
             iptc=next((content for content in segments if content.startswith(b"Photoshop 3.0\0")), None),
             comment=info.get("comment") if image.format in ("JPEG", "MPO") else None,
-            resolution=resolution,
+            resolution=resolution or resolution_of(exif),
         )
 
     def _orientation(self) -> int:
@@ -132,9 +136,9 @@ class PillowImage:
         return Decoded(np.ascontiguousarray(samples[..., :colours]), alpha, icc)
 
     def _lost(self) -> tuple[str, ...]:
-        """Name what else a JPEG holds: Pillow tells by the format of a second picture, by XMP of a gain map."""
-        if describes_gain_map(self.image.info.get("xmp")):
-            return ("the gain map",)
+        """Name what else a JPEG holds: Pillow tells by the format of a second picture, XMP of a gain map or a video."""
+        if described := described_appendix(self.image.info.get("xmp")):
+            return (described,)
         return ("the pictures after the first",) if self.image.format == "MPO" else ()
 
 
@@ -174,7 +178,12 @@ def _of_png(file: BinaryIO, resolution: tuple[float, float] | None) -> Metadata:
             xmp = text
         elif not keyword.startswith(b"Raw profile type"):
             kept.append((name, content))
-    return Metadata(exif=exif or None, xmp=xmp or None, resolution=resolution, chunks=tuple(kept))
+    return Metadata(
+        exif=exif or None,
+        xmp=xmp or None,
+        resolution=resolution or resolution_of(exif),
+        chunks=tuple(kept),
+    )
 
 
 def _resolution(dpi: object) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import struct
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,12 +13,21 @@ from tifffile import PHOTOMETRIC, TiffPage
 from sr_experiments.data.formats.decoded import (
     Decoded,
     cmyk_to_rgb,
+    swaps_axes,
     to_8_bits,
     to_full_range,
     unassociate,
     upright,
 )
-from sr_experiments.data.formats.metadata import DESCRIPTIONS, EXIF_IFD, GPS_IFD, ORIENTATION, Metadata
+from sr_experiments.data.formats.directory import read_directory
+from sr_experiments.data.formats.metadata import (
+    DESCRIPTIONS,
+    EXIF_IFD,
+    GPS_IFD,
+    ORIENTATION,
+    Metadata,
+    encode_exif,
+)
 from sr_experiments.data.formats.pillow_image import in_8_bits
 
 # Its warnings of odd tags are of no use to those who train or upscale.
@@ -65,7 +75,7 @@ class TiffImage:
     def size(self) -> tuple[int, int]:
         """(height, width) when upright, from the tags alone."""
         height, width = self.page.imagelength, self.page.imagewidth
-        return (width, height) if self._orientation() >= 5 else (height, width)
+        return (width, height) if swaps_axes(self._orientation()) else (height, width)
 
     def read_8_bits(self, channels: int) -> np.ndarray:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
@@ -123,7 +133,8 @@ class TiffImage:
         image = Image.open(self.file, formats=("TIFF",))
         image.seek(self.page.index)
         image.load()  # it is upright then
-        return Decoded(np.array(image.convert("RGB")), None, None)
+        icc = self._bytes(_ICC) if self.page.photometric == PHOTOMETRIC.YCBCR else None  # CIELAB's is not of RGB
+        return Decoded(np.array(image.convert("RGB")), None, icc)
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         """Scale integers from their own maximum to the whole range of their type; floating-point numbers stay."""
@@ -140,18 +151,18 @@ class TiffImage:
         return bytes(value) if isinstance(value, bytes) and value else None
 
     def _exif(self) -> bytes | None:
-        """Return the tags that describe the image, and those of the IFDs for EXIF and GPS, as EXIF data."""
-        tags, kept = Image.Exif(), Image.Exif()
-        tags.endian, tags.bigtiff = self.tiff.byteorder, self.tiff.is_bigtiff
+        """Return the tags that describe the image, and those of the directories for EXIF and GPS, as EXIF data."""
+        order, big = self.tiff.byteorder, self.tiff.is_bigtiff
         try:
-            tags.load_from_fp(self.file, self.page.offset)
-            kept.update((tag, tags[tag]) for tag in DESCRIPTIONS if tag in tags)
-            for ifd in (EXIF_IFD, GPS_IFD):
-                if ifd in tags and (values := tags.get_ifd(ifd)):
-                    kept[ifd] = values
-            return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None
-        except Exception:  # damaged tags are no reason not to read the picture
+            tags = read_directory(self.file, order, self.page.offset, big)
+            below = {
+                tag: read_directory(self.file, order, tags[tag].number(order), big)
+                for tag in (EXIF_IFD, GPS_IFD)
+                if tag in tags
+            }
+        except struct.error:  # damaged tags are no reason not to read the picture
             return None
+        return encode_exif({tag: tags[tag] for tag in DESCRIPTIONS if tag in tags}, below, order)
 
 
 def _is_picture(page: Any) -> bool:
