@@ -131,6 +131,7 @@ def test_its_commands_work_as_written(project, typed, what):
         assert study["objectives"] == [{"name": "mine", "direction": "minimize"}]
 
 
+@pytest.mark.slow
 def test_the_shared_tests_find_what_was_added(project):
     done = run(project, "python -m pytest -n 0 -p no:cacheprovider tests/test_components.py -k mine")
     passed = re.search(r"(\d+) passed", done.stdout)

@@ -57,6 +57,7 @@ def test_what_is_bad_is_refused(upscale, name):
     assert_refused(upscale(name, made.bad()[name]), name, beside=BESIDE)
 
 
+@pytest.mark.slow
 def test_bad_videos_among_those_to_pack_and_to_evaluate_on(commands, weights):
     weights().rename(commands.folder / "net.pth")
     clips = commands.folder / "clips"

@@ -139,6 +139,7 @@ def _rank(rank, port, results):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_get_the_mean_over_all_images():
     import socket
 

@@ -42,6 +42,7 @@ def test_its_search_space_is_readable_to_wandb():
     assert space["model.blocks"].choices == (4, 8, 16)
 
 
+@pytest.mark.slow
 def test_the_agents_command_trains_and_logs_the_metric(tmp_path, monkeypatch):
     """The agent itself starts the process; only what the server would say is made up."""
     from wandb.wandb_agent import Agent

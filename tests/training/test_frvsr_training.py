@@ -124,8 +124,8 @@ def test_frozen_networks_are_in_eval_mode_and_get_no_gradients(train, monkeypatc
 @pytest.mark.parametrize(
     ("steps", "signum", "after", "loss"),
     [
-        ((60, 4, 4), signal.SIGTERM, 20, []),
-        ((4, 60, 4), signal.SIGTERM, 25, []),
+        pytest.param((60, 4, 4), signal.SIGTERM, 20, [], marks=pytest.mark.slow),
+        pytest.param((4, 60, 4), signal.SIGTERM, 25, [], marks=pytest.mark.slow),
         ((4, 4, 60), signal.SIGTERM, 25, []),
         pytest.param((4, 4, 60), signal.SIGKILL, 35, GAN, marks=pytest.mark.slow),
     ],
