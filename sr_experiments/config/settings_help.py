@@ -109,10 +109,10 @@ class Settings:
 
 
 def _paths(group: Mapping[str, Any]) -> Iterator[str]:
-    """Give the dotted keys of the groups below a group."""
+    """Give the dotted keys of all that is below a group."""
     for key, value in group.items():
+        yield key
         if isinstance(value, Mapping):
-            yield key
             yield from (f"{key}.{inner}" for inner in _paths(value))
 
 

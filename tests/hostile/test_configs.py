@@ -130,6 +130,7 @@ def at(config: Any, key: str) -> Any:
         ("model.num_blocks=1", "model has no num_blocks: did you mean blocks?"),
         ("model=rrdb", "did you mean rrdbnet?"),
         ("lossx=gan", "did you mean loss?"),
+        ("batch_size=4", "there is no setting batch_size: did you mean data.batch_size?"),
         ("loss/pixl=l1", "did you mean loss/pixel?"),
         ("data.train.augment=false", "add it with +data.train.augment="),
         ("model=frvsr stage.flo.steps=3", "stage has no flo: did you mean flow?"),
