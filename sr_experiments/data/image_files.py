@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from PIL import Image
 
+from sr_experiments.data.formats.decoded import Decoded
 from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
 from sr_experiments.errors import SRError
 from sr_experiments.walk import UNREAD, Walk, walk
@@ -144,6 +145,19 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
     try:
         with open_image(path) as image:
             return image.read_8_bits(channels)
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise unreadable(path, error) from error
+
+
+def decode_image(path: str | Path) -> Decoded:
+    """Read an image as it is: grey or colour, 8 or 16 bits, with its alpha channel.
+
+    Raises:
+        UnreadableImage: as `read_image`.
+    """
+    try:
+        with open_image(path) as image:
+            return image.decode()
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
 

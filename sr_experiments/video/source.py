@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sr_experiments.data.image_files import natural_key, open_image, read_image, walk_images
+from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
 from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
@@ -113,10 +113,10 @@ class FolderSource:
         self.codec: str | None = None
         self.alpha = False
         self.notes: list[str] = []
-        with open_image(self.images[0]) as image:
-            if image.decode().alpha is not None:
-                self.notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
-        height, width = read_image(self.images[0]).shape[:2]
+        first = decode_image(self.images[0])
+        if first.alpha is not None:
+            self.notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
+        height, width = first.pixels.shape[:2]
         self.size = (width, height)
         # A blank frame that stands for the format of the input: encoded like it, the video plays everywhere.
         self.first: Any = VideoFrame(width, height, "yuv420p")

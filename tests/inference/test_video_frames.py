@@ -114,3 +114,10 @@ def test_a_changed_frame_is_another_input(tmp_path, monkeypatch):
     os.utime(source / "frame4.bmp", (1, 1))
     with pytest.raises(SRError, match="different input"):
         upscale(frvsr(), source, tmp_path / "out", resume=True)
+
+
+def test_a_damaged_first_frame_is_one_line(tmp_path):
+    frames = folder(tmp_path / "in", film(2))
+    (frames / "frame0.bmp").write_bytes(b"BM")
+    with pytest.raises(SRError, match=r"can't read image .*frame0\.bmp: "):
+        upscale(Nearest(), frames, tmp_path / "out.mp4", fps=25)
