@@ -13,6 +13,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.pretrained.catalogue import weights_file
 from sr_experiments.pretrained.fetch import fetch
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's images, by which inputs are normalised
 PREFIX = "features."  # of the convolutional part in a file of torchvision; the classifier is not read
 
 

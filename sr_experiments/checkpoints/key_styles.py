@@ -1,7 +1,7 @@
 """How other programs wrap and name a generator's weights: tables, and the functions that apply them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -90,12 +90,12 @@ def strip_prefixes(state: StateDict) -> StateDict:
     for _ in range(MOST_PREFIXES):
         if _style(state) or detect(state):  # `model.` is no prefix, but part of a style
             return state
-        prefix, without = common_prefix(state), _without_others(state)
+        prefix, without = _common_prefix(state), _without_others(state)
         if owned := next(filter(None, (_of_owner(state, owner) for owner in OWNERS)), None):
             state = owned
-        elif prefix in MODULES or (prefix and _is_known(under(state, prefix))):
-            state = under(state, prefix)
-        elif len(without) < len(state) and common_prefix(without):
+        elif prefix in MODULES or (prefix and _is_known(_under(state, prefix))):
+            state = _under(state, prefix)
+        elif len(without) < len(state) and _common_prefix(without):
             state = without
         else:
             break
@@ -124,12 +124,12 @@ def _holds_tensors(value: Any, depth: int = 3) -> bool:
     return depth > 0 and any(_holds_tensors(value.get(key), depth - 1) for key in WRAPPERS)
 
 
-def under(state: StateDict, prefix: str) -> StateDict:
+def _under(state: StateDict, prefix: str) -> StateDict:
     """Return the tensors under a prefix, without it."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in state.items() if name.startswith(f"{prefix}.")}
 
 
-def common_prefix(state: StateDict) -> str:
+def _common_prefix(state: StateDict) -> str:
     """Return the first part of the names if it is the same in all, else nothing."""
     first = {name.partition(".")[0] for name in state if "." in name} if all("." in name for name in state) else set()
     return first.pop() if len(first) == 1 else ""
@@ -137,7 +137,7 @@ def common_prefix(state: StateDict) -> str:
 
 def _of_owner(state: StateDict, owner: str) -> StateDict:
     """Return the tensors of an owner; none where the name may as well be that of a layer."""
-    owned = under(state, owner)
+    owned = _under(state, owner)
     return owned if owner not in AMBIGUOUS or _is_known(owned) else {}
 
 
@@ -145,16 +145,18 @@ def _without_others(state: StateDict) -> StateDict:
     return {name: tensor for name, tensor in state.items() if name.partition(".")[0] not in OTHERS}
 
 
+def behind_prefixes(state: StateDict) -> Iterator[StateDict]:
+    """Yield the tensors under their names, and without each of the prefixes that all names share."""
+    for _ in range(MOST_PREFIXES):
+        yield state
+        if not (prefix := _common_prefix(state)):
+            return
+        state = _under(state, prefix)
+
+
 def _is_known(state: StateDict) -> bool:
     """Return whether these are the names of a known network, perhaps behind further prefixes."""
-    for _ in range(MOST_PREFIXES):
-        if _style(state) or detect(state):
-            return True
-        prefix = common_prefix(state)
-        if not prefix:
-            return False
-        state = under(state, prefix)
-    return False
+    return any(_style(inner) or detect(inner) for inner in behind_prefixes(state))
 
 
 def _style(state: StateDict) -> str:
@@ -171,4 +173,4 @@ def _renamed(name: str, renames: Mapping[str, str]) -> str:
 def networks_in(state: StateDict) -> list[str]:
     """Return the first parts of the names under which there are known networks."""
     first = dict.fromkeys(name.partition(".")[0] for name in state if "." in name)
-    return [part for part in first if _is_known(under(state, part))]
+    return [part for part in first if _is_known(_under(state, part))]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sr_experiments.checkpoints.detection import DETECTORS, detect, refused
-from sr_experiments.checkpoints.key_styles import MOST_PREFIXES, common_prefix, networks_in, to_spandrel_names, under
+from sr_experiments.checkpoints.key_styles import behind_prefixes, networks_in, to_spandrel_names
 from sr_experiments.checkpoints.limits import in_proportion
 from sr_experiments.checkpoints.reading import Checkpoint, read
 from sr_experiments.errors import SRError, first_line
@@ -97,13 +97,9 @@ def _build_by_spandrel(checkpoint: Checkpoint) -> Generator:
 
 
 def _recognise(checkpoint: Checkpoint) -> SpandrelModel | None:
-    """Let spandrel recognise the weights, also behind a prefix that all names share."""
-    state = checkpoint.state_dict
-    for _ in range(MOST_PREFIXES):
+    """Let spandrel recognise the weights, also behind prefixes that all names share."""
+    for state in behind_prefixes(checkpoint.state_dict):
         if generator := recognise(state):
             checkpoint.state_dict = state
             return generator
-        if not (prefix := common_prefix(state)):
-            break
-        state = under(state, prefix)
     return None

@@ -1,7 +1,5 @@
 """`sr upscale`: super-resolve images and videos."""
 
-import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,11 +53,12 @@ def upscale(
     preview: Annotated[float, typer.Option(help="Seconds of video to write side by side first, as a preview.")] = 0.0,
 ) -> None:
     """Super-resolve an image, a folder of images, a video, or a folder of frames."""
+    from sr_experiments.config.quoting import shell_text, sr_command
     from sr_experiments.inference.checks import check_video
     from sr_experiments.inference.options import Options
 
     given = [argument for argument in sys.argv[1:] if argument not in ("--overwrite", "--resume")]
-    again = f"{'uv run ' if 'UV' in os.environ else ''}{shlex.join(['sr', *given, '--resume'])}"
+    again = sr_command([*map(shell_text, given), "--resume"])
     options = Options(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,

@@ -80,6 +80,11 @@ def train_command(words: Sequence[str]) -> str:
     return " ".join((start, *words))
 
 
+def sr_command(words: Sequence[str]) -> str:
+    """Return a command of `sr` with these words, which are quoted already, as the user starts Python."""
+    return " ".join(("uv run sr" if "UV" in os.environ else "sr", *words))
+
+
 def from_config(folder: Path) -> list[str]:
     """Return the words of a training that starts with the configuration in a run folder."""
     return ["--config-dir", shell_path(folder), "--config-name", "config"]

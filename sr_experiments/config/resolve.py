@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sr_experiments.config.command_line import check_resumable
 from sr_experiments.config.declared import NULL, Declared, conf_folder, with_plain_words
 from sr_experiments.config.quoting import escaped, from_config, override, train_command
-from sr_experiments.config.resume import given_keys, resumed_config
+from sr_experiments.config.resume import dotted_values, given_keys, resumed_config
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
@@ -138,19 +138,13 @@ def save_config(config: dict[str, Any], folder: Path, changes: Sequence[Change] 
 
 def _check_same_run(folder: Path, config: dict[str, Any]) -> None:
     """Refuse to resume in the folder of a run with another configuration."""
-    before, now = _values(read_config(folder, "remove the folder, or give another hydra.sweep.dir")), _values(config)
+    saved = read_config(folder, "remove the folder, or give another hydra.sweep.dir")
+    before, now = ({k: str(v) for k, v in dotted_values(c).items() if v != {}} for c in (saved, config))
     for key in sorted({key for key, _ in before.items() ^ now.items()}):
         if key.split(".")[0] not in MAY_CHANGE:
             raise SRError(
                 f"{folder} holds another run, {key}={before.get(key)}, not {now.get(key)}: give another hydra.sweep.dir"
             )
-
-
-def _values(config: Any, prefix: str = "") -> dict[str, str]:
-    """Return {dotted key: value as text} of a configuration."""
-    if not isinstance(config, dict):
-        return {prefix: str(config)}
-    return {k: v for key, inner in config.items() for k, v in _values(inner, f"{prefix}.{key}".lstrip(".")).items()}
 
 
 def _check_devices(trainer: dict[str, Any]) -> None:

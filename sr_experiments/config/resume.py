@@ -68,7 +68,7 @@ def given_keys() -> list[str]:
 
 def changed_settings(folder: Path, config: Mapping[str, Any], step: int) -> list[Change]:
     """Return all changes of a run that now goes on with a configuration: the earlier ones, and those of this resume."""
-    before, now = _values(read_config(folder)), _values(config)
+    before, now = dotted_values(read_config(folder)), dotted_values(config)
     found = []
     for key in dict.fromkeys([*before, *now]):
         old, new = before.get(key, MISSING), now.get(key, MISSING)
@@ -125,11 +125,13 @@ def _remove(config: DictConfig, key: str) -> None:
     group.pop(name)
 
 
-def _values(config: Any, prefix: str = "") -> dict[str, Any]:
+def dotted_values(config: Any, prefix: str = "") -> dict[str, Any]:
     """Return {dotted key: value} of a configuration; lists are values."""
     if not isinstance(config, Mapping) or not config:
         return {prefix: config}
-    return {k: v for key, inner in config.items() for k, v in _values(inner, f"{prefix}.{key}".lstrip(".")).items()}
+    return {
+        k: v for key, inner in config.items() for k, v in dotted_values(inner, f"{prefix}.{key}".lstrip(".")).items()
+    }
 
 
 def _is_number(value: Any) -> bool:

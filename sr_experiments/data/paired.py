@@ -141,8 +141,7 @@ def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, 
     Raises:
         SRError: a file has no partner, or several; names the first few.
     """
-    hr_paths = {path.relative_to(hr.root).as_posix(): path for path in hr.images()}
-    lr_paths = {path.relative_to(lr.root).as_posix(): path for path in lr.images()}
+    hr_paths, lr_paths = hr.by_name(), lr.by_name()
     pairs, problems, hr_left, lr_left = match_names(list(hr_paths), list(lr_paths), scale)
     problems += [f"HR {name} has no LR" for name in hr_left] + [f"LR {name} has no HR" for name in lr_left]
     if problems:

@@ -104,11 +104,7 @@ def finished_images(
     Raises:
         SRError: names or sizes don't pair, or a picture is unreadable.
     """
-    hr_folder, sr_folder = open_pair(str(hr), str(sr), scale)
-    hr_paths, sr_paths = (
-        {path.relative_to(folder.root).as_posix(): path for path in folder.images()}
-        for folder in (hr_folder, sr_folder)
-    )
+    hr_paths, sr_paths = (folder.by_name() for folder in open_pair(str(hr), str(sr), scale))
     pairs = pair_finished(list(hr_paths), list(sr_paths), scale, suffix)
     of_hr = {path: sr_paths[pairs[name]] for name, path in hr_paths.items()}
     wanted = [of_hr[scene.path] for scene in scenes]

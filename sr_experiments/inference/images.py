@@ -6,7 +6,7 @@ Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile.
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from PIL import Image
 
 from sr_experiments.data.formats import png
 from sr_experiments.data.formats.decoded import to_8_bits
-from sr_experiments.data.formats.directory import byte_order, encode_directory, read_directory
+from sr_experiments.data.formats.directory import Entry, byte_order, encode_directory, read_directory
 from sr_experiments.data.formats.metadata import (
     DESCRIPTIONS,
     EXIF_IFD,
@@ -284,24 +284,17 @@ def _add_exif(path: Path, exif: bytes) -> None:
     """Add EXIF data to a TIFF file of their byte order, which tifffile can't: with a new directory at its end."""
     order, tags = byte_order(exif), directory_of(exif)
     with path.open("r+b") as file, BytesIO(exif) as given:
-        file.seek(4)
-        file.seek(struct.unpack(order + "I", file.read(4))[0])
-        (count,) = struct.unpack(order + "H", file.read(2))
-        entries = {entry[:2]: entry for entry in (file.read(12) for _ in range(count))}  # by the bytes of the tag
 
-        def append(content: bytes) -> int:
+        def append(directory: Mapping[int, Entry]) -> bytes:
+            """Return the place of a directory at the end of the file, which is even."""
             place = file.seek(0, 2)
-            file.write(content + bytes(len(content) % 2))  # places are even
-            return place
+            file.write(encode_directory(directory, order, place))
+            return struct.pack(order + "I", place)
 
-        def add(tag: int, kind: int, count: int, value: bytes) -> None:
-            inline = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(order + "I", append(value))
-            entries[struct.pack(order + "H", tag)] = struct.pack(order + "HHI", tag, kind, count) + inline
-
-        append(bytes(file.seek(0, 2) % 2))
-        for tag in DESCRIPTIONS:
-            if tag in tags and tags[tag].kind == _ASCII:
-                add(tag, *tags[tag])
+        file.seek(4)
+        entries = read_directory(file, order, struct.unpack(order + "I", file.read(4))[0])
+        entries |= {tag: tags[tag] for tag in DESCRIPTIONS if tag in tags and tags[tag].kind == _ASCII}
+        file.write(bytes(file.seek(0, 2) % 2))
         for tag in (EXIF_IFD, GPS_IFD):
             try:
                 directory = read_directory(given, order, tags[tag].number(order)) if tag in tags else {}
@@ -309,9 +302,7 @@ def _add_exif(path: Path, exif: bytes) -> None:
                 continue
             directory.pop(_INTEROPERABILITY, None)
             if directory:
-                place = append(encode_directory(directory, order, file.seek(0, 2)))
-                add(tag, _LONG, 1, struct.pack(order + "I", place))
-        ordered = sorted(entries.values(), key=lambda entry: struct.unpack(order + "H", entry[:2]))
-        place = append(struct.pack(order + "H", len(ordered)) + b"".join(ordered) + bytes(4))
+                entries[tag] = Entry(_LONG, 1, append(directory))
+        place = append(entries)
         file.seek(4)
-        file.write(struct.pack(order + "I", place))
+        file.write(place)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sr_experiments.checkpoints.backbones import pretrained_features
+from sr_experiments.checkpoints.backbones import MEAN, STD, pretrained_features
 from sr_experiments.config.constraints import Weight
 from sr_experiments.errors import SRError
 from sr_experiments.losses import LOSSES
@@ -102,8 +102,8 @@ class VGGLoss(PerceptualLoss):
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False  # in place it would overwrite the features captured before it
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
     @classmethod
     def substitute(cls, arguments: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sr_experiments.checkpoints.backbones import pretrained_features
+from sr_experiments.checkpoints.backbones import MEAN, STD, pretrained_features
 from sr_experiments.errors import SRError
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
@@ -40,8 +40,8 @@ class DISTSNetwork(nn.Module):
             elif isinstance(layer, nn.ReLU):
                 layer.inplace = False
         self.features = nn.Sequential(*layers)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
         file = fetch("dists")
         try:
             weights = load_file(file)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.files import replacing, writing_failed
-from sr_experiments.terminal import readable_seconds, stderr_console
+from sr_experiments.terminal import WHOLE, make_progress, readable_seconds, stderr_console
 
 log = logging.getLogger(__name__)
 
@@ -171,8 +171,8 @@ def _progress(label: str, size: int) -> Iterator[Advance]:
     console = stderr_console()
     log.info("downloading %s, %s", label, decimal(size))
     if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        numbers = (DownloadColumn(table_column=WHOLE), TransferSpeedColumn(table_column=WHOLE))
+        with make_progress(console, *numbers, transient=True) as bar:
             task = bar.add_task(label, total=size)
             yield lambda done, left: bar.update(task, completed=done)
         return

@@ -72,6 +72,11 @@ class Jobs:
         return Job(number, list(filter_overrides(overrides)), config, folder)
 
 
+def one_by_one(config: DictConfig) -> bool:
+    """Return whether the jobs of a sweep run one after the other in this process, by its configuration."""
+    return bool(config.hydra.runtime.choices["hydra/launcher"] == "basic")
+
+
 @contextlib.contextmanager
 def announced(console: Console, number: int, count: int, overrides: Sequence[str], name: str = "job") -> Iterator[None]:
     """Print which job of how many starts, "job 2 of 4: seed=1", and let its progress bar say so.

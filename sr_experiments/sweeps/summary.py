@@ -17,7 +17,7 @@ from sr_experiments.config.quoting import hydra_text, shell_path, shell_text, tr
 from sr_experiments.errors import SRError
 from sr_experiments.runs.metrics import digits
 from sr_experiments.runs.state import read_summary
-from sr_experiments.sweeps.jobs import announced, error_line, folder_of
+from sr_experiments.sweeps.jobs import announced, error_line, folder_of, one_by_one
 from sr_experiments.terminal import make_table, print_conventions, print_error, print_labelled, stderr_console
 
 
@@ -40,7 +40,7 @@ class RecordingLauncher(Launcher):
         results: list[JobReturn] = []
         shared = set.intersection(*map(set, job_overrides))
         self.common = self.common & shared if self.results else shared
-        if self.config.hydra.runtime.choices["hydra/launcher"] == "basic":
+        if one_by_one(self.config):
             # One by one, so that each can be announced, and Ctrl-C in one doesn't lose the results of those before it.
             console = stderr_console()
             for i, overrides in enumerate(job_overrides):

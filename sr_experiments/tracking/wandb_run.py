@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from sr_experiments.config.offline import environment_variable, is_offline
-from sr_experiments.config.quoting import shell_path
+from sr_experiments.config.quoting import shell_path, sr_command
 from sr_experiments.config.resolve import is_sweep
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
@@ -102,7 +102,7 @@ class WandbRun(WandbLogger):
             return None
         with _not_fatal("end of its file"):
             _wait_for_file()
-        return f"{'uv run ' if 'UV' in os.environ else ''}sr sync {shell_path(self.folder)}"
+        return sr_command(["sync", shell_path(self.folder)])
 
     def _summary(self, series: Mapping[str, Series]) -> dict[str, Any]:
         """Return best and last value of each metric over all sessions; offline, W&B knows the current one only."""

@@ -50,15 +50,15 @@ def make_trainer(
     Raises:
         SRError: settings that don't fit together, or don't fit this machine.
     """
-    t = config["trainer"]
+    t, monitor = config["trainer"], monitored(config["trainer"]["monitor"], config, assembly)
     checkpoints = Checkpoints(
         folder / "checkpoints",
         t["checkpoint_every"],
         validates=lambda step: assembly.data.next_validation(step - 1) == step,
-        monitor=monitored(t["monitor"], config, assembly),
+        monitor=monitor,
         patience=t.get("patience"),
     )
-    against_start = AgainstStart(monitored(t["monitor"], config, assembly)) if t.get("validate_start") else None
+    against_start = AgainstStart(monitor) if t.get("validate_start") else None
     record = Record(
         t["log_every"], folder, checkpoints, lambda index: str(assembly.data.train_set.paths[index]), against_start
     )

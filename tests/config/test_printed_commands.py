@@ -1,9 +1,7 @@
 """Commands that are printed or written do what they say when they are pasted into a shell."""
 
 import json
-import runpy
 import subprocess
-import sys
 
 import pytest
 import yaml
@@ -45,20 +43,13 @@ def test_names_that_are_difficult_for_a_shell_or_hydra_arrive_as_they_are():
 
 
 @pytest.fixture
-def typed(monkeypatch, capfd):
+def typed(monkeypatch, train_py):
     """`typed("loss=gan", ...)` runs `python train.py ...` in this process; its exit code, and what it said."""
 
     def run(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["train.py", *words])
         monkeypatch.delenv("UV", raising=False)
-        capfd.readouterr()
-        code = 0
-        try:
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capfd.readouterr()
-        return code, said.out + said.err
+        done = train_py(*words)
+        return done.code, done.out + done.err
 
     return run
 

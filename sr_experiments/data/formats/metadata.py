@@ -16,7 +16,7 @@ DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)  # of the image: ImageWidth, PixelXDimension
 _SHORT, _LONG, _RATIONAL = 3, 4, 5  # types of EXIF values
 _RESOLUTIONS, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128
-_INCHES = {2: 1.0, 3: 1 / 2.54}  # a unit of resolution in inches
+INCHES = {2: 1.0, 3: 1 / 2.54}  # a unit of resolution in inches
 
 # Contents of chunks that say that the image is sRGB, as is assumed of images that say nothing.
 _SRGB_CICP = b"\x01\x0d\x00\x01"
@@ -99,7 +99,7 @@ def resolution_of(exif: bytes | None) -> tuple[float, float] | None:
     if not exif or any(tag not in tags or tags[tag].kind != _RATIONAL for tag in _RESOLUTIONS):
         return None
     order = byte_order(exif)
-    unit = _INCHES.get(tags[_RESOLUTION_UNIT].number(order) if _RESOLUTION_UNIT in tags else 2)
+    unit = INCHES.get(tags[_RESOLUTION_UNIT].number(order) if _RESOLUTION_UNIT in tags else 2)
     ratios = [struct.unpack_from(order + "II", tags[tag].content) for tag in _RESOLUTIONS]
     if unit is None or not all(numerator and denominator for numerator, denominator in ratios):
         return None
@@ -114,13 +114,13 @@ def upright_exif(exif: bytes, width: int, height: int) -> bytes:
     """
     content = bytearray(exif)
     try:
-        order = {b"II": "<", b"MM": ">"}[exif[:2]]
+        order = byte_order(exif)
         first = struct.unpack_from(order + "I", content, 4)[0]
         was = _set_tags(content, order, first, width, height)
         if was not in (None, 1):
             (count,) = struct.unpack_from(order + "H", content, first)
             struct.pack_into(order + "I", content, first + 2 + 12 * count, 0)  # the offset of the thumbnail's IFD
-    except (KeyError, struct.error):
+    except (ValueError, struct.error):
         return exif
     return bytes(content)
 

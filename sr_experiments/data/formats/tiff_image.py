@@ -24,6 +24,7 @@ from sr_experiments.data.formats.metadata import (
     DESCRIPTIONS,
     EXIF_IFD,
     GPS_IFD,
+    INCHES,
     ORIENTATION,
     Metadata,
     encode_exif,
@@ -34,7 +35,6 @@ from sr_experiments.data.formats.pillow_image import in_8_bits
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _XMP, _ICC, _INK_SET, _IPTC = 282, 283, 296, 700, 34675, 332, 33723
-_INCHES = {2: 1.0, 3: 1 / 2.54}  # a unit of resolution in inches
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4  # sample formats
 _COLOURS = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -119,7 +119,7 @@ class TiffImage:
 
     def metadata(self) -> Metadata:
         """Return what the file says about the picture."""
-        unit = _INCHES.get(self._value(_UNIT, 2))
+        unit = INCHES.get(self._value(_UNIT, 2))
         x, y = (_ratio(self._value(tag, (0, 1))) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
         return Metadata(
             exif=self._exif(),

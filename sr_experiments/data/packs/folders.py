@@ -41,6 +41,10 @@ class FileFolder:
         """List all images in the folder and below it, as `list_images`."""
         return list_images(self.root)
 
+    def by_name(self) -> dict[str, Path]:
+        """Return the images by their names relative to the folder."""
+        return {path.relative_to(self.root).as_posix(): path for path in self.images()}
+
     def walk(self) -> Iterator[tuple[Path, list[str]]]:
         """Yield every folder that has images or videos with their names; log what is left out."""
         found = walk_images(self.root, VIDEO_EXTENSIONS)
@@ -89,6 +93,10 @@ class PackFolder(FileFolder):
         if not found:
             raise SRError(f"no images in {self.root}, a pack of {self.pack.index.source}")
         return [self.root / name for name in sorted(found, key=natural_key)]
+
+    def by_name(self) -> dict[str, Path]:
+        """Return the images by their names relative to the folder."""
+        return {path.relative_to(self.root).as_posix(): path for path in self.images()}
 
     def walk(self) -> Iterator[tuple[Path, list[str]]]:
         """Yield every folder that is not empty with the names of its files."""

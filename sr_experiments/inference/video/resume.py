@@ -2,9 +2,8 @@
 
 A video is upscaled in segments that are encoded separately: 250 frames, or a minute's work if that is less. Next to
 the output `clip.mp4`, the folder `.clip.mp4.partial/` contains the finished segments, the state of a recurrent network
-after the last one, and
-`journal.json`, which records what they were made from. Uninterrupted work takes the same path, so a resumed output has
-the same frames, and the same bytes wherever segments take less than a minute.
+after the last one, and `journal.json`, which records what they were made from. Uninterrupted work takes the same path,
+so a resumed output has the same frames, and the same bytes wherever segments take less than a minute.
 """
 
 import hashlib

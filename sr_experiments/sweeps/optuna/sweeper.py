@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from annotated_types import Ge
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -32,7 +31,7 @@ from sr_experiments.files import writing_failed
 from sr_experiments.registry import Group
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
-from sr_experiments.sweeps.jobs import Job, Jobs, announced, error_line
+from sr_experiments.sweeps.jobs import Job, Jobs, announced, error_line, one_by_one
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
 from sr_experiments.sweeps.optuna.results import print_results, print_trial, write_study_json
 from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
@@ -131,7 +130,7 @@ class OptunaSweep:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise writing_failed(self.folder, error, "hydra.sweep.dir=") or error from error
-        if self.options.n_jobs == 1 and not isinstance(self.launcher, BasicLauncher):
+        if self.options.n_jobs == 1 and not one_by_one(self.config):
             self.console.print("one trial at a time: hydra.sweeper.n_jobs=4 gives the launcher four", style="yellow")
         stopped: BaseException | None = None
         with run_lock(self.folder, "searched"):
@@ -211,7 +210,7 @@ class OptunaSweep:
 
     def _launch(self, jobs: Sequence[Job]) -> Sequence[JobReturn]:
         """Run the jobs of trials with consecutive numbers."""
-        if not isinstance(self.launcher, BasicLauncher):
+        if not one_by_one(self.config):
             return self.launcher.launch([[*job.overrides] for job in jobs], initial_job_idx=jobs[0].number)
         results: list[JobReturn] = []
         for job in jobs:
