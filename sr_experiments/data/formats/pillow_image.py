@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -186,10 +186,10 @@ def _of_png(file: BinaryIO, resolution: tuple[float, float] | None) -> Metadata:
     )
 
 
-def _resolution(dpi: object) -> tuple[float, float] | None:
+def _resolution(dpi: Any) -> tuple[float, float] | None:
     """Return a resolution in pixels per inch if it is one; PNG's whole pixels per metre make 299.9994 of 300."""
     try:
-        x, y = (round(float(value), 2) for value in dpi)  # type: ignore[attr-defined]
+        x, y = (round(float(value), 2) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (x, y) if math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0 else None
