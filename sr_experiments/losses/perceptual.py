@@ -58,7 +58,9 @@ class PerceptualLoss(nn.Module):
         return super().train(False)
 
     def _supply_state(self, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-        for name, tensor in [*self.named_parameters(), *self.named_buffers()]:
+        # A module with two names, as the heads of LPIPS are, is expected under both.
+        own = [*self.named_parameters(remove_duplicate=False), *self.named_buffers(remove_duplicate=False)]
+        for name, tensor in own:
             state_dict[prefix + name] = tensor.detach()
 
 

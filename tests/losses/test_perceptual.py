@@ -12,7 +12,7 @@ from torch import nn
 
 from sr_experiments.checkpoints.backbones import pretrained_features
 from sr_experiments.errors import SRError
-from sr_experiments.losses.perceptual import LPIPSLoss, VGG16Loss, VGGLoss, vgg_layers
+from sr_experiments.losses.perceptual import DISTSLoss, LPIPSLoss, VGG16Loss, VGGLoss, vgg_layers
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.lpips import LPIPS
 from sr_experiments.pretrained.catalogue import weights_file
@@ -106,11 +106,12 @@ def test_vgg16_does_not_take_the_place_of_a_required_vgg19(train, without_vgg19,
     assert "perceptual loss is required: the vgg19 weights are not on this machine" in capsys.readouterr().err
 
 
-def test_weights_stay_out_of_checkpoints_and_in_eval_mode(with_weights):
-    parent = nn.ModuleDict({"net": nn.Linear(1, 1), "loss": VGGLoss({"conv1_1": 1.0})}).train()
+@pytest.mark.parametrize("loss", [VGGLoss, VGG16Loss, LPIPSLoss, DISTSLoss])
+def test_weights_stay_out_of_checkpoints_and_in_eval_mode(with_weights, loss):
+    parent = nn.ModuleDict({"net": nn.Linear(1, 1), "loss": loss()}).train()
     assert set(parent.state_dict()) == {"net.weight", "net.bias"}
     parent.load_state_dict(parent.state_dict())
-    assert not parent["loss"].features.training
+    assert not any(module.training for module in parent["loss"].modules())
 
 
 def test_another_networks_weights_are_one_line(tmp_path, monkeypatch):
