@@ -28,6 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 
 from sr_experiments.checkpoints.loading import load_generator
@@ -38,10 +39,14 @@ from sr_experiments.export.runnable import Runnable
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
 
+ESC_SMALL = yaml.safe_load(Path(__file__).parents[1].joinpath("conf/model/esc_small.yaml").read_text())
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "srresnet": ("srresnet", {}),
     "msrresnet": ("msrresnet", {}),
     "rrdbnet": ("rrdbnet", {}),
+    "compact": ("compact", {}),
+    "esc": ("esc", {}),
+    "esc_small": ("esc", {key: value for key, value in ESC_SMALL.items() if key != "name"}),
     "frvsr": ("frvsr", {}),
     "frvsr_rrdb": ("frvsr", {"srnet": {"name": "rrdbnet"}}),
 }

@@ -64,6 +64,26 @@ def _compact(state: Shapes) -> dict[str, Any]:
     }
 
 
+def _esc(state: Shapes) -> dict[str, Any]:
+    features, channels = state["proj.weight"].shape[:2]
+    heads, distances = state["blocks.0.attn.relative_position_bias"].shape  # (2 * window - 1)^2 relative positions
+    window, outputs = (math.isqrt(distances) + 1) // 2, state["to_img.weight"].shape[0]
+    if (2 * window - 1) ** 2 != distances or channels * math.isqrt(outputs // channels) ** 2 != outputs:
+        raise ValueError("a relative of ESC")
+    return {
+        "scale": math.isqrt(outputs // channels),
+        "channels": channels,
+        "features": features,
+        "blocks": _count(state, "blocks."),
+        "convolutions": _count(state, "blocks.0.pconvs."),
+        "window": window,
+        "heads": heads,
+        "conv_features": state["plk_filter"].shape[0],
+        "kernel": state["plk_filter"].shape[-1],
+        "hidden": state["blocks.0.convffns.0.proj.weight"].shape[0],
+    }
+
+
 # Name in the registry of generators: names of tensors that all networks of this kind have, names that only relatives of
 # it have, and a function that infers the constructor's arguments from the shapes.
 DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], dict[str, Any]]]] = {
@@ -78,6 +98,9 @@ DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], 
                   partial(_resnet, first="conv_first.weight", upsampling="upconv1.weight",
                           second_upsampling="upconv2.weight", blocks="body.", last="conv_last.weight")),
     "compact": (("body.0.weight", "body.0.bias", "body.1.weight", "body.2.weight"), ("body.1.bias",), _compact),
+    "esc": (("plk_filter", "proj.weight", "blocks.0.attn.relative_position_bias", "blocks.0.convffns.0.proj.weight",
+             "blocks.0.pconvs.0.plk.dwc_proj.3.weight", "last.weight", "to_img.weight"),
+            ("blocks.0.lns.0.weight",), _esc),  # ESC-Real
     "srresnet": (("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight", "conv_out.weight"), (),
                  partial(_resnet, first="conv_in.0.weight", upsampling="upsampling.0.0.weight",
                          second_upsampling="upsampling.1.0.weight", blocks="blocks.", last="conv_out.weight")),

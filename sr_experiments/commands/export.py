@@ -34,7 +34,6 @@ def export(
 
     from sr_experiments.export.card import check_places, write_card
     from sr_experiments.export.export import export as write
-    from sr_experiments.export.runnable import SIZES
 
     if card:
         check_places(output, checkpoint, overwrite)
@@ -45,7 +44,7 @@ def export(
     console.print(
         f"{done.file}: {done.kind}{', weights halved to fp16' if half else ''}, {size:.1f} MiB, of {done.source}"
     )
-    sizes = ", ".join("x".join(map(str, size)) for size in SIZES)
+    sizes = ", ".join("x".join(map(str, size)) for size in done.sizes)
     console.print(f"largest difference to the original, values in [0, 1]: {differences}; on batches of {sizes}")
     if card:
         words = {"name": name or output.stem, "author": author, "license": licence, "description": description}

@@ -14,7 +14,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import FORMAT, Checkpoint
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import programs, weights
-from sr_experiments.export.runnable import SIZES, Run, Runnable, largest_difference
+from sr_experiments.export.runnable import Run, Runnable, Size, largest_difference
 from sr_experiments.files import writing_failed
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.rrdbnet import RRDBNet
@@ -45,6 +45,7 @@ class Exported:
         kind: its format, one of the values of EXTENSIONS.
         half: whether its weights are fp16.
         differences: largest absolute difference to the original, values in [0, 1], by runtime.
+        sizes: (batch, height, width) of the LR images that were compared.
         generator: registry name and arguments, where known.
         source: the checkpoint that it was made from, for messages.
     """
@@ -53,6 +54,7 @@ class Exported:
     kind: str
     half: bool
     differences: dict[str, float]
+    sizes: tuple[Size, ...]
     generator: dict[str, Any] | None
     source: str
 
@@ -102,7 +104,8 @@ def write_network(
     with _temporary_beside(file) as temporary:
         try:
             facts = {"name": name or file.stem, **_facts(found, network, kind, half)}
-            differences = _write(temporary, kind, network, found, half, facts)
+            sizes = network.sizes(all_sizes=kind != "exported_program")
+            differences = _write(temporary, kind, network, found, half, facts, sizes)
         except SRError:
             raise
         except Exception as error:  # each exporter fails in its own way
@@ -118,25 +121,31 @@ def write_network(
                     f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
                     f"more than {TOLERANCE[half]:g}{why}"
                 )
-    return Exported(file, kind, half, differences, found.generator, found.source)
+    return Exported(file, kind, half, differences, sizes, found.generator, found.source)
 
 
 def _write(
-    path: Path, kind: str, network: Runnable, found: Checkpoint, half: bool, facts: weights.Facts
+    path: Path,
+    kind: str,
+    network: Runnable,
+    found: Checkpoint,
+    half: bool,
+    facts: weights.Facts,
+    sizes: tuple[Size, ...],
 ) -> dict[str, float]:
     """Write the file, with the facts and the result of the comparison in its metadata; return the differences."""
     if kind in ("safetensors", "pth"):
         write = weights.write_safetensors if kind == "safetensors" else weights.write_pth
         best, raw = _flat(network.generator.state_dict(), half), None if found.raw is None else _flat(found.raw, half)
         write(path, best, raw, facts)
-        differences = {"sr_experiments": largest_difference(network, weights.run_weights(path))}
+        differences = {"sr_experiments": largest_difference(network, weights.run_weights(path), sizes)}
         if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
             # With a pixel-unshuffle, spandrel pads RRDBNet to multiples of 4 and has other borders for other sizes.
             unshuffles = isinstance(network.generator, RRDBNet) and network.generator.fold > 1
-            sizes = [size for size in SIZES if size[1] % 4 == size[2] % 4 == 0] if unshuffles else SIZES
+            fitting = [size for size in sizes if size[1] % 4 == size[2] % 4 == 0] if unshuffles else sizes
             runtime = "spandrel (multiples of 4)" if unshuffles else "spandrel"
-            differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), sizes)
-        write(path, best, raw, _with_comparison(facts, differences))
+            differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), fitting)
+        write(path, best, raw, _with_comparison(facts, differences, sizes))
         return differences
     formats: dict[str, tuple[str, Callable[[Path, Runnable], None], Callable[[Path], Run]]] = {
         "onnx": ("ONNX Runtime", partial(programs.write_onnx, half=half), programs.run_onnx),
@@ -145,14 +154,14 @@ def _write(
     }
     runtime, write_program, run = formats[kind]
     write_program(path, network)
-    differences = {runtime: largest_difference(network, run(path))}
+    differences = {runtime: largest_difference(network, run(path), sizes)}
     add_metadata = programs.add_metadata_to_onnx if kind == "onnx" else programs.add_metadata_to_torch_program
-    add_metadata(path, _with_comparison(facts, differences))
+    add_metadata(path, _with_comparison(facts, differences, sizes))
     return differences
 
 
-def _with_comparison(facts: weights.Facts, differences: dict[str, float]) -> weights.Facts:
-    return {**facts, "compared": json.dumps({"largest_difference": differences, "sizes": SIZES})}
+def _with_comparison(facts: weights.Facts, differences: dict[str, float], sizes: tuple[Size, ...]) -> weights.Facts:
+    return {**facts, "compared": json.dumps({"largest_difference": differences, "sizes": sizes})}
 
 
 def _spandrel_knows(generator: dict[str, Any]) -> bool:

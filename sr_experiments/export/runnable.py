@@ -12,9 +12,9 @@ from sr_experiments.generators.recurrent import RecurrentGenerator, State
 
 Run = Callable[..., Tensor]  # from the inputs of a Runnable to SR
 
-# (batch, height, width) of LR: even, odd, portrait, and a batch of two.
-SIZES = ((1, 24, 32), (1, 17, 23), (1, 40, 21), (2, 16, 24))
-EXAMPLE = (2, 24, 32)  # the size that is traced; a batch of 1 would be taken for a constant
+Size = tuple[int, int, int]  # (batch, height, width) of LR
+SIZES: tuple[Size, ...] = ((1, 24, 32), (1, 17, 23), (1, 40, 21), (2, 16, 24))  # even, odd, portrait, a batch of two
+EXAMPLE: Size = (2, 24, 32)  # the size that is traced; a batch of 1 would be taken for a constant
 
 
 class Runnable(nn.Module):
@@ -48,9 +48,20 @@ class Runnable(nn.Module):
         assert lr_previous is not None and sr_previous is not None
         return self.generator.next_frame(lr, sr_previous, self.generator.flow(lr, lr_previous))
 
-    def example(self, size: tuple[int, int, int] = EXAMPLE, seed: int = 0) -> tuple[Tensor, ...]:
-        """Make random inputs of one call."""
-        batch, height, width = size
+    def large_enough(self, size: Size) -> Size:
+        """Return the size with `smallest_size` added to sides below it."""
+        batch, *sides = size
+        height, width = (side if side >= self.smallest_size else side + self.smallest_size for side in sides)
+        return batch, height, width
+
+    def sizes(self, all_sizes: bool) -> tuple[Size, ...]:
+        """Return the sizes to compare on: of one block and more, or, without `all_sizes`, from `smallest_size` on."""
+        large = tuple(self.large_enough(size) for size in SIZES)
+        return tuple(dict.fromkeys((*SIZES, *large))) if all_sizes else large
+
+    def example(self, size: Size | None = None, seed: int = 0) -> tuple[Tensor, ...]:
+        """Make random inputs of one call, by default of the size that is traced."""
+        batch, height, width = size or self.large_enough(EXAMPLE)
         random = torch.Generator().manual_seed(seed)
         lr = torch.rand(batch, self.channels, height, width, generator=random)
         if not self.recurrent:
@@ -69,7 +80,7 @@ class Runnable(nn.Module):
 
 
 @torch.inference_mode()
-def largest_difference(original: Runnable, exported: Run, sizes: Sequence[tuple[int, int, int]] = SIZES) -> float:
+def largest_difference(original: Runnable, exported: Run, sizes: Sequence[Size] = SIZES) -> float:
     """Return the largest absolute difference of the outputs, values in [0, 1], over several sizes.
 
     For a recurrent generator, clips of three frames are compared, in which each continues from its own output.

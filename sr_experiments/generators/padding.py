@@ -22,6 +22,20 @@ def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
     return replicate_pad(image, 0, right, 0, bottom)
 
 
+def reflect_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Pad (N, C, H, W) on the right and below by its mirror image, until H and W are multiples of `multiple`.
+
+    An image that is smaller than its padding is mirrored again and again.
+    """
+    for dimension in (2, 3):
+        side = image.shape[dimension]
+        index = torch.arange((side + multiple - 1) // multiple * multiple, device=image.device)
+        period = torch.arange(side, device=image.device)[-1:].mul(2).clamp(min=1)  # a tensor, for exporters
+        index = index % period
+        image = image.index_select(dimension, torch.minimum(index, period - index))
+    return image
+
+
 def crop(image: Tensor, height: int, width: int) -> Tensor:
     """Return the upper left (N, C, height, width) of an image."""
     if not torch.compiler.is_exporting():

@@ -102,8 +102,10 @@ class Engine:
         if radius is None:
             radius = receptive_radius(partial(_still_image, self.generator), self.channels, self.scale)
         self.margin = MARGIN if radius is None else -(-radius // 4) * 4
-        self._smallest = SMALLEST_CORE + 2 * self.margin
-        least = max(2 * self.margin + ALIGNMENT, SMALLEST_TILE)
+        # So that windows and pixel-unshuffled blocks of a tile are those of the whole image.
+        self._alignment = math.lcm(ALIGNMENT, self.generator.size_multiple)
+        self._smallest = max(SMALLEST_CORE, self._alignment) + 2 * self.margin
+        least = max(2 * self.margin + self._alignment, SMALLEST_TILE)
         if tile is not None and tile < least:
             raise SRError(f"--tile {tile} is too small: this network needs at least {least}")
         self.tile = tile
@@ -231,7 +233,7 @@ class Engine:
             self._bytes_per_pixel = self._measure_bytes()
         pixels = memory_budget(self.device) / self._bytes_per_pixel
         side = int(min(pixels**0.5, pixels / PROBE[0]))
-        return max(min(side, self._largest) // ALIGNMENT * ALIGNMENT, self._smallest)
+        return max(min(side, self._largest) // self._alignment * self._alignment, self._smallest)
 
     def _tiles(self, height: int, width: int) -> list[Tile]:
         """Cut an LR image into tiles that fit into memory; into one if all of it fits."""
@@ -239,7 +241,7 @@ class Engine:
         if self.tile is None and max(height, PROBE[0]) * width <= size**2:
             size = max(height, width)
         # Long, narrow images: tiles of at least SMALLEST_TILE^2 pixels.
-        return plan(height, width, max(size, SMALLEST_TILE**2 // min(height, width)), self.margin)
+        return plan(height, width, max(size, SMALLEST_TILE**2 // min(height, width)), self.margin, self._alignment)
 
     def _tiled(self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None) -> list[np.ndarray]:
         height, width, channels = images[0].shape
@@ -288,7 +290,7 @@ class Engine:
         size = self._tile_size()
         if out_of_memory(error):
             if size > self._smallest:
-                self._largest = max(size // 2 // ALIGNMENT * ALIGNMENT, self._smallest)
+                self._largest = max(size // 2 // self._alignment * self._alignment, self._smallest)
                 log.warning("out of memory on %s: going on with tiles of %d", self.device, self._largest)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()

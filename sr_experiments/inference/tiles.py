@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-ALIGNMENT = 16  # tiles begin at multiples of this, as windows and pixel-unshuffled blocks do in the whole image
+ALIGNMENT = 16  # tiles begin at multiples of this, as pixel-unshuffled blocks do in the whole image
 MARGIN = 32  # LR pixels, where the receptive radius is unbounded or larger than LARGEST_FIELD
 LARGEST_FIELD = 64  # LR pixels
 
@@ -52,12 +52,13 @@ class Tile:
         return slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
 
 
-def plan(height: int, width: int, size: int, margin: int) -> list[Tile]:
+def plan(height: int, width: int, size: int, margin: int, alignment: int = ALIGNMENT) -> list[Tile]:
     """Plan tiles of `size` x `size` (or the image's side, where that is smaller) whose cores cover the image.
 
-    All are in LR pixels; the size, with a margin on each side, is more than 2 * margin + ALIGNMENT.
+    All are in LR pixels. The size, with a margin on each side, is 2 * margin + alignment or more; tiles begin at
+    multiples of the alignment.
     """
-    rows, columns = _spans(height, size, margin), _spans(width, size, margin)
+    rows, columns = _spans(height, size, margin, alignment), _spans(width, size, margin, alignment)
     return [Tile(r[0], c[0], r[1], c[1], r[2], c[2], r[3], c[3]) for r in rows for c in columns]
 
 
@@ -72,15 +73,15 @@ def strips(height: int, width: int, rows: int, margin: int) -> list[Tile]:
     ]
 
 
-def _spans(length: int, size: int, margin: int) -> list[tuple[int, int, int, int]]:
+def _spans(length: int, size: int, margin: int, alignment: int) -> list[tuple[int, int, int, int]]:
     """Return start and end of each tile, and of its core, along one side."""
     if length <= size:
         return [(0, length, 0, length)]
     spans, core = [], 0
     while core < length:
-        start = max(core - margin, 0) // ALIGNMENT * ALIGNMENT
+        start = max(core - margin, 0) // alignment * alignment
         last = start + size >= length
-        start = max(length - size, 0) // ALIGNMENT * ALIGNMENT if last else start
+        start = max(length - size, 0) // alignment * alignment if last else start
         end = length if last else start + size
         core_end = length if last else end - margin
         spans.append((start, end, core, core_end))

@@ -28,6 +28,7 @@ NETWORKS = [
     ("rrdbnet", 2),
     ("rrdbnet", 4),
     ("compact", 2),
+    ("esc", 2),
     ("frvsr", 4),
 ]
 
@@ -54,7 +55,7 @@ def test_weights_are_read_back_as_the_same_network(sr, weights, tmp_path, name, 
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("name, scale", [n for n in NETWORKS if n[0] != "frvsr"])
+@pytest.mark.parametrize("name, scale", [n for n in NETWORKS if n[0] not in ("esc", "frvsr")])
 def test_exports_load_in_spandrel_with_equal_output(weights, tmp_path, name, scale):
     """In a fresh loader, after nothing but importing the plug-in; twice, since importing again must do no harm."""
     spandrel = pytest.importorskip("spandrel")
@@ -85,7 +86,7 @@ def test_pth_holds_raw_and_averaged_weights_where_a_run_has_both(train, tmp_path
         assert torch.equal(content["params_ema"][name], saved[f"ema.{name}"])
 
 
-@pytest.mark.parametrize("name, scale", [("msrresnet", 4), ("rrdbnet", 2)])
+@pytest.mark.parametrize("name, scale", [("msrresnet", 4), ("rrdbnet", 2), ("esc", 3)])
 def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "out.onnx"
@@ -126,7 +127,9 @@ def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, ph
 
 
 @pytest.mark.parametrize("extension", [".pt2", ".ts"])
-@pytest.mark.parametrize("name, scale", [("msrresnet", 2), ("rrdbnet", 2), ("frvsr", 4)])
+@pytest.mark.parametrize(
+    "name, scale", [("msrresnet", 2), ("rrdbnet", 2), pytest.param("esc", 2, marks=pytest.mark.slow), ("frvsr", 4)]
+)
 def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name, scale, extension):
     file = tmp_path / f"out{extension}"
     done = sr("export", weights(name, scale), "-o", file)

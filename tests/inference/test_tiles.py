@@ -28,6 +28,17 @@ def test_cores_cover_every_pixel_once_and_margins_are_whole(height, width, size,
     assert (covered == 1).all()
 
 
+def test_tiles_begin_at_multiples_of_a_given_alignment_and_still_cover_everything():
+    for alignment, size in ((48, 2 * 32 + 48), (32, 128)):
+        covered = np.zeros((301, 130), int)
+        for tile in plan(301, 130, size, 32, alignment):
+            covered[tile.core(1)] += 1
+            assert tile.top % alignment == tile.left % alignment == 0
+            assert tile.top == 0 or tile.core_top - tile.top >= 32
+            assert tile.bottom == 301 or tile.bottom - tile.core_bottom >= 32
+        assert (covered == 1).all()
+
+
 def test_the_core_is_found_again_in_a_tiles_output():
     image = torch.arange(200 * 150).view(1, 1, 200, 150).float()
     large = image.repeat_interleave(3, 2).repeat_interleave(3, 3)

@@ -5,9 +5,11 @@ import csv
 import pytest
 
 from tests.conftest import TINY_GAN, TINY_MODEL
+from tests.generators.test_esc import TINY as ESC
 
 TRAININGS = {
     "rrdbnet": [*TINY_MODEL["rrdbnet"], "scale=2", "trainer.checkpoint_activations=true"],
+    "esc": [*ESC, "trainer.checkpoint_activations=true"],
     **{
         name: [*TINY_GAN, f"loss/discriminator={name}", "optim.clip_norm=1", "loss/perceptual=none"]
         for name in ("vgg", "unet", "patch")
