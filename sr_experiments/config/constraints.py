@@ -52,6 +52,7 @@ def _is_folder_name(text: str) -> bool:
 # Networks. EDSR's 256 features are the most of the well-known networks.
 Features = Annotated[int, Ge(1), Le(512)]
 Blocks = Annotated[int, Ge(1), Le(1000)]
+Levels = Annotated[Sequence[Blocks], Len(1, 6)]  # blocks at each level of a U-Net
 
 # Numbers.
 Weight = Annotated[float, Ge(0)]

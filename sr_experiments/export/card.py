@@ -27,7 +27,8 @@ from sr_experiments.pictures import labelled
 
 SIDE = 96  # LR pixels of the example picture
 TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stages", "scale", "channels", "seed")
-LABELS = {"srresnet": "SRResNet", "msrresnet": "MSRResNet", "rrdbnet": "ESRGAN", "compact": "Compact", "frvsr": "FRVSR"}
+LABELS = {"srresnet": "SRResNet", "msrresnet": "MSRResNet", "rrdbnet": "ESRGAN", "compact": "Compact", "unet": "NAFNet",
+          "frvsr": "FRVSR"}  # fmt: skip
 
 
 def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:

@@ -156,10 +156,16 @@ def _with_comparison(facts: weights.Facts, differences: dict[str, float]) -> wei
 
 
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
-    """Tell whether spandrel, with the plug-in, reads the weights; its RRDBNet always has a growth of 32."""
-    return generator.get("name") in (None, "spandrel", "msrresnet", "srresnet", "compact") or (
-        generator.get("name") == "rrdbnet" and generator.get("growth", 32) == 32
-    )
+    """Tell whether spandrel, with the plug-in, reads the weights.
+
+    Its RRDBNet always has a growth of 32, its NAFNet always a scale of 1.
+    """
+    name = generator.get("name")
+    if name == "rrdbnet":
+        return generator.get("growth", 32) == 32
+    if name == "unet":
+        return generator.get("scale") == 1
+    return name in (None, "spandrel", "msrresnet", "srresnet", "compact")
 
 
 def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:

@@ -34,12 +34,14 @@ class Generator(nn.Module):
         size_multiple: the network pads its input to multiples of it: the window of a transformer, the factor of a
             pixel-unshuffle.
         smallest_size: height and width in LR pixels that it pads smaller inputs to.
+        whole_image: each output pixel depends on averages over the whole image, so that tiles differ a little from it.
     """
 
     scales: tuple[int, ...] | None = None
     receptive_radius: int | None = None
     size_multiple: int = 1
     smallest_size: int = 1
+    whole_image: bool = False
 
     def __init__(self, scale: int, channels: int, phase: str | None = None) -> None:
         super().__init__()

@@ -108,6 +108,7 @@ class Engine:
             raise SRError(f"--tile {tile} is too small: this network needs at least {least}")
         self.tile = tile
         self._largest = UNLIMITED
+        self._warned = False
 
     def upscale(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """Enlarge one image; after each tile, `progress` is called with the number of finished and of all tiles."""
@@ -244,6 +245,8 @@ class Engine:
     def _tiled(self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None) -> list[np.ndarray]:
         height, width, channels = images[0].shape
         tiles = [Tile(0, 0, height, width, 0, 0, height, width)] if self.recurrent else self._tiles(height, width)
+        if len(tiles) > 1:
+            self._say_that_tiles_differ()
         at_once = max(self._tile_size() ** 2 // (max(height, PROBE[0]) * width), 1) if len(tiles) == 1 else 1
         outputs = [np.empty((height * self.scale, width * self.scale, channels), image.dtype) for image in images]
         jobs = [(slice(i, i + at_once), tile) for i in range(0, len(images), at_once) for tile in tiles]
@@ -252,6 +255,16 @@ class Engine:
             if progress is not None:
                 progress(number, len(jobs))
         return outputs
+
+    def _say_that_tiles_differ(self) -> None:
+        """Warn, once, where a tile's pixels depend on averages over more than the tile."""
+        if self.generator.whole_image and not self._warned:
+            self._warned = True
+            log.warning(
+                "in tiles, because the whole image doesn't fit into %s: this network averages over the whole image, so "
+                "pixels differ a little from those without tiles",
+                "--tile" if self.tile is not None else "memory",
+            )
 
     def _upscale_tile(self, images: Sequence[np.ndarray], outputs: Sequence[np.ndarray], tile: Tile) -> None:
         sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images]))
