@@ -54,6 +54,8 @@ Features = Annotated[int, Ge(1), Le(512)]
 Blocks = Annotated[int, Ge(1), Le(1000)]
 Levels = Annotated[Sequence[Blocks], Len(1, 6)]  # blocks at each level of a U-Net
 
+FlowSteps = Annotated[int, Ge(1), Le(1000)]  # of a flow from time 0 to 1
+
 # Numbers.
 Weight = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]

@@ -98,6 +98,11 @@ def write_network(
     """Write a generator, and what its checkpoint said of it; other arguments and errors as of `export`."""
     if kind in ("onnx", "exported_program") and getattr(generator, "arch_id", "") in FIXED_SIZES:
         raise SRError(f"{found.source} can't be exported as {kind}: {DEPENDS_ON_SIZE}")
+    if kind in PROGRAMS and generator.sampling:
+        raise SRError(
+            f"{found.source} can't be exported as {kind}: its noise depends on the place in the image; "
+            "export its weights, -o name.safetensors"
+        )
     network = Runnable(generator.requires_grad_(False))
     with _temporary_beside(file) as temporary:
         try:

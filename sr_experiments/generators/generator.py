@@ -1,5 +1,8 @@
 """Base classes of the generators: what a network declares, and what it may offer to run faster."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
@@ -35,6 +38,9 @@ class Generator(nn.Module):
             pixel-unshuffle.
         smallest_size: height and width in LR pixels that it pads smaller inputs to.
         whole_image: each output pixel depends on averages over the whole image, so that tiles differ a little from it.
+        sampling: of a network that draws its pictures: the numbers that decide how, by the names of the options of
+            `sr upscale`; empty for all others. Its `forward` takes the row and column of LR's first pixel in the whole
+            image, for the noise, and in the place of these numbers others by their names.
     """
 
     scales: tuple[int, ...] | None = None
@@ -42,6 +48,7 @@ class Generator(nn.Module):
     size_multiple: int = 1
     smallest_size: int = 1
     whole_image: bool = False
+    sampling: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, scale: int, channels: int, phase: str | None = None) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError, first_line
+from sr_experiments.generators.flow import FlowNetwork
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.inference.device import (
@@ -175,6 +176,11 @@ class Engine:
         """Copy the generator to the device, in the fastest form for the runtime."""
         network = copy.deepcopy(generator).to(self.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(network, FlowNetwork):
+            network.add_module("mse", self._optimised_part(network.mse, self.channels))
+            if self.runtime == "compile":  # no CUDA graphs: a step's output is the next one's input
+                network.velocity.compile()
+            return network
         if not isinstance(network, RecurrentGenerator):
             return self._optimised_part(network, self.channels)
         # Only the SR net runs in tiles: the flow net needs the whole frames, and much less memory.
@@ -207,9 +213,11 @@ class Engine:
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             yield
 
-    def _run(self, lr: Tensor) -> Tensor:
-        """LR (N, C, H, W) to SR (N, C, scale * H, scale * W), each image on its own."""
+    def _run(self, lr: Tensor, top: int = 0, left: int = 0) -> Tensor:
+        """LR (N, C, H, W), its corner in the whole image, to SR (N, C, scale * H, scale * W), each image on its own."""
         with self._inference():
+            if self.generator.sampling:
+                return self._network(lr, top, left)
             return _still_image(self._network, lr)
 
     def _measure_bytes(self) -> float:
@@ -267,7 +275,7 @@ class Engine:
             )
 
     def _upscale_tile(self, images: Sequence[np.ndarray], outputs: Sequence[np.ndarray], tile: Tile) -> None:
-        sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images]))
+        sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images]), tile.top, tile.left)
         rows, columns = tile.core_within(self.scale)
         for pixels, output in zip(sr, outputs, strict=True):
             output[tile.core(self.scale)] = _pixels(pixels[None, :, rows, columns], output.dtype)

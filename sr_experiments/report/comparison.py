@@ -1,6 +1,7 @@
 """Compare runs: their settings and metrics, as shown by the page, the terminal table and JSON."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from sr_experiments.runs.metrics import digits, higher_is_better
 from sr_experiments.runs.reading import Run
 
 OTHERS = ("bicubic", "compared")  # metric suffixes of other methods than the trained network
+# Metric suffixes of the ways of sampling that a flow was validated in, see `training.validation.ways_to_validate`.
+WAY = re.compile(r"(.+)_((?:steps|strength)[\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Comparison:
     settings: list[Setting]  # settings in which they differ
     metrics: list[str]  # keys `<set>/<metric>` of all runs
     measured: list[dict[str, Measured]]  # values of each run, by metric
+    ways: list[dict[str, dict[str, float]]]  # of each run that is a flow: by metric, values by way, as `steps8`
     higher_is_better: dict[str, bool]  # direction of each metric
     digits: dict[str, int]  # decimals of each metric
     notes: list[str]  # warnings about values that can't be compared
@@ -53,6 +57,7 @@ class Comparison:
             "parameters": run.parameters,
             "best_step": run.best_step,
             "metrics": {metric: vars(value) for metric, value in self.measured[index].items()},
+            "ways": self.ways[index],
             "left_out": run.left_out(),
             "changes": [asdict(change) for change in run.changes],
         }
@@ -76,6 +81,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         differing([run.config for run in runs]) if len(runs) > 1 else [],
         metrics,
         measured,
+        [_ways(run) for run in runs],
         {metric: higher_is_better(metric, [run.summary for run in runs]) for metric in metrics},
         {metric: digits(metric, [run.summary for run in runs]) for metric in metrics},
         _notes(runs, metrics, measured),
@@ -87,11 +93,20 @@ def _measured(run: Run) -> dict[str, Measured]:
     measured = {}
     for key in dict.fromkeys([*final, *best]):
         metric = key.removeprefix("val/")
-        if metric.endswith(tuple(f"_{other}" for other in OTHERS)):
+        if metric.endswith(tuple(f"_{other}" for other in OTHERS)) or WAY.fullmatch(metric):
             continue
         others = (_finite(final.get(f"{key}_{other}", best.get(f"{key}_{other}"))) for other in OTHERS)
         measured[metric] = Measured(_finite(best.get(key)), _finite(final.get(key)), *others)
     return measured
+
+
+def _ways(run: Run) -> dict[str, dict[str, float]]:
+    """Return the values of a flow's further ways of sampling at its best checkpoint, by metric and way."""
+    ways: dict[str, dict[str, float]] = {}
+    for key, value in (run.best() or run.final()).items():
+        if (match := WAY.fullmatch(key.removeprefix("val/"))) and math.isfinite(value):
+            ways.setdefault(match[1], {})[match[2]] = value
+    return ways
 
 
 def _notes(runs: Sequence[Run], metrics: Sequence[str], measured: Sequence[dict[str, Measured]]) -> list[str]:

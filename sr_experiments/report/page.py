@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sr_experiments.pictures import ERROR_RANGE
-from sr_experiments.report.comparison import Comparison
+from sr_experiments.report.comparison import WAY, Comparison
 from sr_experiments.report.differences import MISSING, Setting, short_texts, value_text
 from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
@@ -116,8 +116,8 @@ def _curves(comparison: Comparison) -> dict[str, Any]:
     for number, run in enumerate(comparison.runs):
         hours = training_hours(run.series)
         for metric, series in run.series.items():
-            if metric.endswith(("_bicubic", "_compared")):
-                continue  # lines in the plot of the metric
+            if metric.endswith(("_bicubic", "_compared")) or WAY.fullmatch(metric):
+                continue  # lines in the plot of the metric, and in the plane
             bicubic = run.series.get(f"{metric}_bicubic")
             curve = curves.setdefault(metric, {"higher": higher_is_better(metric, summaries), "runs": {}})
             kept = thinned(series, MOST_POINTS)

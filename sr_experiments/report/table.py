@@ -25,6 +25,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         if error := run.summary.get("error"):
             line = f"{run.name} {run.state.state}: {error}"
             console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    for run, ways in zip(comparison.runs, comparison.ways, strict=True):
+        for metric, values in ways.items():
+            digits = comparison.digits.get(metric, 4)
+            said = ", ".join(f"{way} {value:.{digits}f}" for way, value in values.items())
+            console.print(f"{run.name} {metric}: {said}", markup=False, highlight=False, soft_wrap=True)
     for note in comparison.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for what, why in {k: v for run in comparison.runs for k, v in run.left_out().items()}.items():

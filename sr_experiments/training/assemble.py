@@ -17,6 +17,7 @@ from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.paired import PairedValidation
 from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
+from sr_experiments.generators.flow import DistilledFlow, Flow, FlowNetwork
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
@@ -29,9 +30,10 @@ from sr_experiments.pretrained.catalogue import sources_of
 from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.adversary import Adversary, build_adversary
+from sr_experiments.training.flow import DistillationModule, FlowModule
 from sr_experiments.training.module import OptimConfig, SRModule
 from sr_experiments.training.stages import make_stages
-from sr_experiments.training.validation import FlowMetrics, Validation
+from sr_experiments.training.validation import FlowMetrics, Validation, ways_to_validate
 from sr_experiments.training.video import VideoModule
 
 log = logging.getLogger(__name__)
@@ -111,6 +113,7 @@ def _assemble(config: Config) -> Assembly:
     for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
         data.train_set.windows(stage.clip_length)  # refuses clips that are too short for a later stage now
     initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
+    ways = ways_to_validate(generator, config["loss"])
     with_true_flow = [name for name, dataset in data.val_sets.items() if getattr(dataset, "true_flow", False)]
     metrics = _metrics(config, data.clips, left_out)
     _check_sizes(data, metrics, scale)
@@ -125,6 +128,7 @@ def _assemble(config: Config) -> Assembly:
             phase=degradation.phase,
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
             flow=FlowMetrics(data.val_names, with_true_flow) if stages else None,
+            ways=ways,
             of_images=trainer.get("validate_start", False),
         ),
         "optim": OptimConfig(**config["optim"]),
@@ -140,9 +144,10 @@ def _assemble(config: Config) -> Assembly:
         module = VideoModule(stages=stages, objective=objective, adversary=adversary, **base)
     else:
         objective.check_always_acts(objective.terms)
-        module = SRModule(objective=objective, adversary=adversary, **base)
+        kinds: dict[type[Generator], type[SRModule]] = {Flow: FlowModule, DistilledFlow: DistillationModule}
+        module = kinds.get(type(generator), SRModule)(objective=objective, adversary=adversary, **base)
     if trainer["checkpoint_activations"]:
-        checkpoint_activations(module.generator)
+        checkpoint_activations(generator.velocity if isinstance(generator, FlowNetwork) else generator)
     if trainer["compile"]:
         for network in module.networks().values():
             if getattr(network, "compiles", True):
@@ -167,11 +172,15 @@ def _check_free(what: str, size: int, knobs: str) -> None:
 
 
 def _initialise(generator: Generator, source: str | Config) -> str:
-    """From one checkpoint, or, of a frame-recurrent network, from one for each of its parts."""
+    """From one checkpoint, or, of a frame-recurrent network or a flow, from one for each of its parts."""
     parts = source if isinstance(source, Mapping) else {None: source}
     reports = []
     for part, path in parts.items():
-        report = load_weights(generator, read(path), part)
+        if isinstance(generator, FlowNetwork):
+            filled = generator.mse if part == "mse" else generator
+            report = load_weights(filled, read(path))
+        else:
+            report = load_weights(generator, read(path), part)
         where = f"{part}: {path}" if part else path
         log.info("init_from %s: %s", where, report.summary())
         reports.append(f"{where}: {report.summary()}")

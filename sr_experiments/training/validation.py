@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.data.resize import bicubic_upsample
+from sr_experiments.errors import SRError
 from sr_experiments.generators.frvsr import warp
+from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.metrics.flow import FLOW_METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
@@ -24,13 +26,14 @@ class Stream:
 
     network: nn.Module  # a `Generator`
     state: State | None = None
+    way: Mapping[str, float] = field(default_factory=dict)  # of sampling, instead of the network's own
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Super-resolve LR (1, C, H, W); SR is in [0, 1]."""
         if isinstance(self.network, RecurrentGenerator):
             sr, self.state = self.network.step(lr, self.state)
         else:
-            sr = self.network(lr)
+            sr = self.network(lr, **self.way)
         return sr.float().clamp(0, 1)
 
 
@@ -71,7 +74,7 @@ class Validation:
     """Metrics on every validation set, of the trained network, of bicubic and of a network to compare with.
 
     Values are named `val/<set>/<metric>`, and `..._bicubic` and `..._compared` for the other two. These
-    don't change, so they are measured once.
+    don't change, so they are measured once. A flow is also measured in other ways, as `..._steps8`.
 
     Args:
         metrics: by key; each set gets copies.
@@ -81,6 +84,7 @@ class Validation:
         compared: a further network, frozen; or None.
         flow: measures the flow of a frame-recurrent network; None for others.
         of_images: keep the values of each image, or frame, in `images`.
+        ways: further ways of sampling to measure, by the suffix of their values: `{"steps8": {"steps": 8}}`.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Validation:
         compared: nn.Module | None = None,
         flow: FlowMetrics | None = None,
         of_images: bool = False,
+        ways: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         self.names = names
         self.of_images = of_images
@@ -100,9 +105,10 @@ class Validation:
         self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
         self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
         self.others = ["bicubic"] if compared is None else ["bicubic", "compared"]
+        self.ways = dict(ways or {})
         self._metrics = {
             (of, name, key): copy.deepcopy(metric)
-            for of in ("sr", *self.others)
+            for of in ("sr", *self.ways, *self.others)
             for name in names
             for key, metric in metrics.items()
         }
@@ -119,7 +125,7 @@ class Validation:
         """Reset the metrics, on `device`, to validate `network`; without `with_sr` only its flow is measured."""
         self._with_sr = with_sr
         self.images = {}
-        self._streams = {"sr": Stream(network)}
+        self._streams = {"sr": Stream(network)} | {key: Stream(network, way=way) for key, way in self.ways.items()}
         if self.compared is not None:
             self._streams["compared"] = Stream(self.compared.to(device).eval())
         for metric in (*self._metrics.values(), *(self.flow.metrics.values() if self.flow else ())):
@@ -153,11 +159,11 @@ class Validation:
         return shown | results
 
     def _super_resolve(self, name: str, lr: Tensor, hr: Tensor, first: bool) -> dict[str, Tensor]:
-        results = {"sr": self._streams["sr"](lr), "bicubic": self._bicubic(lr)}
+        results = {of: self._streams[of](lr) for of in ("sr", *self.ways)} | {"bicubic": self._bicubic(lr)}
         if self.compared is not None:
             results["compared"] = self._streams["compared"](lr)
         for (of, place, _), metric in self._metrics.items():
-            if place == name and (of == "sr" or not self._fixed):
+            if place == name and (of not in self.others or not self._fixed):
                 if first and isinstance(metric, TemporalMetric):
                     metric.start_clip()
                 metric.update(results[of], hr)
@@ -167,7 +173,7 @@ class Validation:
         """Compute the values, and repeat those that don't change."""
         values = {} if self.flow is None else self.flow.finish()
         if self._with_sr:
-            values |= self._computed(["sr"])
+            values |= self._computed(["sr", *self.ways])
             self._fixed = self._fixed or self._computed(self.others)
             values |= self._fixed
         if self.of_images:
@@ -190,6 +196,21 @@ class Validation:
             for (of, name, key), metric in self._metrics.items()
             if of in columns
         }
+
+
+def ways_to_validate(generator: Generator, loss: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the ways of sampling that the `loss` group asks to validate, by the suffix of their values.
+
+    Raises:
+        SRError: the generator can't sample so.
+    """
+    ways: dict[str, dict[str, float]] = {}
+    for setting, option in (("val_steps", "steps"), ("val_strengths", "strength")):
+        values = loss.get(setting) or []
+        if values and option not in generator.sampling:
+            raise SRError(f"loss.{setting} has no effect on {type(generator).__name__}: leave it out")
+        ways |= {f"{option}{value:g}": {option: value} for value in values}
+    return ways
 
 
 def _of_all_processes(images: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
