@@ -129,6 +129,7 @@ def _assemble(config: Config) -> Assembly:
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
             flow=FlowMetrics(data.val_names, with_true_flow) if stages else None,
             ways=ways,
+            own_way=next((key for key, way in ways.items() if way.items() <= generator.sampling.items()), ""),
             of_images=trainer.get("validate_start", False),
         ),
         "optim": OptimConfig(**config["optim"]),

@@ -85,6 +85,7 @@ class Validation:
         flow: measures the flow of a frame-recurrent network; None for others.
         of_images: keep the values of each image, or frame, in `images`.
         ways: further ways of sampling to measure, by the suffix of their values: `{"steps8": {"steps": 8}}`.
+        own_way: the suffix of one that is the network's own, so that it isn't measured twice.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Validation:
         flow: FlowMetrics | None = None,
         of_images: bool = False,
         ways: Mapping[str, Mapping[str, float]] | None = None,
+        own_way: str = "",
     ) -> None:
         self.names = names
         self.of_images = of_images
@@ -106,9 +108,11 @@ class Validation:
         self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
         self.others = ["bicubic"] if compared is None else ["bicubic", "compared"]
         self.ways = dict(ways or {})
+        self.own_way = own_way
+        self._measured = ["sr", *(way for way in self.ways if way != own_way)]
         self._metrics = {
             (of, name, key): copy.deepcopy(metric)
-            for of in ("sr", *self.ways, *self.others)
+            for of in (*self._measured, *self.others)
             for name in names
             for key, metric in metrics.items()
         }
@@ -125,7 +129,7 @@ class Validation:
         """Reset the metrics, on `device`, to validate `network`; without `with_sr` only its flow is measured."""
         self._with_sr = with_sr
         self.images = {}
-        self._streams = {"sr": Stream(network)} | {key: Stream(network, way=way) for key, way in self.ways.items()}
+        self._streams = {of: Stream(network, way=self.ways.get(of, {})) for of in self._measured}
         if self.compared is not None:
             self._streams["compared"] = Stream(self.compared.to(device).eval())
         for metric in (*self._metrics.values(), *(self.flow.metrics.values() if self.flow else ())):
@@ -159,7 +163,7 @@ class Validation:
         return shown | results
 
     def _super_resolve(self, name: str, lr: Tensor, hr: Tensor, first: bool) -> dict[str, Tensor]:
-        results = {of: self._streams[of](lr) for of in ("sr", *self.ways)} | {"bicubic": self._bicubic(lr)}
+        results = {of: self._streams[of](lr) for of in self._measured} | {"bicubic": self._bicubic(lr)}
         if self.compared is not None:
             results["compared"] = self._streams["compared"](lr)
         for (of, place, _), metric in self._metrics.items():
@@ -191,11 +195,15 @@ class Validation:
         return self.metrics[key.split("/")[2]].higher_is_better
 
     def _computed(self, columns: Sequence[str]) -> dict[str, float]:
-        return {
-            f"val/{name}/{key}" + ("" if of == "sr" else f"_{of}"): float(metric.compute())
-            for (of, name, key), metric in self._metrics.items()
-            if of in columns
-        }
+        values: dict[str, float] = {}
+        for column in columns:
+            measured = "sr" if column == self.own_way else column
+            values |= {
+                f"val/{name}/{key}" + ("" if column == "sr" else f"_{column}"): float(metric.compute())
+                for (of, name, key), metric in self._metrics.items()
+                if of == measured
+            }
+        return values
 
 
 def ways_to_validate(generator: Generator, loss: Mapping[str, Any]) -> dict[str, dict[str, float]]:
