@@ -1,4 +1,4 @@
-"""Measure a generator on validation sets, beside bicubic and, if there is one, beside another network."""
+"""Measure a generator on validation sets, beside the baseline and, if there is one, beside another network."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.baseline import baseline
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.generators.frvsr import warp
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
@@ -68,10 +69,10 @@ class FlowMetrics:
 
 
 class Validation:
-    """Metrics on every validation set, of the trained network, of bicubic and of a network to compare with.
+    """Metrics on every validation set, of the trained network, of the baseline and of a network to compare with.
 
-    Values are named `val/<set>/<metric>`, and `..._bicubic` and `..._compared` for the other two. These
-    don't change, so they are measured once.
+    Values are named `val/<set>/<metric>`, and `..._bicubic` (at scale 1 `..._input`) and `..._compared` for the other
+    two. These don't change, so they are measured once.
 
     Args:
         metrics: by key; each set gets copies.
@@ -98,8 +99,9 @@ class Validation:
         self.images: dict[str, dict[str, dict[str, float]]] = {}  # by set, image and metric, of the last validation
         self.compared = compared
         self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
-        self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
-        self.others = ["bicubic"] if compared is None else ["bicubic", "compared"]
+        self.baseline = baseline(scale)
+        self._enlarged = partial(bicubic_upsample, scale=scale, phase=phase)
+        self.others = [self.baseline] if compared is None else [self.baseline, "compared"]
         self._metrics = {
             (of, name, key): copy.deepcopy(metric)
             for of in ("sr", *self.others)
@@ -112,7 +114,7 @@ class Validation:
         if flow is not None:
             self.metrics |= {key: metric for (_, key), metric in flow.metrics.items()}
         self._with_sr = True
-        self._fixed: dict[str, float] = {}  # values of bicubic and the compared network, once measured
+        self._fixed: dict[str, float] = {}  # values of the baseline and the compared network, once measured
         self._streams: dict[str, Stream] = {}
 
     def start(self, network: nn.Module, device: Any, with_sr: bool = True) -> None:
@@ -153,7 +155,7 @@ class Validation:
         return shown | results
 
     def _super_resolve(self, name: str, lr: Tensor, hr: Tensor, first: bool) -> dict[str, Tensor]:
-        results = {"sr": self._streams["sr"](lr), "bicubic": self._bicubic(lr)}
+        results = {"sr": self._streams["sr"](lr), self.baseline: self._enlarged(lr)}
         if self.compared is not None:
             results["compared"] = self._streams["compared"](lr)
         for (of, place, _), metric in self._metrics.items():
