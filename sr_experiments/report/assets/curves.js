@@ -33,7 +33,7 @@ function curvesSection() {
   const legend = el("p", { class: "small quiet" });
   const draw = () => {
     const traces = curveTraces(metric, settings);
-    legend.textContent = traces.length ? (settings.baseline && traces.some((t) => t.line.dash === "dot" && t.line.width === 1) ? `Grey: ${data.baseline}. Colours and dashes are those of the table." : "Colours and dashes are those of the table.") : "None of the shown runs has logged this metric.";
+    legend.textContent = traces.length ? (settings.baseline && traces.some((t) => t.line.dash === "dot" && t.line.width === 1) ? `Grey: ${data.baseline}. Colours and dashes are those of the table.` : "Colours and dashes are those of the table.") : "None of the shown runs has logged this metric.";
     drawPlot(place, traces, { xaxis: axisOf(settings.by), yaxis: { title: { text: plain(metric) + direction(metric) }, type: log ? "log" : "linear" } });
   };
   const value = el("output", {}, "0");
