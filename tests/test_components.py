@@ -75,12 +75,12 @@ def test_every_component_has_a_file_in_conf_and_every_file_a_component(kind):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_a_generator_enlarges_any_size_and_learns(name, scale):
     try:
         generator = small("generator", name, scale=scale, channels=3)
     except SRError as error:
-        assert f"scale={scale}" in str(error) and scale == 3  # some networks double the size, once or twice
+        assert f"scale={scale}" in str(error) and scale in (1, 3)  # some networks double the size, once or twice
         return
     assert isinstance(generator, Generator) and (generator.scale, generator.channels) == (scale, 3)
     lr = torch.rand(2, 3, 9, 14)

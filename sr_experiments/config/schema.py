@@ -262,7 +262,7 @@ class Run(Group):
     """A run's whole configuration."""
 
     scale: Annotated[int, Ge(1), Le(16)]
-    """Upsampling factor; most networks do 2, 3 and 4."""
+    """Upsampling factor; most networks do 2, 3 and 4, and some 1: restoration without enlarging."""
     channels: Annotated[int, Rule(_is_image, ", 3 or 1")]
     """3 for RGB, 1 for grey."""
     seed: Annotated[int, Ge(0), Lt(2**32)]

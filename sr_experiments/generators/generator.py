@@ -96,6 +96,6 @@ def _cannot(name: str, scales: tuple[int, ...], scale: int) -> str:
     """Say that a network can't do a scale, which it can, and which networks can."""
     own = f"{', '.join(map(str, scales[:-1]))} or {scales[-1]}"
     kinds = {other: GENERATORS.get(other) for other in GENERATORS}
-    others = [other for other, kind in kinds.items() if scale in (getattr(kind, "scales", None) or ())]
-    able = [*others, "spandrel arch=SPAN"]  # which enlarges by any factor
+    able = [other for other, kind in kinds.items() if scale in (getattr(kind, "scales", None) or (scale,))]
+    able = [*sorted(set(able) - {"spandrel"}), "spandrel arch=SPAN"]  # which enlarges by any factor
     return f"{name} can't do scale={scale}: set scale={own}, or model={' or model='.join(able)}"

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
-from sr_experiments.report.comparison import Comparison, Measured
+from sr_experiments.report.comparison import Comparison, Measured, baselines_of
 from sr_experiments.report.differences import short_texts
 from sr_experiments.runs.listing import coloured
 from sr_experiments.runs.metrics import gain
@@ -19,7 +19,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     else:
         cells_of_runs = list(zip(*(cells for _, cells in rows), strict=True))
         print_table(console, [label for label, _ in rows], cells_of_runs, left=2 + len(comparison.settings))
-    told = "metrics are those of the best checkpoint, in brackets the gain over bicubic: + is better"
+    beside = baselines_of(comparison.runs)
+    told = f"metrics are those of the best checkpoint, in brackets the gain over {beside}: + is better"
     console.print(told, style="dim")
     for run in comparison.runs:
         if error := run.summary.get("error"):
@@ -65,6 +66,6 @@ def _value(measured: Measured | None, digits: int, higher: bool) -> str:
     if measured is None or measured.shown is None:
         return "-"
     shown = f"{measured.shown:.{digits}f}"
-    if measured.bicubic is None:
+    if measured.baseline is None:
         return shown
-    return f"{shown} ({gain_text(gain(measured.shown, measured.bicubic, higher), digits)})"
+    return f"{shown} ({gain_text(gain(measured.shown, measured.baseline, higher), digits)})"

@@ -11,7 +11,7 @@ from sr_experiments.checkpoints.initialise import load_weights
 from sr_experiments.checkpoints.limits import Limited
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import read
-from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
 from sr_experiments.data.images import ImageValidation
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.paired import PairedValidation
@@ -25,7 +25,7 @@ from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.objective import Objective, build_objective
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.metric import SRMetric
-from sr_experiments.metrics.suite import MetricSuite
+from sr_experiments.metrics.suite import MetricSuite, usual_crop
 from sr_experiments.pretrained.catalogue import sources_of
 from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
@@ -104,6 +104,7 @@ def _assemble(config: Config) -> Assembly:
         ends=stages.ends if stages else [trainer["max_steps"]],
         clips_of_step=stages.clips if stages else None,
     )
+    _check_that_lr_differs(config, data, degradation)
     if data.clips and degradation.pool_size:
         raise SRError("degradation.pool mixes single images, and this data is clips: set degradation.pool=0")
     if pairs := degradation.pool_size:
@@ -161,6 +162,17 @@ def _assemble(config: Config) -> Assembly:
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
     pretrained = sources_of([*(term.loss for term in objective.terms.values()), *module.validation.metrics.values()])
     return Assembly(module, data, left_out, initialised_from, substituted, pretrained)
+
+
+def _check_that_lr_differs(config: Config, data: SRDataModule, degradation: Degradation) -> None:
+    """Refuse to make LR that is HR."""
+    if degradation.identity:
+        train, given = config["data"]["train"], config["data"].get("val") or {}
+        sets = {"train": train, **{f"val.{name}": given.get(name, train) for name in data.val_names}}
+        for name, arguments in sets.items():
+            if not arguments.get("lr"):
+                why = f"data.{name} has no LR of its own, and {LR_IS_HR}"
+                raise SRError(f"{why}: set degradation={', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
 
 
 def _check_free(what: str, size: int, knobs: str) -> None:
@@ -241,7 +253,7 @@ def _check_sizes(data: SRDataModule, metrics: dict[str, SRMetric], scale: int) -
 
 def _metrics(config: Config, clips: bool, left_out: dict[str, str]) -> dict[str, SRMetric]:
     """Build the metrics of the configuration; say which are left out."""
-    suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
+    suite = MetricSuite(config["metrics"], usual_crop(config["scale"]), clips, config["channels"])
     metrics = dict(suite)
     for key, why in suite.left_out.items():
         left_out[f"metric {key}"] = why

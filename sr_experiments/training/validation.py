@@ -1,4 +1,4 @@
-"""Measure a generator on validation sets, beside bicubic and, if there is one, beside another network."""
+"""Measure a generator on validation sets, beside the baseline and, if there is one, beside another network."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.baseline import baseline
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.errors import SRError
 from sr_experiments.generators.frvsr import warp
@@ -71,10 +72,10 @@ class FlowMetrics:
 
 
 class Validation:
-    """Metrics on every validation set, of the trained network, of bicubic and of a network to compare with.
+    """Metrics on every validation set, of the trained network, of the baseline and of a network to compare with.
 
-    Values are named `val/<set>/<metric>`, and `..._bicubic` and `..._compared` for the other two. These
-    don't change, so they are measured once. A flow is also measured in other ways, as `..._steps8`.
+    Values are named `val/<set>/<metric>`, and `..._bicubic` (at scale 1 `..._input`) and `..._compared` for the other
+    two. These don't change, so they are measured once. A flow is also measured in other ways, as `..._steps8`.
 
     Args:
         metrics: by key; each set gets copies.
@@ -105,8 +106,9 @@ class Validation:
         self.images: dict[str, dict[str, dict[str, float]]] = {}  # by set, image and metric, of the last validation
         self.compared = compared
         self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
-        self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
-        self.others = ["bicubic"] if compared is None else ["bicubic", "compared"]
+        self.baseline = baseline(scale)
+        self._enlarged = partial(bicubic_upsample, scale=scale, phase=phase)
+        self.others = [self.baseline] if compared is None else [self.baseline, "compared"]
         self.ways = dict(ways or {})
         self.own_way = own_way
         self._measured = ["sr", *(way for way in self.ways if way != own_way)]
@@ -122,7 +124,7 @@ class Validation:
         if flow is not None:
             self.metrics |= {key: metric for (_, key), metric in flow.metrics.items()}
         self._with_sr = True
-        self._fixed: dict[str, float] = {}  # values of bicubic and the compared network, once measured
+        self._fixed: dict[str, float] = {}  # values of the baseline and the compared network, once measured
         self._streams: dict[str, Stream] = {}
 
     def start(self, network: nn.Module, device: Any, with_sr: bool = True) -> None:
@@ -163,7 +165,7 @@ class Validation:
         return shown | results
 
     def _super_resolve(self, name: str, lr: Tensor, hr: Tensor, first: bool) -> dict[str, Tensor]:
-        results = {of: self._streams[of](lr) for of in self._measured} | {"bicubic": self._bicubic(lr)}
+        results = {of: self._streams[of](lr) for of in self._measured} | {self.baseline: self._enlarged(lr)}
         if self.compared is not None:
             results["compared"] = self._streams["compared"](lr)
         for (of, place, _), metric in self._metrics.items():

@@ -118,6 +118,7 @@ NETWORKS = {
     "msrresnet": (lambda: MSRResNet(4, 3, 8, 2), lambda s: s),
     "msrresnet x3, mmsr names": (lambda: MSRResNet(3, 3, 8, 2), to_mmsr_names),
     "srresnet": (lambda: SRResNet(2, 3, 8, 1), lambda s: s),
+    "rrdbnet x1": (lambda: RRDBNet(1, **RRDB), lambda s: s),
     "unet": (lambda: UNet(1, 3, 8, [1, 2], 2, [2, 1]), lambda s: s),
 }
 

@@ -25,6 +25,7 @@ NETWORKS = [
     ("srresnet", 2),
     ("msrresnet", 3),
     ("msrresnet", 4),
+    ("rrdbnet", 1),
     ("rrdbnet", 2),
     ("rrdbnet", 4),
     ("compact", 2),
@@ -67,7 +68,7 @@ def test_exports_load_in_spandrel_with_equal_output(weights, tmp_path, name, sca
     importlib.reload(plugin)
     checkpoint = weights(name, scale, growth=32) if name == "rrdbnet" else weights(name, scale)
     exported = export(checkpoint, tmp_path / "out.safetensors")
-    folds = name == "rrdbnet" and scale == 2
+    folds = name == "rrdbnet" and scale < 4
     assert exported.differences["spandrel (multiples of 4)" if folds else "spandrel"] == 0
     descriptor = spandrel.ModelLoader("cpu").load_from_file(tmp_path / "out.safetensors").eval()
     assert descriptor.scale == scale and descriptor.input_channels == 3
@@ -87,7 +88,7 @@ def test_pth_holds_raw_and_averaged_weights_where_a_run_has_both(train, tmp_path
         assert torch.equal(content["params_ema"][name], saved[f"ema.{name}"])
 
 
-@pytest.mark.parametrize("name, scale", [("msrresnet", 4), ("rrdbnet", 2), ("unet", 1), ("unet", 4)])
+@pytest.mark.parametrize("name, scale", [("msrresnet", 4), ("rrdbnet", 2), ("unet", 1)])
 def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "out.onnx"
@@ -129,7 +130,7 @@ def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, ph
 
 
 @pytest.mark.parametrize("extension", [".pt2", ".ts"])
-@pytest.mark.parametrize("name, scale", [("msrresnet", 2), ("rrdbnet", 2), ("unet", 1), ("unet", 2), ("frvsr", 4)])
+@pytest.mark.parametrize("name, scale", [("msrresnet", 2), ("rrdbnet", 2), ("unet", 2), ("frvsr", 4)])
 def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name, scale, extension):
     file = tmp_path / f"out{extension}"
     done = sr("export", weights(name, scale), "-o", file)

@@ -8,6 +8,7 @@ from tests.conftest import TINY_GAN, TINY_MODEL
 
 TRAININGS = {
     "rrdbnet": [*TINY_MODEL["rrdbnet"], "scale=2", "trainer.checkpoint_activations=true"],
+    "restoration": [*TINY_MODEL["unet"], "scale=1", "degradation=blur_down", "trainer.checkpoint_activations=true"],
     **{
         name: [*TINY_GAN, f"loss/discriminator={name}", "optim.clip_norm=1", "loss/perceptual=none"]
         for name in ("vgg", "unet", "patch")

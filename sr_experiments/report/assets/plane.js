@@ -1,4 +1,4 @@
-// The perception-distortion plane (Blau & Michaeli 2018): runs, bicubic, and those that none is better than in both.
+// The perception-distortion plane (Blau & Michaeli 2018): runs, their baseline, and those that none is better than in both.
 function planeSection() {
   const sets = [...new Set(data.metrics.map((m) => m.split("/").slice(0, -1).join("/")))];
   const names = (set) => data.metrics.filter((m) => m.startsWith(`${set}/`));
@@ -48,9 +48,9 @@ function planeSection() {
     absent.textContent = `Not in the plane: ${gone.join(", ")}.`;
     const others = new Map();
     for (const { run } of points) {
-      for (const other of ["bicubic", "compared"]) {
+      for (const [name, other] of [[data.runs[run].baseline, "baseline"], ["compared", "compared"]]) {
         const [ox, oy] = [data.runs[run].metrics[x][other], data.runs[run].metrics[y][other]];
-        if (ox != null && oy != null) others.set(`${other} ${ox.toFixed(3)} ${oy.toFixed(4)}`, { run: null, name: other, x: ox, y: oy });
+        if (ox != null && oy != null) others.set(`${name} ${ox.toFixed(3)} ${oy.toFixed(4)}`, { run: null, name, x: ox, y: oy });
       }
     }
     const all = [...points, ...others.values()];

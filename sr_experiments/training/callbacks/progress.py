@@ -63,7 +63,7 @@ class ProgressLine(Callback):
             self.bar.update(self.task, parts=["validating"])
 
     def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
-        """Log a line for each validation set, with the values of bicubic."""
+        """Log a line for each validation set, with the values of the baseline."""
         if not trainer.is_global_zero:
             return
         if self.bar is not None:
@@ -116,7 +116,7 @@ def describe(validation: Validation, name: str) -> str:
         _, set_name, metric = key.split("/")
         if set_name == name and metric in validation.metrics:
             digits = validation.metrics[metric].digits
-            beside = {other: values.get(f"{key}_{other}") for other in ("bicubic", "compared", *validation.ways)}
+            beside = {other: values.get(f"{key}_{other}") for other in (*validation.others, *validation.ways)}
             others = [f"{other} {result:.{digits}f}" for other, result in beside.items() if result is not None]
             parts.append(f"{metric} {value:.{digits}f}" + (f" ({', '.join(others)})" if others else ""))
     return "  ".join(parts)
