@@ -24,7 +24,11 @@ TINY_MODEL = {
     "srresnet": ["model=srresnet", "model.features=8", "model.blocks=1"],
     "msrresnet": ["model=msrresnet", "model.features=8", "model.blocks=1"],
     "rrdbnet": ["model=rrdbnet", "model.features=8", "model.blocks=1", "model.growth=4"],
-}
+    "unet": [
+        "model=unet", "model.features=8", "model.encoder_blocks=[1,1]", "model.middle_blocks=1",
+        "model.decoder_blocks=[1,1]",
+    ],
+}  # fmt: skip
 # Few frames, a small SR net, two steps a stage.
 TINY_VIDEO = [
     "model=frvsr",

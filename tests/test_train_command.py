@@ -59,12 +59,15 @@ def test_every_pair_of_model_and_loss_trains(train, model, loss, scale, capsys):
     [
         (
             [*TINY_MODEL["msrresnet"], "scale=5"],
-            "msrresnet can't do scale=5: set scale=2, 3 or 4, or model=spandrel arch",
+            "msrresnet can't do scale=5: set scale=2, 3 or 4, or model=compact or model=unet or model=spandrel",
         ),
-        ([*TINY_MODEL["msrresnet"], "scale=1"], "set scale=2, 3 or 4, or model=rrdbnet or model=spandrel arch=SPAN"),
+        (
+            [*TINY_MODEL["msrresnet"], "scale=1"],
+            "set scale=2, 3 or 4, or model=compact or model=rrdbnet or model=unet or",
+        ),
         (
             [*TINY_MODEL["rrdbnet"], "scale=3"],
-            "set scale=1, 2 or 4, or model=msrresnet or model=srresnet or model=spand",
+            "set scale=1, 2 or 4, or model=compact or model=msrresnet or model=sr",
         ),
         (["model=spandrel", "scale=5", "data.crop=36"], "data.crop=36 must be a multiple of scale=5: use 35"),
     ],
@@ -247,7 +250,7 @@ def test_help_and_cfg_are_quick_and_import_no_torch(command):
 
 
 def test_unknown_names_list_what_exists(train_py):
-    done = train_py("model=unet")
+    done = train_py("model=edvr")
     assert done.code != 0
     assert all(name in done.err for name in ("msrresnet", "rrdbnet", "srresnet"))
 

@@ -84,6 +84,22 @@ def _esc(state: Shapes) -> dict[str, Any]:
     }
 
 
+def _unet(state: Shapes) -> dict[str, Any]:
+    features, channels = state["intro.weight"].shape[:2]
+    outputs = state["ending.weight"].shape[0]
+    scale = math.isqrt(outputs // channels)
+    if channels * scale**2 != outputs:
+        raise ValueError("a relative of NAFNet")
+    return {
+        "scale": scale,
+        "channels": channels,
+        "features": features,
+        "encoder_blocks": [_count(state, f"encoders.{level}.") for level in range(_count(state, "encoders."))],
+        "middle_blocks": _count(state, "middle_blks."),
+        "decoder_blocks": [_count(state, f"decoders.{level}.") for level in range(_count(state, "decoders."))],
+    }
+
+
 # Name in the registry of generators: names of tensors that all networks of this kind have, names that only relatives of
 # it have, and a function that infers the constructor's arguments from the shapes.
 DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], dict[str, Any]]]] = {
@@ -101,6 +117,8 @@ DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], 
     "esc": (("plk_filter", "proj.weight", "blocks.0.attn.relative_position_bias", "blocks.0.convffns.0.proj.weight",
              "blocks.0.pconvs.0.plk.dwc_proj.3.weight", "last.weight", "to_img.weight"),
             ("blocks.0.lns.0.weight",), _esc),  # ESC-Real
+    "unet": (("intro.weight", "encoders.0.0.beta", "downs.0.weight", "middle_blks.0.sca.1.weight", "ups.0.0.weight",
+              "decoders.0.0.gamma", "ending.weight"), ("time_embedding.1.weight",), _unet),
     "srresnet": (("conv_in.0.weight", "blocks.0.layers.0.weight", "upsampling.0.0.weight", "conv_out.weight"), (),
                  partial(_resnet, first="conv_in.0.weight", upsampling="upsampling.0.0.weight",
                          second_upsampling="upsampling.1.0.weight", blocks="blocks.", last="conv_out.weight")),

@@ -1,7 +1,7 @@
 """`sr evaluate`: measure networks, and images or videos that other programs made."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -24,13 +24,18 @@ def evaluate(
     ] = None,
     lr: Annotated[Path | None, typer.Option("--lr", help="Folder of LR; by default LR is made from HR.")] = None,
     degradation: Annotated[
-        Literal["auto", "bicubic", "blur_down"],
-        typer.Option(help="How LR is made, or how --lr was made; auto: as the networks were trained, else bicubic."),
+        str,
+        typer.Option(
+            help="How LR is made, or how --lr was made: a name in conf/degradation or a YAML file; auto: bicubic, or "
+            "blur_down for networks that were trained with it."
+        ),
     ] = "auto",
     scale: Annotated[int | None, typer.Option(min=1, help="Scale of --sr, where --lr doesn't tell.")] = None,
     crop: Annotated[
         int | None,
-        typer.Option(min=0, help="Border to cut, in pixels; by default the scale.", show_default=False),
+        typer.Option(
+            min=0, help="Border to cut, in pixels; by default the scale; none at scale 1.", show_default=False
+        ),
     ] = None,
     clips: Annotated[
         bool | None,
@@ -54,7 +59,10 @@ def evaluate(
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for the SR images, as PNG.")] = None,
 ) -> None:
-    """Measure networks, or SR images and videos made elsewhere, against the ground truth, beside bicubic."""
+    """Measure networks, or SR images and videos made elsewhere, against the ground truth.
+
+    They stand beside bicubic enlargement, at scale 1 beside the input.
+    """
     from sr_experiments.evaluation.command import run
     from sr_experiments.evaluation.evaluate import Request
 

@@ -20,7 +20,12 @@ def upscale(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
     checkpoint: Annotated[
-        Path, typer.Option("--checkpoint", "-c", help="Run folder, or file of weights in any of the usual formats.")
+        list[Path],
+        typer.Option(
+            "--checkpoint",
+            "-c",
+            help="Run folder, or file of weights in any of the usual formats. Two of one network: see --strength.",
+        ),
     ],
     device: Device = "auto",
     precision: Precision = "auto",
@@ -51,10 +56,20 @@ def upscale(
     fps: Annotated[float | None, typer.Option(help="Frame rate of a video made from a folder of frames.")] = None,
     scene_cuts: Annotated[bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.")] = True,
     preview: Annotated[float, typer.Option(help="Seconds of video to write side by side first, as a preview.")] = 0.0,
+    steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow).")] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="From 0, fidelity, to 1, realism: of model=flow_distilled, or between two checkpoints of one network.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of a flow's noise; by default 0.")] = None,
 ) -> None:
     """Super-resolve an image, a folder of images, a video, or a folder of frames."""
     from sr_experiments.config.quoting import shell_text, sr_command
-    from sr_experiments.inference.checks import check_video
+    from sr_experiments.inference.checks import check_checkpoints, check_video
     from sr_experiments.inference.options import Options
 
     given = [argument for argument in sys.argv[1:] if argument not in ("--overwrite", "--resume")]
@@ -62,8 +77,9 @@ def upscale(
     options = Options(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
-        scene_cuts=scene_cuts, preview=preview, again=again,
+        scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
     )  # fmt: skip
+    check_checkpoints(checkpoint, options)
     check_video(source, output, options)  # before torch is imported, which takes seconds
     from sr_experiments.inference.upscale import run
 

@@ -52,6 +52,9 @@ def _is_folder_name(text: str) -> bool:
 # Networks. EDSR's 256 features are the most of the well-known networks.
 Features = Annotated[int, Ge(1), Le(512)]
 Blocks = Annotated[int, Ge(1), Le(1000)]
+Levels = Annotated[Sequence[Blocks], Len(1, 6)]  # blocks at each level of a U-Net
+
+FlowSteps = Annotated[int, Ge(1), Le(1000)]  # of a flow from time 0 to 1
 
 # Numbers.
 Weight = Annotated[float, Ge(0)]

@@ -16,7 +16,7 @@ Part = str | int
 PRIORITY = {"extra_forbidden": 0, "missing": 1}  # a misspelt setting explains the one that is missing
 NOUNS = {int: ("a whole number", "whole numbers"), float: ("a number", "numbers"), str: ("text", "texts"),
          bool: ("true or false", "values true or false")}  # fmt: skip
-NUMBERS = {1: "one", 2: "two", 3: "three"}
+NUMBERS = {1: "one", 2: "two", 3: "three", 6: "six"}
 
 
 @dataclass(eq=False)
@@ -259,7 +259,8 @@ def _list_words(element: Any, constraints: Sequence[Any]) -> str:
     elif count.min_length == count.max_length:
         said = f"{NUMBERS[count.min_length]} {noun}"
     else:
-        said = f"{NUMBERS[count.min_length]} or {NUMBERS[count.max_length]} {noun}"
+        between = "or" if count.max_length == count.min_length + 1 else "to"
+        said = f"{NUMBERS[count.min_length]} {between} {NUMBERS[count.max_length]} {noun}"
     if each := _with_bounds("", inner):
         said += f", each{each}"
     return _with_bounds(said, [c for c in constraints if isinstance(c, Rule)])

@@ -45,6 +45,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     Raises:
         SRError: a value is missing or invalid; the run to resume does not exist, or has another configuration.
     """
+    from sr_experiments.config.flow import with_networks
     from sr_experiments.config.schema import check
 
     config, folder = resolved_config(cfg)
@@ -61,6 +62,7 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
         raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
     if folder is None:
+        config = with_networks(config)
         earlier = sweep_folder() if is_sweep() else requeued_run_folder(Path(config["output_dir"]), config["name"])
         if earlier and (earlier / "checkpoints" / "last.ckpt").is_file():
             folder = earlier

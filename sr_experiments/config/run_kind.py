@@ -13,6 +13,11 @@ def is_gan(config: Settings) -> bool:
     return any(map(is_adversarial, config["loss"]["terms"].values()))
 
 
+def is_flow(config: Settings) -> bool:
+    """Return whether a term of the objective compares velocities, so that a flow is trained."""
+    return any(term.get("name") == "velocity" for term in config["loss"]["terms"].values())
+
+
 def terms_of_stage(stage: Settings, terms: Mapping[str, Settings]) -> list[tuple[str, str]]:
     """Return the terms that a stage names, each with the key it stands under; `gan_losses` count in a GAN alone."""
     keys = ["losses", *(["gan_losses"] if is_gan({"loss": {"terms": terms}}) else [])]

@@ -17,6 +17,7 @@ from sr_experiments.config.constraints import (
     Count,
     CountOrZero,
     FileName,
+    FlowSteps,
     FolderName,
     InputPath,
     NameOf,
@@ -81,6 +82,10 @@ class Loss(Group):
     """The terms by name; name: none leaves one out."""
     discriminator: Annotated[Mapping[str, Any], Component(DISCRIMINATORS, DiscriminatorSettings)] = optional()
     """The network that tells real from generated images, for the adversarial term."""
+    val_steps: Sequence[FlowSteps] = optional()
+    """Numbers of Euler steps that are validated, besides model.steps; of model=flow."""
+    val_strengths: Sequence[Share] = optional()
+    """Strengths that are validated, besides model.strength; of model=flow_distilled."""
 
 
 class MetricSettings(Group):
@@ -153,7 +158,7 @@ class Trainer(Group):
     checkpoint_activations: bool
     """Compute activations twice: a third more time, for a fraction of the generator's memory."""
     monitor: str
-    """Metric that decides best.ckpt; auto: psnr_y, or lpips_alex with loss=gan."""
+    """Metric that decides best.ckpt; auto: psnr_y, or lpips_alex of GANs and flows."""
     validate_start: bool = optional()
     """Validate before the first step, too: the start may become best.ckpt, and each validation is compared with it."""
     patience: Count | None = optional()
@@ -257,7 +262,7 @@ class Run(Group):
     """A run's whole configuration."""
 
     scale: Annotated[int, Ge(1), Le(16)]
-    """Upsampling factor; most networks do 2, 3 and 4."""
+    """Upsampling factor; most networks do 2, 3 and 4, and some 1: restoration without enlarging."""
     channels: Annotated[int, Rule(_is_image, ", 3 or 1")]
     """3 for RGB, 1 for grey."""
     seed: Annotated[int, Ge(0), Lt(2**32)]
@@ -269,7 +274,8 @@ class Run(Group):
     resume: InputPath | None = optional()
     """A run folder: continue it exactly where it stopped."""
     init_from: InputPath | Mapping[str, InputPath] | None
-    """A run folder or any SR checkpoint: start a new run from its weights. Of frvsr, also one for each part by name."""
+    """A run folder or any SR checkpoint: start a new run from its weights. One for each part by name: fnet and srnet of
+    frvsr, mse of flow, teacher of flow_distilled."""
     offline: bool
     """No connection to the network: no weights are downloaded, W&B logs offline."""
     val: Val

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR
 from sr_experiments.data.degradations.pipeline import Pipeline
 from sr_experiments.data.image_files import read_image
 from sr_experiments.data.images import as_tensor
@@ -37,6 +37,8 @@ def preview(
     if image_format is None:
         raise SRError(f"can't write {output}: give it the extension of an image, .png")
     degradation = build("degradation", DEGRADATIONS, load_config(config, overrides), scale=scale)
+    if degradation.identity:
+        raise SRError(f"{LR_IS_HR}: give --config {', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
     hr = _centre(read_image(source), crop, scale)
     pictures = {"HR": as_picture(hr)}
     batch = hr.expand(count, -1, -1, -1)
@@ -53,13 +55,15 @@ def preview(
         contact_sheet(pictures).save(temporary, image_format)
 
 
-def load_config(config: str, overrides: Sequence[str]) -> dict[str, Any]:
+def load_config(config: str, overrides: Sequence[str], option: str = "--config") -> dict[str, Any]:
     """Read the configuration of a degradation by name or from a file, and apply `key=value` overrides.
+
+    Messages name the `option` that was given it.
 
     Raises:
         SRError: no such file, it is not a mapping, or it has no such key.
     """
-    path = Path(config) if config.endswith((".yaml", ".yml")) else _config_path(config)
+    path = Path(config) if config.endswith((".yaml", ".yml")) else _config_path(config, option)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -99,16 +103,16 @@ def contact_sheet(pictures: dict[str, Image.Image]) -> Image.Image:
     return sheet
 
 
-def _config_path(name: str) -> Path:
+def _config_path(name: str, option: str) -> Path:
     # The working folder comes first: a project may have its own conf/.
     folders = [folder / "conf/degradation" for folder in (Path(), Path(__file__).parents[2])]
     folder = next((folder for folder in folders if folder.is_dir()), None)
     if folder is None:
-        raise SRError("no conf/degradation here: run sr degrade where train.py is, or give --config a YAML file")
+        raise SRError(f"no conf/degradation here: run it where train.py is, or give {option} a YAML file")
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-        raise SRError(f"unknown --config {name}: choose one of {known}, or give a YAML file")
+        raise SRError(f"unknown {option} {name}: choose one of {known}, or give a YAML file")
     return path
 
 

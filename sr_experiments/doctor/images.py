@@ -48,7 +48,7 @@ def check_images(
     readable = [image for image in images if not image.problem]
     findings = [_reading_finding(images, len(train_set.paths))]
     if pairs := [image for image in readable if image.shift is not None]:
-        findings += [_alignment_finding(pairs, train_set.scale), _colour_finding(pairs)]
+        findings += [_alignment_finding(pairs, train_set.scale), _colour_finding(pairs, train_set.scale)]
     return findings + _copies_findings(readable) + [_duplicates_finding(readable, validation)]
 
 
@@ -129,14 +129,15 @@ def _alignment_finding(pairs: Sequence[Inspected], scale: int) -> Finding:
     return Finding("alignment", "pass", f"LR is aligned with HR to {np.abs(shifts).max():.2f} LR pixels")
 
 
-def _colour_finding(pairs: Sequence[Inspected]) -> Finding:
-    """Check that LR has the colours of HR."""
+def _colour_finding(pairs: Sequence[Inspected], scale: int) -> Finding:
+    """Check that LR has the colours of HR; at scale 1 other colours may be what is to be mended."""
     tints = np.array([image.tint for image in pairs])
     median = np.median(tints, 0)
     shown = ", ".join(f"{value:+.1f}" for value in median)
     if np.abs(median).max() > MAX_TINT:
         todo = "make LR again from these HR images: the network would learn to tint (RGB/BGR, gamma or range mixed up?)"
-        return Finding("colours", "fail", f"LR differs from HR by ({shown}) levels of 255 on average", todo)
+        status = "warn" if scale == 1 else "fail"
+        return Finding("colours", status, f"LR differs from HR by ({shown}) levels of 255 on average", todo)
     far = np.abs(tints - median).max(1) > 2 * MAX_TINT
     if outliers := [image.name for image, is_far in zip(pairs, far, strict=True) if is_far]:
         found = f"{len(outliers)} pairs differ in colour: {first_few(outliers, 3)}"

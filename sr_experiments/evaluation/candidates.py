@@ -1,4 +1,4 @@
-"""The columns of the table: networks, bicubic, and finished pictures."""
+"""The columns of the table: networks, the baseline, and finished pictures."""
 
 import time
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.baseline import baseline
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.evaluation.scenes import Reader, Scene
 from sr_experiments.inference.engine import Engine
@@ -28,11 +29,15 @@ class Candidate:
         raise NotImplementedError
 
 
-class Bicubic(Candidate):
-    """LR enlarged by MATLAB's bicubic kernel, as 8-bit RGB, for LR pixels of the degradation's phase."""
+class Baseline(Candidate):
+    """LR enlarged by MATLAB's bicubic kernel, as 8-bit RGB, for LR pixels of the degradation's phase.
+
+    At scale 1 that is LR as it is.
+    """
 
     def __init__(self, scale: int, phase: str) -> None:
-        super().__init__("bicubic", "LR enlarged by MATLAB's bicubic imresize, all channels, 8-bit")
+        made = "LR as it is" if scale == 1 else "LR enlarged by MATLAB's bicubic imresize, all channels, 8-bit"
+        super().__init__(baseline(scale), made)
         self.scale = scale
         self.phase = phase
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 
+from sr_experiments.baseline import BASELINES
 from sr_experiments.checkpoints.loading import load_generator
-from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
+from sr_experiments.data.preview import load_config
 from sr_experiments.errors import SRError
-from sr_experiments.evaluation.candidates import Bicubic, Candidate, Finished, Network
+from sr_experiments.evaluation.candidates import Baseline, Candidate, Finished, Network
 from sr_experiments.evaluation.cost import SIDE, macs_per_pixel
 from sr_experiments.evaluation.measure import Progress, measure
 from sr_experiments.evaluation.metrics_config import metrics_config
@@ -28,8 +30,9 @@ from sr_experiments.evaluation.scenes import (
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.engine import Engine, choose_device
-from sr_experiments.metrics.suite import descriptions
+from sr_experiments.metrics.suite import descriptions, usual_crop
 from sr_experiments.pretrained.catalogue import sources_of
+from sr_experiments.registry import build
 
 
 @dataclass
@@ -41,10 +44,10 @@ class Request:
     sr: Sequence[Path] = ()  # folders of finished images or clips, or videos
     suffix: str | None = None  # what the names in `sr` have after those in `hr`; None to look
     lr: Path | None = None  # folder of LR, or a video; None to make it from HR
-    # one of DEGRADATIONS: how LR is made, or how `lr` was made; "auto" for what the networks expect
+    # a file of conf/degradation: how LR is made, or how `lr` was made; "auto" for what the networks expect
     degradation: str = "auto"
     scale: int | None = None  # upsampling factor, where neither a network nor `lr` says it
-    crop: int | None = None  # pixels cut from each side, the scale if None
+    crop: int | None = None  # pixels cut from each side; None for the scale, and none at scale 1
     clips: bool | None = None  # whether `hr` holds clips; None to look
     metrics: Sequence[str] = ()  # further metrics: names of files in conf/metrics
     limit: int | None = None  # use only so many images or clips, from the first
@@ -63,7 +66,7 @@ class _Loaded:
 
 
 def evaluate(request: Request, progress: Progress | None = None) -> Report:
-    """Measure networks and finished pictures beside bicubic.
+    """Measure networks and finished pictures beside the baseline.
 
     Args:
         request: what to measure, and on which data.
@@ -83,8 +86,10 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     clips = _clips(request, networks, hr)
     scale = _scale(request, networks, hr, lr, clips)
     kind = _degradation(request, networks)
-    degradation = DEGRADATIONS[kind](scale=scale)
-    crop = scale if request.crop is None else request.crop
+    degradation = _build_degradation(kind, scale)
+    if lr is None and degradation.identity:
+        raise SRError(f"{LR_IS_HR}: give --lr, or --degradation {', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
+    crop = usual_crop(scale) if request.crop is None else request.crop
     channels = 1 if networks and all(n.generator.channels == 1 for n in networks) else 3
 
     if clips:
@@ -95,7 +100,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
             raise SRError(f"{error}{hint}") from error
     else:
         scenes = image_scenes(hr, lr, scale, channels, request.limit)
-    candidates: list[Candidate] = [Bicubic(scale, degradation.phase)]
+    candidates: list[Candidate] = [Baseline(scale, degradation.phase)]
     costs = {}
     for network in networks:
         parameters = sum(p.numel() for p in network.generator.parameters())
@@ -113,14 +118,14 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     # Metrics compute in float64, which not every accelerator has.
     metrics_device = device if device.type == "cuda" else torch.device("cpu")
     protocol = Protocol(metrics_config(scale, request.metrics), crop, degradation, clips, channels, metrics_device)
-    with_papers = kind == "bicubic" and not clips
+    with_papers = kind == "bicubic" and scale > 1 and not clips
     results = measure(scenes, candidates, protocol, scale, with_papers, request.save, progress)
     for result in results:
         result.parameters, result.macs = costs.get(result.name, (None, None))
-    bicubic, ours = results[0], [result for result in results if result.name not in ("bicubic", NAME)]
+    baseline, ours = results[0], [result for result in results if result.name not in (*BASELINES, NAME)]
     metrics = {key: m for key, m in protocol.metrics.items() if any(key in result.mean for result in results)}
     described = descriptions(metrics)
-    against = ours[0] if len(ours) > 1 else bicubic
+    against = ours[0] if len(ours) > 1 else baseline
     differences = [difference(result, against, key) for result in ours if result is not against for key in metrics]
     return Report(
         results,
@@ -128,7 +133,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         scale,
         crop,
         "clip" if clips else "image",
-        kind,
+        kind if lr is None or scale > 1 else "given",
         {"hr": str(hr), "lr": str(lr) if lr else f"made from HR by {kind}"},
         _conventions(described["conventions"], results, clips, scale),
         described["higher_is_better"],
@@ -156,7 +161,7 @@ def unique_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
             depth += 1
         name = plain = "/".join(path[-depth:])
         number = 2
-        while name in (*names, *taken, "bicubic", NAME):
+        while name in (*names, *taken, *BASELINES, NAME):
             name, number = f"{plain} ({number})", number + 1
         names.append(name)
     return names
@@ -212,13 +217,17 @@ def _scale(request: Request, networks: Sequence[_Loaded], hr: Path, lr: Path | N
 
 def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
     if request.degradation != "auto":
-        if request.degradation not in DEGRADATIONS:
-            raise SRError(f"unknown --degradation {request.degradation}: choose one of {', '.join(DEGRADATIONS)}")
         return request.degradation
     phases = {network.generator.phase for network in networks} - {None}
     if len(phases) > 1:
         raise SRError("the networks are for LR of different kinds: choose with --degradation bicubic or blur_down")
     return "blur_down" if "corner" in phases else "bicubic"
+
+
+def _build_degradation(kind: str, scale: int) -> Degradation:
+    """Build a degradation of DEGRADATIONS, or of a file of conf/degradation."""
+    config = {"name": kind} if kind in DEGRADATIONS else load_config(kind, (), "--degradation")
+    return build("degradation", DEGRADATIONS, config, scale=scale)
 
 
 def _conventions(conventions: dict[str, str], results: list[Result], clips: bool, scale: int) -> dict[str, str]:
@@ -227,7 +236,8 @@ def _conventions(conventions: dict[str, str], results: list[Result], clips: bool
         conventions[NAME] = CONVENTION
     if clips:
         conventions["clips"] = "a clip's value is the mean over its frames, or pairs of frames; the mean is over clips"
-    conventions["hr"] = f"8-bit, cropped at the bottom and the right to multiples of {scale}"
+    cropped = f", cropped at the bottom and the right to multiples of {scale}" if scale > 1 else ""
+    conventions["hr"] = f"8-bit{cropped}"
     conventions["difference"] = "mean of paired differences, 95 % confidence interval after Student's t"
     if any(result.macs is not None for result in results):
         conventions["macs"] = (

@@ -46,7 +46,7 @@ def measure(
             candidate.start(scene)
         for number in range(scene.frames):
             hr = scene.hr(number)
-            lr = scene.lr(number) if scene.lr else to_pixels(protocol.degradation.validation(to_tensor(hr)))
+            lr = scene.lr(number) if scene.lr else to_pixels(protocol.degradation.validation(to_tensor(hr), number))
             for candidate, measurement in zip(candidates, measurements, strict=True):
                 sr = candidate.frame(lr, number)
                 if sr.shape != hr.shape:

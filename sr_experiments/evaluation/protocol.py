@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from sr_experiments.data.degradations import Degradation
+from sr_experiments.data.degradations.bicubic import Bicubic
+from sr_experiments.data.degradations.pipeline import Pipeline
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import to_tensor
 from sr_experiments.evaluation.colour_shift import ColourShift
@@ -44,8 +46,11 @@ class Protocol:
         suite = MetricSuite(config, crop, clips, channels)
         self.metrics: dict[str, SRMetric] = {key: metric.to(device) for key, metric in suite.items()}
         self.left_out = suite.left_out  # metrics, or metrics of one scene, that are not measured, with the reason
-        if channels == 3:
-            self.metrics[COLOUR_SHIFT] = ColourShift(degradation)
+        if degradation.scale == 1:
+            pass  # LR has other colours than HR: that is what is to be mended
+        elif channels == 3:  # made small again without further noise
+            smaller = Bicubic(degradation.scale) if isinstance(degradation, Pipeline) else degradation
+            self.metrics[COLOUR_SHIFT] = ColourShift(smaller)
         else:
             self.left_out[COLOUR_SHIFT] = "it needs RGB, and the images are grey"
 

@@ -9,7 +9,7 @@ CONFIDENCE = 0.95
 
 @dataclass
 class Result:
-    """The values of one column of the table: of a network, bicubic, or a folder of finished pictures."""
+    """The values of one column of the table: of a network, the baseline, or a folder of finished pictures."""
 
     name: str  # of the column
     source: str  # what it is, in words
@@ -49,12 +49,12 @@ class Difference:
 class Report:
     """All columns, and what a reader needs to understand them."""
 
-    results: list[Result]  # bicubic first, then in the order given
+    results: list[Result]  # the baseline first, then in the order given
     differences: list[Difference]  # between pairs of results, image by image
     scale: int  # upsampling factor
     crop: int  # pixels cut from each side before measuring
     unit: str  # what is measured: "image" or "clip"
-    degradation: str  # how LR was made
+    degradation: str  # how LR was made; "given" where nothing is enlarged and LR is of a folder
     data: dict[str, str]  # the folders
     conventions: dict[str, str]  # what each metric measures, and how the columns were made, by name
     higher_is_better: dict[str, bool]  # by metric

@@ -1,6 +1,6 @@
 """Model cards beside an exported file: the network, its training, and its measured quality.
 
-`<name>.json` has the fields of OpenModelDB's models, `<name>.md` is for people, `<name>.png` shows bicubic and SR.
+`<name>.json` has the fields of OpenModelDB's models, `<name>.md` is for people, `<name>.png` shows the baseline and SR.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from sr_experiments.baseline import BASELINES, baseline
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.sample import sample_paths
 from sr_experiments.errors import SRError
@@ -32,6 +33,7 @@ LABELS = {
     "msrresnet": "MSRResNet",
     "rrdbnet": "ESRGAN",
     "compact": "Compact",
+    "unet": "NAFNet",
     "esc": "ESC",
     "frvsr": "FRVSR",
 }
@@ -161,7 +163,7 @@ def _markdown(
         "",
         facts["description"] or "To be described by the author.",
         "",
-        f"![bicubic and SR]({picture})",
+        f"![{baseline(facts['scale'])} and SR]({picture})",
         "",
         "| | |",
         "|---|---|",
@@ -178,25 +180,29 @@ def _markdown(
         "",
         "Images are RGB in [0, 1], (N, C, H, W)." if facts["inputChannels"] == 3 else "Images are grey, in [0, 1].",
         "",
-        *_measured(summary),
+        *_measured(summary, baseline(facts["scale"])),
     ]
     if trained:
         lines += ["## Training", "", "```yaml", yaml.safe_dump(trained, sort_keys=False).rstrip(), "```", ""]
     return "\n".join(lines)
 
 
-def _measured(summary: dict[str, Any]) -> list[str]:
-    """Write the metrics of the best checkpoint and of bicubic, their conventions, and what could not be measured."""
+def _measured(summary: dict[str, Any], beside: str) -> list[str]:
+    """Write the metrics of the best checkpoint and of the baseline, their conventions, and what was not measured."""
     best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
-    own = {key: value for key, value in best.items() if not key.endswith(("_bicubic", "_compared"))}
+    own = {
+        key: value
+        for key, value in best.items()
+        if not key.endswith((*(f"_{name}" for name in BASELINES), "_compared"))
+    }
     if not own:
         return []
     lines = [f"## Measured at step {(summary.get('best') or {}).get('step', summary.get('step'))}", ""]
-    lines += ["| set | metric | bicubic | this |", "|---|---|---|---|"]
+    lines += [f"| set | metric | {beside} | this |", "|---|---|---|---|"]
     for key, value in own.items():
         _, of, metric = key.split("/")
-        bicubic = best.get(f"{key}_bicubic")
-        lines.append(f"| {of} | {metric} | {'-' if bicubic is None else f'{bicubic:.4f}'} | {value:.4f} |")
+        theirs = best.get(f"{key}_{beside}")
+        lines.append(f"| {of} | {metric} | {'-' if theirs is None else f'{theirs:.4f}'} | {value:.4f} |")
     lines.append("")
     lines += [f"- `{metric}`: {convention}" for metric, convention in summary.get("conventions", {}).items()]
     lines += [f"- not measured: {what}" for what in summary.get("left_out", {})]
@@ -204,7 +210,7 @@ def _measured(summary: dict[str, Any]) -> list[str]:
 
 
 def _before_and_after(engine: Engine) -> Image.Image:
-    """Draw the middle of a photograph that no sample run trains on, bicubic beside SR."""
+    """Draw the middle of a photograph that no sample run trains on, the baseline beside SR."""
     with Image.open(sample_paths(("chelsea.png",))[0]) as file:
         photograph = file.convert("RGB" if engine.channels == 3 else "L")
     width, height = photograph.size
@@ -212,5 +218,5 @@ def _before_and_after(engine: Engine) -> Image.Image:
     small = photograph.resize((width // engine.scale, height // engine.scale), Image.Resampling.BICUBIC)
     left, top = (small.width - side) // 2, max((small.height - side) // 4, 0)
     lr = np.array(small.crop((left, top, left + side, top + side))).reshape(side, side, engine.channels)
-    pictures = {"bicubic": engine.bicubic(lr), "SR": engine.upscale(lr)}
+    pictures = {baseline(engine.scale): engine.bicubic(lr), "SR": engine.upscale(lr)}
     return labelled({label: Image.fromarray(pixels.squeeze()) for label, pixels in pictures.items()})

@@ -100,6 +100,11 @@ def write_network(
     """Write a generator, and what its checkpoint said of it; other arguments and errors as of `export`."""
     if kind in ("onnx", "exported_program") and getattr(generator, "arch_id", "") in FIXED_SIZES:
         raise SRError(f"{found.source} can't be exported as {kind}: {DEPENDS_ON_SIZE}")
+    if kind in PROGRAMS and generator.sampling:
+        raise SRError(
+            f"{found.source} can't be exported as {kind}: its noise depends on the place in the image; "
+            "export its weights, -o name.safetensors"
+        )
     network = Runnable(generator.requires_grad_(False))
     with _temporary_beside(file) as temporary:
         try:
@@ -165,10 +170,16 @@ def _with_comparison(facts: weights.Facts, differences: dict[str, float], sizes:
 
 
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
-    """Tell whether spandrel, with the plug-in, reads the weights; its RRDBNet always has a growth of 32."""
-    return generator.get("name") in (None, "spandrel", "msrresnet", "srresnet", "compact") or (
-        generator.get("name") == "rrdbnet" and generator.get("growth", 32) == 32
-    )
+    """Tell whether spandrel, with the plug-in, reads the weights.
+
+    Its RRDBNet always has a growth of 32, its NAFNet always a scale of 1.
+    """
+    name = generator.get("name")
+    if name == "rrdbnet":
+        return generator.get("growth", 32) == 32
+    if name == "unet":
+        return generator.get("scale") == 1
+    return name in (None, "spandrel", "msrresnet", "srresnet", "compact")
 
 
 def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:

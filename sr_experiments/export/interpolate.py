@@ -1,22 +1,14 @@
-"""`sr interpolate`: a network between two others, by averaging their weights."""
+"""`sr interpolate`: write a network between two others."""
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from sr_experiments.checkpoints.loading import load_generator
-from sr_experiments.checkpoints.reading import Checkpoint
+from sr_experiments.checkpoints.between import load_between
 from sr_experiments.errors import SRError
 from sr_experiments.export.export import Exported, check_output, write_network
 
 
 def interpolate(first: Path, second: Path, weight: float, file: Path, overwrite: bool = False) -> Exported:
-    """Write the network whose weights are `(1 - weight) * first + weight * second`.
-
-    Network interpolation (ESRGAN, Wang et al. 2018, section 3.4) goes smoothly from one network's output to the
-    other's where the second was fine-tuned from the first: from PSNR to LPIPS between a pixel run and the GAN that
-    started from it, from weak to strong denoising between realesr-general-wdn-x4v3 (0) and realesr-general-x4v3 (1).
+    """Write the network whose weights are `(1 - weight) * first + weight * second`, see `load_between`.
 
     Args:
         first: run folder or checkpoint, as for `checkpoints.reading.read`.
@@ -32,27 +24,4 @@ def interpolate(first: Path, second: Path, weight: float, file: Path, overwrite:
         raise SRError(f"--weight {weight:g}: give a number from 0 (the first network) to 1 (the second)")
     file = file.expanduser()
     kind = check_output(file, None, False, overwrite)
-    generator, one = load_generator(first)
-    other_generator, other = load_generator(second)
-    weights, others = generator.state_dict(), other_generator.state_dict()
-    if one.generator != other.generator or {k: v.shape for k, v in weights.items()} != {
-        k: v.shape for k, v in others.items()
-    }:
-        raise SRError(
-            f"{one.source} and {other.source} are different networks: only weights of one network with equal "
-            f"arguments can be averaged ({_described(one)}; {_described(other)})"
-        )
-    generator.load_state_dict({name: _between(weights[name], others[name], weight) for name in weights})
-    source = f"{1 - weight:g} of {one.source} and {weight:g} of {other.source}"
-    found = Checkpoint(generator.state_dict(), one.generator, source)
-    return write_network(generator, found, file, kind)
-
-
-def _between(first: Tensor, second: Tensor, weight: float) -> Tensor:
-    if not first.is_floating_point():  # batch norm's count of batches
-        return first
-    return torch.lerp(first.double(), second.double(), weight).to(first.dtype)
-
-
-def _described(checkpoint: Checkpoint) -> str:
-    return ", ".join(f"{key}={value}" for key, value in (checkpoint.generator or {"name": "unknown"}).items())
+    return write_network(*load_between(first, second, weight), file, kind)

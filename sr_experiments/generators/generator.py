@@ -1,5 +1,8 @@
 """Base classes of the generators: what a network declares, and what it may offer to run faster."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
@@ -34,12 +37,18 @@ class Generator(nn.Module):
         size_multiple: the network pads its input to multiples of it: the window of a transformer, the factor of a
             pixel-unshuffle.
         smallest_size: height and width in LR pixels that it pads smaller inputs to.
+        whole_image: each output pixel depends on averages over the whole image, so that tiles differ a little from it.
+        sampling: of a network that draws its pictures: the numbers that decide how, by the names of the options of
+            `sr upscale`; empty for all others. Its `forward` takes the row and column of LR's first pixel in the whole
+            image, for the noise, and in the place of these numbers others by their names.
     """
 
     scales: tuple[int, ...] | None = None
     receptive_radius: int | None = None
     size_multiple: int = 1
     smallest_size: int = 1
+    whole_image: bool = False
+    sampling: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, scale: int, channels: int, phase: str | None = None) -> None:
         super().__init__()
@@ -87,6 +96,6 @@ def _cannot(name: str, scales: tuple[int, ...], scale: int) -> str:
     """Say that a network can't do a scale, which it can, and which networks can."""
     own = f"{', '.join(map(str, scales[:-1]))} or {scales[-1]}"
     kinds = {other: GENERATORS.get(other) for other in GENERATORS}
-    others = [other for other, kind in kinds.items() if scale in (getattr(kind, "scales", None) or ())]
-    able = [*others, "spandrel arch=SPAN"]  # which enlarges by any factor
+    able = [other for other, kind in kinds.items() if scale in (getattr(kind, "scales", None) or (scale,))]
+    able = [*sorted(set(able) - {"spandrel"}), "spandrel arch=SPAN"]  # which enlarges by any factor
     return f"{name} can't do scale={scale}: set scale={own}, or model={' or model='.join(able)}"

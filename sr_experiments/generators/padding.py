@@ -1,5 +1,7 @@
 """Padding and cropping for networks that need image sizes of a certain multiple."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,9 +18,14 @@ def replicate_pad(image: Tensor, left: int, right: int, top: int, bottom: int) -
     return image.index_select(2, rows).index_select(3, columns)
 
 
-def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Pad (N, C, H, W) on the right and below by its edge pixels, until H and W are multiples of `multiple`."""
+def pad_to_multiple(image: Tensor, multiple: int, mode: Literal["replicate", "constant"] = "replicate") -> Tensor:
+    """Pad (N, C, H, W) on the right and below until H and W are multiples of `multiple`.
+
+    The padding repeats the image's edge pixels ("replicate") or is of zeros ("constant").
+    """
     bottom, right = ((side + multiple - 1) // multiple * multiple - side for side in image.shape[-2:])
+    if mode == "constant":
+        return F.pad(image, (0, right, 0, bottom))
     return replicate_pad(image, 0, right, 0, bottom)
 
 

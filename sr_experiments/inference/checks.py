@@ -1,4 +1,4 @@
-"""Checks of `sr upscale`'s options for a video that need neither torch nor the input's content, before any waiting."""
+"""Checks of `sr upscale`'s options that need neither torch nor the input's content, before any waiting."""
 
 import io
 from collections.abc import Sequence
@@ -8,6 +8,18 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.options import Options
 from sr_experiments.video.encode import check_options
 from sr_experiments.video.formats import EXTENSIONS, cannot_hold, container_of
+
+
+def check_checkpoints(checkpoints: Sequence[Path], options: Options) -> None:
+    """Check that there is one checkpoint, or two with a strength between them.
+
+    Raises:
+        SRError: there are others.
+    """
+    if len(checkpoints) > 2:
+        raise SRError(f"{len(checkpoints)} checkpoints: give one, or two of one network and --strength between them")
+    if len(checkpoints) == 2 and options.strength is None:
+        raise SRError("two checkpoints: give --strength, from 0 for the first to 1 for the second")
 
 
 def check_video(names: Sequence[str], output: Path, options: Options) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError, first_line
+from sr_experiments.generators.flow import FlowNetwork
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.inference.device import (
@@ -110,6 +111,7 @@ class Engine:
             raise SRError(f"--tile {tile} is too small: this network needs at least {least}")
         self.tile = tile
         self._largest = UNLIMITED
+        self._warned = False
 
     def upscale(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """Enlarge one image; after each tile, `progress` is called with the number of finished and of all tiles."""
@@ -176,6 +178,11 @@ class Engine:
         """Copy the generator to the device, in the fastest form for the runtime."""
         network = copy.deepcopy(generator).to(self.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(network, FlowNetwork):
+            network.add_module("mse", self._optimised_part(network.mse, self.channels))
+            if self.runtime == "compile":  # no CUDA graphs: a step's output is the next one's input
+                network.velocity.compile()
+            return network
         if not isinstance(network, RecurrentGenerator):
             return self._optimised_part(network, self.channels)
         # Only the SR net runs in tiles: the flow net needs the whole frames, and much less memory.
@@ -208,9 +215,11 @@ class Engine:
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             yield
 
-    def _run(self, lr: Tensor) -> Tensor:
-        """LR (N, C, H, W) to SR (N, C, scale * H, scale * W), each image on its own."""
+    def _run(self, lr: Tensor, top: int = 0, left: int = 0) -> Tensor:
+        """LR (N, C, H, W), its corner in the whole image, to SR (N, C, scale * H, scale * W), each image on its own."""
         with self._inference():
+            if self.generator.sampling:
+                return self._network(lr, top, left)
             return _still_image(self._network, lr)
 
     def _measure_bytes(self) -> float:
@@ -246,6 +255,8 @@ class Engine:
     def _tiled(self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None) -> list[np.ndarray]:
         height, width, channels = images[0].shape
         tiles = [Tile(0, 0, height, width, 0, 0, height, width)] if self.recurrent else self._tiles(height, width)
+        if len(tiles) > 1:
+            self._say_that_tiles_differ()
         at_once = max(self._tile_size() ** 2 // (max(height, PROBE[0]) * width), 1) if len(tiles) == 1 else 1
         outputs = [np.empty((height * self.scale, width * self.scale, channels), image.dtype) for image in images]
         jobs = [(slice(i, i + at_once), tile) for i in range(0, len(images), at_once) for tile in tiles]
@@ -255,8 +266,18 @@ class Engine:
                 progress(number, len(jobs))
         return outputs
 
+    def _say_that_tiles_differ(self) -> None:
+        """Warn, once, where a tile's pixels depend on averages over more than the tile."""
+        if self.generator.whole_image and not self._warned:
+            self._warned = True
+            log.warning(
+                "in tiles, because the whole image doesn't fit into %s: this network averages over the whole image, so "
+                "pixels differ a little from those without tiles",
+                "--tile" if self.tile is not None else "memory",
+            )
+
     def _upscale_tile(self, images: Sequence[np.ndarray], outputs: Sequence[np.ndarray], tile: Tile) -> None:
-        sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images]))
+        sr = self._run(torch.cat([self._tensor(image[tile.area]) for image in images]), tile.top, tile.left)
         rows, columns = tile.core_within(self.scale)
         for pixels, output in zip(sr, outputs, strict=True):
             output[tile.core(self.scale)] = _pixels(pixels[None, :, rows, columns], output.dtype)

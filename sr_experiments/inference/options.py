@@ -20,4 +20,7 @@ class Options(EncoderOptions):
     fps: float | None = None
     scene_cuts: bool = True
     preview: float = 0.0
+    steps: int | None = None
+    strength: float | None = None
+    seed: int | None = None
     again: str = "the same command with --resume"  # what continues interrupted work, for messages

@@ -13,9 +13,12 @@ from types import FrameType
 
 from rich.console import Console
 
+from sr_experiments.checkpoints.between import load_between
 from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
+from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.inputs import Job, find_inputs, pending_jobs, plan_jobs
@@ -29,12 +32,19 @@ from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 log = logging.getLogger(__name__)
 
+# Options of networks that sample, and what they are for.
+SAMPLED = {
+    "steps": "a network of model=flow",
+    "strength": "a network of model=flow_distilled, or two checkpoints of one network",
+    "seed": "networks that draw noise, of model=flow and flow_distilled",
+}
 
-def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) -> int:
+
+def run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options) -> int:
     """Upscale images and videos; return the exit code: 0, or 1 if some of several files failed.
 
     A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently. The
-    names are as for `find_inputs`, the checkpoint as for `load_generator`; the output is a file or a folder.
+    names are as for `find_inputs`, the checkpoints as for `load`; the output is a file or a folder.
 
     Raises:
         SRError: invalid inputs or options, or the only file failed.
@@ -42,17 +52,36 @@ def run(names: Sequence[str], output: Path, checkpoint: Path, options: Options) 
     console = Console(stderr=True)
     log_to_console(console)
     with _ended_by_sigterm():
-        return _run(names, output, checkpoint, options, console)
+        return _run(names, output, checkpoints, options, console)
 
 
-def _run(names: Sequence[str], output: Path, checkpoint: Path, options: Options, console: Console) -> int:
+def load(checkpoints: Sequence[Path], options: Options) -> tuple[Generator, Checkpoint]:
+    """Return the network of a checkpoint, or the one between two, set to sample as the options say.
+
+    Raises:
+        SRError: as `load_generator` and `load_between`; or the network has no such option.
+    """
+    given = {name: getattr(options, name) for name in SAMPLED}
+    if len(checkpoints) == 2:
+        generator, found = load_between(checkpoints[0], checkpoints[1], given.pop("strength"))
+    else:
+        generator, found = load_generator(checkpoints[0])
+    for name, value in given.items():
+        if value is not None and name not in generator.sampling:
+            raise SRError(f"--{name} is for {SAMPLED[name]}, not for {found.source}: leave it out")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    generator.sampling = {**generator.sampling, **chosen}
+    return generator, found
+
+
+def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options, console: Console) -> int:
     output = output.expanduser()
     inputs = find_inputs(names, output)
     to_video = output.suffix.lower() in VIDEO_EXTENSIONS
     if inputs.images and inputs.root is None and to_video:
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
     keep_little()
-    generator, found = load_generator(checkpoint)
+    generator, found = load(checkpoints, options)
     engine = Engine(generator, options.device, options.precision, options.tile, options.runtime)
     log.info("x%d, %s; %s, %s, %s", engine.scale, found.source, engine.device, engine.precision, engine.runtime)
 

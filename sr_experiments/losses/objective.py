@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
@@ -86,15 +86,19 @@ class Outputs:
     target: Tensor  # what SR is to look like: HR, or HR sharpened by the degradation
     sr: Tensor  # network output, with gradients
     flow: Tensor | None = None  # LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1, where the network estimates it
+    velocities: Mapping[str, Tensor] = field(default_factory=dict)  # of flow matching, see `VELOCITIES`
 
     def __getitem__(self, name: str) -> Tensor:
         """`sr_clip` is the clips, `sr` their frames as a batch of images; likewise of the others."""
+        if name in self.velocities:
+            return self.velocities[name]
         tensor = getattr(self, name.removesuffix("_clip"))
         return tensor.flatten(0, 1) if tensor.ndim == 5 and name in IMAGES else tensor
 
 
 IMAGES = ("lr", "hr", "target", "sr")
 CLIPS = ("lr_clip", "hr_clip", "target_clip", "sr_clip", "flow")
+VELOCITIES = ("velocity", "velocity_target", "first_velocity", "first_velocity_target")  # (N, C, H, W), SR size
 
 
 def is_adversarial(term: Mapping[str, Any]) -> bool:
@@ -136,9 +140,14 @@ class Objective(nn.Module):
         for name, term in self.terms.items():
             missing = () if name == self.adversarial else set(inputs_of(term.loss)) - set(available)
             if missing:
+                needed = (
+                    "a flow, model=flow or flow_distilled"
+                    if missing & set(VELOCITIES)
+                    else ("a recurrent network, such as model=frvsr")
+                )
                 raise SRError(
                     f"loss.terms.{name} compares {' and '.join(sorted(missing))}, which training {network} does not "
-                    "produce: it needs a recurrent network, such as model=frvsr"
+                    f"produce: it needs {needed}"
                 )
 
     def unreached(self, steps: Mapping[str, int]) -> dict[str, str]:

@@ -21,7 +21,8 @@ class FineDetail(ImageMetric):
     that its borders don't count as detail.
 
     Args:
-        scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles a pixel of HR.
+        scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles a pixel of HR. At scale 1, where LR has
+            all frequencies of HR, it is the upper half of them that counts, as at scale 2.
     """
 
     higher_is_better = False
@@ -30,9 +31,10 @@ class FineDetail(ImageMetric):
 
     def __init__(self, scale: Annotated[int, Ge(1)] = 4, crop_border: int = 0) -> None:
         super().__init__(crop_border)
-        self.scale = scale
+        self.scale = max(scale, 2)
+        above = f"LR's Nyquist frequency (scale {scale})" if scale > 1 else "0.25 cycles a pixel"
         self.convention = (
-            f"energy above LR's Nyquist frequency (scale {scale}) of SR to HR, absolute dB, Y (BT.601, 16-235), "
+            f"energy above {above} of SR to HR, absolute dB, Y (BT.601, 16-235), "
             f"Hann window, crop {crop_border}, 8-bit, mean over images"
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sr_experiments.config.run_kind import ends_with_sr, is_gan
+from sr_experiments.config.run_kind import ends_with_sr, is_flow, is_gan
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.metric import SRMetric
 
@@ -19,8 +19,9 @@ def resolve_monitor(
     """Return the metric that a setting names, as the name of the validation set and the metric's key.
 
     Args:
-        choice: `psnr_y` (on the first validation set), `<set>/psnr_y`, `val/<set>/psnr_y`, or "auto": LPIPS for a GAN,
-            whose pictures PSNR punishes; PSNR of the warped frames for a run that trains the flow net alone; else PSNR.
+        choice: `psnr_y` (on the first validation set), `<set>/psnr_y`, `val/<set>/psnr_y`, or "auto": LPIPS for a GAN
+            or a flow, whose pictures PSNR punishes; PSNR of the warped frames for a run that trains the flow net alone;
+            else PSNR.
         config: of the run.
         metrics: by key, what is measured. A `MetricSuite` builds only those that are asked for.
         sets: names of the validation sets.
@@ -31,7 +32,7 @@ def resolve_monitor(
         SRError: it is not measured.
     """
     if choice == "auto":
-        wanted = "lpips_alex" if is_gan(config) else "psnr_y"
+        wanted = "lpips_alex" if is_gan(config) or is_flow(config) else "psnr_y"
         if not ends_with_sr(config):
             wanted = "warp_psnr"
         metric = wanted if wanted in metrics else "psnr_y" if "psnr_y" in metrics else next(iter(metrics), "psnr_y")

@@ -74,6 +74,11 @@ class MetricSuite(Mapping[str, SRMetric]):
         return metric
 
 
+def usual_crop(scale: int) -> int:
+    """Return how many pixels papers cut from each side: as many as the scale, and none where nothing is enlarged."""
+    return 0 if scale == 1 else scale
+
+
 def descriptions(metrics: Mapping[str, SRMetric]) -> dict[str, dict[str, Any]]:
     """Return what summary.json and reports say of metrics, by field and key."""
     fields = {"conventions": "convention", "higher_is_better": "higher_is_better", "digits": "digits", "units": "unit"}

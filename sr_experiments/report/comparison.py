@@ -1,15 +1,19 @@
 """Compare runs: their settings and metrics, as shown by the page, the terminal table and JSON."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sr_experiments.baseline import BASELINES, baseline
 from sr_experiments.report.differences import Setting, differing
 from sr_experiments.runs.metrics import digits, higher_is_better
 from sr_experiments.runs.reading import Run
 
-OTHERS = ("bicubic", "compared")  # metric suffixes of other methods than the trained network
+OTHERS = (*BASELINES, "compared")  # metric suffixes of other methods than the trained network
+# Metric suffixes of the ways of sampling that a flow was validated in, see `training.validation.ways_to_validate`.
+WAY = re.compile(r"(.+)_((?:steps|strength)[\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Measured:
 
     best: float | None  # value at the best checkpoint
     final: float | None  # value at the last validation
-    bicubic: float | None  # value of bicubic upsampling on the same images
+    baseline: float | None  # value of bicubic enlargement, at scale 1 of the input, on the same images
     compared: float | None  # value of the network of `val.compare_with`
 
     @property
@@ -35,6 +39,7 @@ class Comparison:
     settings: list[Setting]  # settings in which they differ
     metrics: list[str]  # keys `<set>/<metric>` of all runs
     measured: list[dict[str, Measured]]  # values of each run, by metric
+    ways: list[dict[str, dict[str, float]]]  # of each run that is a flow: by metric, values by way, as `steps8`
     higher_is_better: dict[str, bool]  # direction of each metric
     digits: dict[str, int]  # decimals of each metric
     notes: list[str]  # warnings about values that can't be compared
@@ -52,7 +57,9 @@ class Comparison:
             "samples_per_second": run.speed(),
             "parameters": run.parameters,
             "best_step": run.best_step,
+            "baseline": baseline(run.scale),
             "metrics": {metric: vars(value) for metric, value in self.measured[index].items()},
+            "ways": self.ways[index],
             "left_out": run.left_out(),
             "changes": [asdict(change) for change in run.changes],
         }
@@ -76,6 +83,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         differing([run.config for run in runs]) if len(runs) > 1 else [],
         metrics,
         measured,
+        [_ways(run) for run in runs],
         {metric: higher_is_better(metric, [run.summary for run in runs]) for metric in metrics},
         {metric: digits(metric, [run.summary for run in runs]) for metric in metrics},
         _notes(runs, metrics, measured),
@@ -87,23 +95,38 @@ def _measured(run: Run) -> dict[str, Measured]:
     measured = {}
     for key in dict.fromkeys([*final, *best]):
         metric = key.removeprefix("val/")
-        if metric.endswith(tuple(f"_{other}" for other in OTHERS)):
+        if metric.endswith(tuple(f"_{other}" for other in OTHERS)) or WAY.fullmatch(metric):
             continue
-        others = (_finite(final.get(f"{key}_{other}", best.get(f"{key}_{other}"))) for other in OTHERS)
+        beside = (f"{key}_{other}" for other in (baseline(run.scale), "compared"))
+        others = (_finite(final.get(other, best.get(other))) for other in beside)
         measured[metric] = Measured(_finite(best.get(key)), _finite(final.get(key)), *others)
     return measured
 
 
+def _ways(run: Run) -> dict[str, dict[str, float]]:
+    """Return the values of a flow's further ways of sampling at its best checkpoint, by metric and way."""
+    ways: dict[str, dict[str, float]] = {}
+    for key, value in (run.best() or run.final()).items():
+        if (match := WAY.fullmatch(key.removeprefix("val/"))) and math.isfinite(value):
+            ways.setdefault(match[1], {})[match[2]] = value
+    return ways
+
+
+def baselines_of(runs: Sequence[Run]) -> str:
+    """Return the name of the runs' baseline, or names: "bicubic", "input" or "bicubic or input"."""
+    return " or ".join(sorted({baseline(run.scale) for run in runs}))
+
+
 def _notes(runs: Sequence[Run], metrics: Sequence[str], measured: Sequence[dict[str, Measured]]) -> list[str]:
-    notes = []
+    notes, beside = [], baselines_of(runs)
     for metric in metrics:
-        bicubic = [values_of[metric].bicubic for values_of in measured if metric in values_of]
-        values = [value for value in bicubic if value is not None]
+        baselines = [values_of[metric].baseline for values_of in measured if metric in values_of]
+        values = [value for value in baselines if value is not None]
         # Devices and library versions round differently, so equal means nearly equal.
         if values and max(values) - min(values) > 1e-4 * max(map(abs, values)):
             notes.append(
-                f"bicubic's {metric} is not the same in all runs ({min(values):.4g} to {max(values):.4g}): they were "
-                "validated on other images or another degradation, so compare gains over bicubic, not values"
+                f"{beside}'s {metric} is not the same in all runs ({min(values):.4g} to {max(values):.4g}): they were "
+                f"validated on other images or another degradation, so compare gains over {beside}, not values"
             )
             break
     for run in runs:

@@ -32,7 +32,8 @@ def next_commands(run: Run) -> dict[str, str]:
         file = re.sub(r"[^\w.-]+", "_", str(run.config.get("name", "model"))).lstrip("-.") or "model"
         commands["export"] = f"sr export {quoted} -o {file}.safetensors"
         video = isinstance(run.config.get("stages"), list)
-        names = "clip.mp4 -o clip_large.mp4" if video else "photo.png -o photo_large.png"
+        made = "restored" if run.scale == 1 else "large"
+        names = f"clip.mp4 -o clip_{made}.mp4" if video else f"photo.png -o photo_{made}.png"
         commands["upscale"] = f"sr upscale {names} --checkpoint {quoted}"
     return commands
 

@@ -10,8 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from sr_experiments.baseline import baseline
 from sr_experiments.pictures import ERROR_RANGE
-from sr_experiments.report.comparison import Comparison
+from sr_experiments.report.comparison import OTHERS, WAY, Comparison, baselines_of
 from sr_experiments.report.differences import MISSING, Setting, short_texts, value_text
 from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
@@ -79,6 +80,7 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
         "made": time.strftime("%Y-%m-%d %H:%M"),
         "runs": runs,
         "settings": [_setting(setting) for setting in comparison.settings],
+        "baseline": baselines_of(comparison.runs),
         "metrics": comparison.metrics,
         "higher": comparison.higher_is_better,
         "digits": comparison.digits,
@@ -110,22 +112,22 @@ def _setting(setting: Setting) -> dict[str, Any]:
 
 
 def _curves(comparison: Comparison) -> dict[str, Any]:
-    """Return, by metric and run: steps, hours, values, and the value of bicubic where there is one."""
+    """Return, by metric and run: steps, hours, values, and the value of the baseline where there is one."""
     curves: dict[str, dict[str, Any]] = {}
     summaries = [run.summary for run in comparison.runs]
     for number, run in enumerate(comparison.runs):
         hours = training_hours(run.series)
         for metric, series in run.series.items():
-            if metric.endswith(("_bicubic", "_compared")):
-                continue  # lines in the plot of the metric
-            bicubic = run.series.get(f"{metric}_bicubic")
+            if metric.endswith(tuple(f"_{other}" for other in OTHERS)) or WAY.fullmatch(metric):
+                continue  # lines in the plot of the metric, and in the plane
+            beside = run.series.get(f"{metric}_{baseline(run.scale)}")
             curve = curves.setdefault(metric, {"higher": higher_is_better(metric, summaries), "runs": {}})
             kept = thinned(series, MOST_POINTS)
             curve["runs"][str(number)] = {
                 "steps": [series.steps[i] for i in kept],
                 "hours": [round(hours[series.times[i]], 5) for i in kept],
                 "values": [_short(series.values[i]) for i in kept],
-                "bicubic": _short(bicubic.values[-1]) if bicubic else None,
+                "baseline": _short(beside.values[-1]) if beside else None,
             }
     return curves
 

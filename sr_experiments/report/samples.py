@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sr_experiments.baseline import BASELINES, strip_tiles
 from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.pictures import GAP, LABEL_HEIGHT, error_map
 from sr_experiments.report.media import Media
 from sr_experiments.runs.reading import Run
 
-TILES = ("lr", "bicubic", "sr", "hr")
 STEP = re.compile(r"step_(\d+)")
 VIDEO_FILES = {"_xt.png": ("slice", "image/png"), ".mp4": ("clip", "video/mp4")}  # slices first: they are small
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip lr | bicubic | sr | hr, as a run saved it, cut into its tiles."""
+    """A strip lr | bicubic | sr | hr, at scale 1 input | sr | hr, as a run saved it, cut into its tiles."""
 
     name: str  # `<set>_<image>`
     run: int  # index of the run
@@ -63,18 +63,19 @@ def clip_groups(runs: Sequence[Run], media: Media) -> list[dict[str, Any]]:
 
 def last_strips(run: Run, number: int) -> list[Strip]:
     """Return the strips of the last validation that made SR; damaged files are skipped."""
-    found = (list(_strips_in(folder, number)) for folder in _latest_first(run))
+    tiles = strip_tiles(run.scale)
+    found = (list(_strips_in(folder, number, tiles)) for folder in _latest_first(run))
     return next(filter(None, found), [])
 
 
-def cut(strip: Image.Image) -> dict[str, np.ndarray] | None:
-    """Cut a strip lr | bicubic | sr | hr into its tiles; None if the image is no such strip."""
-    width, odd = divmod(strip.width + GAP, len(TILES))
+def cut(strip: Image.Image, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Cut a strip into its tiles, whose names are given from left to right; None if the image is no such strip."""
+    width, odd = divmod(strip.width + GAP, len(names))
     height = strip.height - LABEL_HEIGHT
     if odd or width <= GAP or height < 1:
         return None
     pixels = np.asarray(strip.convert("RGB"))[LABEL_HEIGHT:]
-    return {tile: pixels[:, i * width : (i + 1) * width - GAP] for i, tile in enumerate(TILES)}
+    return {tile: pixels[:, i * width : (i + 1) * width - GAP] for i, tile in enumerate(names)}
 
 
 def _latest_first(run: Run) -> list[Path]:
@@ -85,13 +86,13 @@ def _latest_first(run: Run) -> list[Path]:
     return sorted(with_sr, key=lambda path: -int(path.name.removeprefix("step_")))
 
 
-def _strips_in(folder: Path, number: int) -> Iterator[Strip]:
+def _strips_in(folder: Path, number: int, names: Sequence[str]) -> Iterator[Strip]:
     step = int(folder.name.removeprefix("step_"))
     for path in sorted(folder.glob("*.png")):
         if path.name.endswith("_xt.png"):  # a time slice, no strip
             continue
         try:
-            tiles = cut(Image.fromarray(read_image(path)))
+            tiles = cut(Image.fromarray(read_image(path)), names)
         except UnreadableImage:
             continue
         if tiles is not None:
@@ -112,8 +113,8 @@ def _group(strips: Sequence[Strip], media: Media) -> dict[str, Any]:
             columns.append({"label": label, "run": run, "image": place, "error": error, "psnr": psnr, "step": step})
 
     # Runs with different degradations have different LR of the same HR: each is shown once.
-    for tile in ("lr", "bicubic"):
-        variants = {strip.tiles[tile].tobytes(): strip.tiles[tile] for strip in strips}
+    for tile in ("lr", *BASELINES):
+        variants = {strip.tiles[tile].tobytes(): strip.tiles[tile] for strip in strips if tile in strip.tiles}
         for i, pixels in enumerate(variants.values()):
             label = tile if len(variants) == 1 else f"{tile} {i + 1}"
             add_column(label, pixels)

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
-from sr_experiments.report.comparison import Comparison, Measured
+from sr_experiments.report.comparison import Comparison, Measured, baselines_of
 from sr_experiments.report.differences import short_texts
 from sr_experiments.runs.listing import coloured
 from sr_experiments.runs.metrics import gain
@@ -19,12 +19,18 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     else:
         cells_of_runs = list(zip(*(cells for _, cells in rows), strict=True))
         print_table(console, [label for label, _ in rows], cells_of_runs, left=2 + len(comparison.settings))
-    told = "metrics are those of the best checkpoint, in brackets the gain over bicubic: + is better"
+    beside = baselines_of(comparison.runs)
+    told = f"metrics are those of the best checkpoint, in brackets the gain over {beside}: + is better"
     console.print(told, style="dim")
     for run in comparison.runs:
         if error := run.summary.get("error"):
             line = f"{run.name} {run.state.state}: {error}"
             console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    for run, ways in zip(comparison.runs, comparison.ways, strict=True):
+        for metric, values in ways.items():
+            digits = comparison.digits.get(metric, 4)
+            said = ", ".join(f"{way} {value:.{digits}f}" for way, value in values.items())
+            console.print(f"{run.name} {metric}: {said}", markup=False, highlight=False, soft_wrap=True)
     for note in comparison.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for what, why in {k: v for run in comparison.runs for k, v in run.left_out().items()}.items():
@@ -60,6 +66,6 @@ def _value(measured: Measured | None, digits: int, higher: bool) -> str:
     if measured is None or measured.shown is None:
         return "-"
     shown = f"{measured.shown:.{digits}f}"
-    if measured.bicubic is None:
+    if measured.baseline is None:
         return shown
-    return f"{shown} ({gain_text(gain(measured.shown, measured.bicubic, higher), digits)})"
+    return f"{shown} ({gain_text(gain(measured.shown, measured.baseline, higher), digits)})"

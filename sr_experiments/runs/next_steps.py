@@ -6,6 +6,7 @@ from typing import Any
 
 from sr_experiments.config.declared import conf_folder
 from sr_experiments.config.quoting import from_config, override
+from sr_experiments.config.run_kind import is_flow
 
 GAN_STEPS = 150  # until the adversarial weight of conf/loss/gan.yaml is full
 
@@ -30,6 +31,8 @@ def sharpen(config: Mapping[str, Any], folder: Path) -> list[str] | None:
 
     None where conf/loss/gan.yaml doesn't go with the terms or stages of the run.
     """
+    if is_flow(config):
+        return None
     words = [*from_config(folder), "+loss=gan"]
     for group in ("pixel", "perceptual"):
         option = config["loss"]["terms"].get(group, {}).get("name", "none")

@@ -38,6 +38,12 @@ class Run:
         return max_steps(self.config, self.summary)
 
     @property
+    def scale(self) -> int:
+        """Upsampling factor; 4 if the configuration says none."""
+        scale = self.config.get("scale")
+        return scale if isinstance(scale, int) else 4
+
+    @property
     def seconds(self) -> float | None:
         """Time spent so far."""
         value = self.summary.get("seconds")

@@ -23,7 +23,8 @@ def checkpoint_activations(network: nn.Module) -> None:
     """
     if any(isinstance(module, BATCH_NORM) for module in network.modules()):
         raise SRError("trainer.checkpoint_activations=true counts each batch twice in batch norm: set it to false")
-    blocks = [block for stack in network.modules() if _is_stack(stack) for block in stack.children()]
+    stacks = [module for module in network.modules() if _is_stack(module)]
+    blocks = [block for stack in stacks for block in stack.children() if not _is_stack(block)]
     # Of nested stacks only the outermost is recomputed: the inner ones would be recomputed twice.
     inner = {id(part) for block in blocks for part in block.modules() if part is not block}
     blocks = [block for block in blocks if id(block) not in inner]

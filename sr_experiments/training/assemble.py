@@ -11,12 +11,13 @@ from sr_experiments.checkpoints.initialise import load_weights
 from sr_experiments.checkpoints.limits import Limited
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import read
-from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
 from sr_experiments.data.images import ImageValidation
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.paired import PairedValidation
 from sr_experiments.errors import SRError, path_error
 from sr_experiments.generators import GENERATORS
+from sr_experiments.generators.flow import DistilledFlow, Flow, FlowNetwork
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
@@ -24,14 +25,15 @@ from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.objective import Objective, build_objective
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.metric import SRMetric
-from sr_experiments.metrics.suite import MetricSuite
+from sr_experiments.metrics.suite import MetricSuite, usual_crop
 from sr_experiments.pretrained.catalogue import sources_of
 from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.adversary import Adversary, build_adversary
+from sr_experiments.training.flow import DistillationModule, FlowModule
 from sr_experiments.training.module import OptimConfig, SRModule
 from sr_experiments.training.stages import make_stages
-from sr_experiments.training.validation import FlowMetrics, Validation
+from sr_experiments.training.validation import FlowMetrics, Validation, ways_to_validate
 from sr_experiments.training.video import VideoModule
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,7 @@ def _assemble(config: Config) -> Assembly:
         ends=stages.ends if stages else [trainer["max_steps"]],
         clips_of_step=stages.clips if stages else None,
     )
+    _check_that_lr_differs(config, data, degradation)
     if data.clips and degradation.pool_size:
         raise SRError("degradation.pool mixes single images, and this data is clips: set degradation.pool=0")
     if pairs := degradation.pool_size:
@@ -111,6 +114,7 @@ def _assemble(config: Config) -> Assembly:
     for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
         data.train_set.windows(stage.clip_length)  # refuses clips that are too short for a later stage now
     initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
+    ways = ways_to_validate(generator, config["loss"])
     with_true_flow = [name for name, dataset in data.val_sets.items() if getattr(dataset, "true_flow", False)]
     metrics = _metrics(config, data.clips, left_out)
     _check_sizes(data, metrics, scale)
@@ -125,6 +129,8 @@ def _assemble(config: Config) -> Assembly:
             phase=degradation.phase,
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
             flow=FlowMetrics(data.val_names, with_true_flow) if stages else None,
+            ways=ways,
+            own_way=next((key for key, way in ways.items() if way.items() <= generator.sampling.items()), ""),
             of_images=trainer.get("validate_start", False),
         ),
         "optim": OptimConfig(**config["optim"]),
@@ -140,9 +146,10 @@ def _assemble(config: Config) -> Assembly:
         module = VideoModule(stages=stages, objective=objective, adversary=adversary, **base)
     else:
         objective.check_always_acts(objective.terms)
-        module = SRModule(objective=objective, adversary=adversary, **base)
+        kinds: dict[type[Generator], type[SRModule]] = {Flow: FlowModule, DistilledFlow: DistillationModule}
+        module = kinds.get(type(generator), SRModule)(objective=objective, adversary=adversary, **base)
     if trainer["checkpoint_activations"]:
-        checkpoint_activations(module.generator)
+        checkpoint_activations(generator.velocity if isinstance(generator, FlowNetwork) else generator)
     if trainer["compile"]:
         for network in module.networks().values():
             if getattr(network, "compiles", True):
@@ -157,6 +164,17 @@ def _assemble(config: Config) -> Assembly:
     return Assembly(module, data, left_out, initialised_from, substituted, pretrained)
 
 
+def _check_that_lr_differs(config: Config, data: SRDataModule, degradation: Degradation) -> None:
+    """Refuse to make LR that is HR."""
+    if degradation.identity:
+        train, given = config["data"]["train"], config["data"].get("val") or {}
+        sets = {"train": train, **{f"val.{name}": given.get(name, train) for name in data.val_names}}
+        for name, arguments in sets.items():
+            if not arguments.get("lr"):
+                why = f"data.{name} has no LR of its own, and {LR_IS_HR}"
+                raise SRError(f"{why}: set degradation={', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
+
+
 def _check_free(what: str, size: int, knobs: str) -> None:
     """Refuse what is more than the memory, before it is filled bit by bit."""
     if size > (free := free_on_host()):
@@ -167,11 +185,15 @@ def _check_free(what: str, size: int, knobs: str) -> None:
 
 
 def _initialise(generator: Generator, source: str | Config) -> str:
-    """From one checkpoint, or, of a frame-recurrent network, from one for each of its parts."""
+    """From one checkpoint, or, of a frame-recurrent network or a flow, from one for each of its parts."""
     parts = source if isinstance(source, Mapping) else {None: source}
     reports = []
     for part, path in parts.items():
-        report = load_weights(generator, read(path), part)
+        if isinstance(generator, FlowNetwork):
+            filled = generator.mse if part == "mse" else generator
+            report = load_weights(filled, read(path))
+        else:
+            report = load_weights(generator, read(path), part)
         where = f"{part}: {path}" if part else path
         log.info("init_from %s: %s", where, report.summary())
         reports.append(f"{where}: {report.summary()}")
@@ -231,7 +253,7 @@ def _check_sizes(data: SRDataModule, metrics: dict[str, SRMetric], scale: int) -
 
 def _metrics(config: Config, clips: bool, left_out: dict[str, str]) -> dict[str, SRMetric]:
     """Build the metrics of the configuration; say which are left out."""
-    suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
+    suite = MetricSuite(config["metrics"], usual_crop(config["scale"]), clips, config["channels"])
     metrics = dict(suite)
     for key, why in suite.left_out.items():
         left_out[f"metric {key}"] = why

@@ -341,7 +341,7 @@ class SRModule(pl.LightningModule):
         return self.validation.step(self.validation.names[dataloader_idx], lr, hr, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Compute `val/<set>/<metric>`, and the same of bicubic."""
+        """Compute `val/<set>/<metric>`, and the same of the baseline."""
         values = self.validation.finish()
         # For callbacks that monitor a metric; the loggers get it from the Record callback, with our step.
         self.log_dict(values, logger=False, rank_zero_only=True)

@@ -1,4 +1,4 @@
-"""The last lines of a run: its metrics beside bicubic's, its folder, the next commands."""
+"""The last lines of a run: its metrics beside the baseline's, its folder, the next commands."""
 
 from pathlib import Path
 from typing import Any
@@ -85,11 +85,11 @@ def _print_metrics(console: Console, validation: Validation, checkpoints: Checkp
             key, values, digits = f"val/{name}/{metric}", validation.values, measured.digits
             if key not in values:
                 continue
-            bicubic = values.get(f"{key}_bicubic")
+            baseline = values.get(f"{key}_{validation.baseline}")
             shown = [values.get(f"{key}_{other}") for other in validation.others]
             better = "-"
-            if bicubic is not None:
-                better = gain_text(gain(values[key], bicubic, measured.higher_is_better), digits)
+            if baseline is not None:
+                better = gain_text(gain(values[key], baseline, measured.higher_is_better), digits)
             cells = [_number(value, digits) for value in (*shown, values[key])]
             rows.append([name, metric, *cells, better, _number(checkpoints.best_values.get(key), digits)])
     best = "best" if checkpoints.best_step is None else f"best @{checkpoints.best_step}"

@@ -1,16 +1,19 @@
-"""Measure a generator on validation sets, beside bicubic and, if there is one, beside another network."""
+"""Measure a generator on validation sets, beside the baseline and, if there is one, beside another network."""
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.baseline import baseline
 from sr_experiments.data.resize import bicubic_upsample
+from sr_experiments.errors import SRError
 from sr_experiments.generators.frvsr import warp
+from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.metrics.flow import FLOW_METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
@@ -24,13 +27,14 @@ class Stream:
 
     network: nn.Module  # a `Generator`
     state: State | None = None
+    way: Mapping[str, float] = field(default_factory=dict)  # of sampling, instead of the network's own
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Super-resolve LR (1, C, H, W); SR is in [0, 1]."""
         if isinstance(self.network, RecurrentGenerator):
             sr, self.state = self.network.step(lr, self.state)
         else:
-            sr = self.network(lr)
+            sr = self.network(lr, **self.way)
         return sr.float().clamp(0, 1)
 
 
@@ -68,10 +72,10 @@ class FlowMetrics:
 
 
 class Validation:
-    """Metrics on every validation set, of the trained network, of bicubic and of a network to compare with.
+    """Metrics on every validation set, of the trained network, of the baseline and of a network to compare with.
 
-    Values are named `val/<set>/<metric>`, and `..._bicubic` and `..._compared` for the other two. These
-    don't change, so they are measured once.
+    Values are named `val/<set>/<metric>`, and `..._bicubic` (at scale 1 `..._input`) and `..._compared` for the other
+    two. These don't change, so they are measured once. A flow is also measured in other ways, as `..._steps8`.
 
     Args:
         metrics: by key; each set gets copies.
@@ -81,6 +85,8 @@ class Validation:
         compared: a further network, frozen; or None.
         flow: measures the flow of a frame-recurrent network; None for others.
         of_images: keep the values of each image, or frame, in `images`.
+        ways: further ways of sampling to measure, by the suffix of their values: `{"steps8": {"steps": 8}}`.
+        own_way: the suffix of one that is the network's own, so that it isn't measured twice.
     """
 
     def __init__(
@@ -92,17 +98,23 @@ class Validation:
         compared: nn.Module | None = None,
         flow: FlowMetrics | None = None,
         of_images: bool = False,
+        ways: Mapping[str, Mapping[str, float]] | None = None,
+        own_way: str = "",
     ) -> None:
         self.names = names
         self.of_images = of_images
         self.images: dict[str, dict[str, dict[str, float]]] = {}  # by set, image and metric, of the last validation
         self.compared = compared
         self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
-        self._bicubic = partial(bicubic_upsample, scale=scale, phase=phase)
-        self.others = ["bicubic"] if compared is None else ["bicubic", "compared"]
+        self.baseline = baseline(scale)
+        self._enlarged = partial(bicubic_upsample, scale=scale, phase=phase)
+        self.others = [self.baseline] if compared is None else [self.baseline, "compared"]
+        self.ways = dict(ways or {})
+        self.own_way = own_way
+        self._measured = ["sr", *(way for way in self.ways if way != own_way)]
         self._metrics = {
             (of, name, key): copy.deepcopy(metric)
-            for of in ("sr", *self.others)
+            for of in (*self._measured, *self.others)
             for name in names
             for key, metric in metrics.items()
         }
@@ -112,14 +124,14 @@ class Validation:
         if flow is not None:
             self.metrics |= {key: metric for (_, key), metric in flow.metrics.items()}
         self._with_sr = True
-        self._fixed: dict[str, float] = {}  # values of bicubic and the compared network, once measured
+        self._fixed: dict[str, float] = {}  # values of the baseline and the compared network, once measured
         self._streams: dict[str, Stream] = {}
 
     def start(self, network: nn.Module, device: Any, with_sr: bool = True) -> None:
         """Reset the metrics, on `device`, to validate `network`; without `with_sr` only its flow is measured."""
         self._with_sr = with_sr
         self.images = {}
-        self._streams = {"sr": Stream(network)}
+        self._streams = {of: Stream(network, way=self.ways.get(of, {})) for of in self._measured}
         if self.compared is not None:
             self._streams["compared"] = Stream(self.compared.to(device).eval())
         for metric in (*self._metrics.values(), *(self.flow.metrics.values() if self.flow else ())):
@@ -153,11 +165,11 @@ class Validation:
         return shown | results
 
     def _super_resolve(self, name: str, lr: Tensor, hr: Tensor, first: bool) -> dict[str, Tensor]:
-        results = {"sr": self._streams["sr"](lr), "bicubic": self._bicubic(lr)}
+        results = {of: self._streams[of](lr) for of in self._measured} | {self.baseline: self._enlarged(lr)}
         if self.compared is not None:
             results["compared"] = self._streams["compared"](lr)
         for (of, place, _), metric in self._metrics.items():
-            if place == name and (of == "sr" or not self._fixed):
+            if place == name and (of not in self.others or not self._fixed):
                 if first and isinstance(metric, TemporalMetric):
                     metric.start_clip()
                 metric.update(results[of], hr)
@@ -167,7 +179,7 @@ class Validation:
         """Compute the values, and repeat those that don't change."""
         values = {} if self.flow is None else self.flow.finish()
         if self._with_sr:
-            values |= self._computed(["sr"])
+            values |= self._computed(["sr", *self.ways])
             self._fixed = self._fixed or self._computed(self.others)
             values |= self._fixed
         if self.of_images:
@@ -185,11 +197,30 @@ class Validation:
         return self.metrics[key.split("/")[2]].higher_is_better
 
     def _computed(self, columns: Sequence[str]) -> dict[str, float]:
-        return {
-            f"val/{name}/{key}" + ("" if of == "sr" else f"_{of}"): float(metric.compute())
-            for (of, name, key), metric in self._metrics.items()
-            if of in columns
-        }
+        values: dict[str, float] = {}
+        for column in columns:
+            measured = "sr" if column == self.own_way else column
+            values |= {
+                f"val/{name}/{key}" + ("" if column == "sr" else f"_{column}"): float(metric.compute())
+                for (of, name, key), metric in self._metrics.items()
+                if of == measured
+            }
+        return values
+
+
+def ways_to_validate(generator: Generator, loss: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the ways of sampling that the `loss` group asks to validate, by the suffix of their values.
+
+    Raises:
+        SRError: the generator can't sample so.
+    """
+    ways: dict[str, dict[str, float]] = {}
+    for setting, option in (("val_steps", "steps"), ("val_strengths", "strength")):
+        values = loss.get(setting) or []
+        if values and option not in generator.sampling:
+            raise SRError(f"loss.{setting} has no effect on {type(generator).__name__}: leave it out")
+        ways |= {f"{option}{value:g}": {option: value} for value in values}
+    return ways
 
 
 def _of_all_processes(images: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:

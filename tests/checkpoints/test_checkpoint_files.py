@@ -18,6 +18,7 @@ from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
 from sr_experiments.generators.srresnet import SRResNet
+from sr_experiments.generators.unet import UNet
 
 RRDB = {"features": 8, "blocks": 3, "growth": 4}
 
@@ -117,6 +118,8 @@ NETWORKS = {
     "msrresnet": (lambda: MSRResNet(4, 3, 8, 2), lambda s: s),
     "msrresnet x3, mmsr names": (lambda: MSRResNet(3, 3, 8, 2), to_mmsr_names),
     "srresnet": (lambda: SRResNet(2, 3, 8, 1), lambda s: s),
+    "rrdbnet x1": (lambda: RRDBNet(1, **RRDB), lambda s: s),
+    "unet": (lambda: UNet(1, 3, 8, [1, 2], 2, [2, 1]), lambda s: s),
 }
 
 

@@ -56,6 +56,7 @@ def test_overrides_reach_the_steps(photograph, tmp_path):
     [
         (["--config", "nonsense"], "choose one of bicubic, blur_down, classical"),
         (["--config", "missing.yaml"], "can't read missing.yaml"),
+        (["--scale", "1", "--config", "bicubic"], "at scale=1 bicubic makes LR that is HR: give --config real_esrgan"),
         (["usm"], "key=value"),
         (["stages.30.quality=[1, 2]"], "numbered from 0"),
         (["stages.3.qualitty=[1, 2]"], "did you mean quality"),

@@ -15,7 +15,7 @@ from skimage.data import chelsea
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.evaluation import Report, Result
-from sr_experiments.evaluation.candidates import Bicubic, to_pixels, to_tensor
+from sr_experiments.evaluation.candidates import Baseline, to_pixels, to_tensor
 from sr_experiments.evaluation.cost import macs_per_pixel
 from sr_experiments.evaluation.evaluate import unique_names
 from sr_experiments.evaluation.measure import measure
@@ -114,6 +114,45 @@ def test_networks_beside_bicubic_against_scikit_image(sr, weights, tmp_path):
     assert not any("lpips" in metric for r in report["results"] for metric in r["mean"])
 
 
+def test_at_scale_1_networks_are_compared_with_the_input_uncropped(sr, weights, tmp_path):
+    hr, checkpoint = hr_folder(tmp_path / "hr"), weights("unet", scale=1)
+    for number in range(3):
+        write(tmp_path / "lr" / f"{number:04d}.png", degraded(photograph(number), 1, "blur_down"))
+    command = ("evaluate", "-c", checkpoint, "--hr", hr, "--json", tmp_path / "r.json")
+    refused = sr(*command)
+    assert refused.code == 2
+    [line] = refused.err.splitlines()
+    assert line.endswith("bicubic makes LR that is HR: give --lr, or --degradation real_esrgan, classical or blur_down")
+    values = []
+    for given in (("--lr", tmp_path / "lr"), ("--degradation", "blur_down")):
+        done = sr(*command, *given)
+        assert done.code == 0, done.err
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert [r["name"] for r in report["results"]] == ["input", checkpoint.stem] and report["crop"] == 0
+        assert {d["against"] for d in report["differences"]} == {"input"}
+        assert "colour_shift" not in report["left_out"] and "bicubic" not in done.out
+        values.append(by_name(report)["input"]["per_image"])
+    assert values[0] == values[1]
+    truth = photograph(1)
+    expected = metrics.peak_signal_noise_ratio(
+        matlab_y(truth), matlab_y(degraded(truth, 1, "blur_down")), data_range=255
+    )
+    assert values[0]["0001"]["psnr_y"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["classical", "no_such"])
+def test_lr_is_made_by_any_degradation_there_is(sr, weights, tmp_path, name):
+    command = ("evaluate", "-c", weights(), "--hr", hr_folder(tmp_path / "hr", 1), "--degradation", name)
+    done = sr(*command, "--json", tmp_path / "r.json")
+    if name == "no_such":
+        assert done.code == 2 and "unknown --degradation no_such: choose one of bicubic, blur_down, cl" in done.err
+        return
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["degradation"] == "classical" and report["results"][0]["name"] == "bicubic"
+    assert by_name(report)["bicubic"]["mean"]["colour_shift"] > 0
+
+
 def test_one_network_is_compared_with_bicubic_and_lr_of_a_folder_is_used(sr, weights, tmp_path):
     hr = hr_folder(tmp_path / "hr")
     for number in range(3):  # not bicubic: brighter
@@ -198,7 +237,7 @@ def test_bicubic_of_set5_is_the_published_one():
         pytest.skip(f"Set5 is not at {SET5}")
     scenes = image_scenes(SET5 / "HR", SET5 / "LRx4", 4, 3, None)
     protocol = Protocol(metrics_config(4), 4, DEGRADATIONS["bicubic"](scale=4), False, 3, torch.device("cpu"))
-    bicubic, published = measure(scenes, [Bicubic(4, "centred")], protocol, 4, with_papers=True)
+    bicubic, published = measure(scenes, [Baseline(4, "centred")], protocol, 4, with_papers=True)
     assert round(published.mean["psnr_y"], 2) == 28.42
     assert round(published.mean["ssim_y"], 3) == 0.810 and round(published.mean["ssim_y"], 4) == 0.8104
     assert bicubic.mean["psnr_y"] == pytest.approx(28.43, abs=0.005)  # as RGB, the networks' way

@@ -17,6 +17,7 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.msrresnet import MSRResNet
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.srresnet import SRResNet
+from sr_experiments.generators.unet import UNet, VelocityUNet
 from sr_experiments.registry import build
 from tests.conftest import ROOT
 
@@ -47,11 +48,11 @@ def test_output_is_scale_times_the_input_and_gradients_reach_everything(name, sc
     assert generator.scale == scale
     assert sr.shape == (2, 3, scale * size[0], scale * size[1])
     sr.square().mean().backward()
-    unused = [n for n, p in generator.named_parameters() if p.grad is None]
+    unused = [n for n, p in generator.named_parameters() if p.requires_grad and p.grad is None]
     assert name == "spandrel" or not unused
 
 
-@pytest.mark.parametrize("name", ["srresnet", "msrresnet", "rrdbnet", "compact"])
+@pytest.mark.parametrize("name", ["srresnet", "msrresnet", "rrdbnet", "compact", "unet"])
 @pytest.mark.parametrize("channels", [1, 5])
 def test_channels_are_a_knob(name, channels):
     assert tiny(name, channels=channels)(torch.rand(1, channels, 8, 8)).shape == (1, channels, 32, 32)
@@ -65,6 +66,10 @@ def test_parameter_counts_are_the_published_ones():
     assert count(RRDBNet()) == 16_697_987
     assert count(Compact()) == 621_424  # realesr-animevideov3.pth
     assert count(Compact(convolutions=32)) == 1_213_296  # realesr-general-x4v3.pth
+    # NAFNet-SIDD-width32 and NAFNet-GoPro-width32.
+    deblurring = {"encoder_blocks": [1, 1, 1, 28], "middle_blocks": 1, "decoder_blocks": [1, 1, 1, 1]}
+    assert count(UNet(1)) == 29_159_715
+    assert count(UNet(1, **deblurring)) == 17_111_907
     # Ledig et al.: 9x9 in, 16 blocks, one more convolution, two upsamplings, 9x9 out; BN and PReLU.
     conv, bn, prelu = 64 * 64 * 9 + 64, 2 * 64, 1
     blocks = 16 * (2 * (conv + bn) + prelu)
@@ -90,6 +95,62 @@ def test_compact_equals_spandrels_with_the_same_weights(scale, tmp_path):
     assert checkpoint.generator == {"name": "compact", "scale": scale, "channels": 3, "features": 24, "convolutions": 3}
     with torch.no_grad():
         assert torch.equal(read(lr), ours(lr))
+
+
+@pytest.mark.parametrize("size", [(24, 16), (13, 10)])
+def test_unet_equals_spandrels_nafnet_with_the_same_weights(size, tmp_path):
+    from spandrel import ModelLoader
+
+    ours = UNet(1, features=8, encoder_blocks=[1, 2, 1], middle_blocks=2, decoder_blocks=[1, 1, 3]).eval()
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    theirs = ModelLoader().load_from_state_dict(ours.state_dict())
+    assert theirs.architecture.id == "NAFNet"
+    lr = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(lr), theirs.model.eval()(lr), rtol=0, atol=1e-6)
+    torch.save({"params": ours.state_dict()}, tmp_path / "NAFNet.pth")
+    read, checkpoint = load_generator(tmp_path / "NAFNet.pth")
+    assert isinstance(read, UNet)
+    assert checkpoint.generator == {
+        "name": "unet", "scale": 1, "channels": 3, "features": 8, "encoder_blocks": [1, 2, 1], "middle_blocks": 2,
+        "decoder_blocks": [1, 1, 3],
+    }  # fmt: skip
+    with torch.no_grad():
+        assert torch.equal(read(lr), ours(lr))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_unet_begins_as_little_more_than_an_enlargement(scale):
+    torch.manual_seed(0)
+    network = UNet(scale, features=16)
+    smooth = F.interpolate(torch.rand(1, 3, 6, 6), size=(24, 24), mode="bicubic").clamp(0, 1)
+    enlarged = F.interpolate(smooth, scale_factor=scale, mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        psnr = -10 * (network(smooth) - enlarged).square().mean().log10()
+    assert 30 < psnr < 60
+
+
+def test_unet_needs_as_many_levels_down_as_up():
+    with pytest.raises(SRError, match=r"encoder_blocks=\[1, 1\] and decoder_blocks=\[1\] .* as many levels"):
+        UNet(encoder_blocks=[1, 1], decoder_blocks=[1])
+
+
+def test_a_velocity_depends_on_each_images_own_time():
+    torch.manual_seed(0)
+    network = VelocityUNet(features=8, encoder_blocks=[1, 1], middle_blocks=1, decoder_blocks=[1, 1])
+    image, time = torch.rand(1, 3, 13, 10).repeat(3, 1, 1, 1), torch.tensor([0.0, 0.5, 0.5])
+    with torch.no_grad():
+        first, *others = network(image, time)
+        assert all(torch.equal(first, other) for other in others)  # to begin with
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    first, second, third = velocity = network(image, time)
+    assert velocity.shape == image.shape
+    torch.testing.assert_close(second, third)
+    assert (first - second).abs().max() > 1e-3
+    velocity.square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
 def test_rrdbnet_equals_spandrels_esrgan_with_the_same_weights():

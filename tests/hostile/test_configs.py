@@ -119,7 +119,7 @@ def at(config: Any, key: str) -> Any:
     ("override", "says"),
     [
         ("foo=1", "there is no setting foo"),
-        ("model=unet", "rrdbnet"),
+        ("model=edvr", "rrdbnet"),
         ("loss.name=mse", "pixel or gan"),
         ("init_from={srnet:3}", "init_from.srnet"),
         ("metrics.psnr_y.name=[1]", "metrics.psnr_y.name is [1]: give dists, fine_detail"),

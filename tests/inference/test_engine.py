@@ -94,6 +94,16 @@ def test_tiles_of_a_network_that_sees_further_than_their_margins_differ_impercep
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
 
 
+@pytest.mark.parametrize("name", ["unet", "msrresnet"])
+def test_tiles_of_a_network_that_averages_over_the_whole_image_are_said_once(name, caplog):
+    image = photograph(100, 132)
+    for engine in whole_and_tiled(GENERATORS[name](scale=1 if name == "unet" else 2, **GENERATORS.small[name])):
+        for _ in range(2):
+            engine.upscale(image)
+        said = [record for record in caplog.messages if "averages over the whole image" in record]
+        assert len(said) == (name == "unet" and engine.tile is not None)
+
+
 def test_upscaling_is_the_networks_forward_rounded_to_levels():
     generator, image = network("msrresnet"), photograph(20, 31)
     with torch.no_grad():

@@ -29,7 +29,8 @@ def test_every_file_has_a_loss_and_every_loss_that_needs_one_a_file():
     names = {f: yaml.safe_load(f.read_text())["name"] for f in files}
     assert all(f.stem == name for f, name in names.items())
     of_clips = {"warp", "ping_pong"}  # named by the stages, without settings of their own
-    assert set(names.values()) == set(LOSSES) - of_clips | {"none"}
+    of_flows = {"velocity", "boundary"}  # named by loss=flow and flow_distilled
+    assert set(names.values()) == set(LOSSES) - of_clips - of_flows | {"none"}
     assert {f.stem for f in (ROOT / "conf/loss/adversarial").glob("*")} == {
         n for n in LOSSES if is_adversarial({"name": n})
     }

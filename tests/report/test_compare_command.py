@@ -42,7 +42,7 @@ def test_trained_runs_become_a_page_a_table_and_json(train: Make, sr: Any, tmp_p
         summary = json.loads((Path(run["folder"]) / "summary.json").read_text())
         value = run["metrics"]["sample/psnr_y"]
         assert value["final"] == pytest.approx(summary["final"]["val/sample/psnr_y"])
-        assert value["bicubic"] == pytest.approx(summary["final"]["val/sample/psnr_y_bicubic"])
+        assert value["baseline"] == pytest.approx(summary["final"]["val/sample/psnr_y_bicubic"])
         assert content["curves"]["val/sample/psnr_y"]["runs"][str(number)]["steps"] == [2, 4]
     (group,) = content["pictures"]
     assert [c["run"] for c in group["columns"] if c["run"] is not None] == [0, 1, 2]

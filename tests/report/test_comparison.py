@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from sr_experiments.baseline import strip_tiles
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.record import write_report_json
 from sr_experiments.evaluation.results import Report, Result, difference
@@ -19,6 +20,7 @@ from sr_experiments.report.differences import MISSING, differing, short_texts, v
 from sr_experiments.report.evaluations import evaluation_section, read_evaluation
 from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
+from sr_experiments.report.page import page
 from sr_experiments.report.samples import cut, picture_groups
 from sr_experiments.report.table import print_comparison
 from sr_experiments.runs.reading import read_run
@@ -114,7 +116,25 @@ def test_values_stand_beside_bicubics(run_folder: Make) -> None:
 
     value = comparison.measured[0]["s/psnr_y"]
     assert comparison.metrics == ["s/psnr_y"]
-    assert (value.best, value.final, value.bicubic, value.compared) == (31.0, 30.0, 28.0, None)
+    assert (value.best, value.final, value.baseline, value.compared) == (31.0, 30.0, 28.0, None)
+
+
+def test_at_scale_1_values_and_pictures_stand_beside_the_inputs(run_folder: Make) -> None:
+    metrics = {"val/s/psnr_y": [30.0], "val/s/psnr_y_input": [28.0]}
+    folder = run_folder("a", config_of(scale=1), metrics=metrics)
+    (folder / "samples/step_00000100").mkdir(parents=True)
+    strip = labelled({tile: picture(seed) for seed, tile in enumerate(strip_tiles(1))})
+    strip.save(folder / "samples/step_00000100/s_x.png")
+    run, stream = read_run(folder, "a"), io.StringIO()
+
+    comparison = compare([run])
+    print_comparison(comparison, Console(file=stream, width=200))
+    [group] = picture_groups([run], Media(10_000_000), most=5)
+
+    assert comparison.metrics == ["s/psnr_y"] and comparison.measured[0]["s/psnr_y"].baseline == 28.0
+    assert "30.00 (+2.00)" in stream.getvalue() and "gain over input" in stream.getvalue()
+    assert [(c["label"], c["run"]) for c in group["columns"]] == [("input", None), ("", 0), ("hr", None)]
+    assert page(comparison).count('"baseline":"input"') == 2  # of the page and of the run
 
 
 def test_the_best_run_follows_the_metrics_direction(run_folder: Make) -> None:
@@ -202,12 +222,12 @@ def test_a_lengthened_run_is_continued_to_its_new_end(run_folder: Make) -> None:
 def test_strips_are_cut_where_they_were_joined() -> None:
     pictures = {label: picture(seed) for seed, label in enumerate(("lr", "bicubic", "sr", "hr"))}
 
-    tiles = cut(labelled(pictures))
+    tiles = cut(labelled(pictures), strip_tiles(4))
 
     assert tiles is not None
     for label, tile in tiles.items():
         np.testing.assert_array_equal(tile, np.asarray(pictures[label]))
-    assert cut(Image.new("RGB", (33, 33))) is None
+    assert cut(Image.new("RGB", (33, 33)), strip_tiles(4)) is None
 
 
 def test_a_label_stays_above_its_own_picture() -> None:

@@ -118,6 +118,21 @@ def test_the_plane_names_its_points_and_the_runs_that_are_not_in_it(
     assert "Not in the plane: without_lpips (no lpips_alex)." in page.locator("#plane").inner_text()
 
 
+def test_a_flow_is_a_curve_in_the_plane(visit: Callable[..., Page], run_folder: Make, tmp_path: Path) -> None:
+    run_folder("gan", metrics={"val/s/psnr_y": [29.5], "val/s/lpips_alex": [0.2]})
+    steps = {"": (29.0, 0.25), "_steps1": (30.0, 0.3), "_steps4": (29.0, 0.25), "_steps16": (28.0, 0.15)}
+    values = {f"val/s/psnr_y{way}": [p] for way, (p, _) in steps.items()}
+    run_folder("flow", metrics={**values, **{f"val/s/lpips_alex{way}": [q] for way, (_, q) in steps.items()}})
+    write_page([tmp_path / "outputs"], tmp_path / "page.html", [], 8, 60)
+
+    traces = _traces(visit(tmp_path / "page.html"), "#plane-plot")
+
+    by_name = {trace["name"]: (trace["x"], trace["y"]) for trace in traces}
+    assert by_name["flow, by steps"] == ([30, 29, 28], [0.3, 0.25, 0.15])
+    assert by_name["Pareto front"] == ([28, 29.5, 30], [0.15, 0.2, 0.3])
+    assert {"gan", "flow"} <= by_name.keys()
+
+
 def test_a_gain_is_positive_where_the_run_is_better(
     visit: Callable[..., Page], run_folder: Make, tmp_path: Path
 ) -> None:

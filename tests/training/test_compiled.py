@@ -10,6 +10,7 @@ from tests.generators.test_esc import TINY as ESC
 TRAININGS = {
     "rrdbnet": [*TINY_MODEL["rrdbnet"], "scale=2", "trainer.checkpoint_activations=true"],
     "esc": [*ESC, "trainer.checkpoint_activations=true"],
+    "restoration": [*TINY_MODEL["unet"], "scale=1", "degradation=blur_down", "trainer.checkpoint_activations=true"],
     **{
         name: [*TINY_GAN, f"loss/discriminator={name}", "optim.clip_norm=1", "loss/perceptual=none"]
         for name in ("vgg", "unet", "patch")

@@ -81,10 +81,17 @@ def kept_for_the_way_back(network, lr):
     return sum(kept.values())
 
 
-@pytest.mark.parametrize("name", ["msrresnet", "rrdbnet"])
-def test_activations_computed_again_take_less_memory_and_give_the_same_gradients(name):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("msrresnet", {"blocks": 12}),
+        ("rrdbnet", {"blocks": 12}),
+        ("unet", {"encoder_blocks": [6], "middle_blocks": 6, "decoder_blocks": [6]}),
+    ],
+)
+def test_activations_computed_again_take_less_memory_and_give_the_same_gradients(name, options):
     lr = torch.rand(2, 3, 24, 24)
-    plain = GENERATORS[name](scale=2, features=8, blocks=12)
+    plain = GENERATORS[name](scale=2, features=8, **options)
     other = copy.deepcopy(plain)
     checkpoint_activations(other)
     assert kept_for_the_way_back(other, lr) < 0.7 * kept_for_the_way_back(plain, lr)

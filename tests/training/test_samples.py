@@ -2,9 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sr_experiments.pictures import GAP, LABEL_HEIGHT
+from sr_experiments.training.callbacks.samples import textured_place
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (0, 96), (64, 96), (32, 48)])
+def test_the_place_with_the_most_texture_is_found(scale, top, left):
+    hr = torch.linspace(0, 1, 128).repeat(96, 1)  # a ramp is no texture
+    hr[top : top + 32, left : left + 32] = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
+    size = 32 // scale
+    assert textured_place(hr[None, None], scale, size, size) == (top // scale, left // scale)
 
 
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (0, 96), (64, 96), (32, 48)])

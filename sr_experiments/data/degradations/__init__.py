@@ -18,11 +18,13 @@ class Degradation:
             scale * i to scale * i + scale - 1. "corner": LR pixel i lies on HR pixel scale * i. Upsampling needs
             to know: `bicubic_upsample(lr, scale, phase)` does not shift the image.
         scale: downsampling factor.
+        identity: LR is HR: there is nothing to learn.
         pool_size: number of pairs in the pool that training mixes its batches from (`PairPool`); 0 for no pool.
     """
 
     phase = "centred"
     pool_size = 0
+    identity = False
 
     def __init__(self, scale: int) -> None:
         self.scale = scale
@@ -49,4 +51,6 @@ class Degradation:
         return hr
 
 
+LR_IS_HR = "at scale=1 bicubic makes LR that is HR"
+CHANGING = ("real_esrgan", "classical", "blur_down")  # degradations of conf/ that change images at scale 1, too
 DEGRADATIONS: Registry[Degradation] = Registry("degradation", "sr_experiments.data.degradations", {"scale": "scale"})

@@ -12,6 +12,10 @@ from sr_experiments.data.resize import imresize
 class Bicubic(Degradation):
     """Degradation by MATLAB's `imresize(hr, 1 / scale)` on 8-bit images."""
 
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        self.identity = scale == 1
+
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Return LR, (N, C, H / scale, W / scale)."""
         return imresize(hr, Fraction(1, self.scale))

@@ -1,4 +1,4 @@
-"""A short side-by-side video of bicubic and SR, written before the whole video is upscaled."""
+"""A short side-by-side video of bicubic, at scale 1 the input, and SR, written before the whole video is upscaled."""
 
 import logging
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sr_experiments.baseline import baseline
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.engine import Engine
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def write_preview(engine: Engine, source: Source, target: Path, options: Options) -> None:
-    """Write bicubic | SR of the first `options.preview` seconds as 8-bit H.264 at a constant frame rate.
+    """Write the baseline | SR of the first `options.preview` seconds as 8-bit H.264 at a constant frame rate.
 
     For the output `clip.mkv` it is `clip.preview.mp4`.
 
@@ -39,7 +40,7 @@ def write_preview(engine: Engine, source: Source, target: Path, options: Options
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=source.rate.limit_denominator(30000), options={"crf": "16"})
         for (_, small), (_, large) in zip(source.frames(0, count), upscaled_frames, strict=True):
-            pictures = {"bicubic": _picture(engine.bicubic(small)), "sr": _picture(large)}
+            pictures = {baseline(engine.scale): _picture(engine.bicubic(small)), "sr": _picture(large)}
             sheet = np.asarray(labelled(pictures))
             height, width = (side // 2 * 2 for side in sheet.shape[:2])  # 4:2:0 needs even sides
             if not stream.codec_context.is_open:

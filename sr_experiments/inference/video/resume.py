@@ -137,6 +137,7 @@ def engine_settings(engine: Engine) -> dict[str, Any]:
         "precision": engine.precision,
         "runtime": engine.runtime,
         "tile": engine.tile,
+        **({"sampling": dict(network.sampling)} if network.sampling else {}),
     }
 
 

@@ -1,5 +1,5 @@
 // Learning curves: any metric, runs overlaid.
-function curveTraces(metric, { by, smoothing, bicubic, only = shown }) {
+function curveTraces(metric, { by, smoothing, baseline, only = shown }) {
   const traces = [];
   for (const run of shown) {
     if (!only.has(run)) continue;
@@ -10,10 +10,10 @@ function curveTraces(metric, { by, smoothing, bicubic, only = shown }) {
     const common = { x: curve[by], type: "scatter", mode: few ? "lines+markers" : "lines", name: plain(data.runs[run].name) };
     if (smoothing) traces.push({ ...common, y: curve.values, line, opacity: 0.25, hoverinfo: "skip" });
     traces.push({ ...common, y: smoothing ? smoothed(curve.values, smoothing) : curve.values, line, hovertemplate: "%{y:.5g} at %{x}<extra>%{fullData.name}</extra>" });
-    if (bicubic && curve.bicubic != null) {
+    if (baseline && curve.baseline != null) {
       const ends = [curve[by][0], curve[by].at(-1)];
-      const name = `bicubic, ${plain(data.runs[run].name)}`;
-      traces.push({ x: ends, y: [curve.bicubic, curve.bicubic], type: "scatter", mode: "lines", name, line: { color: css("--quiet"), width: 1, dash: "dot" }, hovertemplate: "%{y:.5g}<extra>%{fullData.name}</extra>" });
+      const name = `${data.runs[run].baseline}, ${plain(data.runs[run].name)}`;
+      traces.push({ x: ends, y: [curve.baseline, curve.baseline], type: "scatter", mode: "lines", name, line: { color: css("--quiet"), width: 1, dash: "dot" }, hovertemplate: "%{y:.5g}<extra>%{fullData.name}</extra>" });
     }
   }
   return traces;
@@ -26,14 +26,14 @@ function curvesSection() {
   const metrics = Object.keys(data.curves).sort((a, b) => b.startsWith("val/") - a.startsWith("val/") || a.localeCompare(b));
   const usual = ["psnr_y", "psnr"].flatMap((name) => metrics.filter((m) => m.startsWith("val/") && m.includes(name)));
   if (!metrics.length) return;
-  const settings = { by: "steps", smoothing: 0, bicubic: true };
+  const settings = { by: "steps", smoothing: 0, baseline: true };
   const runsOf = (m) => Object.keys(data.curves[m].runs).length;
   let [metric, log] = [usual.reduce((a, b) => (runsOf(b) > runsOf(a) ? b : a), usual[0]) ?? metrics[0], false];
   const place = el("div", { class: "plot", id: "curve-plot" });
   const legend = el("p", { class: "small quiet" });
   const draw = () => {
     const traces = curveTraces(metric, settings);
-    legend.textContent = traces.length ? (settings.bicubic && traces.some((t) => t.name.startsWith("bicubic,")) ? "Grey: bicubic. Colours and dashes are those of the table." : "Colours and dashes are those of the table.") : "None of the shown runs has logged this metric.";
+    legend.textContent = traces.length ? (settings.baseline && traces.some((t) => t.line.dash === "dot" && t.line.width === 1) ? `Grey: ${data.baseline}. Colours and dashes are those of the table.` : "Colours and dashes are those of the table.") : "None of the shown runs has logged this metric.";
     drawPlot(place, traces, { xaxis: axisOf(settings.by), yaxis: { title: { text: plain(metric) + direction(metric) }, type: log ? "log" : "linear" } });
   };
   const value = el("output", {}, "0");
@@ -76,7 +76,7 @@ function ganSection() {
   });
   section("gan", "GAN health", el("div", { class: "plots" }, ...plots.map((p) => p.figure)));
   plots.forEach(({ metric, place }) => keepDrawn(() => {
-    const traces = curveTraces(metric, { by: "steps", smoothing: 0.6, bicubic: false, only: gans });
+    const traces = curveTraces(metric, { by: "steps", smoothing: 0.6, baseline: false, only: gans });
     drawPlot(place, traces, { xaxis: axisOf("steps"), yaxis: metric === "gan/d_accuracy" ? { range: [-0.03, 1.03] } : {} });
   }));
 }

@@ -1,4 +1,4 @@
-// The same crop of every run beside LR, bicubic and HR.
+// The same crop of every run beside LR, the baseline and HR.
 function picturesSection() {
   if (!data.pictures.length) return;
   let [group, errors, a, b] = [data.pictures[0], false, "", ""];
@@ -22,7 +22,7 @@ function picturesSection() {
     slider.view.hidden = columns.length < 2;
     if (columns.length < 2) return selects.replaceChildren("Nothing to compare.");
     const find = (key, otherwise) => columns.find((c) => String(group.columns.indexOf(c)) === key) ?? otherwise;
-    const first = find(a, columns.find((c) => c.label.startsWith("bicubic")) ?? columns[0]);
+    const first = find(a, columns.find((c) => /^(bicubic|input)/.test(c.label)) ?? columns[0]);
     const second = find(b, columns.find((c) => c.run != null) ?? columns.at(-1));
     [a, b] = [first, second].map((c) => String(group.columns.indexOf(c)));
     const options = columns.map((c) => [String(group.columns.indexOf(c)), titled(c)]);

@@ -1,4 +1,4 @@
-// The perception-distortion plane (Blau & Michaeli 2018): runs, bicubic, and those that none is better than in both.
+// The perception-distortion plane (Blau & Michaeli 2018): runs, their baseline, and those that none is better than in both.
 function planeSection() {
   const sets = [...new Set(data.metrics.map((m) => m.split("/").slice(0, -1).join("/")))];
   const names = (set) => data.metrics.filter((m) => m.startsWith(`${set}/`));
@@ -48,16 +48,27 @@ function planeSection() {
     absent.textContent = `Not in the plane: ${gone.join(", ")}.`;
     const others = new Map();
     for (const { run } of points) {
-      for (const other of ["bicubic", "compared"]) {
+      for (const [name, other] of [[data.runs[run].baseline, "baseline"], ["compared", "compared"]]) {
         const [ox, oy] = [data.runs[run].metrics[x][other], data.runs[run].metrics[y][other]];
-        if (ox != null && oy != null) others.set(`${other} ${ox.toFixed(3)} ${oy.toFixed(4)}`, { run: null, name: other, x: ox, y: oy });
+        if (ox != null && oy != null) others.set(`${name} ${ox.toFixed(3)} ${oy.toFixed(4)}`, { run: null, name, x: ox, y: oy });
       }
     }
     const all = [...points, ...others.values()];
+    // A flow was validated with several numbers of steps, or strengths: a curve.
+    const curves = [...shown].map((run) => ({ run, x: data.runs[run].ways[x] ?? {}, y: data.runs[run].ways[y] ?? {} }))
+      .map(({ run, x, y }) => ({ run, ways: Object.keys(x).filter((way) => way in y).map((way) => ({ way, x: x[way], y: y[way] })) }))
+      .filter(({ ways }) => ways.length);
+    const reached = [...all, ...curves.flatMap(({ ways }) => ways)];
     const sign = data.higher[y] ? -1 : 1;
-    const front = all.filter((p) => !all.some((q) => q.x >= p.x && sign * q.y <= sign * p.y && (q.x > p.x || q.y !== p.y))).sort((a, b) => a.x - b.x);
+    const front = reached.filter((p) => !reached.some((q) => q.x >= p.x && sign * q.y <= sign * p.y && (q.x > p.x || q.y !== p.y))).sort((a, b) => a.x - b.x);
     const traces = [
       { x: front.map((p) => p.x), y: front.map((p) => p.y), mode: "lines", line: { color: css("--quiet"), width: 1.5, dash: "dash" }, hoverinfo: "skip", name: "Pareto front" },
+      ...curves.map(({ run, ways }) => ({
+        x: ways.map((p) => p.x), y: ways.map((p) => p.y), text: ways.map((p) => p.way.replace(/^[a-z]+/, "")),
+        mode: "lines+markers+text", textposition: "top right", name: plain(`${data.runs[run].name}, by ${ways[0].way.replace(/[\d.]+$/, "")}`),
+        line: { color: colourOf(run), width: 1.5 }, marker: { size: 6, color: colourOf(run) },
+        hovertemplate: "%{text}: %{x:.4g}, %{y:.4g}<extra>%{fullData.name}</extra>", cliponaxis: false,
+      })),
       ...all.map((p) => ({
         x: [p.x], y: [p.y], mode: "markers", name: plain(p.name),
         marker: { size: 12, color: p.run == null ? css("--quiet") : colourOf(p.run), symbol: symbolOf(p.run) },
@@ -70,7 +81,7 @@ function planeSection() {
   }
 
   section("plane", "Perception and distortion",
-    el("p", { class: "quiet small" }, "Of the best checkpoints. The dashed line joins those that no other is better than in both: the Pareto front."),
+    el("p", { class: "quiet small" }, "Of the best checkpoints. A solid line is one flow with several numbers of steps, or strengths. The dashed line joins those that no other is better than in both: the Pareto front."),
     el("div", { class: "controls" }, usable.length > 1 ? choice("set", usable.map((s) => [s, s]), set, (v) => { set = v; choose(); draw(); }) : "", axes), missing, place, legend, absent);
   choose();
   keepDrawn(draw);

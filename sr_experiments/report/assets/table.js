@@ -63,23 +63,23 @@ function tableSection() {
     const value = column.number(r);
     if (value == null) return el("td", {}, "–");
     const digits = data.digits[column.metric];
-    const { bicubic, compared } = data.runs[r].metrics[column.metric];
+    const { baseline, compared } = data.runs[r].metrics[column.metric];
     const lines = [el("span", { class: "value" }, value.toFixed(digits))];
     const titles = [];
-    for (const [name, other] of [["bicubic", bicubic], ["compared", compared]]) {
+    for (const [name, other] of [[data.runs[r].baseline, baseline], ["compared", compared]]) {
       if (other == null) continue;
       titles.push(`${name} ${other.toFixed(digits)}`);
       const gain = signed(gainOf(column.metric, value, other), digits);
       const zero = Number(gain.slice(1)) === 0;
       const kind = zero ? "" : gain.startsWith("+") ? " better" : " worse";
-      lines.push(el("span", { class: `gain${kind}` }, (zero ? gain.slice(1) : gain) + (name === "bicubic" ? "" : ` over ${name}`)));
+      lines.push(el("span", { class: `gain${kind}` }, (zero ? gain.slice(1) : gain) + (name === "compared" ? ` over ${name}` : "")));
     }
     return el("td", { class: best === value ? "best" : "", title: titles.join(", ") }, ...lines);
   }
 
-  // Bicubic's value, or their range where the runs were not validated on the same.
-  function bicubicCell(column, runs) {
-    const values = column.metric ? runs.map((r) => data.runs[r].metrics[column.metric]?.bicubic).filter((v) => v != null) : [];
+  // The baseline's value, or their range where the runs were not validated on the same.
+  function baselineCell(column, runs) {
+    const values = column.metric ? runs.map((r) => data.runs[r].metrics[column.metric]?.baseline).filter((v) => v != null) : [];
     if (!values.length) return el("td");
     const ends = [...new Set([Math.min(...values), Math.max(...values)].map((v) => v.toFixed(data.digits[column.metric])))];
     return el("td", {}, ends.join(" … "));
@@ -143,8 +143,8 @@ function tableSection() {
         el("td", { class: "first words", title: data.runs[r].folder }, el("label", {}, box, swatch(r), breakable(data.runs[r].name))),
         ...visible.map((column) => cell(column, r, best[column.metric])));
     }));
-    const cells = visible.map((column) => bicubicCell(column, runs));
-    foot.replaceChildren(...(cells.some((c) => c.textContent) ? [el("tr", {}, el("td", { class: "first words" }, "bicubic"), ...cells)] : []));
+    const cells = visible.map((column) => baselineCell(column, runs));
+    foot.replaceChildren(...(cells.some((c) => c.textContent) ? [el("tr", {}, el("td", { class: "first words" }, data.baseline), ...cells)] : []));
     count.textContent = `${runs.length} of ${data.runs.length} run${data.runs.length > 1 ? "s" : ""}`;
     const now = runs.filter((r) => ticked.has(r));
     if (now.length !== shown.size || now.some((r) => !shown.has(r))) showOnly(now);
@@ -161,7 +161,7 @@ function tableSection() {
   const explained = el("details", {}, el("summary", {}, "What the metrics measure"),
     el("dl", {}, ...Object.entries(conventions).flatMap(([key, text]) => [el("dt", {}, key), el("dd", {}, text)])));
   const difference = data.runs.length < 2 ? "" : data.settings.length ? "Settings are shown where they differ." : "No setting differs.";
-  section("runs", "Runs", el("p", { class: "quiet small" }, `${difference} The boxes and the filter choose what the rest of the page shows. Small numbers: gain over bicubic, + is better.`),
+  section("runs", "Runs", el("p", { class: "quiet small" }, `${difference} The boxes and the filter choose what the rest of the page shows. Small numbers: gain over ${data.baseline}, + is better.`),
     el("div", { class: "controls" }, filter, both, el("span", { class: "controls", style: { margin: 0 } }, ...toggles), count), ...scrollable("The table", el("table", {}, head, body, foot)), ...notes,
     Object.keys(conventions).length ? explained : null);
   draw();

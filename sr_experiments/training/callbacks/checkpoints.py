@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from sr_experiments.files import link_or_copy, replacing
 from sr_experiments.training.module import SRModule
 from sr_experiments.training.signals import Interrupted, StopSignal
+from sr_experiments.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Checkpoints(Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Note a new best value; save; stop on a signal, or when the patience is at its end."""
         value = module.validation.values.get(self.monitor)
-        if self._is_of_other_pictures(module.validation.values):
+        if self._is_of_other_pictures(module.validation):
             log.warning(
                 "step %d: %s is measured on other pictures than so far: the best checkpoint is chosen anew",
                 module.step,
@@ -101,12 +102,13 @@ class Checkpoints(Callback):
             trainer.should_stop = True
             log.info("step %d: %s", module.step, self.stopped)
 
-    def _is_of_other_pictures(self, values: Mapping[str, float]) -> bool:
-        """Return whether a validation was of other pictures than the best one: bicubic's value tells.
+    def _is_of_other_pictures(self, validation: Validation) -> bool:
+        """Return whether a validation was of other pictures than the best one: the baseline's value tells.
 
         On the same pictures it is the same, but for the rounding of another device.
         """
-        before, now = (of.get(f"{self.monitor}_bicubic") for of in (self.best_values, values))
+        key = f"{self.monitor}_{validation.baseline}"
+        before, now = (of.get(key) for of in (self.best_values, validation.values))
         return before is not None and now is not None and not math.isclose(before, now, rel_tol=1e-3)
 
     def save(self, trainer: pl.Trainer, module: SRModule, best: bool = False) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from sr_experiments.baseline import BASELINES
 from sr_experiments.files import replacing
 from sr_experiments.pictures import as_picture, labelled
 from sr_experiments.tracking.wandb_run import wandb_runs
@@ -19,15 +20,15 @@ from sr_experiments.training.module import SRModule
 
 SLICE_HEIGHT = 4  # pixels of a frame's row in a time slice, at least
 SLICE_ROWS = 192  # height in pixels that the rows of short clips are stretched to
-COLUMNS = ("bicubic", "compared", "sr", "hr")
+COLUMNS = (*BASELINES, "compared", "sr", "hr")
 
 
 @dataclass(eq=False)
 class Clips(Callback):
     """Write `<set>_<clip>.mp4` and `<set>_<clip>_xt.png` beside the samples, and show them in W&B.
 
-    The clip shows the centres of bicubic, the network of `val.compare_with`, SR and HR side by side. The time slice
-    shows one row of pixels of each over time, downwards: still content is a vertical line, smooth motion a clean
+    The clip shows the centres of the baseline, the network of `val.compare_with`, SR and HR side by side. The time
+    slice shows one row of pixels of each over time, downwards: still content is a vertical line, smooth motion a clean
     slanted one, flicker a ragged one.
     """
 

@@ -63,7 +63,7 @@ class ProgressLine(Callback):
             self.bar.update(self.task, parts=["validating"])
 
     def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
-        """Log a line for each validation set, with the values of bicubic."""
+        """Log a line for each validation set, with the values of the baseline."""
         if not trainer.is_global_zero:
             return
         if self.bar is not None:
@@ -107,13 +107,16 @@ class ProgressLine(Callback):
 
 
 def describe(validation: Validation, name: str) -> str:
-    """Return the metrics of a validation set as a line: `set5  psnr_y 30.12 (bicubic 28.42)  ...`."""
+    """Return the metrics of a validation set as a line: `set5  psnr_y 30.12 (bicubic 28.42)  ...`.
+
+    In the brackets are also the other ways of sampling of a flow: `steps1 30.20`.
+    """
     values, parts = validation.values, [name]
     for key, value in values.items():
         _, set_name, metric = key.split("/")
-        if set_name == name and not metric.endswith(("_bicubic", "_compared")):
+        if set_name == name and metric in validation.metrics:
             digits = validation.metrics[metric].digits
-            beside = {other: values.get(f"{key}_{other}") for other in ("bicubic", "compared")}
+            beside = {other: values.get(f"{key}_{other}") for other in (*validation.others, *validation.ways)}
             others = [f"{other} {result:.{digits}f}" for other, result in beside.items() if result is not None]
             parts.append(f"{metric} {value:.{digits}f}" + (f" ({', '.join(others)})" if others else ""))
     return "  ".join(parts)

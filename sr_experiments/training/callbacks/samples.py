@@ -1,4 +1,4 @@
-"""Validation pictures: strips lr | bicubic | sr | hr by step."""
+"""Validation pictures: strips lr | bicubic | sr | hr by step, at scale 1 input | sr | hr."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import flow_to_image
 
+from sr_experiments.baseline import strip_tiles
 from sr_experiments.files import replacing
 from sr_experiments.metrics.psnr import PSNR
+from sr_experiments.metrics.suite import usual_crop
 from sr_experiments.pictures import as_picture, error_map, labelled
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.module import SRModule
@@ -46,22 +48,24 @@ class Samples(Callback):
         image = Path(outputs["name"]).stem
         name = f"{outputs['set']}_{image}"
         with_sr = "sr" in outputs
-        tiles = {key: outputs[key] for key in ("lr", "bicubic", "sr", "hr")} if with_sr else _flow_tiles(outputs)
+        tiles = {key: outputs[key] for key in strip_tiles(scale)} if with_sr else _flow_tiles(outputs)
         pictures = {key: as_picture(crop) for key, crop in self._crops(tiles, outputs["hr"], scale).items()}
         labels, caption = {key: key for key in tiles}, f"{name}: flow"
         if with_sr:
-            psnr = PSNR(channels="y", crop_border=scale)
-            ours, bicubic = (float(psnr.per_image(outputs[k], outputs["hr"])[0]) for k in ("sr", "bicubic"))
-            labels |= {"bicubic": f"bicubic {bicubic:.2f} dB", "sr": f"sr {ours:.2f} dB"}
-            caption = f"{name}: {ours:.2f} dB, bicubic {bicubic:.2f} dB (Y)"
+            baseline = module.validation.baseline
+            psnr = PSNR(channels="y", crop_border=usual_crop(scale))
+            ours, theirs = (float(psnr.per_image(outputs[k], outputs["hr"])[0]) for k in ("sr", baseline))
+            labels |= {baseline: f"{baseline} {theirs:.2f} dB", "sr": f"sr {ours:.2f} dB"}
+            caption = f"{name}: {ours:.2f} dB, {baseline} {theirs:.2f} dB (Y)"
             if any(run.tables != "none" for run in wandb_runs(trainer.loggers)):
                 row: dict[str, Any] = {"image": f"{outputs['set']}/{image}", "step": module.step, **pictures}
                 row["error"] = Image.fromarray(error_map(np.asarray(pictures["sr"]), np.asarray(pictures["hr"])))
-                beside = module.validation.per_image(outputs["bicubic"], outputs["hr"])
+                beside = module.validation.per_image(outputs[baseline], outputs["hr"])
                 for key, value in module.validation.per_image(outputs["sr"], outputs["hr"]).items():
-                    row |= {key: value, f"{key}_bicubic": beside[key]}
+                    row |= {key: value, f"{key}_{baseline}": beside[key]}
                 self._rows.append(row)
-        size = pictures["lr"].width * scale, pictures["lr"].height * scale
+        lr = next(iter(pictures.values()))
+        size = lr.width * scale, lr.height * scale
         enlarged = {labels[key]: picture.resize(size, Image.Resampling.NEAREST) for key, picture in pictures.items()}
         self._pending.append((name, labelled(enlarged), caption))
 
@@ -101,11 +105,13 @@ class Samples(Callback):
 def textured_place(hr: Tensor, scale: int, height: int, width: int) -> tuple[int, int]:
     """Return the top left corner, in LR pixels, of the crop of HR (1, C, H, W) in which LR has lost the most.
 
-    What is lost of an LR pixel is the variance of HR under it. It depends on HR alone, so all steps and runs show the
-    same place.
+    What is lost of an LR pixel is the variance of HR under it, at scale 1 around it. It depends on HR alone, so all
+    steps and runs show the same place.
     """
     grey = hr.float().mean(1, keepdim=True)
-    lost = F.avg_pool2d(grey.square(), scale) - F.avg_pool2d(grey, scale).square()
+    side, pad = (3, 1) if scale == 1 else (scale, 0)
+    mean, mean_square = (F.avg_pool2d(x, side, scale, pad, count_include_pad=False) for x in (grey, grey.square()))
+    lost = mean_square - mean.square()
     stride = max(1, min(height, width) // 8)
     sums = F.avg_pool2d(lost, (height, width), stride)[0, 0]
     best = int(sums.argmax())
