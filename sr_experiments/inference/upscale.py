@@ -13,7 +13,6 @@ from types import FrameType
 
 from rich.console import Console
 
-from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engine import Engine
@@ -23,6 +22,7 @@ from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
+from sr_experiments.quantization.engine import make_engine
 from sr_experiments.terminal import job_progress
 from sr_experiments.video.formats import CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
@@ -52,9 +52,12 @@ def _run(names: Sequence[str], output: Path, checkpoint: Path, options: Options,
     if inputs.images and inputs.root is None and to_video:
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
     keep_little()
-    generator, found = load_generator(checkpoint)
-    engine = Engine(generator, options.device, options.precision, options.tile, options.runtime)
-    log.info("x%d, %s; %s, %s, %s", engine.scale, found.source, engine.device, engine.precision, engine.runtime)
+    engine, network = make_engine(
+        checkpoint.expanduser(), options.device, options.precision, options.tile, options.runtime
+    )
+    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, engine.precision, engine.runtime)
+    if options.precision == "auto" and engine.precision == "bf16":
+        log.info("bf16 can differ from fp32 by some levels of 255: --precision fp32 computes exactly, slower")
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
