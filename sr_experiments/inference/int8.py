@@ -75,7 +75,7 @@ def _name(convolution: Any) -> str | None:
     path = node.get_friendly_name()
     if node.get_type_name() != "Constant" or not path.startswith("self.") or not path.endswith(".weight"):
         return None
-    return path.removeprefix("self.").removeprefix("network.").removesuffix(".weight")
+    return path.removeprefix("self.").removeprefix("method_of.").removesuffix(".weight")
 
 
 def quantise(model: Any, layers: Quantization) -> None:

@@ -82,6 +82,7 @@ class Trials:
 
         if holds(0):
             return 0
+        log.info("not all convolutions can be in int8: looking for those that can")
         self.rank()
         low, high = 0, len(self.groups)  # low is too few, high enough
         while high - low > 1:

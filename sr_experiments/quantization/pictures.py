@@ -1,9 +1,11 @@
 """Pictures to calibrate and measure with: the user's, a run's validation set, or the packaged photographs."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,8 @@ MEASURED = 8  # pictures that are measured at most
 MEASURED_SIDE = 128  # side of what is measured of each, in LR pixels
 NEARLY = 16  # levels from black and from white
 SHIFT = 2  # pixels by which the frames of a clip move
+
+Image = tuple[str, Callable[[], np.ndarray]]  # the name, and what reads it: uint8 (H, W, C)
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,17 @@ def find_pictures(generator: Generator, count: int, data: Path | None = None, ru
     if data is not None:
         if not data.is_dir():
             raise SRError(f"--data {data} is no folder: give a folder of images")
-        paths = list_images(data)
-        return _split(_read(paths, generator), generator, count, f"{len(paths)} images of {data}", f"--data {data}")
+        files: list[Image] = [(path.name, partial(read_image, path, generator.channels)) for path in list_images(data)]
+        return _split(files, generator, count, f"images of {data}", f"--data {data}")
     if run is not None and (images := list(_of_run(run, generator))):
         try:
             return _split(images, generator, count, f"the validation images of {run}", f"data.val of {run}")
         except SRError as error:
             log.warning("%s: the packaged photographs are used", error)
-    training, validation = (list(_read(sample_paths(names), generator)) for names in (TRAINING, VALIDATION))
+    training, validation = (
+        [(path.name, read_image(path, generator.channels)) for path in sample_paths(names)]
+        for names in (TRAINING, VALIDATION)
+    )
     return Pictures(
         _crops(training, generator, count), _measured(validation, generator), "the packaged photographs"
     )  # fmt: skip
@@ -78,48 +85,46 @@ def run_folder(checkpoint: Path) -> Path | None:
     return next((place for place in places if (place / "config.yaml").is_file()), None)
 
 
-def _read(paths: Sequence[Path], generator: Generator) -> Iterator[tuple[str, np.ndarray]]:
-    for path in paths:
-        try:
-            yield path.name, read_image(path, generator.channels)
-        except UnreadableImage as error:
-            log.warning("%s: left out", error)
-
-
-def _of_run(run: Path, generator: Generator) -> Iterator[tuple[str, np.ndarray]]:
+def _of_run(run: Path, generator: Generator) -> Iterator[Image]:
     """Yield the validation images that the configuration of a run names; clips have none."""
+
+    def load(images: Any, number: int) -> np.ndarray:
+        return np.ascontiguousarray(images[number]["hr"].permute(1, 2, 0).numpy())
+
     config = read_config(run) or {}
     sets = (config.get("data") or {}).get("val") or {}
     for name, arguments in sets.items():
         try:
             images = validation_set(name, arguments, generator.scale, generator.channels, False, None)
-            for i in range(len(images)):
-                item = images[i]
-                yield str(item.get("name", i)), np.ascontiguousarray(item["hr"].permute(1, 2, 0).numpy())
+            yield from ((f"{name} {i}", partial(load, images, i)) for i in range(len(images)))
         except SRError as error:
             log.warning("data.val.%s of %s is not used: %s", name, run, error)
 
 
-def _split(
-    images: Iterator[tuple[str, np.ndarray]] | list[tuple[str, np.ndarray]],
-    generator: Generator,
-    count: int,
-    source: str,
-    option: str,
-) -> Pictures:
-    """Keep some of the images apart, to measure with."""
-    least = SMALLEST * generator.scale
-    large = [(name, image) for name, image in images if min(image.shape[:2]) >= least]
+def _split(images: list[Image], generator: Generator, count: int, source: str, option: str) -> Pictures:
+    """Read as many images as are needed, from all places of the list, and keep some apart to measure with."""
+    needed = count + MEASURED
+    if len(images) > needed:
+        images = [images[i * len(images) // needed] for i in range(needed)]
+    least, large = SMALLEST * generator.scale, []
+    for name, load in images:
+        try:
+            image = load()
+        except UnreadableImage as error:
+            log.warning("%s: left out", error)
+            continue
+        if min(image.shape[:2]) >= least:
+            large.append((name, image))
     if len(large) < 2:
         raise SRError(
             f"{option} has {len(large)} images of at least {least}x{least}: calibration needs 2 or more, of which some "
             "are kept apart to measure with; give more, or leave --data out for the packaged photographs"
         )
     apart = max(1, min(MEASURED, len(large) // 4))
-    places = {round(i * len(large) / apart) + len(large) // (2 * apart) for i in range(apart)}
-    measured = [large[i] for i in sorted(places) if i < len(large)]
+    places = {(2 * i + 1) * len(large) // (2 * apart) for i in range(apart)}
+    measured = [large[i] for i in sorted(places)]
     others = [image for i, image in enumerate(large) if i not in places]
-    return Pictures(_crops(others, generator, count), _measured(measured, generator), source)
+    return Pictures(_crops(others, generator, count), _measured(measured, generator), f"{len(others)} {source}")
 
 
 def _crops(images: list[tuple[str, np.ndarray]], generator: Generator, count: int) -> list[Picture]:
