@@ -7,7 +7,8 @@
 allowed on a GPU. `sr` is what `sr upscale` does for a frame, from its uint8 pixels to those of the enlarged frame.
 On a GPU both end with the pixels in main memory, `sr` is measured in fp16, plain and compiled, and images go through it
 in batches (--batch). Of RRDBNet, spandrel's ESRGAN with the same weights is measured too, and ONNX Runtime and OpenVINO
-where they are installed, on the ONNX file of `sr export`. Runs take turns; the medians are compared. The difference to
+where they are installed, on the ONNX file of `sr export`. With nncf, `sr int8` has all convolutions in int8. Runs take
+turns; the medians are compared. The difference to
 `plain` is that of the unrounded output (of the 8-bit output for `sr`), over a photograph.
 """
 
@@ -99,6 +100,8 @@ def measured(
         ours = (
             [("fp32", "auto"), ("bf16", "auto")] if device.type == "cpu" else [("fp16", "torch"), ("fp16", "compile")]
         )
+        if device.type == "cpu" and importlib.util.find_spec("nncf"):
+            runs["sr int8"] = int8(generator, frames, arguments.checkpoint)
         batch = 1 if hasattr(generator, "step") else arguments.batch
         for precision, runtime in ours:
             name = f"sr {precision}" + (" compiled" if runtime == "compile" else "")
@@ -134,6 +137,25 @@ def engine(
 ) -> Run:
     """What `sr upscale` does."""
     made = Engine(copy.deepcopy(generator).cpu(), str(device), precision, runtime=runtime)
+    return one_frame(made, frames, batch)
+
+
+def int8(generator: nn.Module, frames: list[np.ndarray], checkpoint: Path | None) -> Run:
+    """What `sr upscale --precision int8` does, all convolutions in int8 whatever that costs."""
+    from sr_experiments.checkpoints.reading import Checkpoint
+    from sr_experiments.quantization.choose import Bounds
+    from sr_experiments.quantization.pictures import find_pictures
+    from sr_experiments.quantization.quantize import quantize
+
+    whole = copy.deepcopy(generator).cpu()
+    with torch.inference_mode(False):
+        found = Checkpoint({}, None, str(checkpoint or "untrained"))
+        network = quantize(whole, found, find_pictures(whole, 16), Bounds(max_drop=99, fidelity=0))
+    return one_frame(Engine(network.generator, "cpu", "int8", int8=network.layers), frames, 1)
+
+
+def one_frame(made: Engine, frames: list[np.ndarray], batch: int) -> Run:
+    """The enlargement of the second frame by an engine."""
     if not made.recurrent:
         return lambda: made.upscale_batch([frames[1]] * batch)[0]
     made.next_frame(frames[0])

@@ -12,6 +12,7 @@ from sr_experiments.commands.evaluate import evaluate
 from sr_experiments.commands.export import export
 from sr_experiments.commands.interpolate import interpolate
 from sr_experiments.commands.pack import pack
+from sr_experiments.commands.quantize import quantize
 from sr_experiments.commands.runs import runs
 from sr_experiments.commands.schema import schema
 from sr_experiments.commands.sync import sync
@@ -19,7 +20,9 @@ from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
 
-COMMANDS = (upscale, evaluate, compare, runs, sync, export, interpolate, pack, degrade, doctor, weights, schema)
+COMMANDS = (
+    upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, schema,
+)  # fmt: skip
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

@@ -17,6 +17,7 @@ from sr_experiments.checkpoints.limits import check_archive
 from sr_experiments.errors import SRError, first_line
 
 RECORD = "sr_experiments"  # key of the record in this project's checkpoints and exports
+INT8 = "sr_experiments_int8"  # key of the record in files of `sr quantize`
 COMPILED = (".onnx", ".pt2", ".ts", ".torchscript")  # no state dict in them
 
 
@@ -72,6 +73,11 @@ def _load_safetensors(file: Path) -> dict[str, Any]:
     """Read the tensors, and this project's record if the metadata has one."""
     with safe_open(file, framework="pt") as opened:
         metadata = opened.metadata() or {}
+        if INT8 in metadata:
+            raise SRError(
+                f"{file} is a network in int8, which only sr upscale and sr evaluate use: give the checkpoint that it "
+                "was made from"
+            )
         content: dict[str, Any] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     if RECORD in metadata:
         try:

@@ -25,8 +25,13 @@ def load_generator(path: str | Path) -> tuple[Generator, Checkpoint]:
         SRError: as `read`; the network is known neither to this project nor to spandrel; weights are missing.
     """
     checkpoint = read(path)
+    return generator_of(checkpoint), checkpoint
+
+
+def generator_of(checkpoint: Checkpoint) -> Generator:
+    """Build the network of a checkpoint with its weights, in eval mode; errors as of `load_generator`."""
     if checkpoint.generator is None:
-        return _build_by_spandrel(checkpoint), checkpoint
+        return _build_by_spandrel(checkpoint)
     generator = _build(checkpoint, checkpoint.generator)
     own = generator.state_dict()
     weights = {name: tensor for name, tensor in checkpoint.state_dict.items() if name != UNUSED}
@@ -39,7 +44,7 @@ def load_generator(path: str | Path) -> tuple[Generator, Checkpoint]:
             f"{len(wrong)} missing, superfluous or of another shape ({', '.join(wrong[:3])})"
         )
     generator.load_state_dict({name: weights[name] for name in own})
-    return generator.eval(), checkpoint
+    return generator.eval()
 
 
 def _build(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Generator:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 import typer
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+AUTO = "auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32."
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
-    typer.Option(help="auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32."),
+    typer.Option(help=AUTO),
 ]
 Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")]
 
@@ -28,7 +29,10 @@ def upscale(
         ),
     ],
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16", "int8"],
+        typer.Option(help=f"{AUTO} int8: on a CPU, fastest; made from the checkpoint once, or a file of sr quantize."),
+    ] = "auto",
     runtime: Annotated[
         Literal["auto", "torch", "compile", "openvino"],
         typer.Option(

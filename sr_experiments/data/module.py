@@ -80,7 +80,7 @@ class SRDataModule(pl.LightningDataModule):
             {"held_out": held}
             if held is not None
             else {
-                name: _validation_set(name, arguments, scale, channels, self.clips, packs)
+                name: validation_set(name, arguments, scale, channels, self.clips, packs)
                 for name, arguments in (val or {sample: {"name": sample}}).items()
             }
         )
@@ -173,9 +173,10 @@ def _items_of_rank(name: str, images: Any, rank: int, world_size: int) -> Sequen
     return [item for clip in own for item in clip] if hasattr(images, "ranges") else own
 
 
-def _validation_set(
+def validation_set(
     name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool, packs: Path | None
 ) -> Any:
+    """Build the validation set `data.val.<name>` of a run, of images or of clips, from its arguments."""
     if not isinstance(arguments, Mapping):
         raise SRError(f"data.val.{name}={arguments}: give its arguments, for example data.val.{name}.root=<folder>")
     kind = "videos" if clips else "paired" if "lr" in arguments or "hr" in arguments else "images"

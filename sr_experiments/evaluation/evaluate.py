@@ -30,8 +30,11 @@ from sr_experiments.evaluation.scenes import (
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.engine import Engine, choose_device
+from sr_experiments.inference.int8 import Quantization
 from sr_experiments.metrics.suite import descriptions, usual_crop
 from sr_experiments.pretrained.catalogue import sources_of
+from sr_experiments.quantization.file import holds_int8
+from sr_experiments.quantization.file import read as read_int8
 from sr_experiments.registry import build
 
 
@@ -63,6 +66,7 @@ class _Loaded:
     name: str
     generator: Generator
     source: str
+    int8: Quantization | None = None
 
 
 def evaluate(request: Request, progress: Progress | None = None) -> Report:
@@ -105,7 +109,8 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     for network in networks:
         parameters = sum(p.numel() for p in network.generator.parameters())
         costs[network.name] = parameters, macs_per_pixel(network.generator)
-        engine = Engine(network.generator, request.device, request.precision, request.tile)
+        precision = request.precision if network.int8 is None else "int8"
+        engine = Engine(network.generator, request.device, precision, request.tile, int8=network.int8)
         candidates.append(Network(network.name, network.source, engine))
     for name, sr in zip(unique_names(finished, [n.name for n in networks]), finished, strict=True):
         if clips:
@@ -186,6 +191,10 @@ def _significant(path: Path) -> tuple[str, ...]:
 def _load(request: Request) -> list[_Loaded]:
     loaded = []
     for name, path in zip(unique_names(request.checkpoints), request.checkpoints, strict=True):
+        if holds_int8(path.expanduser()):
+            network = read_int8(path.expanduser())
+            loaded.append(_Loaded(name, network.generator, str(network.facts["file"]), network.layers))
+            continue
         generator, checkpoint = load_generator(path)
         loaded.append(_Loaded(name, generator, checkpoint.source))
     scales = {network.name: network.generator.scale for network in loaded}

@@ -19,6 +19,9 @@ from sr_experiments.files import writing_failed
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.spandrel_arch import FIXED_SIZES
+from sr_experiments.quantization.file import holds_int8
+from sr_experiments.quantization.file import read as read_int8
+from sr_experiments.quantization.network import QuantizedNetwork, reading_levels
 
 EXTENSIONS = {
     ".safetensors": "safetensors",
@@ -34,6 +37,7 @@ DEPENDS_ON_SIZE = (
     "its layers depend on the size of the image in ways that the exporter fixes; "
     "export its weights, -o name.safetensors"
 )
+TOLERANCE_OF_INT8 = 0.05  # where two runtimes round a value to two levels, the difference goes on through the network
 TOLERANCE = {False: 1e-4, True: 2e-2}  # largest difference of values in [0, 1], in fp32 and in fp16
 
 
@@ -73,7 +77,33 @@ def export(
     """
     file = file.expanduser()
     kind = check_output(file, kind, half, overwrite)
+    if holds_int8(checkpoint.expanduser()):
+        if kind != "onnx" or half:
+            raise SRError(
+                f"{checkpoint} is in int8, which only ONNX can hold: name it {file.stem}.onnx, without --fp16"
+            )
+        return _write_int8(read_int8(checkpoint.expanduser()), file, name)
     return write_network(*load_generator(checkpoint), file, kind, half, name)
+
+
+def _write_int8(quantized: QuantizedNetwork, file: Path, name: str) -> Exported:
+    """Write a network of `sr quantize` as ONNX, and compare it with PyTorch's imitation of int8."""
+    source = str(quantized.facts["file"])
+    found = Checkpoint({}, quantized.config, source)
+    network = Runnable(quantized.generator.requires_grad_(False))
+    sizes = network.sizes(all_sizes=True)
+    with _temporary_beside(file) as temporary:
+        programs.write_onnx(temporary, network, False, quantized.layers)
+        with reading_levels(quantized.generator, quantized.layers):
+            differences = {"ONNX Runtime": largest_difference(network, programs.run_onnx(temporary), sizes)}
+        if not differences["ONNX Runtime"] <= TOLERANCE_OF_INT8:
+            raise SRError(
+                f"{file} not written: in ONNX Runtime its output differs by {differences['ONNX Runtime']:.2g}, more "
+                f"than {TOLERANCE_OF_INT8:g}"
+            )
+        facts = {"name": name or file.stem, **_facts(found, network, "onnx", False), "precision": "int8"}
+        programs.add_metadata_to_onnx(temporary, _with_comparison(facts, differences, sizes))
+    return Exported(file, "onnx", False, differences, sizes, quantized.config, source)
 
 
 def check_output(file: Path, kind: str | None, half: bool, overwrite: bool) -> str:

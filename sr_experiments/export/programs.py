@@ -8,18 +8,21 @@ import torch
 from torch import Tensor
 
 from sr_experiments.errors import SRError
+from sr_experiments.export.onnx_int8 import quantise_onnx
 from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
+from sr_experiments.inference.int8 import Quantization
 from sr_experiments.logging_setup import quietly
 
 FACTS_FILE = "sr_experiments.json"
 WRITERS_OWN = ("version", ".data/serialization_id")  # torch writes these itself
 
 
-def write_onnx(path: Path, network: Runnable, half: bool) -> None:
+def write_onnx(path: Path, network: Runnable, half: bool, int8: Quantization | None = None) -> None:
     """Write ONNX in the opset that torch recommends; with `half`, weights and arithmetic in fp16.
 
-    Inputs and outputs are float32 in [0, 1], RGB, (N, C, H, W), in either case.
+    With `int8`, these convolutions of a network with dequantised weights are in int8. Inputs and outputs are float32
+    in [0, 1], RGB, (N, C, H, W), in any case.
     """
     try:
         import onnx
@@ -45,6 +48,8 @@ def write_onnx(path: Path, network: Runnable, half: bool) -> None:
             halved = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
             halved.topological_sort()
             model = halved.model
+    if int8 and not quantise_onnx(model, int8):
+        raise SRError("none of its convolutions is found again in ONNX: export the checkpoint in fp32")
     _remove_source_code(model)
     onnx.checker.check_model(model)
     onnx.save_model(model, path)

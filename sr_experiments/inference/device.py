@@ -1,10 +1,14 @@
 """Choose the device and the precision, and tell what kind of error a device raised."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from sr_experiments.errors import SRError
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# What torch computes in; int8 is OpenVINO's, and torch does what is around it.
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,11 +27,30 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> str:
     """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere."""
     if name == "auto":
-        native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        native = device.type == "cpu" and computes_in_bf16()
         return "fp16" if device.type == "cuda" else "bf16" if native else "fp32"
     if name not in PRECISIONS:
         raise SRError(f"unknown --precision {name}: choose one of auto, {', '.join(PRECISIONS)}")
     return name
+
+
+def computes_in_bf16() -> bool:
+    """Tell whether the CPU has instructions for products in bf16."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def computes_in_int8() -> bool:
+    """Tell whether the CPU has instructions for products in int8: VNNI, AMX or, on ARM, dot products."""
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return True
+    return torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported() or "avx_vnni" in _flags()
+
+
+def _flags() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -24,6 +24,7 @@ from sr_experiments.inference.device import (
     out_of_memory,
 )
 from sr_experiments.inference.fast import STRIP, optimised_for_cpu
+from sr_experiments.inference.int8 import Quantization
 from sr_experiments.inference.memory import memory_budget
 from sr_experiments.inference.runtimes import choose_runtime, compiled_by_openvino
 from sr_experiments.inference.tiles import (
@@ -66,6 +67,7 @@ class Engine:
         precision: of the convolutions, see `choose_precision`.
         tile: side of a tile in LR pixels with its margins; None to choose by the free memory.
         runtime: which library runs the layers, see `choose_runtime`.
+        int8: the convolutions to compute in int8, for precision "int8"; of a recurrent network, of its SR net.
 
     Attributes:
         generator: the given network, on the CPU.
@@ -86,6 +88,7 @@ class Engine:
         precision: str = "auto",
         tile: int | None = None,
         runtime: str = "auto",
+        int8: Quantization | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
@@ -95,6 +98,9 @@ class Engine:
         self.phase = generator.phase or "centred"
         self.recurrent = isinstance(generator, RecurrentGenerator)
         self.generator = generator.eval().requires_grad_(False)
+        self.int8 = int8
+        if self.precision == "int8" and not int8:
+            raise SRError("nothing is known of this network in int8: make a file of it with sr quantize")
         self.state: State | None = None
         self._prepare()
         if self.device.type != "cpu":  # the CPU's copy of the weights is laid out as the device's
@@ -189,7 +195,8 @@ class Engine:
         srnet = self._optimised_part(network.srnet, self.channels * (1 + self.scale**2))
         network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
         if self.runtime == "openvino":
-            compiled = compiled_by_openvino(network.fnet, 2 * self.channels, 1, self.precision, network.size_multiple)
+            precision = choose_precision("auto", self.device) if self.precision == "int8" else self.precision
+            compiled = compiled_by_openvino(network.fnet, 2 * self.channels, 1, precision, network.size_multiple)
             network.fnet = compiled or network.fnet
         elif self.runtime == "compile":
             network.fnet.compile(mode="reduce-overhead")
@@ -197,9 +204,11 @@ class Engine:
 
     def _optimised_part(self, network: nn.Module, channels: int) -> nn.Module:
         if self.runtime == "openvino":
-            compiled = compiled_by_openvino(network, channels, self.scale, self.precision)
+            compiled = compiled_by_openvino(network, channels, self.scale, self.precision, int8=self.int8)
             if compiled is not None:
                 return compiled
+            if self.precision == "int8":
+                raise SRError("OpenVINO can't run this network in int8: choose another --precision")
             self.runtime = "torch"
         if self.device.type == "cpu":
             network = optimised_for_cpu(network, channels, self.scale)

@@ -28,7 +28,7 @@ class Part(nn.Module):
 
     def __init__(self, network: nn.Module, method: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.network = network  # the method's owner, so that its parameters are found
+        self.method_of = network  # so that its parameters are found
         self.method = method
 
     def forward(self, *inputs: Tensor) -> Tensor:

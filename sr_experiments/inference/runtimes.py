@@ -20,13 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.inference.device import computes_in_bf16
 from sr_experiments.inference.fast import StripNetwork, in_strips
+from sr_experiments.inference.int8 import Quantization, quantise
 from sr_experiments.logging_setup import quietly
 
 log = logging.getLogger(__name__)
 
 RUNTIMES = ("torch", "compile", "openvino")
-ROUNDING = {"fp32": 1e-3, "bf16": 0.05}  # largest allowed difference to torch in fp32, relative to the output
+# Largest allowed difference to torch in fp32, relative to the output. Of int8 it was measured when the network was
+# quantised, so that here only nonsense is refused.
+ROUNDING = {"fp32": 1e-3, "bf16": 0.05, "int8": 1.0}
 FEW_SUMS = 32  # residual sums that may be in bf16 without loss: MSRResNet has 17, RRDBNet 93
 PROBES = ((24, 32), (41, 21))  # sizes that a network is tried on
 
@@ -35,12 +39,19 @@ def choose_runtime(name: str, device: torch.device, precision: str) -> str:
     """Return one of RUNTIMES; "auto" is OpenVINO on a CPU where it is installed, torch elsewhere."""
     fits = device.type == "cpu" and precision in ROUNDING
     installed = importlib.util.find_spec("openvino") is not None
-    if name == "auto":
+    if name == "auto" and precision != "int8":
         return "openvino" if fits and installed else "torch"
-    if name not in RUNTIMES:
+    if name not in ("auto", *RUNTIMES):
         raise SRError(f"unknown --runtime {name}: choose one of auto, {', '.join(RUNTIMES)}")
     if name == "openvino" and not fits:
         raise SRError(f"--runtime openvino can't do {precision} on {device}: choose fp32 or bf16 on the CPU, or torch")
+    if precision == "int8" and (device.type != "cpu" or name not in ("auto", "openvino") or not installed):
+        raise SRError(
+            "--precision int8 is done by OpenVINO on a CPU: leave --runtime out, give --device cpu and install it with "
+            'pip install "sr-experiments[int8]", or choose another precision'
+        )
+    if precision == "int8":
+        return "openvino"
     if name == "openvino" and not installed:
         raise SRError('--runtime openvino needs openvino: pip install "sr-experiments[openvino]"')
     if name == "compile" and device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
@@ -49,11 +60,12 @@ def choose_runtime(name: str, device: torch.device, precision: str) -> str:
 
 
 def compiled_by_openvino(
-    network: nn.Module, channels: int, scale: int, precision: str, multiple: int = 1
+    network: nn.Module, channels: int, scale: int, precision: str, multiple: int = 1, int8: Quantization | None = None
 ) -> nn.Module | None:
     """Compile a network by OpenVINO, as a whole or, where `in_strips` makes one, as the parts of a `StripNetwork`.
 
     It maps (N, channels, H, W) to (N, C', scale * H, scale * W), for any H and W that are multiples of `multiple`.
+    With precision "int8" the convolutions in `int8` are, and all else is in bf16 where the CPU computes in it.
 
     Returns:
         None, after a warning, if OpenVINO can't run it or its output differs from torch's by more than rounding.
@@ -61,10 +73,12 @@ def compiled_by_openvino(
     parts = in_strips(network, channels, scale)
     try:
         if not isinstance(parts, StripNetwork):
-            return _compiled(network, [channels], precision, multiple)
+            return _compiled(network, [channels], precision, multiple, int8 or {})
         lr, features = parts.channels
-        parts.extract = _compiled(parts.extract, [lr], precision, multiple)
-        parts.reconstruct.network = _compiled(parts.reconstruct.network, [features, lr], precision, multiple)
+        parts.extract = _compiled(parts.extract, [lr], precision, multiple, int8 or {})
+        parts.reconstruct.network = _compiled(
+            parts.reconstruct.network, [features, lr], precision, multiple, int8 or {}
+        )
     except _Unfit as error:
         log.warning("OpenVINO can't run this network, torch does: %s", error)
         return None
@@ -75,12 +89,14 @@ class _Unfit(Exception):
     """OpenVINO can't run a network."""
 
 
-def _compiled(network: Callable[..., Tensor], channels: Sequence[int], precision: str, multiple: int) -> nn.Module:
+def _compiled(
+    network: Callable[..., Tensor], channels: Sequence[int], precision: str, multiple: int, int8: Quantization
+) -> nn.Module:
     sizes = [[-(-side // multiple) * multiple for side in size] for size in PROBES]
     random = torch.Generator().manual_seed(1)
     inputs = [[torch.rand(1, count, *size, generator=random) for count in channels] for size in sizes]
     try:
-        compiled = OpenVINONetwork(network, inputs, precision)
+        compiled = OpenVINONetwork(network, inputs, precision, int8)
         difference = max(_difference(network, compiled, x) for x in inputs)
     except Exception as error:  # the converter raises all kinds
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -100,20 +116,21 @@ class OpenVINONetwork(nn.Module):
     The network is any callable on tensors that can be traced; the examples are its inputs in several sizes.
     """
 
-    def __init__(self, network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor]], precision: str) -> None:
+    def __init__(
+        self,
+        network: Callable[..., Tensor],
+        examples: Sequence[Sequence[Tensor]],
+        precision: str,
+        int8: Quantization | None = None,
+    ) -> None:
         super().__init__()
         core = _core()
         import openvino as ov
-        from openvino.frontend.pytorch import ConversionExtension
 
-        example = tuple(examples[0])
-        own = [ConversionExtension("aten::pixel_shuffle", _pixel_shuffle)]
-        with quietly(), torch.inference_mode():
-            traced = torch.jit.trace(network, example, check_trace=False)
-            model = ov.convert_model(traced, example_input=example, extension=own)
-        for inputs in examples:  # raises for inconsistent sizes, which in inference would overwrite memory
-            model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
-        model.reshape({i: [-1, x.shape[1], -1, -1] for i, x in enumerate(example)})
+        model = converted(network, examples)
+        if precision == "int8":
+            quantise(model, int8 or {})
+            precision = "bf16" if computes_in_bf16() else "fp32"
         sums = sum(layer.get_type_name() == "Add" for layer in model.get_ops())
         if precision == "bf16" and sums > FEW_SUMS:
             model = _sums_in_fp32(core, model)
@@ -128,6 +145,23 @@ class OpenVINONetwork(nn.Module):
         """Run the network, without gradients."""
         result: Any = self.request.infer([x.float().contiguous().numpy() for x in inputs], share_inputs=True)[0]
         return torch.from_numpy(result)
+
+
+def converted(network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor]]) -> Any:
+    """Return a network as OpenVINO's model, in fp32; arguments as of `OpenVINONetwork`."""
+    _core()
+    import openvino as ov
+    from openvino.frontend.pytorch import ConversionExtension
+
+    example = tuple(examples[0])
+    own = [ConversionExtension("aten::pixel_shuffle", _pixel_shuffle)]
+    with quietly(), torch.inference_mode():
+        traced = torch.jit.trace(network, example, check_trace=False)
+        model = ov.convert_model(traced, example_input=example, extension=own)
+    for inputs in examples:  # raises for inconsistent sizes, which in inference would overwrite memory
+        model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
+    model.reshape({i: [-1, x.shape[1], -1, -1] for i, x in enumerate(example)})
+    return model
 
 
 @functools.cache

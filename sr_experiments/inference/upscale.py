@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +26,8 @@ from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
+from sr_experiments.quantization.engine import make_engine
+from sr_experiments.quantization.file import holds_int8
 from sr_experiments.terminal import job_progress
 from sr_experiments.video.formats import CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
@@ -61,17 +63,23 @@ def load(checkpoints: Sequence[Path], options: Options) -> tuple[Generator, Chec
     Raises:
         SRError: as `load_generator` and `load_between`; or the network has no such option.
     """
-    given = {name: getattr(options, name) for name in SAMPLED}
+    given = _sampling(options)
     if len(checkpoints) == 2:
         generator, found = load_between(checkpoints[0], checkpoints[1], given.pop("strength"))
     else:
         generator, found = load_generator(checkpoints[0])
-    for name, value in given.items():
-        if value is not None and name not in generator.sampling:
-            raise SRError(f"--{name} is for {SAMPLED[name]}, not for {found.source}: leave it out")
-    chosen = {name: value for name, value in given.items() if value is not None}
-    generator.sampling = {**generator.sampling, **chosen}
+    _refuse_sampling(given.keys() - generator.sampling.keys(), found.source)
+    generator.sampling = {**generator.sampling, **given}
     return generator, found
+
+
+def _sampling(options: Options) -> dict[str, float]:
+    return {name: getattr(options, name) for name in SAMPLED if getattr(options, name) is not None}
+
+
+def _refuse_sampling(names: Collection[str], network: str) -> None:
+    for name in sorted(names):
+        raise SRError(f"--{name} is for {SAMPLED[name]}, not for {network}: leave it out")
 
 
 def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options, console: Console) -> int:
@@ -81,9 +89,15 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     if inputs.images and inputs.root is None and to_video:
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
     keep_little()
-    generator, found = load(checkpoints, options)
-    engine = Engine(generator, options.device, options.precision, options.tile, options.runtime)
-    log.info("x%d, %s; %s, %s, %s", engine.scale, found.source, engine.device, engine.precision, engine.runtime)
+    first = checkpoints[0].expanduser()
+    if holds_int8(first):
+        _refuse_sampling(_sampling(options), str(first))
+    engine, network = make_engine(
+        first, options.device, options.precision, options.tile, options.runtime, lambda: load(checkpoints, options)
+    )
+    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, engine.precision, engine.runtime)
+    if options.precision == "auto" and engine.precision == "bf16":
+        log.info("bf16 can differ from fp32 by some levels of 255: --precision fp32 computes exactly, slower")
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1

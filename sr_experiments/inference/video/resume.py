@@ -6,7 +6,6 @@ after the last one, and `journal.json`, which records what they were made from. 
 so a resumed output has the same frames, and the same bytes wherever segments take less than a minute.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from sr_experiments.checkpoints.digest import network_digest
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, write_json, writing_failed
 from sr_experiments.inference.engine import Engine
@@ -125,19 +125,14 @@ def folder_of(target: Path) -> Path:
 
 def engine_settings(engine: Engine) -> dict[str, Any]:
     """Return the settings of an engine that its results depend on."""
-    network = engine.generator
-    digest = hashlib.sha256(repr(network).encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return {
-        "checkpoint": digest.hexdigest(),
+        "checkpoint": network_digest(engine.generator),
         "scale": engine.scale,
         "device": engine.device.type,
         "precision": engine.precision,
         "runtime": engine.runtime,
         "tile": engine.tile,
-        **({"sampling": dict(network.sampling)} if network.sampling else {}),
+        **({"sampling": dict(engine.generator.sampling)} if engine.generator.sampling else {}),
     }
 
 

@@ -1,0 +1,30 @@
+"""`sr quantize`: write a network in int8, for fast inference on a CPU."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def quantize(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CKPT", help="Run folder, or file of weights in any of the usual formats.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .safetensors.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of HR images to calibrate and measure with; by default the run's validation images, or "
+            "packaged photographs.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=8, help="Number of calibration pictures: crops of 64 LR pixels.")] = 64,
+    max_drop: Annotated[float, typer.Option(min=0.0, help="Largest loss of PSNR (Y), in dB.")] = 0.05,
+    fidelity: Annotated[float, typer.Option(min=0.0, help="Least PSNR to the output in fp32, in dB.")] = 45.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Quantise a network to int8, measured; layers that cost more than they give stay in higher precision."""
+    from sr_experiments.quantization.command import run
+
+    run(checkpoint, output, data, images, max_drop, fidelity, overwrite)

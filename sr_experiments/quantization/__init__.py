@@ -1,0 +1,1 @@
+"""Post-training quantisation to int8, for inference on CPUs."""

@@ -1,0 +1,122 @@
+"""Networks in int8 that were made from a checkpoint for `sr upscale`, kept for the next time.
+
+A file is named by the digest of the network's weights, the pictures' place and the versions of what made it. What can't
+be had in int8 is remembered too. A cache that can't be written or is damaged costs time, never the picture.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sr_experiments.checkpoints.digest import network_digest
+from sr_experiments.checkpoints.reading import Checkpoint
+from sr_experiments.data.packs import cache_folder
+from sr_experiments.errors import SRError
+from sr_experiments.files import replacing
+from sr_experiments.generators.generator import Generator
+from sr_experiments.quantization.choose import Bounds
+from sr_experiments.quantization.file import FORMAT, read, write
+from sr_experiments.quantization.network import QuantizedNetwork
+from sr_experiments.quantization.pictures import find_pictures
+from sr_experiments.quantization.quantize import NotGoodEnough, quantize, versions
+
+log = logging.getLogger(__name__)
+
+LIMIT = 16  # files that are kept, the last used
+IMAGES = 64
+BOUNDS = Bounds(max_drop=0.05, fidelity=45.0)
+
+
+def made_once(generator: Generator, found: Checkpoint, run: Path | None) -> QuantizedNetwork:
+    """Return a network in int8, made now or at an earlier time; of processes that start together, one makes it.
+
+    Args:
+        generator: the network in fp32.
+        found: the checkpoint that it is from.
+        run: its run folder, whose validation images are used; None for the packaged photographs.
+
+    Raises:
+        NotGoodEnough: it can't be had.
+        SRError: as `quantize`.
+    """
+    folder = cache_folder() / "int8"
+    file = folder / f"{_key(generator, run)}.safetensors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file.with_suffix(".lock"))
+        with lock:
+            if (kept := _kept(file)) is not None:
+                return kept
+            made = _make(generator, found, run, file)
+            _remove_oldest(folder)
+            return made
+    except (OSError, Timeout) as error:
+        log.warning("%s can't be written (%s): the network in int8 is made each time", folder, error)
+        return quantize(generator, found, find_pictures(generator, IMAGES, run=run), BOUNDS)
+
+
+def _make(generator: Generator, found: Checkpoint, run: Path | None, file: Path) -> QuantizedNetwork:
+    log.info("making this network's int8 form, once: minutes, see %s", file)
+    try:
+        network = quantize(generator, found, find_pictures(generator, IMAGES, run=run), BOUNDS)
+    except NotGoodEnough as error:
+        with contextlib.suppress(SRError), replacing(_refusal(file)) as temporary:
+            temporary.write_text(json.dumps({"reason": str(error)}), encoding="utf-8")
+        raise
+    try:
+        write(file, network)
+    except SRError as error:
+        log.warning("%s; the network in int8 is not kept", error)
+    return network
+
+
+def _kept(file: Path) -> QuantizedNetwork | None:
+    """Return what was made earlier; None if nothing was, or it is damaged. A refusal is raised again."""
+    refusal = _refusal(file)
+    if refusal.is_file():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            raise NotGoodEnough(str(json.loads(refusal.read_text(encoding="utf-8"))["reason"]))
+    if not file.is_file():
+        return None
+    try:
+        network = read(file)
+    except SRError as error:
+        log.warning("%s: it is made again", error)
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(file)  # the last used are kept
+    return network
+
+
+def _refusal(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+def _key(generator: Generator, run: Path | None) -> str:
+    what = {
+        "network": network_digest(generator),
+        "run": str(run.resolve()) if run else None,
+        "versions": versions(),
+        "format": FORMAT,
+        "bounds": [BOUNDS.max_drop, BOUNDS.fidelity, IMAGES],
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _remove_oldest(folder: Path) -> None:
+    """Remove the files that were not used for the longest time, above LIMIT."""
+
+    def age(path: Path) -> float:
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime
+        return 0.0
+
+    for old in sorted((p for p in folder.iterdir() if p.suffix in (".safetensors", ".json")), key=age)[:-LIMIT]:
+        with contextlib.suppress(OSError):
+            old.unlink()
+            old.with_suffix(".lock").unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""Quantise a network: calibrate, choose the convolutions, measure, and refuse what is not good enough."""
+
+import logging
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sr_experiments.checkpoints.digest import network_digest
+from sr_experiments.checkpoints.reading import Checkpoint
+from sr_experiments.errors import SRError
+from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.recurrent import RecurrentGenerator, State
+from sr_experiments.inference.device import computes_in_bf16, computes_in_int8
+from sr_experiments.inference.engine import Engine
+from sr_experiments.quantization.calibrate import calibrate
+from sr_experiments.quantization.choose import Bounds, Trials
+from sr_experiments.quantization.equalise import equalised
+from sr_experiments.quantization.measure import FRAMES, Measurement
+from sr_experiments.quantization.network import QuantizedNetwork, quantised_part, with_quantised_weights
+from sr_experiments.quantization.pictures import Picture, Pictures, clip_of, extremes
+
+log = logging.getLogger(__name__)
+
+LEAST_SHARE = 0.25  # of the multiply-adds: with less of them in int8, bf16 is as fast
+PACKAGES = ("sr-experiments", "torch", "openvino", "nncf")
+
+
+class NotGoodEnough(SRError):
+    """No choice of convolutions in int8 is within the bounds and faster than bf16."""
+
+
+def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds: Bounds) -> QuantizedNetwork:
+    """Return a network in int8 that is within the bounds on the measured pictures.
+
+    Args:
+        generator: the network in fp32, in eval mode, on the CPU.
+        found: the checkpoint that it is from.
+        pictures: to calibrate and to measure with.
+        bounds: what int8 may cost.
+
+    Raises:
+        NotGoodEnough: it can't be had.
+        SRError: NNCF or OpenVINO is missing, or can't do this network.
+    """
+    generator = generator.requires_grad_(False)
+    if not computes_in_int8():
+        log.warning("this CPU has no instructions for int8 (VNNI): int8 works, but is hardly faster than fp32 here")
+    inputs = [lr for image in _calibration(pictures) for lr in network_inputs(generator, image)]
+    log.info("calibrating on %d pictures: %s", len(pictures.calibration), pictures.source)
+    equal = equalised(generator, inputs)
+    calibrated = calibrate(quantised_part(equal), generator.scale, inputs)
+    if not calibrated:
+        raise NotGoodEnough("this network has no convolutions that int8 could do")
+    with torch.inference_mode():
+        trials = Trials(equal, calibrated, pictures.calibration, enlarge)
+        kept = trials.fewest_kept(bounds)
+
+    fp32 = Engine(generator, "cpu", "fp32", runtime="openvino")
+    measurement = Measurement(generator, pictures.measured, fp32)
+    rows: dict[str, dict[str, Any]] = {"fp32": measurement.quality(fp32)}
+    engines = {"fp32": fp32}
+    if computes_in_bf16():
+        engines["bf16"] = Engine(generator, "cpu", "bf16", runtime="openvino")
+        rows["bf16"] = measurement.quality(engines["bf16"])
+    while True:
+        names = trials.without(kept)
+        share = trials.share(names)
+        if share < LEAST_SHARE:
+            raise NotGoodEnough(_reason(bounds, share, rows))
+        chosen = {name: calibrated[name] for name in calibrated if name in names}
+        network, layers = with_quantised_weights(equal, chosen), {n: c.layer for n, c in chosen.items()}
+        engines["int8"] = Engine(network, "cpu", "int8", int8=layers)
+        rows["int8"] = measurement.quality(engines["int8"])
+        drop = rows["fp32"]["psnr_y"] - rows["int8"]["psnr_y"]
+        if rows["int8"]["psnr_to_fp32"] >= bounds.fidelity and drop <= bounds.max_drop:
+            break
+        if kept == 0:
+            with torch.inference_mode():
+                trials.rank()
+        kept += max(1, len(trials.groups) // 16)
+
+    for name, seconds in measurement.seconds(engines).items():
+        rows[name]["seconds"] = seconds
+    for row in rows.values():
+        row["times_fp32"] = rows["fp32"]["seconds"] / row["seconds"]
+    facts = {
+        "source": found.source,
+        "digest": network_digest(generator),
+        "scale": generator.scale,
+        "calibration": f"{len(pictures.calibration)} crops of {pictures.source}",
+        "measured_on": [picture.name for picture in pictures.measured],
+        "measured": rows,
+        "left_out": measurement.left_out,
+        "bounds": {"max_drop": bounds.max_drop, "fidelity": bounds.fidelity},
+        "share": share,
+        "kept": [name for name in calibrated if name not in names],
+        "versions": versions(),
+    }
+    return QuantizedNetwork(network, layers, facts, found.generator)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the result depends on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _calibration(pictures: Pictures) -> list[np.ndarray]:
+    return [*(picture.lr for picture in pictures.calibration), *extremes(pictures.calibration)]
+
+
+@torch.inference_mode()
+def network_inputs(generator: Generator, lr: np.ndarray) -> list[Tensor]:
+    """Return the inputs, (1, C, H, W) each, that the quantised part gets when a picture or clip is enlarged."""
+    inputs: list[Tensor] = []
+    hook = quantised_part(generator).register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone()))
+    try:
+        _enlarge(generator, lr)
+    finally:
+        hook.remove()
+    return inputs
+
+
+@torch.inference_mode()
+def enlarge(generator: Generator, picture: Picture) -> Tensor:
+    """Return SR (1, C, H, W) of a picture, in PyTorch; of a recurrent network, of the last frame of a clip."""
+    return _enlarge(generator, picture.lr)
+
+
+def _enlarge(generator: Generator, lr: np.ndarray) -> Tensor:
+    if not isinstance(generator, RecurrentGenerator):
+        return generator(_tensor(lr))
+    state: State | None = None
+    for frame in clip_of(lr, FRAMES):
+        sr, state = generator.step(_tensor(frame), state)
+    return sr
+
+
+def _tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def _reason(bounds: Bounds, share: float, rows: Mapping[str, Mapping[str, float]]) -> str:
+    own = rows.get("bf16", {}).get("psnr_to_fp32")
+    beside = f"; bf16 has {own:.1f} dB" if own is not None else ""
+    return (
+        f"int8 can't be had within {bounds.max_drop:g} dB of fp32's PSNR and with {bounds.fidelity:g} dB to its "
+        f"output: it would do {share:.0%} of the multiply-adds; less than {LEAST_SHARE:.0%} is not worth it{beside}"
+    )
