@@ -59,15 +59,15 @@ def test_every_pair_of_model_and_loss_trains(train, model, loss, scale, capsys):
     [
         (
             [*TINY_MODEL["msrresnet"], "scale=5"],
-            "msrresnet can't do scale=5: set scale=2, 3 or 4, or model=compact or model=unet or model=spandrel",
+            "msrresnet can't do scale=5: set scale=2, 3 or 4, or model=compact or model=esc or model=unet or model=sp",
         ),
         (
             [*TINY_MODEL["msrresnet"], "scale=1"],
-            "set scale=2, 3 or 4, or model=compact or model=rrdbnet or model=unet or",
+            "set scale=2, 3 or 4, or model=compact or model=esc or model=rrdbnet or model=unet or",
         ),
         (
             [*TINY_MODEL["rrdbnet"], "scale=3"],
-            "set scale=1, 2 or 4, or model=compact or model=msrresnet or model=sr",
+            "set scale=1, 2 or 4, or model=compact or model=esc or model=msrresnet or model=sr",
         ),
         (["model=spandrel", "scale=5", "data.crop=36"], "data.crop=36 must be a multiple of scale=5: use 35"),
     ],

@@ -97,5 +97,6 @@ def _cannot(name: str, scales: tuple[int, ...], scale: int) -> str:
     own = f"{', '.join(map(str, scales[:-1]))} or {scales[-1]}"
     kinds = {other: GENERATORS.get(other) for other in GENERATORS}
     able = [other for other, kind in kinds.items() if scale in (getattr(kind, "scales", None) or (scale,))]
-    able = [*sorted(set(able) - {"spandrel"}), "spandrel arch=SPAN"]  # which enlarges by any factor
+    # A flow has the scale of the run that it starts from. spandrel's SPAN enlarges by any factor.
+    able = [*sorted(set(able) - {"flow", "flow_distilled", "spandrel"}), "spandrel arch=SPAN"]
     return f"{name} can't do scale={scale}: set scale={own}, or model={' or model='.join(able)}"

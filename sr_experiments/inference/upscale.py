@@ -95,9 +95,10 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     engine, network = make_engine(
         first, options.device, options.precision, options.tile, options.runtime, lambda: load(checkpoints, options)
     )
-    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, engine.precision, engine.runtime)
-    if options.precision == "auto" and engine.precision == "bf16":
-        log.info("bf16 can differ from fp32 by some levels of 255: --precision fp32 computes exactly, slower")
+    precision = engine.precision
+    if options.precision == "auto" and precision == "bf16":
+        precision = "bf16 (off fp32 by up to some levels of 255; --precision fp32 is exact, and slower)"
+    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, precision, engine.runtime)
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
