@@ -207,8 +207,6 @@ class Engine:
             compiled = compiled_by_openvino(network, channels, self.scale, self.precision, int8=self.int8)
             if compiled is not None:
                 return compiled
-            if self.precision == "int8":
-                raise SRError("OpenVINO can't run this network in int8: choose another --precision")
             self.runtime = "torch"
         if self.device.type == "cpu":
             network = optimised_for_cpu(network, channels, self.scale)

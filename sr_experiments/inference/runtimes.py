@@ -69,6 +69,9 @@ def compiled_by_openvino(
 
     Returns:
         None, after a warning, if OpenVINO can't run it or its output differs from torch's by more than rounding.
+
+    Raises:
+        SRError: that is so with precision "int8", which torch can't do instead.
     """
     parts = in_strips(network, channels, scale)
     try:
@@ -80,6 +83,8 @@ def compiled_by_openvino(
             parts.reconstruct.network, [features, lr], precision, multiple, int8 or {}
         )
     except _Unfit as error:
+        if precision == "int8":
+            raise SRError(f"OpenVINO can't run this network in int8: {error}") from error
         log.warning("OpenVINO can't run this network, torch does: %s", error)
         return None
     return parts

@@ -19,11 +19,12 @@ from sr_experiments.data.packs import cache_folder
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.generators.generator import Generator
+from sr_experiments.quantization.calibrate import NotGoodEnough
 from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import FORMAT, read, write
 from sr_experiments.quantization.network import QuantizedNetwork
 from sr_experiments.quantization.pictures import find_pictures
-from sr_experiments.quantization.quantize import NotGoodEnough, quantize, versions
+from sr_experiments.quantization.quantize import quantize, refuse_sampling, versions
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def made_once(generator: Generator, found: Checkpoint, run: Path | None) -> Quan
         NotGoodEnough: it can't be had.
         SRError: as `quantize`.
     """
+    refuse_sampling(generator, found)
     folder = cache_folder() / "int8"
     file = folder / f"{_key(generator, run)}.safetensors"
     try:

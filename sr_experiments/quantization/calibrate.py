@@ -24,6 +24,10 @@ from sr_experiments.logging_setup import quietly
 NEEDED = 'making an int8 network needs nncf: pip install "sr-experiments[int8]"'
 
 
+class NotGoodEnough(SRError):
+    """A network can't be had in int8, or not within the bounds and faster than bf16."""
+
+
 @dataclass(frozen=True)
 class Calibrated:
     """A convolution in int8: its steps, and the bias that makes up for the mean error of rounding, (O,)."""
@@ -45,7 +49,8 @@ def calibrate(network: nn.Module, scale: int, inputs: Sequence[Tensor]) -> dict[
         By name of the convolution in the network, in the order of computation; without those that NNCF leaves out.
 
     Raises:
-        SRError: NNCF is not installed, or can't quantise this network.
+        NotGoodEnough: NNCF can't quantise this network.
+        SRError: NNCF is not installed.
     """
     channels = inputs[0].shape[1]
     parts = in_strips(network, channels, scale)
@@ -91,7 +96,7 @@ def _calibrate(part: Callable[..., Tensor], inputs: Sequence[tuple[Tensor, ...]]
     except SRError:
         raise
     except Exception as error:  # the converter and NNCF raise all kinds
-        raise SRError(f"this network can't be quantised: {first_line(error)[:200]}") from error
+        raise NotGoodEnough(f"this network can't be quantised: {first_line(error)[:200]}") from error
     quantised_by_path = {operation.get_friendly_name(): operation for operation in quantised.get_ops()}
     found = {}
     for name, operation in convolutions_of(model).items():  # NNCF renames weights, which our names come from

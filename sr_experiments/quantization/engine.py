@@ -48,8 +48,8 @@ def make_engine(
         return Engine(generator, device, precision, tile, runtime), found.source
     # Here, since they import much that other precisions don't need.
     from sr_experiments.quantization.cache import made_once
+    from sr_experiments.quantization.calibrate import NotGoodEnough
     from sr_experiments.quantization.pictures import run_folder
-    from sr_experiments.quantization.quantize import NotGoodEnough
 
     try:
         network = made_once(generator, found, run_folder(checkpoint))

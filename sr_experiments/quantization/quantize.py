@@ -16,7 +16,7 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.inference.device import computes_in_bf16, computes_in_int8
 from sr_experiments.inference.engine import Engine
-from sr_experiments.quantization.calibrate import calibrate
+from sr_experiments.quantization.calibrate import NotGoodEnough, calibrate
 from sr_experiments.quantization.choose import Bounds, Trials
 from sr_experiments.quantization.equalise import equalised
 from sr_experiments.quantization.measure import FRAMES, Measurement
@@ -27,10 +27,6 @@ log = logging.getLogger(__name__)
 
 LEAST_SHARE = 0.25  # of the multiply-adds: with less of them in int8, bf16 is as fast
 PACKAGES = ("sr-experiments", "torch", "openvino", "nncf")
-
-
-class NotGoodEnough(SRError):
-    """No choice of convolutions in int8 is within the bounds and faster than bf16."""
 
 
 def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds: Bounds) -> QuantizedNetwork:
@@ -44,8 +40,9 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
 
     Raises:
         NotGoodEnough: it can't be had.
-        SRError: NNCF or OpenVINO is missing, or can't do this network.
+        SRError: NNCF or OpenVINO is missing.
     """
+    refuse_sampling(generator, found)
     generator = generator.requires_grad_(False)
     if not computes_in_int8():
         log.warning("this CPU has no instructions for int8 (VNNI): int8 works, but is hardly faster than fp32 here")
@@ -73,7 +70,10 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
             raise NotGoodEnough(_reason(bounds, share, rows))
         chosen = {name: calibrated[name] for name in calibrated if name in names}
         network, layers = with_quantised_weights(equal, chosen), {n: c.layer for n, c in chosen.items()}
-        engines["int8"] = Engine(network, "cpu", "int8", int8=layers)
+        try:
+            engines["int8"] = Engine(network, "cpu", "int8", int8=layers)
+        except SRError as error:  # OpenVINO runs some networks in other precisions only
+            raise NotGoodEnough(str(error)) from error
         rows["int8"] = measurement.quality(engines["int8"])
         drop = rows["fp32"]["psnr_y"] - rows["int8"]["psnr_y"]
         if rows["int8"]["psnr_to_fp32"] >= bounds.fidelity and drop <= bounds.max_drop:
@@ -101,6 +101,16 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
         "versions": versions(),
     }
     return QuantizedNetwork(network, layers, facts, found.generator)
+
+
+def refuse_sampling(generator: Generator, found: Checkpoint) -> None:
+    """Refuse a network that draws its pictures: it runs several times on noise, and other options need other ranges.
+
+    Raises:
+        NotGoodEnough: it is one.
+    """
+    if generator.sampling:
+        raise NotGoodEnough(f"{found.source} draws its pictures from noise, int8 is for networks that don't")
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from sr_experiments.checkpoints.files import INT8, RECORD
 from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.reading import Checkpoint
+from sr_experiments.export.export import write_network
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
@@ -262,3 +264,38 @@ def test_training_does_not_begin_with_integers(train, int8_file, capsys):
         train(f"init_from={file}", "scale=2")
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert "is a network in int8" in line and "give the checkpoint that it was made from" in line
+
+
+def saved(folder, name, scale):
+    """Save a tiny network as `sr export` does; give the file."""
+    torch.manual_seed(0)
+    generator = GENERATORS[name](scale=scale, **GENERATORS.small[name])
+    config = {"name": name, "scale": scale, "channels": 3, **GENERATORS.small[name]}
+    file = folder / f"{name}.safetensors"
+    write_network(generator, Checkpoint(generator.state_dict(), config, name), file, "safetensors")
+    return file
+
+
+@pytest.mark.parametrize("name", ["flow", "flow_distilled"])
+def test_a_network_that_samples_is_kept_in_higher_precision(sr, tmp_path, name):
+    Image.fromarray(photograph(30, 33)).save(tmp_path / "in.png")
+    file, target = saved(tmp_path, name, 2), tmp_path / "int8.safetensors"
+    done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "-c", file, "--precision", "int8")
+    assert done.code == 0 and (tmp_path / "out.png").is_file(), done.err
+    assert "draws its pictures from noise" in done.err and "is kept" in done.err and "making" not in done.err
+    refused = sr("quantize", file, "-o", target, *FEW)
+    assert refused.code == 2 and not target.exists()
+    assert [line for line in refused.err.splitlines() if line.startswith("error:")] == [
+        f"error: {name}.safetensors ({name}) draws its pictures from noise, int8 is for networks that don't"
+    ]
+
+
+@pytest.mark.parametrize(("name", "scale"), [("unet", 1), ("esc", 2)])
+def test_networks_of_all_kinds_are_upscaled_in_int8_or_what_is_kept_is_said(sr, tmp_path, monkeypatch, name, scale):
+    monkeypatch.setattr(cache, "IMAGES", 8)
+    Image.fromarray(photograph(30, 33)).save(tmp_path / "in.png")
+    file = saved(tmp_path, name, scale)
+    done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "-c", file, "--precision", "int8")
+    assert done.code == 0, done.err
+    assert ("(cpu, int8)" in done.out) != ("is kept" in done.err) and "torch does" not in done.err, done.err
+    assert Image.open(tmp_path / "out.png").size == (33 * scale, 30 * scale)
