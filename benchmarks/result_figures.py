@@ -46,6 +46,24 @@ def stage_curves(series: dict[str, Series], ends: dict[str, int], path: Path) ->
     figure.savefig(path, dpi=90)
 
 
+def plane(points: dict[str, tuple[float, float]], path: Path) -> None:
+    """Y-PSNR against LPIPS; points named "<network>, <setting>" are a curve."""
+    pyplot = plotting()
+    figure, panel = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    curves_of: dict[str, list[tuple[str, float, float]]] = {}
+    for name, (psnr, lpips) in points.items():
+        network, _, setting = name.partition(", ")
+        curves_of.setdefault(network, []).append((setting, psnr, lpips))
+    for network, values in curves_of.items():
+        panel.plot([v[1] for v in values], [v[2] for v in values], marker="o", label=network)
+        for setting, psnr, lpips in values:
+            panel.annotate(setting, (psnr, lpips), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    panel.set(xlabel="Y-PSNR, dB (right is closer to HR)", ylabel="LPIPS (down is more natural)")
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+    figure.savefig(path, dpi=90)
+
+
 def plotting() -> Any:
     """Matplotlib, without a screen."""
     import matplotlib

@@ -1,10 +1,12 @@
-"""The tables and figures of docs/RESULTS.md, from the runs that benchmarks/trainings.py made.
+r"""The tables and figures of docs/RESULTS.md, from the runs that benchmarks/trainings.py made.
 
-    python benchmarks/results.py --hr Set5/HR --lr Set5/LRx4 --clips Vid4
+    python benchmarks/results.py --hr Set5/HR --lr Set5/LRx4 --more BSD100 --clips Vid4 \
+        --realesrgan RealESRGAN_x4plus.pth
 
-`sr evaluate` measures the last checkpoint of every training (not the best one, which would be chosen on the images
-that are reported). The parts of docs/RESULTS.md between `<!-- NAME -->` and `<!-- end -->` are written anew, the
-figures go to docs/results/. Parts whose trainings are missing are left as they are.
+`sr evaluate` measures the best checkpoint of every training on images, which was chosen on photographs held out of
+training, and the last one of trainings on clips. The parts of docs/RESULTS.md between `<!-- NAME -->` and
+`<!-- end -->` are written anew, the figures go to docs/results/. Parts whose trainings are missing are left as they
+are.
 """
 
 import argparse
@@ -13,27 +15,33 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from result_figures import crops, curves, stage_curves, time_slices
+import torch
+from result_figures import crops, curves, plane, stage_curves, time_slices
 from trainings import ROOT, latest_folders
 
+from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.files import replacing
+from sr_experiments.generators.generator import Generator
 from sr_experiments.runs.series import Series, read_series, training_hours
 
 DOCUMENT = ROOT / "docs/RESULTS.md"
 FIGURES = ROOT / "docs/results"
-IMAGES = ("msrresnet", "srresnet", "rrdbnet", "msrresnet_300", "msrgan")
-TEMPORAL = ("psnr_y", "ssim_y", "tof", "warping_error", "fine_detail")
+IMAGES = ("msrresnet", "gan_none", "gan_vgg16", "gan_lpips", "gan_long", "finetune")
+STEPS = (1, 2, 4, 8)
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ON_IMAGES = ("psnr_y", "ssim_y", "lpips_alex")
+TEMPORAL = ("psnr_y", "lpips_alex", "tof", "tlp_alex", "warping_error")
 HEADS = {
     "psnr_y": "Y-PSNR, dB",
-    "psnr_rgb": "RGB-PSNR, dB",
     "ssim_y": "Y-SSIM",
-    "fine_detail": "fine detail, dB off HR's",
-    "colour_shift": "colour shift, CIEDE2000",
+    "lpips_alex": "LPIPS",
+    "tlp_alex": "tLP100",
     "tof": "tOF",
     "warping_error": "warping error",
 }
@@ -43,9 +51,11 @@ Report = dict[str, Any]
 def main() -> None:
     """Measure, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hr", type=Path, required=True, help="the images that the trainings were validated on")
+    parser.add_argument("--hr", type=Path, required=True, help="Set5")
     parser.add_argument("--lr", type=Path, required=True, help="the same at a quarter of the size")
+    parser.add_argument("--more", type=Path, required=True, help="BSD100; LR is made from it")
     parser.add_argument("--clips", type=Path, required=True, help="folder of clips to measure video on")
+    parser.add_argument("--realesrgan", type=Path, required=True, help="the weights that `finetune` began with")
     parser.add_argument("--only", nargs="+", help="parts to make, by name")
     arguments = parser.parse_args()
     FIGURES.mkdir(exist_ok=True)
@@ -53,8 +63,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sr_results_") as kept:
         parts: dict[str, Callable[[], str]] = {
             "images": lambda: images(folders, arguments, Path(kept)),
-            "steps": lambda: by_step(folders),
-            "gan": lambda: gan(folders["msrgan"]),
+            "gan": lambda: gan(folders["gan_vgg16"]),
+            "flow": lambda: flow(folders, arguments, Path(kept)),
             "stages": lambda: stages(folders["clips_frvsr"]),
             "clips": lambda: clips(folders, arguments, Path(kept)),
             "ablation": lambda: ablation(folders),
@@ -75,46 +85,70 @@ def main() -> None:
 
 
 def images(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -> str:
-    """What each image network reached, and its pictures."""
-    names = [name for name in IMAGES if folders[name]]
+    """What each image network reached on both test sets, and pictures of the first."""
+    names = [name for name in IMAGES if name in folders]
+    networks = {name: folders[name] / "checkpoints/best.ckpt" for name in names}
+    networks["Real-ESRGAN x4plus"] = arguments.realesrgan
     pictures = kept / "images"
-    report = evaluate([last(folders[name]) for name in names], arguments.hr, "--lr", arguments.lr, "--save", pictures)
+    few = evaluate(list(networks.values()), arguments.hr, "--lr", arguments.lr, "--save", pictures)
+    many = evaluate(list(networks.values()), arguments.more)
+    few_results, many_results = (
+        dict(zip(["bicubic", "bicubic, as in papers", *networks], report["results"], strict=True))
+        for report in (few, many)
+    )
     rows = []
-    metrics = ("psnr_y", "psnr_rgb", "ssim_y", "fine_detail", "colour_shift")
-    for result, name in zip(report["results"], ["bicubic", "bicubic, as in papers", *names], strict=True):
+    for name in ("bicubic", *networks):
         cost = ["", ""]
         if name in folders:
             series = read_series(folders[name] / "metrics.csv")
-            cost = [f"{series['val/set5/psnr_y'].steps[-1]}", f"{minutes(series)[-1]:.0f}"]
-        rows.append([name, *cost, *(number(result["mean"].get(metric), metric) for metric in metrics)])
-    columns = {"LR": arguments.lr, "bicubic": pictures / "bicubic"}
-    for result, name in list(zip(report["results"][2:], names, strict=True)):
-        if name != "msrresnet_300":
-            columns[name] = pictures / result["name"]
-    crops({**columns, "HR": arguments.hr}, FIGURES / "images.png")
-    curves(
-        {name: (read_series(folders[name] / "metrics.csv"), "val/set5/psnr_y") for name in names},
-        FIGURES / "image_curves.png",
-    )
-    return table(["training", "steps", "minutes", *(HEADS[metric] for metric in metrics)], rows)
+            cost = [f"{series['val/held_out/psnr_y'].steps[-1]}", f"{minutes(series)[-1]:.0f}"]
+        cells = [
+            number(results[name]["mean"].get(key), key) for results in (few_results, many_results) for key in ON_IMAGES
+        ]
+        rows.append([name, *cost, *cells])
+    shown = {name: pictures / few_results[name]["name"] for name in ("bicubic", *networks)}
+    crops({"LR": arguments.lr, **shown, "HR": arguments.hr}, FIGURES / "images.png")
+    heads = [f"{HEADS[key]}, {data}" for data in ("Set5", "BSD100") for key in ON_IMAGES]
+    return table(["training", "steps", "minutes", *heads], rows)
 
 
-def by_step(folders: dict[str, Path]) -> str:
-    """Y-PSNR by step, of RRDBNet's training and of MSRResNet's of equal length beside the longer ones."""
-    rows = []
-    shown: dict[str, Sequence[int]] = {
-        "rrdbnet": (50, 100, 200, 300),
-        "msrresnet_300": (50, 100, 200, 300),
-        "msrresnet": (200, 500, 1000, 1500, 2000),
-        "srresnet": (200, 500, 1000, 1500, 2000),
+def flow(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -> str:
+    """The flow at several numbers of steps, its distilled network at several strengths, and what they compare with."""
+    ways: dict[str, tuple[str, list[Any]]] = {
+        name: (name, []) for name in ("msrresnet", "gan_vgg16", "gan_lpips", "gan_long")
     }
-    for name, steps in shown.items():
-        series = read_series(folders[name] / "metrics.csv")
-        at = dict(zip(series["val/set5/psnr_y"].steps, series["val/set5/psnr_y"].values, strict=True))
-        ssim = dict(zip(series["val/set5/ssim_y"].steps, series["val/set5/ssim_y"].values, strict=True))
-        spent = dict(zip(series["val/set5/psnr_y"].steps, minutes(series), strict=True))
-        rows += [[name, f"{step}", f"{spent[step]:.1f}", f"{at[step]:.2f}", f"{ssim[step]:.4f}"] for step in steps]
-    return table(["training", "step", "minutes", "Y-PSNR, dB", "Y-SSIM"], rows)
+    ways |= {f"flow, K = {steps}": ("flow", ["--steps", steps]) for steps in STEPS}
+    ways |= {f"distilled, t = {strength:g}": ("distilled", ["--strength", strength]) for strength in STRENGTHS}
+    rows, points = [], {}
+    times = seconds({way: (folders[name] / "checkpoints/best.ckpt", options) for way, (name, options) in ways.items()})
+    for way, (name, options) in ways.items():
+        pictures = kept / way
+        checkpoint = folders[name] / "checkpoints/best.ckpt"
+        sr("upscale", arguments.lr, "-o", pictures, "-c", checkpoint, "--precision", "fp32", *options)
+        report = json_of("evaluate", "--hr", arguments.hr, "--lr", arguments.lr, "--sr", pictures)
+        mean = report["results"][-1]["mean"]
+        points[way] = (mean["psnr_y"], mean["lpips_alex"])
+        rows.append([way, *(number(mean[key], key) for key in ON_IMAGES), f"{times[way]:.2f}"])
+    plane(points, FIGURES / "plane.png")
+    return table(["way", *(f"{HEADS[key]}, Set5" for key in ON_IMAGES), "seconds for 128x128"], rows)
+
+
+def seconds(ways: dict[str, tuple[Path, list[Any]]]) -> dict[str, float]:
+    """Time of each network alone for an LR image of 128x128, fp32: in turns, median of five after one to warm up."""
+    networks: dict[str, Generator] = {}
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for way, (checkpoint, options) in ways.items():
+        networks[way], _ = load_generator(checkpoint)
+        if options:
+            networks[way].sampling = {**networks[way].sampling, str(options[0]).lstrip("-"): options[1]}
+    lr = torch.rand(1, 3, 128, 128)
+    with torch.inference_mode():
+        for _ in range(6):
+            for way, network in networks.items():
+                started = time.perf_counter()
+                network(lr)
+                times[way].append(time.perf_counter() - started)
+    return {way: statistics.median(of[1:]) for way, of in times.items()}
 
 
 def gan(folder: Path) -> str:
@@ -208,11 +242,21 @@ def ablation(folders: dict[str, Path]) -> str:
 
 def evaluate(checkpoints: Sequence[Path], hr: Path, *more: object) -> Report:
     """`sr evaluate` of several networks, as it writes it."""
+    return json_of("evaluate", "--hr", hr, *more, *(part for checkpoint in checkpoints for part in ("-c", checkpoint)))
+
+
+def json_of(*command: object) -> Report:
+    """What a command writes with --json."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [Path(sys.executable).with_name("sr"), "evaluate", "--hr", hr, "--json", file.name, *more]
-        command += [part for checkpoint in checkpoints for part in ("-c", checkpoint)]
-        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+        sr(*command, "--json", file.name)
         return json.loads(Path(file.name).read_text())
+
+
+def sr(*command: object) -> None:
+    """Run `sr`."""
+    subprocess.run(
+        [str(Path(sys.executable).with_name("sr")), *map(str, command)], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def last(folder: Path) -> Path:

@@ -1,10 +1,11 @@
 """The trainings behind docs/RESULTS.md, by the project's own commands, on your photographs.
 
-    python benchmarks/trainings.py --photographs BSD100 --hr Set5/HR --lr Set5/LRx4 --list
-    python benchmarks/trainings.py --photographs BSD100 --hr Set5/HR --lr Set5/LRx4 [--only msrresnet srresnet]
+    python benchmarks/trainings.py --photographs BSDS400 --realesrgan RealESRGAN_x4plus.pth --list
+    python benchmarks/trainings.py --photographs BSDS400 --realesrgan RealESRGAN_x4plus.pth [--only msrresnet gan_vgg16]
 
-Each is one `python train.py` on one CPU core, in `outputs/results/<training>/<timestamp>`. What is finished is left as
-it is, what was interrupted goes on. `--list` prints the commands instead. Together they take about two hours.
+Each is one `python train.py` on one CPU core, in `outputs/results/<training>/<timestamp>`. A tenth of the photographs
+(20) is held out of training and decides which checkpoint is best. What is finished is left as it is, what was
+interrupted goes on. `--list` prints the commands instead. Together they take about three hours.
 """
 
 import argparse
@@ -16,17 +17,25 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES = [
+IMAGES = ["data=images", "data.train.root={photographs}", "data.cache=true", "data.batch_size=8"]
+GAN = [
+    "model=msrresnet",
+    "loss=gan",
     "loss/pixel=l1",
-    "data=images",
-    "data.train.root={photographs}",
-    "data.cache=true",
-    "data.batch_size=8",
-    "data.crop=96",
-    "+data.val.set5.name=paired",
-    "+data.val.set5.hr={hr}",
-    "+data.val.set5.lr={lr}",
+    *IMAGES,
+    "data.crop=64",
+    "init_from={msrresnet}",
+    "loss.terms.pixel.weight=0.5",
+    "loss.terms.adversarial.weight=0.03",
+    "loss.terms.adversarial.start=20",
+    "loss.discriminator.features=32",
+    "optim.learning_rate=2e-4",
+    "optim.discriminator_learning_rate=1e-4",
+    "optim.ema_decay=0.99",
+    "trainer.max_steps=600",
+    "trainer.val_every=300",
 ]
+PERCEPTUAL = ["loss.terms.perceptual.start=0"]
 CLIPS = ["data=sample_video", "data.train.root={photographs}", "loss/pixel=charbonnier"]
 ABLATION = ["model=frvsr", "model.srnet.features=32", "model.srnet.blocks=4", *CLIPS, "data.crop=64"]
 ALL = [
@@ -41,21 +50,59 @@ STAGED = ["stage.flow.steps=1000", "stage.flow.batch_size=8", "stage.sr.steps=15
 
 # {<training>} is the folder of that training.
 TRAININGS: dict[str, list[str]] = {
-    "msrresnet": ["model=msrresnet", *IMAGES, "trainer.max_steps=2000"],
-    "srresnet": ["model=srresnet", *IMAGES, "trainer.max_steps=2000"],
-    "rrdbnet": ["model=rrdbnet", *IMAGES, "trainer.max_steps=300", "trainer.val_every=50"],
-    "msrresnet_300": ["model=msrresnet", *IMAGES, "trainer.max_steps=300", "trainer.val_every=50"],
-    "msrgan": [
+    "msrresnet": [
         "model=msrresnet",
-        "loss=gan",
+        "loss/pixel=l1",
         *IMAGES,
-        "init_from={msrresnet}",
-        "loss/perceptual=none",
-        "loss.terms.pixel.weight=3",
+        "data.crop=96",
+        "trainer.max_steps=2000",
+        "trainer.val_every=500",
+    ],
+    "gan_none": [*GAN, "loss/perceptual=none"],
+    "gan_vgg16": [*GAN, "loss/perceptual=vgg16", *PERCEPTUAL],
+    "gan_lpips": [*GAN, "loss/perceptual=lpips", *PERCEPTUAL],
+    "gan_long": [*GAN, "loss/perceptual=lpips", *PERCEPTUAL, "trainer.max_steps=2000", "trainer.val_every=500"],
+    "flow": [
+        "model=flow",
+        "loss=flow",
+        *IMAGES,
+        "data.crop=96",
+        "init_from={{mse: {msrresnet}}}",
+        "model.noise=0.03",
+        "optim.learning_rate=1e-3",
+        "trainer.max_steps=4000",
+        "trainer.val_every=1000",
+    ],
+    "distilled": [
+        "model=flow_distilled",
+        "loss=flow_distilled",
+        *IMAGES,
+        "data.crop=96",
+        "init_from={{teacher: {flow}}}",
+        "optim.learning_rate=5e-4",
+        "trainer.max_steps=1500",
+        "trainer.val_every=500",
+    ],
+    "finetune": [
+        "experiment=finetune_realesrgan_x4",
+        "init_from={realesrgan}",
+        "degradation=bicubic",
+        "loss/perceptual=lpips",
+        "~loss.terms.perceptual.layers",  # the recipe's are VGG19's
+        "~loss.terms.perceptual.criterion",
+        "loss/discriminator=vgg",
+        *IMAGES,
+        "data.batch_size=4",
+        "data.crop=64",
         "loss.discriminator.features=32",
-        "optim.learning_rate=1e-4",
-        "optim.discriminator_learning_rate=5e-5",
-        "trainer.max_steps=600",
+        "loss.terms.pixel.weight=0.5",
+        "loss.terms.adversarial.weight=0.03",
+        "loss.terms.adversarial.start=20",
+        "loss.terms.adversarial.ramp=50",
+        "optim.ema_decay=0.99",
+        "trainer.max_steps=900",
+        "trainer.val_every=100",
+        "trainer.log_every=10",
     ],
     "clips_msrresnet": ["model=msrresnet", *CLIPS, "data.batch_size=20", "trainer.max_steps=800"],
     "clips_frames": [
@@ -84,12 +131,11 @@ def main() -> None:
     """Train what is wanted and not yet finished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=Path, required=True, help="folder of photographs to train on")
-    parser.add_argument("--hr", type=Path, required=True, help="images to validate on")
-    parser.add_argument("--lr", type=Path, required=True, help="the same at a quarter of the size")
+    parser.add_argument("--realesrgan", type=Path, default="RealESRGAN_x4plus.pth", help="weights to fine-tune")
     parser.add_argument("--only", nargs="+", choices=TRAININGS, default=list(TRAININGS), metavar="TRAINING")
     parser.add_argument("--list", action="store_true", help="print the commands")
     arguments = parser.parse_args()
-    places = {key: str(getattr(arguments, key)) for key in ("photographs", "hr", "lr")}
+    places = {key: str(getattr(arguments, key)) for key in ("photographs", "realesrgan")}
     for name in arguments.only:
         command = [*TRAININGS[name], *ALL, f"name={name}"]
         if arguments.list:
