@@ -1,11 +1,14 @@
 """Choose the device and the precision, and tell what kind of error a device raised."""
 
+import logging
 import platform
 from pathlib import Path
 
 import torch
 
 from sr_experiments.errors import SRError
+
+log = logging.getLogger(__name__)
 
 # What torch computes in; int8 is OpenVINO's, and torch does what is around it.
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
@@ -44,6 +47,12 @@ def computes_in_int8() -> bool:
     if platform.machine().lower() in ("aarch64", "arm64"):
         return True
     return torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported() or "avx_vnni" in _flags()
+
+
+def warn_of_slow_int8() -> None:
+    """Say that int8 is slow where the CPU has no instructions for it."""
+    if not computes_in_int8():
+        log.warning("this CPU has no instructions for int8 (VNNI): int8 works, but is hardly faster than fp32 here")
 
 
 def _flags() -> str:

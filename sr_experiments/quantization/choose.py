@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from sr_experiments.evaluation.candidates import to_tensor
 from sr_experiments.generators.generator import Generator
 from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.quantization.calibrate import Calibrated
@@ -57,7 +57,7 @@ class Trials:
             for picture, expected in zip(self.pictures, self.expected, strict=True):
                 sr = self.enlarge(network, picture).clamp(0, 1)
                 own.append(-10 * np.log10(max(float((sr - expected).double().square().mean()), 1e-12)))
-                hr = torch.from_numpy(picture.hr).permute(2, 0, 1)[None].float() / 255
+                hr = to_tensor(picture.hr).float()
                 hr = hr[..., hr.shape[2] - sr.shape[2] :, hr.shape[3] - sr.shape[3] :]
                 before, after = (float(self._luma.per_image(image, hr)) for image in (expected, sr))
                 drops.append(before - after)

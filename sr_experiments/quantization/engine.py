@@ -7,7 +7,7 @@ from pathlib import Path
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.errors import SRError
 from sr_experiments.generators.generator import Generator
-from sr_experiments.inference.device import choose_device, computes_in_int8
+from sr_experiments.inference.device import choose_device, warn_of_slow_int8
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.runtimes import choose_runtime
 from sr_experiments.quantization.file import holds_int8, read
@@ -37,8 +37,7 @@ def make_engine(
         if precision not in ("auto", "int8"):
             raise SRError(f"{checkpoint} is in int8: leave --precision out, or give the checkpoint it was made from")
         choose_runtime(runtime, choose_device(device), "int8")
-        if not computes_in_int8():
-            log.warning("this CPU has no instructions for int8 (VNNI): int8 works, but is hardly faster than fp32 here")
+        warn_of_slow_int8()
         network = read(checkpoint)
         return Engine(network.generator, device, "int8", tile, runtime, network.layers), str(network.facts["file"])
     if precision == "int8":

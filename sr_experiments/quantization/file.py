@@ -22,6 +22,7 @@ from sr_experiments.checkpoints.loading import generator_of
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.files import replacing
+from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.int8 import QuantizedConvolution
 from sr_experiments.quantization.network import QuantizedNetwork, quantised_part
 
@@ -136,8 +137,6 @@ def _record(path: Path) -> dict[str, Any] | None:
 
 def _prefix(generator: nn.Module) -> str:
     """Return what the names of the quantised part begin with in the whole network."""
-    from sr_experiments.generators.recurrent import RecurrentGenerator
-
     return "srnet." if isinstance(generator, RecurrentGenerator) else ""
 
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.evaluation.cost import macs_per_pixel
 from sr_experiments.evaluation.metrics_config import metrics_config
 from sr_experiments.evaluation.protocol import Protocol, SceneMeasurement
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
-from sr_experiments.quantization.pictures import Picture, clip_of
+from sr_experiments.quantization.pictures import Picture, clip_of, degradation_of
 
 METRICS = ("psnr_y", "ssim_y", "lpips_alex")
 FRAMES = 3  # of the clip that a recurrent network is measured on, at its last frame
@@ -45,8 +44,9 @@ class Measurement:
         self.pictures = pictures
         scale = generator.scale
         config = {key: of for key, of in metrics_config(scale).items() if key in METRICS}
-        degradation = DEGRADATIONS["blur_down" if generator.phase == "corner" else "bicubic"](scale=scale)
-        self._protocol = Protocol(config, scale, degradation, False, generator.channels, torch.device("cpu"))
+        self._protocol = Protocol(
+            config, scale, degradation_of(generator), False, generator.channels, torch.device("cpu")
+        )
         self._expected = [enlarged(fp32, picture.lr) for picture in pictures]
         self.fp32 = fp32
         self.left_out: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.degradations import DEGRADATIONS, Degradation
 from sr_experiments.data.image_files import UnreadableImage, list_images, read_image
 from sr_experiments.data.module import validation_set
 from sr_experiments.data.sample import TRAINING, VALIDATION, sample_paths
@@ -147,12 +147,16 @@ def _measured(images: list[tuple[str, np.ndarray]], generator: Generator) -> lis
     return pictures
 
 
+def degradation_of(generator: Generator) -> Degradation:
+    """Return how the LR is made that a network expects."""
+    return DEGRADATIONS["blur_down" if generator.phase == "corner" else "bicubic"](scale=generator.scale)
+
+
 def _pair(name: str, image: np.ndarray, generator: Generator) -> Picture:
     """Make LR of an image as the network expects it."""
-    kind = "blur_down" if generator.phase == "corner" else "bicubic"
     height, width = (length // generator.scale * generator.scale for length in image.shape[:2])
     hr = np.ascontiguousarray(image[:height, :width])
-    return Picture(name, hr, to_pixels(DEGRADATIONS[kind](scale=generator.scale).validation(to_tensor(hr))))
+    return Picture(name, hr, to_pixels(degradation_of(generator).validation(to_tensor(hr))))
 
 
 def extremes(pictures: Sequence[Picture]) -> list[np.ndarray]:

@@ -12,9 +12,10 @@ from torch import Tensor
 from sr_experiments.checkpoints.digest import network_digest
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.errors import SRError
+from sr_experiments.evaluation.candidates import to_tensor
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
-from sr_experiments.inference.device import computes_in_bf16, computes_in_int8
+from sr_experiments.inference.device import computes_in_bf16, warn_of_slow_int8
 from sr_experiments.inference.engine import Engine
 from sr_experiments.quantization.calibrate import NotGoodEnough, calibrate
 from sr_experiments.quantization.choose import Bounds, Trials
@@ -44,8 +45,7 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
     """
     refuse_sampling(generator, found)
     generator = generator.requires_grad_(False)
-    if not computes_in_int8():
-        log.warning("this CPU has no instructions for int8 (VNNI): int8 works, but is hardly faster than fp32 here")
+    warn_of_slow_int8()
     inputs = [lr for image in _calibration(pictures) for lr in network_inputs(generator, image)]
     log.info("calibrating on %d pictures: %s", len(pictures.calibration), pictures.source)
     equal = equalised(generator, inputs)
@@ -148,15 +148,11 @@ def enlarge(generator: Generator, picture: Picture) -> Tensor:
 
 def _enlarge(generator: Generator, lr: np.ndarray) -> Tensor:
     if not isinstance(generator, RecurrentGenerator):
-        return generator(_tensor(lr))
+        return generator(to_tensor(lr).float())
     state: State | None = None
     for frame in clip_of(lr, FRAMES):
-        sr, state = generator.step(_tensor(frame), state)
+        sr, state = generator.step(to_tensor(frame).float(), state)
     return sr
-
-
-def _tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
 
 
 def _reason(bounds: Bounds, share: float, rows: Mapping[str, Mapping[str, float]]) -> str:
