@@ -5,14 +5,21 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each test process and of the commands it runs; before torch
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+
+from sr_experiments.config.resolve import plain_config
 
 # As in a terminal, for these processes and those that they start: a shell lets its background jobs ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -155,6 +162,21 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+@contextmanager
+def composed(overrides: Sequence[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The configuration as a sweep sees it, and as a run does."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", list(overrides), return_hydra_config=True)
+    with open_dict(cfg):
+        cfg.hydra.runtime.output_dir = "outputs"
+        HydraConfig.instance().set_config(cfg)
+        del cfg["hydra"]
+    try:
+        yield OmegaConf.to_container(cfg, resolve=True), plain_config(cfg)[0]  # type: ignore[misc]
+    finally:
+        HydraConfig.instance().cfg = None
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What conf/schema.json declares of a setting, by its keys. It loads no PyTorch."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,16 @@ def conf_folder() -> Path:
 def _read(path: Path, _modified: float) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
+
+
+def group_place(group: str, option: str) -> str:
+    """Return the dotted key at which the file of a group's option stands in the configuration."""
+    try:
+        first = (conf_folder() / group / f"{option}.yaml").read_text(encoding="utf-8").split("\n", 1)[0]
+    except OSError:
+        first = ""
+    package = re.fullmatch(r"# @package (\S+)", first)
+    return group.replace("/", ".") if package is None or package[1] == "_global_" else package[1]
 
 
 class Declared:
@@ -67,6 +78,12 @@ class Declared:
         for key in dotted.split("."):
             found = [inner for schema in found for inner in self.inside(schema, key)]
         return [simple for schema in found for simple in self.alternatives(schema)]
+
+    def common(self, dotted: str) -> set[str]:
+        """Return the settings that a group has, whichever component it names; "none", which has no settings, aside."""
+        groups = [schema.get("properties", {}) for schema in self.setting(dotted)]
+        having = [set(group) for group in groups if group.get("name", {}).get("const") != "none"]
+        return set.intersection(*having) if having else set()
 
 
 def is_path(schemas: Sequence[Schema]) -> bool:

@@ -91,6 +91,11 @@ def _unknown_setting(key: str, folder: Path, arguments: list[str]) -> str:
     """Say which setting or group was meant."""
     groups = sorted(str(path.relative_to(folder)) for path in folder.glob("**/") if path != folder)
     if "/" in key:
+        chosen = dict(a.lstrip("+").split("=", 1) for a in arguments if "=" in a)
+        if "experiment" in chosen and key not in chosen:  # Hydra reads the recipe's defaults after the command line's
+            other = next((group for group in chosen if key.startswith(f"{group}/")), "")
+            recipe = f"experiment={chosen['experiment']}"
+            return f"{recipe} chooses {key}, which {other}={chosen.get(other)} doesn't have: leave out one of them"
         if key.split("@")[0] in groups:
             return f"{key} is not chosen yet: add it with +{key}=..."
         near = difflib.get_close_matches(key.split("@")[0], groups, 1)

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sr_experiments.config.command_line import check_resumable
 from sr_experiments.config.declared import NULL, Declared, conf_folder, with_plain_words
 from sr_experiments.config.quoting import escaped, from_config, override, train_command
+from sr_experiments.config.recipe import leave_out_unused
 from sr_experiments.config.resume import dotted_values, given_keys, resumed_config
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.config.upgrade import upgraded
@@ -81,6 +82,8 @@ def resolved_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         folder = Path(str(cfg.resume))
         check_resumable(folder)
         cfg = resumed_config(folder, cfg)
+    else:
+        leave_out_unused(cfg)
     try:
         config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:

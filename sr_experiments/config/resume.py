@@ -1,6 +1,5 @@
 """The configuration of a run that is resumed: its own config.yaml, with what the command line changes."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sr_experiments.config.command_line import DELETED, parsed
-from sr_experiments.config.declared import conf_folder
+from sr_experiments.config.declared import group_place
 from sr_experiments.config.quoting import escaped
 from sr_experiments.errors import SRError
 from sr_experiments.runs.changes import MISSING, Change, read_changes
@@ -108,13 +107,7 @@ def _place(override: Override, option: str) -> str:
     """Return the dotted key at which the file of a group stands."""
     if override.package is not None:
         return str(override.package)
-    group = str(override.key_or_group)
-    try:
-        first = (conf_folder() / group / f"{option}.yaml").read_text(encoding="utf-8").split("\n", 1)[0]
-    except OSError:
-        first = ""
-    package = re.fullmatch(r"# @package (\S+)", first)
-    return group.replace("/", ".") if package is None or package[1] == "_global_" else package[1]
+    return group_place(str(override.key_or_group), option)
 
 
 def _remove(config: DictConfig, key: str) -> None:

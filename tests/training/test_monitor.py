@@ -1,20 +1,14 @@
 """What decides the best checkpoint, and what a sweep searches for: the trainer and the sweeper agree."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
 
-from sr_experiments.config.resolve import plain_config
 from sr_experiments.errors import SRError
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.trainer import monitored
-from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
+from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN, composed
 
 PIXEL = [*TINY_MODEL["msrresnet"], *TINY_RUN]
 GAN = [*PIXEL, *TINY_GAN, "loss.terms.perceptual.name=none"]
@@ -22,21 +16,6 @@ VIDEO = [*TINY_VIDEO, *TINY_VIDEO_RUN]
 VIDEO_GAN = [*VIDEO, *TINY_GAN, "loss.terms.perceptual.name=none"]
 FLOW = [*VIDEO, "stages=[flow]"]
 IMAGES_OF_VIDEO = [*TINY_MODEL["msrresnet"], *TINY_VIDEO_RUN, "data=sample_video", "trainer.max_steps=2"]
-
-
-@contextmanager
-def composed(overrides: Sequence[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The configuration as a sweep sees it, and as a run does."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("train", list(overrides), return_hydra_config=True)
-    with open_dict(cfg):
-        cfg.hydra.runtime.output_dir = "outputs"
-        HydraConfig.instance().set_config(cfg)
-        del cfg["hydra"]
-    try:
-        yield OmegaConf.to_container(cfg, resolve=True), plain_config(cfg)[0]  # type: ignore[misc]
-    finally:
-        HydraConfig.instance().cfg = None
 
 
 def both(overrides: Sequence[str], choice: str = "auto") -> tuple[Objective, str, Assembly]:

@@ -1,0 +1,50 @@
+"""A recipe, `experiment=`, of which the command line replaces a component by another."""
+
+import logging
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sr_experiments.config.declared import Declared, conf_folder, group_place
+from sr_experiments.config.resume import given_keys
+
+log = logging.getLogger(__name__)
+
+
+def leave_out_unused(config: DictConfig) -> None:
+    """Reset the arguments that a recipe sets for a component which the command line replaces by another.
+
+    `experiment=esrgan_x4 loss/perceptual=lpips` keeps the recipe's weight of the term, which every term has. It leaves
+    out the recipe's VGG layers, and the YAML file of `lpips` decides in their place.
+
+    Args:
+        config: composed by Hydra, changed in place.
+    """
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    path = conf_folder() / "experiment" / f"{choices.get('experiment')}.yaml"
+    if not path.is_file():
+        return
+    recipe: Any = OmegaConf.load(path)
+    declared, given = Declared(conf_folder()), given_keys()
+    overridden = {
+        key: option for entry in recipe.get("defaults", []) if entry != "_self_" for key, option in entry.items()
+    }
+    for override, of_recipe in overridden.items():
+        group = override.removeprefix("override /")
+        chosen = str(choices.get(group))
+        if chosen in (of_recipe, "None"):
+            continue
+        place = group_place(group, chosen)
+        own: Any = OmegaConf.load(conf_folder() / group / f"{chosen}.yaml")
+        now, common = OmegaConf.select(config, place), declared.common(place)
+        unused = [key for key in OmegaConf.select(recipe, place) or {} if key in now and key not in common]
+        unused = [key for key in unused if f"{place}.{key}" not in given]
+        with open_dict(now):
+            for key in unused:
+                now.pop(key)
+                if key in own:
+                    now[key] = own[key]
+        if unused:
+            names = ", ".join(f"{place}.{key}" for key in unused)
+            log.warning("%s: set by experiment=%s for %s, not used for %s", names, path.stem, of_recipe, chosen)
