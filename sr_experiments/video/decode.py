@@ -258,11 +258,16 @@ class Decoder:
         """Yield all packets from a keyframe on; if seeking ends up past it, read from the start of the file."""
         start = self.index.key_positions[key]
         for seek in (True, False):
-            if self.container is None or not seek:
+            opened = self.container is None or not seek
+            if opened:
                 self.close()
                 self.container = open_container(self.path, self.threads)
             stream = self.container.streams.video[0]
             self.context = decoder_of(stream)
+            if seek and opened and start > 0 and self.context.name == "h264":
+                # x264 writes its version into the first packet alone. FFmpeg decodes the 4:4:4 of versions before 151
+                # by it, and keeps it when it seeks; a decoder that starts at a later keyframe gives rubbish.
+                self.context.decode(next(self.container.demux(stream)))
             if seek:
                 self.container.seek(self.index.key_times[key], stream=stream, backward=True)
             packets = self.container.demux(stream)

@@ -13,8 +13,10 @@ from sr_experiments.data.image_files import read_image
 from sr_experiments.data.sample import sample_paths
 from sr_experiments.video import decode
 from sr_experiments.video.decode import UnreadableVideo, VideoFile
+from tests.conftest import ROOT
 
 FRAMES = 40
+COCKATOO = ROOT.parent / "shared" / "data" / "clips" / "cockatoo.mp4"
 
 
 def film(frames: int = FRAMES, height: int = 96, width: int = 128) -> list[np.ndarray]:
@@ -76,6 +78,17 @@ def test_any_frame_is_the_one_that_decoding_in_order_gives(
         assert (video.read([index])[0] == in_order[index]).all(), index
     for first in (20, 3, 13):
         assert all((a == b).all() for a, b in zip(video.read(range(first, first + 9)), in_order[first:], strict=False))
+
+
+@pytest.mark.skipif(not COCKATOO.is_file(), reason=f"no 4:4:4 video of an old x264 at {COCKATOO}")
+def test_a_later_keyframe_is_decoded_by_the_version_of_x264_that_the_first_packet_states() -> None:
+    in_order = VideoFile(COCKATOO).read([80])[0]  # one keyframe after the first
+    assert (VideoFile(COCKATOO).read([79, 80])[1] == in_order).all()
+    with av.open(str(COCKATOO)) as container:
+        independent = next(frame for i, frame in enumerate(container.decode(video=0)) if i == 80).to_ndarray(
+            format="gray"
+        )
+    assert np.abs(in_order.mean(axis=2) - independent).mean() < 4  # rubbish differs by more than 50
 
 
 def test_frames_in_order_are_decoded_once(h264: Path, monkeypatch: pytest.MonkeyPatch) -> None:
