@@ -53,6 +53,15 @@ def evaluate(
     device: Device = "auto",
     precision: Precision = "fp32",
     tile: Tile = None,
+    steps: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow); repeat it for a column of each."),
+    ] = None,
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=1, help="Strength of model=flow_distilled, 0 to 1; repeat it for a column of each."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of a flow's noise; by default 0.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for all results.")] = None,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="File for all values, with columns model, image, metric, value.")
@@ -70,5 +79,6 @@ def evaluate(
         hr=hr, checkpoints=checkpoint or (), sr=sr or (), suffix=suffix, lr=lr, degradation=degradation, scale=scale,
         crop=crop, clips=clips, metrics=metric or (), limit=limit, frames=frames, device=device, precision=precision,
         tile=tile, save=save,
+        sampling={"steps": steps or (), "strength": strength or (), "seed": () if seed is None else (seed,)},
     )  # fmt: skip
     run(request, json_file, csv_file)

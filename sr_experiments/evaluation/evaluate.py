@@ -1,8 +1,10 @@
 """Load checkpoints, pair pictures, measure them, and make the report."""
 
+import copy
+import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -31,6 +33,7 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.engine import Engine, choose_device
 from sr_experiments.inference.int8 import Quantization
+from sr_experiments.inference.options import SAMPLED
 from sr_experiments.metrics.suite import descriptions, usual_crop
 from sr_experiments.pretrained.catalogue import sources_of
 from sr_experiments.quantization.file import holds_int8
@@ -59,6 +62,8 @@ class Request:
     precision: str = "fp32"  # "auto", "fp32", "bf16" or "fp16"
     tile: int | None = None  # side of a tile in LR pixels, or None
     save: Path | None = None  # folder for the SR pictures, or None
+    # values to measure of options of networks that sample: {"steps": (1, 4)} makes two columns of each such network
+    sampling: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -196,12 +201,25 @@ def _load(request: Request) -> list[_Loaded]:
             loaded.append(_Loaded(name, network.generator, str(network.facts["file"]), network.layers))
             continue
         generator, checkpoint = load_generator(path)
-        loaded.append(_Loaded(name, generator, checkpoint.source))
+        loaded += [_Loaded(f"{name}{way}", g, checkpoint.source) for way, g in _sampled(generator, request.sampling)]
+    for option, values in request.sampling.items():
+        if values and not any(option in network.generator.sampling for network in loaded):
+            raise SRError(f"no --checkpoint has --{option}: it is for {SAMPLED[option].split(',')[0]}")
     scales = {network.name: network.generator.scale for network in loaded}
     if len(set(scales.values())) > 1:
         found = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
         raise SRError(f"the checkpoints are of different scales ({found}): each needs its own LR, measure them apart")
     return loaded
+
+
+def _sampled(generator: Generator, sampling: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, Generator]]:
+    """Yield the network set to sample in each of the ways that it knows, after what names the way in a column."""
+    options = [option for option in generator.sampling if sampling.get(option)]
+    for values in itertools.product(*(dict.fromkeys(sampling[option]) for option in options)):
+        way = dict(zip(options, values, strict=True))
+        one = copy.copy(generator)  # of the same weights
+        one.sampling = {**generator.sampling, **way}
+        yield "".join(f" {option}={value}" for option, value in way.items()), one
 
 
 def _clips(request: Request, networks: Sequence[_Loaded], hr: Path) -> bool:

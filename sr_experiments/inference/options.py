@@ -4,6 +4,13 @@ from dataclasses import dataclass
 
 from sr_experiments.video.encode import EncoderOptions
 
+# Options of networks that sample, and what they are for.
+SAMPLED = {
+    "steps": "a network of model=flow",
+    "strength": "a network of model=flow_distilled, or two checkpoints of one network",
+    "seed": "networks that draw noise, of model=flow and flow_distilled",
+}
+
 
 @dataclass(frozen=True)
 class Options(EncoderOptions):

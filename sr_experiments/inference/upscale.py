@@ -23,7 +23,7 @@ from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.inputs import Job, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
-from sr_experiments.inference.options import Options
+from sr_experiments.inference.options import SAMPLED, Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.quantization.engine import make_engine
@@ -33,13 +33,6 @@ from sr_experiments.video.formats import CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 log = logging.getLogger(__name__)
-
-# Options of networks that sample, and what they are for.
-SAMPLED = {
-    "steps": "a network of model=flow",
-    "strength": "a network of model=flow_distilled, or two checkpoints of one network",
-    "seed": "networks that draw noise, of model=flow and flow_distilled",
-}
 
 
 def run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options) -> int:

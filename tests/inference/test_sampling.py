@@ -108,3 +108,22 @@ def test_the_noise_stays_where_it_is_from_frame_to_frame(sr, flow, tmp_path):
     assert sr("upscale", tmp_path / "frames", "-o", tmp_path / "large", "-c", flow(), *PLAIN).code == 0
     first, *others = (np.array(Image.open(path)) for path in sorted((tmp_path / "large").iterdir()))
     assert len(others) == 2 and all(np.array_equal(other, first) for other in others)
+
+
+def test_each_value_is_a_column_of_sr_evaluate(sr, flow, weights, photograph, tmp_path):
+    hr, lr = tmp_path / "hr", tmp_path / "lr"
+    for folder, picture in ((hr, Image.open(photograph)), (lr, Image.open(photograph).resize((20, 15)))):
+        folder.mkdir()
+        picture.save(folder / "cat.png")
+    plain, given = weights("msrresnet", 2), ["--hr", hr, "--lr", lr, "--save", tmp_path]
+    done = sr("evaluate", *given, "-c", flow(), "-c", plain, "--steps", "1", "--steps", "3", "--seed", "5")
+    assert done.code == 0, done.err
+    one, three, _ = (
+        np.array(Image.open(tmp_path / name / "cat.png"), np.int32)
+        for name in ("flow steps=1 seed=5", "flow steps=3 seed=5", plain.stem)
+    )
+    generator, _ = load([flow()], Options(steps=3, seed=5))
+    expected = Engine(generator, "cpu", "fp32", runtime="torch").upscale(np.array(Image.open(lr / "cat.png")))
+    assert np.abs(three - expected).max() <= 1 < np.abs(one - expected).max()
+    done = sr("evaluate", *given, "-c", plain, "--steps", "4")
+    assert done.code == 2 and "no --checkpoint has --steps: it is for a network of model=flow" in done.err
