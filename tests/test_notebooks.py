@@ -22,6 +22,10 @@ PARAMETERS = {
     "03_video_and_temporal_coherence": (
         f"OVERRIDES, IMAGE_OVERRIDES = {[*TINY_VIDEO, *TINY_VIDEO_RUN]}, {IMAGE}; SIZE, FRAMES = 96, 6"
     ),
+    "04_perception_and_distortion": (
+        f"STEPS, SMALL = 3, {TINY_MODEL['msrresnet'][1:]}; FLOW = ['model.features=52']\n"
+        f"OVERRIDES = {[o for o in SMALL if not o.startswith('model.')]}"
+    ),
 }
 
 
@@ -29,7 +33,7 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
-def test_there_are_three():
+def test_there_are_four():
     assert [path.stem for path in NOTEBOOKS] == list(PARAMETERS)
 
 
@@ -57,6 +61,6 @@ def test_they_run(path, tmp_path, monkeypatch):
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) >= {"01": 6, "02": 2, "03": 4}[path.stem[:2]]
+    assert len(pictures) >= {"01": 6, "02": 2, "03": 4, "04": 2}[path.stem[:2]]
     said = "".join(output.text for output in outputs if output.output_type == "stream")
     assert "psnr" in said.lower()
