@@ -106,12 +106,12 @@ def test_a_loss_is_a_scalar_that_teaches_the_generator(name, with_weights):
         fake, real = torch.randn(4, 1, requires_grad=True), torch.randn(4, 1)
         taught, values = fake, (loss.generator(fake, real), loss.discriminator(real, fake))
     else:
-        lr, sr, hr = torch.rand(1, 2, 3, 16, 16), torch.rand(1, 3, 3, 64, 64), torch.rand(1, 3, 3, 64, 64)
-        flow = torch.zeros(1, 1, 2, 16, 16)
+        lr, (sr, hr, sr_ema) = torch.rand(1, 3, 3, 16, 16), torch.rand(3, 1, 3, 3, 64, 64)
+        flow = torch.zeros(1, 2, 2, 16, 16)
         velocities = {name: torch.rand(1, 3, 64, 64) for name in VELOCITIES}
         taught = {"flow": flow, **velocities}.get(inputs_of(loss)[-1 if "flow" in inputs_of(loss) else 0], sr)
         taught.requires_grad_(True)
-        values = (Objective({"x": Term(loss)}).evaluate("x", Outputs(lr, hr, hr, sr, flow, velocities)),)
+        values = (Objective({"x": Term(loss)}).evaluate("x", Outputs(lr, hr, hr, sr, flow, velocities, sr_ema)),)
     for value in values:
         assert value.shape == () and value.isfinite()
         (gradient,) = torch.autograd.grad(value, taught, retain_graph=True)

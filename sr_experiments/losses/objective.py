@@ -87,6 +87,7 @@ class Outputs:
     sr: Tensor  # network output, with gradients
     flow: Tensor | None = None  # LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1, where the network estimates it
     velocities: Mapping[str, Tensor] = field(default_factory=dict)  # of flow matching, see `VELOCITIES`
+    sr_ema: Tensor | None = None  # output of the averaged weights, where a term compares it
 
     def __getitem__(self, name: str) -> Tensor:
         """`sr_clip` is the clips, `sr` their frames as a batch of images; likewise of the others."""
@@ -97,6 +98,7 @@ class Outputs:
 
 
 IMAGES = ("lr", "hr", "target", "sr")
+AVERAGED = "sr_ema"  # of image networks that have an average
 CLIPS = ("lr_clip", "hr_clip", "target_clip", "sr_clip", "flow")
 VELOCITIES = ("velocity", "velocity_target", "first_velocity", "first_velocity_target")  # (N, C, H, W), SR size
 
@@ -131,6 +133,10 @@ class Objective(nn.Module):
         """The terms of `names` that `evaluate` computes at a step."""
         return [name for name in names if name != self.adversarial and self.terms[name].due(step)]
 
+    def compares(self, name: str) -> bool:
+        """Return whether a term compares the tensor of this name."""
+        return any(name in inputs_of(term.loss) for term in self.terms.values())
+
     def adversarial_acts(self, step: int, names: Iterable[str]) -> bool:
         """Whether the adversarial term is one of `names` and has begun: from then on the discriminator learns."""
         return self.adversarial in names and self.terms[self.adversarial].share(step) > 0
@@ -140,11 +146,11 @@ class Objective(nn.Module):
         for name, term in self.terms.items():
             missing = () if name == self.adversarial else set(inputs_of(term.loss)) - set(available)
             if missing:
-                needed = (
-                    "a flow, model=flow or flow_distilled"
-                    if missing & set(VELOCITIES)
-                    else ("a recurrent network, such as model=frvsr")
-                )
+                needed = "a recurrent network, such as model=frvsr"
+                if AVERAGED in missing:
+                    needed = "an image network and optim.ema_decay"
+                elif missing & set(VELOCITIES):
+                    needed = "a flow, model=flow or flow_distilled"
                 raise SRError(
                     f"loss.terms.{name} compares {' and '.join(sorted(missing))}, which training {network} does not "
                     f"produce: it needs {needed}"

@@ -15,7 +15,7 @@ from sr_experiments.checkpoints.initialise import describe_mismatch
 from sr_experiments.checkpoints.reading import FORMAT
 from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.errors import SRError
-from sr_experiments.losses.objective import IMAGES, Objective, Outputs
+from sr_experiments.losses.objective import AVERAGED, IMAGES, Objective, Outputs
 from sr_experiments.registry import build
 from sr_experiments.training.adversary import Adversary
 from sr_experiments.training.ema import ema_copy, ema_update
@@ -67,7 +67,7 @@ class SRModule(pl.LightningModule):
         SRError: a term compares what this training does not produce, or no term acts at every step.
     """
 
-    loss_inputs: tuple[str, ...] = IMAGES  # what the terms of the objective may compare
+    loss_inputs: tuple[str, ...] = (*IMAGES, AVERAGED)  # what the terms of the objective may compare
 
     def __init__(
         self,
@@ -90,7 +90,8 @@ class SRModule(pl.LightningModule):
         self.objective = objective
         self.adversary = adversary
         self.discriminator = None if adversary is None else adversary.discriminator
-        objective.check_inputs(self.loss_inputs, type(generator).__name__)
+        available = [name for name in self.loss_inputs if name != AVERAGED or self.ema is not None]
+        objective.check_inputs(available, type(generator).__name__)
         self.degradation = degradation
         self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
         # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
@@ -153,7 +154,11 @@ class SRModule(pl.LightningModule):
 
     def super_resolve(self, lr: Tensor, hr: Tensor, target: Tensor) -> Outputs:
         """Run the generator on a batch."""
-        return Outputs(lr, hr, target, self.generator(lr))
+        sr_ema = None
+        if self.ema is not None and self.objective.compares(AVERAGED):
+            with torch.no_grad():
+                sr_ema = self.ema(lr)
+        return Outputs(lr, hr, target, self.generator(lr), sr_ema=sr_ema)
 
     def discriminator_inputs(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """What the discriminator is shown: generated images, with gradients, and real ones."""

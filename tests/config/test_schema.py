@@ -59,7 +59,7 @@ def test_a_loss_is_named_terms_and_perhaps_a_discriminator(config):
         ("loss.terms.pixel.weight", -1, "loss.terms.pixel.weight is -1: give a number of at least 0 or auto"),
         ("loss.terms.pixel.wieght", 1, "loss.terms.pixel has no wieght: did you mean weight?"),
         ("loss.terms.pixel.ramp_shape", "step", "loss.terms.pixel.ramp_shape is 'step': give cosine or linear"),
-        ("loss.terms.pixel.name", "huber", "loss.terms.pixel.name is 'huber': give boundary, charbonnier, dists, fft"),
+        ("loss.terms.pixel.name", "huber", "loss.terms.pixel.name is 'huber': give boundary, charbonnier, consistency"),
         ("model.srnet.blocks", 0, "model.srnet.blocks is 0: give a whole number of at least 1 and at most 1000"),
         ("model.srnet.scale", 2, "model.srnet.scale can't be set: scale is the run's: set scale=..."),
         ("model.channels", 1, "model.channels can't be set: channels is the run's: set channels=..."),

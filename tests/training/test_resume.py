@@ -29,6 +29,7 @@ RUN = [
     "optim.clip_norm=1.0",
 ]
 GAN = [*TINY_GAN, *gan_schedule(10, 40), "loss/adversarial=wgan_gp"]
+TERMS = ",".join(sorted(path.stem for path in (ROOT / "conf/loss/terms").glob("*.yaml")))
 
 
 # `python train.py`, but that its steps take their time after so many: on no machine has it ended before the signal.
@@ -71,7 +72,7 @@ def interrupt(root: Path, overrides: list[str], after: int, signum: int) -> tupl
     [
         ([], signal.SIGINT, 37),
         pytest.param([], signal.SIGKILL, 68, marks=pytest.mark.slow),
-        pytest.param(GAN, signal.SIGTERM, 30, marks=pytest.mark.slow),
+        pytest.param([*GAN, f"+loss/terms=[{TERMS}]"], signal.SIGTERM, 30, marks=pytest.mark.slow),
         pytest.param(GAN, signal.SIGKILL, 90, marks=pytest.mark.slow),
     ],
     ids=["pixel-ctrl-c", "pixel-sigkill", "gan-sigterm", "gan-sigkill"],

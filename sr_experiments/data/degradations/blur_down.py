@@ -35,14 +35,19 @@ class BlurDown(Degradation):
         Computed in float64 regardless of input type and autocast, like `imresize`.
         """
         compute_type, result_type = computation_types(hr)
-        with torch.autocast(hr.device.type, enabled=False):
-            values = round_half_up(hr.to(compute_type) * 255)
-            kernel = self.scale, self.sigma, int(3 * self.sigma)
-            rows, columns = (
-                device_matrix(gaussian_weights, (size, *kernel), hr.device, compute_type) for size in hr.shape[-2:]
-            )
-            values = rows @ values @ columns.T  # (N, C, H', W'), never outside [0, 255]
-            return round_half_up(values).to(result_type) / 255
+        values = blurred_down(round_half_up(hr.to(compute_type) * 255), self.scale, self.sigma)  # in [0, 255]
+        return round_half_up(values).to(result_type) / 255
+
+
+def blurred_down(image: Tensor, scale: int, sigma: float) -> Tensor:
+    """Blur images (N, C, H, W) and keep every scale-th pixel, (N, C, H / scale, W / scale); gradients flow."""
+    compute_type, result_type = computation_types(image)
+    kernel = scale, sigma, int(3 * sigma)
+    with torch.autocast(image.device.type, enabled=False):
+        rows, columns = (
+            device_matrix(gaussian_weights, (size, *kernel), image.device, compute_type) for size in image.shape[-2:]
+        )
+        return (rows @ image.to(compute_type) @ columns.T).to(result_type)
 
 
 def gaussian_weights(size: int, step: int, sigma: float, radius: int) -> np.ndarray:
