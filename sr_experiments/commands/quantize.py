@@ -22,9 +22,17 @@ def quantize(
     images: Annotated[int, typer.Option(min=8, help="Number of calibration pictures: crops of 64 LR pixels.")] = 64,
     max_drop: Annotated[float, typer.Option(min=0.0, help="Largest loss of PSNR (Y), in dB.")] = 0.05,
     fidelity: Annotated[float, typer.Option(min=0.0, help="Least PSNR to the output in fp32, in dB.")] = 45.0,
+    train: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Fine-tune for int8 first, for so many steps: in a run of its own, with the run's data and losses.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Quantise a network to int8, measured; layers that cost more than they give stay in higher precision."""
     from sr_experiments.quantization.command import run
 
-    run(checkpoint, output, data, images, max_drop, fidelity, overwrite)
+    run(checkpoint, output, data, images, max_drop, fidelity, overwrite, train)

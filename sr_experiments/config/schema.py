@@ -304,6 +304,8 @@ class Run(Group):
     """Names of the stages that run, in their order."""
     arch: str = optional()
     """Of model=spandrel: its architecture."""
+    int8: Mapping[str, Annotated[Sequence[float], Len(2, 2)]] = optional()
+    """Ranges of the inputs of convolutions, by name: they are fine-tuned for int8. sr quantize --train sets it."""
 
 
 def check(config: Mapping[str, Any]) -> None:

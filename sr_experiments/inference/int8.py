@@ -48,6 +48,11 @@ class QuantizedConvolution:
 Quantization = Mapping[str, QuantizedConvolution]  # by name of the convolution in the network
 
 
+def steps_of(weight: Tensor) -> Tensor:
+    """Return the steps (O,) of weights (O, I, H, W): the largest of each output channel is on the last level."""
+    return (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-12)
+
+
 def with_zero_on_a_level(low: float, high: float) -> tuple[float, float]:
     """Widen a range until it holds 0, and move it so that 0 is one of its levels."""
     low, high = min(low, 0.0), max(high, 0.0)

@@ -25,6 +25,7 @@ from sr_experiments.quantization.file import FORMAT, read, write
 from sr_experiments.quantization.network import QuantizedNetwork
 from sr_experiments.quantization.pictures import find_pictures
 from sr_experiments.quantization.quantize import quantize, refuse_sampling, versions
+from sr_experiments.quantization.tuned import tuned_for_int8
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +60,13 @@ def made_once(generator: Generator, found: Checkpoint, run: Path | None) -> Quan
             return made
     except (OSError, Timeout) as error:
         log.warning("%s can't be written (%s): the network in int8 is made each time", folder, error)
-        return quantize(generator, found, find_pictures(generator, IMAGES, run=run), BOUNDS)
+        return _quantised(generator, found, run)
 
 
 def _make(generator: Generator, found: Checkpoint, run: Path | None, file: Path) -> QuantizedNetwork:
     log.info("making this network's int8 form, once: minutes, see %s", file)
     try:
-        network = quantize(generator, found, find_pictures(generator, IMAGES, run=run), BOUNDS)
+        network = _quantised(generator, found, run)
     except NotGoodEnough as error:
         with contextlib.suppress(SRError), replacing(_refusal(file)) as temporary:
             temporary.write_text(json.dumps({"reason": str(error)}), encoding="utf-8")
@@ -75,6 +76,10 @@ def _make(generator: Generator, found: Checkpoint, run: Path | None, file: Path)
     except SRError as error:
         log.warning("%s; the network in int8 is not kept", error)
     return network
+
+
+def _quantised(generator: Generator, found: Checkpoint, run: Path | None) -> QuantizedNetwork:
+    return quantize(generator, found, find_pictures(generator, IMAGES, run=run), BOUNDS, tuned_for_int8(run))
 
 
 def _kept(file: Path) -> QuantizedNetwork | None:

@@ -30,21 +30,26 @@ class Bounds:
 
 
 class Trials:
-    """Tries sets of convolutions in int8 on a few pictures.
+    """Tries sets of convolutions in int8 on a few pictures; `original` makes what the network should in fp32.
 
     Attributes:
         groups: names of convolutions that are in int8 together or not at all, the costliest for their speed first.
     """
 
     def __init__(
-        self, generator: Generator, calibrated: Mapping[str, Calibrated], pictures: Sequence[Picture], enlarge: Enlarge
+        self,
+        generator: Generator,
+        calibrated: Mapping[str, Calibrated],
+        pictures: Sequence[Picture],
+        enlarge: Enlarge,
+        original: Generator,
     ) -> None:
         self.generator = generator
         self.calibrated = calibrated
         self.enlarge = enlarge
         self.macs, cost = _macs(generator, calibrated, pictures[0], enlarge)
         self.pictures = list(pictures[: int(min(max(OPERATIONS / max(cost, 1), 2), 8))])
-        self.expected = [enlarge(generator, picture).clamp(0, 1) for picture in self.pictures]
+        self.expected = [enlarge(original, picture).clamp(0, 1) for picture in self.pictures]
         self._luma = PSNR("y", crop_border=generator.scale)
         self.groups = _groups(list(calibrated))
 

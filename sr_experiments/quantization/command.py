@@ -6,17 +6,26 @@ from rich.console import Console
 from rich.table import Table
 
 from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.config.quoting import override, train_command
 from sr_experiments.errors import SRError
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import read, write
 from sr_experiments.quantization.measure import table
 from sr_experiments.quantization.pictures import find_pictures, run_folder
-from sr_experiments.quantization.quantize import quantize
+from sr_experiments.quantization.quantize import calibrated_with, quantize, refuse_sampling
+from sr_experiments.quantization.tuned import tuned_for_int8
 
 
 def run(
-    checkpoint: Path, output: Path, data: Path | None, images: int, max_drop: float, fidelity: float, overwrite: bool
+    checkpoint: Path,
+    output: Path,
+    data: Path | None,
+    images: int,
+    max_drop: float,
+    fidelity: float,
+    overwrite: bool,
+    train: int | None = None,
 ) -> None:
     """Write the network of a checkpoint in int8, within the bounds; arguments are `commands.quantize`'s.
 
@@ -34,8 +43,26 @@ def run(
         raise SRError(f"no folder {output.parent}: make it, or give another --output")
     checkpoint = checkpoint.expanduser()
     generator, found = load_generator(checkpoint)
-    pictures = find_pictures(generator, images, data.expanduser() if data else None, run_folder(checkpoint))
-    network = quantize(generator, found, pictures, Bounds(max_drop, fidelity))
+    folder = run_folder(checkpoint)
+    tuned = tuned_for_int8(folder)
+    pictures = find_pictures(generator, images, data.expanduser() if data else None, folder)
+    if train is not None:
+        if folder is None:
+            raise SRError(
+                f"--train needs a run folder, for data and losses, and {checkpoint} is in none: start one from it with "
+                f"{train_command([override('init_from', checkpoint)])}, or leave --train out"
+            )
+        if tuned is not None:
+            raise SRError(f"{folder} was trained for int8 already: leave --train out")
+        refuse_sampling(generator, found)
+        from sr_experiments.quantization.fine_tune import fine_tune  # imports training
+
+        equal, calibrated = calibrated_with(generator.requires_grad_(False), pictures)
+        folder = fine_tune(folder, equal, calibrated, found, train, Console(stderr=True))
+        log_to_console(Console(stderr=True))
+        generator, found = load_generator(folder)
+        tuned = tuned_for_int8(folder)
+    network = quantize(generator, found, pictures, Bounds(max_drop, fidelity), tuned)
     write(output, network)
     read(output)
     rows = table(network.facts["measured"])

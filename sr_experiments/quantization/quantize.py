@@ -17,12 +17,13 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.inference.device import computes_in_bf16, warn_of_slow_int8
 from sr_experiments.inference.engine import Engine
-from sr_experiments.quantization.calibrate import NotGoodEnough, calibrate
+from sr_experiments.quantization.calibrate import Calibrated, NotGoodEnough, calibrate
 from sr_experiments.quantization.choose import Bounds, Trials
 from sr_experiments.quantization.equalise import equalised
 from sr_experiments.quantization.measure import FRAMES, Measurement
 from sr_experiments.quantization.network import QuantizedNetwork, quantised_part, with_quantised_weights
 from sr_experiments.quantization.pictures import Picture, Pictures, clip_of, extremes
+from sr_experiments.quantization.tuned import Tuned
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ LEAST_SHARE = 0.25  # of the multiply-adds: with less of them in int8, bf16 is a
 PACKAGES = ("sr-experiments", "torch", "openvino", "nncf")
 
 
-def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds: Bounds) -> QuantizedNetwork:
+def quantize(
+    generator: Generator, found: Checkpoint, pictures: Pictures, bounds: Bounds, tuned: Tuned | None = None
+) -> QuantizedNetwork:
     """Return a network in int8 that is within the bounds on the measured pictures.
 
     Args:
@@ -38,6 +41,7 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
         found: the checkpoint that it is from.
         pictures: to calibrate and to measure with.
         bounds: what int8 may cost.
+        tuned: what it was before, if it was fine-tuned for int8: int8 is then compared with that.
 
     Raises:
         NotGoodEnough: it can't be had.
@@ -46,14 +50,40 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
     refuse_sampling(generator, found)
     generator = generator.requires_grad_(False)
     warn_of_slow_int8()
+    if tuned is None:
+        return _within_bounds(generator, *calibrated_with(generator, pictures), found, pictures, bounds)
+    chosen = tuned.calibrated(generator)
+    return _within_bounds(tuned.original, generator, chosen, found, pictures, bounds, tuned)
+
+
+def calibrated_with(generator: Generator, pictures: Pictures) -> tuple[Generator, dict[str, Calibrated]]:
+    """Return the network with equalised channels, and its convolutions in int8.
+
+    Raises:
+        NotGoodEnough: there are none.
+        SRError: NNCF or OpenVINO is missing.
+    """
     inputs = [lr for image in _calibration(pictures) for lr in network_inputs(generator, image)]
     log.info("calibrating on %d pictures: %s", len(pictures.calibration), pictures.source)
     equal = equalised(generator, inputs)
     calibrated = calibrate(quantised_part(equal), generator.scale, inputs)
     if not calibrated:
         raise NotGoodEnough("this network has no convolutions that int8 could do")
+    return equal, calibrated
+
+
+def _within_bounds(
+    generator: Generator,
+    equal: Generator,
+    calibrated: Mapping[str, Calibrated],
+    found: Checkpoint,
+    pictures: Pictures,
+    bounds: Bounds,
+    tuned: Tuned | None = None,
+) -> QuantizedNetwork:
+    """Quantise `equal`, which does what `generator` does or was trained for it."""
     with torch.inference_mode():
-        trials = Trials(equal, calibrated, pictures.calibration, enlarge)
+        trials = Trials(equal, calibrated, pictures.calibration, enlarge, generator)
         kept = trials.fewest_kept(bounds)
 
     fp32 = Engine(generator, "cpu", "fp32", runtime="openvino")
@@ -63,17 +93,14 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
     if computes_in_bf16():
         engines["bf16"] = Engine(generator, "cpu", "bf16", runtime="openvino")
         rows["bf16"] = measurement.quality(engines["bf16"])
+    if tuned is not None:
+        rows["int8, untrained"] = measurement.quality(_engine(generator, tuned.calibrated(generator)))
     while True:
         names = trials.without(kept)
         share = trials.share(names)
         if share < LEAST_SHARE:
             raise NotGoodEnough(_reason(bounds, share, rows))
-        chosen = {name: calibrated[name] for name in calibrated if name in names}
-        network, layers = with_quantised_weights(equal, chosen), {n: c.layer for n, c in chosen.items()}
-        try:
-            engines["int8"] = Engine(network, "cpu", "int8", int8=layers)
-        except SRError as error:  # OpenVINO runs some networks in other precisions only
-            raise NotGoodEnough(str(error)) from error
+        engines["int8"] = _engine(equal, {name: calibrated[name] for name in calibrated if name in names})
         rows["int8"] = measurement.quality(engines["int8"])
         drop = rows["fp32"]["psnr_y"] - rows["int8"]["psnr_y"]
         if rows["int8"]["psnr_to_fp32"] >= bounds.fidelity and drop <= bounds.max_drop:
@@ -85,11 +112,11 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
 
     for name, seconds in measurement.seconds(engines).items():
         rows[name]["seconds"] = seconds
-    for row in rows.values():
-        row["times_fp32"] = rows["fp32"]["seconds"] / row["seconds"]
+        rows[name]["times_fp32"] = rows["fp32"]["seconds"] / seconds
     facts = {
         "source": found.source,
         "digest": network_digest(generator),
+        "fine_tuned": tuned is not None,
         "scale": generator.scale,
         "calibration": f"{len(pictures.calibration)} crops of {pictures.source}",
         "measured_on": [picture.name for picture in pictures.measured],
@@ -100,7 +127,17 @@ def quantize(generator: Generator, found: Checkpoint, pictures: Pictures, bounds
         "kept": [name for name in calibrated if name not in names],
         "versions": versions(),
     }
+    network, layers = engines["int8"].generator, engines["int8"].int8
+    assert layers is not None
     return QuantizedNetwork(network, layers, facts, found.generator)
+
+
+def _engine(generator: Generator, chosen: Mapping[str, Calibrated]) -> Engine:
+    network, layers = with_quantised_weights(generator, chosen), {name: of.layer for name, of in chosen.items()}
+    try:
+        return Engine(network, "cpu", "int8", int8=layers)
+    except SRError as error:  # OpenVINO runs some networks in other precisions only
+        raise NotGoodEnough(str(error)) from error
 
 
 def refuse_sampling(generator: Generator, found: Checkpoint) -> None:

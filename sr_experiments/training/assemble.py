@@ -1,8 +1,9 @@
 """From a plain configuration to the objects of a run. What can't be had is left out loudly, or stops the run."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -31,6 +32,7 @@ from sr_experiments.registry import build
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.adversary import Adversary, build_adversary
 from sr_experiments.training.flow import DistillationModule, FlowModule
+from sr_experiments.training.int8 import Int8Module
 from sr_experiments.training.module import OptimConfig, SRModule
 from sr_experiments.training.stages import make_stages
 from sr_experiments.training.validation import FlowMetrics, Validation, ways_to_validate
@@ -143,11 +145,16 @@ def _assemble(config: Config) -> Assembly:
         adversary = _adversary(config, objective, judged_channels=config["channels"] * (9 if stages else 1))
     module: SRModule
     if stages:
+        _refuse_int8(not config.get("int8"))
         module = VideoModule(stages=stages, objective=objective, adversary=adversary, **base)
     else:
         objective.check_always_acts(objective.terms)
-        kinds: dict[type[Generator], type[SRModule]] = {Flow: FlowModule, DistilledFlow: DistillationModule}
-        module = kinds.get(type(generator), SRModule)(objective=objective, adversary=adversary, **base)
+        kinds: dict[type[Generator], Callable[..., SRModule]] = {Flow: FlowModule, DistilledFlow: DistillationModule}
+        kind: Callable[..., SRModule] = kinds.get(type(generator), SRModule)
+        if ranges := config.get("int8"):
+            _refuse_int8(kind is SRModule)
+            kind = partial(Int8Module, ranges=ranges)
+        module = kind(objective=objective, adversary=adversary, **base)
     if trainer["checkpoint_activations"]:
         checkpoint_activations(generator.velocity if isinstance(generator, FlowNetwork) else generator)
     if trainer["compile"]:
@@ -162,6 +169,11 @@ def _assemble(config: Config) -> Assembly:
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
     pretrained = sources_of([*(term.loss for term in objective.terms.values()), *module.validation.metrics.values()])
     return Assembly(module, data, left_out, initialised_from, substituted, pretrained)
+
+
+def _refuse_int8(fits: bool) -> None:
+    if not fits:
+        raise SRError("int8 is set, and only networks of images that don't sample can be fine-tuned for it: remove it")
 
 
 def _check_that_lr_differs(config: Config, data: SRDataModule, degradation: Degradation) -> None:

@@ -79,11 +79,29 @@ def _train(cfg: DictConfig, console: Console) -> float | None:
         return _resume(config, folder, console, stack)
 
 
-def _start(config: dict[str, Any], console: Console, stack: contextlib.ExitStack) -> float | None:
+def train_in(folder: Path, config: dict[str, Any], console: Console) -> None:
+    """Train a new run of a checked configuration in a folder that is there, as `train_command` does.
+
+    Raises:
+        SRError: as `train_command` prints it.
+        SystemExit: with 128 + its number after a signal.
+    """
+    log_training(console)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(offline(config["offline"]))
+            _start(config, console, stack, folder)
+    except Interrupted as stop:
+        exit_interrupted(stop)
+
+
+def _start(
+    config: dict[str, Any], console: Console, stack: contextlib.ExitStack, folder: Path | None = None
+) -> float | None:
     # Before there is a folder: an invalid configuration leaves none behind.
     assembly = _assemble(config)
     monitored(config["trainer"]["monitor"], config, assembly)
-    folder = _new_folder(config)
+    folder = folder or _new_folder(config)
     if _is_rank_zero():
         stack.enter_context(run_lock(folder))
         save_config(config, folder)
