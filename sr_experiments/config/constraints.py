@@ -63,6 +63,7 @@ Share = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1), Le(UNREACHED)]
 Steps = Count
 CountOrZero = Annotated[int, Ge(0), Le(UNREACHED)]
+Shrink = Annotated[int, Ge(1), Le(16)]  # by which compressed material is reduced before it is HR
 BatchSize = Annotated[int, Ge(1), Le(2**20)]
 PictureSide = Annotated[int, Ge(16), Le(UNREACHED)]  # one LR pixel at the largest scale
 Odd = Annotated[T, Rule(_is_odd, ", odd")]

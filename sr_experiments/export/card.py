@@ -36,6 +36,7 @@ LABELS = {
     "unet": "NAFNet",
     "esc": "ESC",
     "frvsr": "FRVSR",
+    "basicvsr_uni": "BasicVSR-uni",
 }
 
 

@@ -233,6 +233,7 @@ def _facts(found: Checkpoint, network: Runnable, kind: str, half: bool) -> dict[
         else "grey, float in [0, 1], (N, 1, H, W)",
         "precision": "fp16" if half else "fp32",
         "inputs": ", ".join(network.inputs),
+        "outputs": ", ".join(network.outputs),
     }
     if kind == "exported_program":
         facts["sizes"] = f"at least {network.smallest_size} x {network.smallest_size}"

@@ -36,7 +36,7 @@ def write_onnx(path: Path, network: Runnable, half: bool, int8: Quantization | N
             network,
             network.example(),
             input_names=list(network.inputs),
-            output_names=["sr"],
+            output_names=list(network.outputs),
             dynamic_shapes=network.dynamic_shapes(),
             dynamo=True,
             external_data=False,
@@ -80,8 +80,10 @@ def run_onnx(path: Path) -> Run:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
 
-    def run(*inputs: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))[0])
+    def run(*inputs: Tensor) -> Tensor | list[Tensor]:
+        arrays = session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))
+        outputs = [torch.from_numpy(array) for array in arrays]
+        return outputs[0] if len(outputs) == 1 else outputs
 
     return run
 

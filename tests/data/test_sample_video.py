@@ -7,7 +7,7 @@ from PIL import Image
 
 from sr_experiments.data.sample_video import SampleVideo, SampleVideoValidation, camera_path, film, true_flow
 from sr_experiments.errors import SRError
-from sr_experiments.generators.frvsr import warp
+from sr_experiments.generators.warp import warp
 
 
 def test_a_clip_is_a_pure_function_of_its_number():
