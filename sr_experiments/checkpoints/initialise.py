@@ -15,8 +15,6 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 
-PARTS = ("fnet", "srnet")  # of a `RecurrentGenerator`
-
 
 @dataclass
 class LoadReport:
@@ -53,7 +51,7 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
         SRError: the checkpoint is of another network, or of other sizes throughout.
     """
     recurrent = isinstance(generator, RecurrentGenerator)
-    if part is not None and not (recurrent and part in PARTS and getattr(generator, part) is not None):
+    if part is not None and not (isinstance(generator, RecurrentGenerator) and part in generator.parts):
         raise SRError(f"init_from.{part}: the network to be trained has no such part; give init_from=<checkpoint>")
     trained_phase = (checkpoint.generator or {}).get("phase")
     if part is None and None not in (trained_phase, generator.phase) and trained_phase != generator.phase:

@@ -64,6 +64,7 @@ Count = Annotated[int, Ge(1), Le(UNREACHED)]
 Steps = Count
 CountOrZero = Annotated[int, Ge(0), Le(UNREACHED)]
 Shrink = Annotated[int, Ge(1), Le(16)]  # by which compressed material is reduced before it is HR
+Objects = Annotated[int, Ge(0), Le(20)]  # that move in front of a background
 BatchSize = Annotated[int, Ge(1), Le(2**20)]
 PictureSide = Annotated[int, Ge(16), Le(UNREACHED)]  # one LR pixel at the largest scale
 Odd = Annotated[T, Rule(_is_odd, ", odd")]

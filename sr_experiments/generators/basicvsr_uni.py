@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.generators import GENERATORS
-from sr_experiments.generators.fnet import FNET_MULTIPLE, FNet
+from sr_experiments.generators.fnet import FNET_MULTIPLE
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 from sr_experiments.generators.msrresnet import ResidualBlock
-from sr_experiments.generators.recurrent import RecurrentGenerator
+from sr_experiments.generators.recurrent import Flow, RecurrentGenerator, flow_estimator
 from sr_experiments.generators.upsampling import UPSAMPLING
 from sr_experiments.generators.warp import warp
 
@@ -25,7 +25,7 @@ class BasicVSRUni(RecurrentGenerator):
 
     The features of the previous frame are warped by the flow between the two LR frames and concatenated with the LR
     frame; residual blocks make the features of this frame of them, and a head makes SR of these. The flow net is
-    FRVSR's in the place of SPyNet.
+    FRVSR's, in the place of SPyNet, or none is needed.
 
     Args:
         scale: 2, 3 or 4.
@@ -35,6 +35,7 @@ class BasicVSRUni(RecurrentGenerator):
             by 2 and a convolution at full size, twice the operations.
         memory: how the previous features come to this frame: "warped" by the flow; "unwarped", without a flow net; or
             "none": frame by frame, to compare with.
+        flow: "net", FRVSR's flow net, which has to be trained; or "lucas_kanade", see `FRVSR`.
         phase: see `FRVSR`.
     """
 
@@ -49,12 +50,13 @@ class BasicVSRUni(RecurrentGenerator):
         blocks: Blocks = 15,
         head: Literal["direct", "steps"] = "direct",
         memory: Literal["warped", "unwarped", "none"] = "warped",
+        flow: Flow = "net",
         phase: Literal["auto", "centred", "corner"] = "centred",
     ) -> None:
         super().__init__(scale, channels, phase)
         self.handed_on = "nothing" if memory == "none" else "features"
         self.extra_channels = features
-        self.fnet = FNet(channels) if memory == "warped" else None
+        self.fnet = flow_estimator(flow, channels) if memory == "warped" else None
         self.size_multiple = FNET_MULTIPLE if memory == "warped" else 1
         self.srnet = PropagationNet(scale, channels, features, blocks, head, phase)
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.generators import GENERATORS, SR_NETS
-from sr_experiments.generators.fnet import FNET_MULTIPLE, FNet
+from sr_experiments.generators.fnet import FNET_MULTIPLE
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
-from sr_experiments.generators.recurrent import RecurrentGenerator
+from sr_experiments.generators.recurrent import Flow, RecurrentGenerator, flow_estimator
 from sr_experiments.generators.upsampling import UPSAMPLING
 from sr_experiments.generators.warp import warp
 from sr_experiments.registry import Component, build
@@ -34,6 +34,7 @@ class FRVSR(RecurrentGenerator):
         phase: where LR pixels lie on the HR grid, see `Degradation`: "centred" for bicubic LR, "corner" for
             blur_down. Frames and flow are enlarged accordingly, as by TecoGAN-PyTorch's FRNet for its BI and BD
             data: bilinear, or bicubic (a = -0.75) from the corner.
+        flow: "net", which has to be trained; or "lucas_kanade", which has no weights and is exact from the start.
     """
 
     scales = (2, 4)
@@ -45,10 +46,11 @@ class FRVSR(RecurrentGenerator):
         channels: int = 3,
         srnet: Annotated[Mapping[str, Any] | None, Component(SR_NETS)] = None,
         phase: Literal["auto", "centred", "corner"] = "centred",
+        flow: Flow = "net",
     ) -> None:
         super().__init__(scale, channels, phase)
         self.size_multiple = FNET_MULTIPLE
-        self.fnet = FNet(channels)
+        self.fnet = flow_estimator(flow, channels)
         self.extra_channels = channels * scale**2
         extra: dict[str, Any] = {"scale": scale, "channels": channels, "extra_channels": self.extra_channels}
         srnet = srnet or {"name": "resnet"}

@@ -6,10 +6,18 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.generators.fnet import FNET_MULTIPLE
+from sr_experiments.generators.fnet import FNET_MULTIPLE, FNet
 from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.lucas_kanade import LucasKanade
 from sr_experiments.generators.padding import crop, pad_to_multiple
 from sr_experiments.generators.upsampling import UPSAMPLING
+
+Flow = Literal["net", "lucas_kanade"]
+
+
+def flow_estimator(flow: Flow, channels: int) -> nn.Module:
+    """Return FRVSR's flow net, or an estimator without weights."""
+    return FNet(channels) if flow == "net" else LucasKanade()
 
 
 class State(NamedTuple):
@@ -46,7 +54,7 @@ class RecurrentGenerator(Generator):
         handed_on: the previous SR frame, features of LR size, or nothing: then it works frame by frame.
         extra_channels: of what is handed on, once it is warped and of LR size: (N, extra_channels, H, W).
         fnet: flow net, current and previous LR frame (N, 2 * C, H, W) to flow (N, 2, H, W); H and W multiples of
-            `size_multiple`. None: what is handed on is not warped, and flow is zero everywhere.
+            `size_multiple`; or `LucasKanade`. None: what is handed on is not warped, and flow is zero everywhere.
         srnet: SR net, LR frame and extra channels (N, C + extra_channels, H, W) to SR (N, C, scale * H, scale * W). A
             network that hands on features calls it by its parts, as a `TwoPartGenerator`.
     """
@@ -56,6 +64,12 @@ class RecurrentGenerator(Generator):
     extra_channels: int
     fnet: nn.Module | None
     srnet: nn.Module
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks that can be trained, by name: `fnet`, where it has weights, and `srnet`."""
+        learns = self.fnet is not None and any(True for _ in self.fnet.parameters())
+        return {**({"fnet": self.fnet} if learns and self.fnet else {}), "srnet": self.srnet}
 
     def first_frame(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         """Return SR and memory of (N, C, H, W) without a previous frame: as `next_frame` with a memory of zeros."""

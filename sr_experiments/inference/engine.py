@@ -199,7 +199,7 @@ class Engine:
             network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
         else:
             network.srnet = self._in_two_parts(srnet)
-        if network.fnet is None:
+        if network.fnet is None or "fnet" not in network.parts:  # without weights there is little to make faster
             return network
         if self.runtime == "openvino":
             precision = choose_precision("auto", self.device) if self.precision == "int8" else self.precision

@@ -45,23 +45,20 @@ class VideoModule(SRModule):
 
     def _check_flow(self, stage: Stage) -> None:
         """Refuse a stage that would teach a flow net where there is none."""
-        if self.generator.fnet is not None:
+        if "fnet" in self.generator.parts:
             return
         where = f"stage.{stage.name}"
         if "fnet" in stage.trains:
-            raise SRError(
-                f"{where} trains fnet, but this network has no flow net: add ~{where}.trains.fnet, or stages=[sr]"
-            )
+            raise SRError(f"{where} trains fnet, but there is no flow net to train: set model.flow=net, or stages=[sr]")
         for name in self._weights(stage):
             if "flow" in inputs_of(self.objective.terms[name].loss):
                 raise SRError(
-                    f"{where} has the loss {name}, but this network has no flow net: add ~{where}.losses.{name}"
+                    f"{where} has the loss {name}, but there is no flow net to train: add ~{where}.losses.{name}"
                 )
 
     def networks(self) -> dict[str, nn.Module]:
         """Flow net, where there is one, SR net and, in a GAN run, discriminator."""
-        flow = {} if self.generator.fnet is None else {"fnet": self.generator.fnet}
-        return {**flow, "srnet": self.generator.srnet, **self.discriminators()}
+        return {**self.generator.parts, **self.discriminators()}
 
     def trained_networks(self) -> Iterable[str]:
         """The networks that the stage trains."""
@@ -115,9 +112,8 @@ class VideoModule(SRModule):
     def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Update what the stage trains from a batch of clips, whose frames lie one after the other."""
         stage = self.stages.at(self.step)
-        for network in self.networks().keys() - self.discriminators().keys():
-            trains = network in stage.trains
-            self.networks()[network].requires_grad_(trains).train(trains)
+        for name, network in self.generator.parts.items():
+            network.requires_grad_(name in stage.trains).train(name in stage.trains)
         lr, hr, target = (x.unflatten(0, (-1, stage.clip_length)) for x in (lr, hr, target))  # (N, T, C, H, W)
         number = self.stages.stages.index(stage) + 1
         return super().train_batch(lr, hr, target) | {"stage": torch.tensor(float(number), device=lr.device)}

@@ -133,12 +133,18 @@ def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, ph
         np.testing.assert_allclose(sr_before, expected[:, t].numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("memory", ["warped", *(pytest.param(m, marks=pytest.mark.slow) for m in ("unwarped", "none"))])
-def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path, memory):
+@pytest.mark.parametrize(
+    ("memory", "flow"),
+    [
+        ("warped", "lucas_kanade"),
+        *(pytest.param(m, "net", marks=pytest.mark.slow) for m in ("warped", "unwarped", "none")),
+    ],
+)
+def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path, memory, flow):
     onnxruntime = pytest.importorskip("onnxruntime")
-    config = {"name": "basicvsr_uni", "scale": 2, "features": 8, "blocks": 1, "memory": memory}
+    config = {"name": "basicvsr_uni", "scale": 2, "features": 8, "blocks": 1, "memory": memory, "flow": flow}
     torch.manual_seed(0)
-    generator = GENERATORS["basicvsr_uni"](scale=2, features=8, blocks=1, memory=memory).eval()
+    generator = GENERATORS["basicvsr_uni"](scale=2, features=8, blocks=1, memory=memory, flow=flow).eval()
     record = {"format": 1, "generator": config}
     torch.save({"params": generator.state_dict(), "sr_experiments": record}, tmp_path / "in.pth")
     done = sr("export", tmp_path / "in.pth", "-o", tmp_path / "out.onnx")
@@ -167,7 +173,7 @@ def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path
         ("unet", 2),
         pytest.param("esc", 2, marks=pytest.mark.slow),
         ("frvsr", 4),
-        ("basicvsr_uni", 2),
+        pytest.param("basicvsr_uni", 2, marks=pytest.mark.slow),
     ],
 )
 def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name, scale, extension):

@@ -156,6 +156,7 @@ def test_colour_image_through_a_grey_network_keeps_its_colours():
         ("basicvsr_uni", {}),
         ("basicvsr_uni", {"head": "steps", "phase": "corner"}),
         ("basicvsr_uni", {"memory": "unwarped"}),
+        ("basicvsr_uni", {"flow": "lucas_kanade"}),
         ("basicvsr_uni", {"memory": "none"}),
     ],
 )

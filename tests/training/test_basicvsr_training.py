@@ -12,10 +12,13 @@ from tests.same_runs import assert_same, state
 from tests.training.test_frvsr_training import GAN, part, rows, same, stop_in_this_process, weights
 
 FRAME_BY_FRAME = ["model.memory=none", "stages=[sr]"]
+NET = "model.flow=net"
 
 
 def test_stages_train_what_they_say_and_a_gan_stage_has_its_terms(train):
-    folder = train(*GAN, "stage.joint.steps=6", "trainer.val_every=6", video="basicvsr_uni")
+    folder = train(
+        NET, *GAN, "~stage.sr.gan_losses", "stage.joint.steps=6", "trainer.val_every=6", video="basicvsr_uni"
+    )
     flow, sr, joint = (weights(folder, f"stage_{name}") for name in ("1_flow", "2_sr", "3_joint"))
     assert same(part(flow, "fnet"), part(sr, "fnet")) and not same(part(flow, "srnet"), part(sr, "srnet"))
     assert not same(part(sr, "fnet"), part(joint, "fnet")) and not same(part(sr, "srnet"), part(joint, "srnet"))
@@ -28,6 +31,7 @@ def test_stages_train_what_they_say_and_a_gan_stage_has_its_terms(train):
 
 def test_resume_in_the_joint_stage_equals_an_uninterrupted_run(train, tmp_path):
     run = [
+        NET,
         "stages=[joint]",
         "stage.joint.steps=40",
         "trainer.val_every=1000",
@@ -51,11 +55,28 @@ def test_frame_by_frame_it_learns_from_the_same_clips_without_a_flow_net(train):
     assert torch.equal(kernels[:, 3:], before[:, 3:]) and not torch.equal(kernels[:, :3], before[:, :3])
 
 
+@pytest.mark.parametrize(("video", "model"), [("basicvsr_uni", []), ("frvsr", ["model.flow=lucas_kanade"])])
+def test_with_the_flow_of_lucas_and_kanade_only_the_sr_net_trains(train, video, model):
+    folder = train(*model, "stages=[sr]", video=video)
+    assert not part(weights(folder, "last"), "fnet")
+    logged = rows(folder)
+    assert "learning_rate/srnet" in {m for _, m in logged} and "learning_rate/fnet" not in {m for _, m in logged}
+    assert {"val/sample_video/flow_epe", "val/sample_video/warp_psnr"} <= {m for _, m in logged}
+
+
+def test_its_only_stage_may_be_a_gans(train):
+    folder = train(*GAN, "stages=[sr]", "stage.sr.clip_length=3", "stage.sr.steps=6", video="basicvsr_uni")
+    logged = rows(folder)
+    for term in ("pixel", "ping_pong", "adversarial", "discriminator"):
+        assert (6, f"loss/{term}") in logged, term
+
+
 @pytest.mark.parametrize("head", ["direct", "steps"])
 def test_it_starts_from_an_image_network_and_from_the_flow_net_of_another(train, head):
     image = train("model.blocks=1", name="image")  # a tiny MSRResNet on photographs
     frvsr = train("stages=[flow]", name="flow", video=True)
     folder = train(
+        NET,
         f"model.head={head}",
         f"init_from={{fnet: {frvsr}, srnet: {image}}}",
         "stages=[joint]",
@@ -75,10 +96,17 @@ def test_it_starts_from_an_image_network_and_from_the_flow_net_of_another(train,
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.memory=unwarped", "stages=[joint]"], "stage.joint trains fnet, but this network has no flow net"),
+        (
+            ["model.memory=unwarped", "stages=[joint]"],
+            "stage.joint trains fnet, but there is no flow net to train",
+        ),
+        (
+            ["stages=[flow]"],
+            "stage.flow trains fnet, but there is no flow net to train: set model.flow=net, or",
+        ),
         (
             ["model.memory=none", "stages=[joint]", "~stage.joint.trains.fnet"],
-            "stage.joint has the loss warp, but this network has no flow net: add ~stage.joint.losses.warp",
+            "stage.joint has the loss warp, but there is no flow net to train: add ~stage.joint.losses.warp",
         ),
         (["model.head=transposed"], "model.head is 'transposed'"),
         (["model.memory=long"], "model.memory is 'long'"),
