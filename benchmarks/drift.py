@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sr_experiments.data.camera import film
 from sr_experiments.data.image_files import read_image
-from sr_experiments.data.sample_video import film
 from sr_experiments.evaluation.candidates import to_tensor
 from sr_experiments.metrics.psnr import PSNR
 

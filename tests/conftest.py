@@ -36,11 +36,12 @@ TINY_MODEL = {
         "model.decoder_blocks=[1,1]",
     ],
 }  # fmt: skip
-# Few frames, a small SR net, two steps a stage.
-TINY_VIDEO = [
-    "model=frvsr",
-    "model.srnet.features=8",
-    "model.srnet.blocks=1",
+TINY_RECURRENT = {
+    "frvsr": ["model=frvsr", "model.srnet.features=8", "model.srnet.blocks=1"],
+    "basicvsr_uni": ["model=basicvsr_uni", "model.features=8", "model.blocks=1", "stages=[flow,sr,joint]"],
+}
+# Few frames, two steps a stage.
+TINY_STAGES = [
     "stage.flow.steps=2",
     "stage.sr.steps=2",
     "stage.joint.steps=2",
@@ -49,6 +50,7 @@ TINY_VIDEO = [
     "stage.sr.clip_length=2",
     "stage.joint.clip_length=3",
 ]
+TINY_VIDEO = [*TINY_RECURRENT["frvsr"], *TINY_STAGES]
 TINY_VIDEO_RUN = [
     "logger=none",
     "data.crop=32",
@@ -102,7 +104,10 @@ def _quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 @pytest.fixture
 def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """`train("loss=gan", ...)` runs the tiny training (video=True: of FRVSR) in this process; gives its run folder."""
+    """`train("loss=gan", ...)` runs the tiny training in this process; gives its run folder.
+
+    With video=True it is of FRVSR, with a name of another recurrent network.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
@@ -111,9 +116,10 @@ def train(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     from sr_experiments.config.hydra_app import read_arguments
     from sr_experiments.training.run import train_command
 
-    def run(*overrides: str, name: str = "run", video: bool = False) -> Path:
+    def run(*overrides: str, name: str = "run", video: bool | str = False) -> Path:
         network = [] if any(o.startswith("model=") for o in overrides) else TINY_MODEL["msrresnet"]
-        given = [*TINY_VIDEO, *TINY_VIDEO_RUN] if video else [*network, *TINY_RUN]
+        recurrent = TINY_RECURRENT[video if isinstance(video, str) else "frvsr"]
+        given = [*recurrent, *TINY_STAGES, *TINY_VIDEO_RUN] if video else [*network, *TINY_RUN]
         if any(o.startswith("resume=") for o in overrides):
             given = []
         root = tmp_path / name

@@ -50,6 +50,23 @@ def _frvsr(state: Shapes) -> dict[str, Any]:
     }
 
 
+def _basicvsr_uni(state: Shapes) -> dict[str, Any]:
+    features, inputs = state["srnet.conv_first.weight"].shape[:2]
+    channels = state["fnet.encoder1.0.weight"].shape[1] // 2
+    steps = "srnet.upconv1.weight" in state
+    outputs = state["srnet.upconv1.weight" if steps else "srnet.conv_last.weight"].shape[0]
+    scale = 4 if "srnet.upconv2.weight" in state else math.isqrt(outputs // (features if steps else channels))
+    if inputs != channels + features or (steps and features == channels * scale**2):
+        raise ValueError("MSRResNet as the SR net of FRVSR, or it may be")
+    return {
+        "scale": scale,
+        "channels": channels,
+        "features": features,
+        "blocks": _count(state, "srnet.body."),
+        "head": "steps" if steps else "direct",
+    }
+
+
 def _compact(state: Shapes) -> dict[str, Any]:
     features, channels = state["body.0.weight"].shape[:2]
     last = _count(state, "body.") - 1
@@ -106,6 +123,9 @@ DETECTORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Shapes], 
     "frvsr": (("fnet.encoder1.0.weight", "fnet.flow.2.weight", "srnet.conv_in.0.weight",
                "srnet.resblocks.0.conv.0.weight", "srnet.conv_up.0.weight", "srnet.conv_out.weight"),
               (), _frvsr),
+    "basicvsr_uni": (("fnet.encoder1.0.weight", "fnet.flow.2.weight", "srnet.conv_first.weight",
+                      "srnet.body.0.conv1.weight", "srnet.conv_last.weight"), ("srnet.conv_up.0.weight",),
+                     _basicvsr_uni),
     "rrdbnet": (("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_body.weight", "conv_up1.weight",
                  "conv_up2.weight", "conv_hr.weight", "conv_last.weight"),
                 ("body.0.rdb1.conv1x1.weight", "dd_embed.0.weight"), _rrdbnet),  # ESRGAN+, MM-RealSR

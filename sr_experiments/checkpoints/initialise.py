@@ -11,10 +11,9 @@ from sr_experiments.checkpoints.detection import detect
 from sr_experiments.checkpoints.key_styles import to_spandrel_names
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
-
-PARTS = ("fnet", "srnet")  # of a `RecurrentGenerator`
 
 
 @dataclass
@@ -52,7 +51,7 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
         SRError: the checkpoint is of another network, or of other sizes throughout.
     """
     recurrent = isinstance(generator, RecurrentGenerator)
-    if part is not None and not (recurrent and part in PARTS):
+    if part is not None and not (isinstance(generator, RecurrentGenerator) and part in generator.parts):
         raise SRError(f"init_from.{part}: the network to be trained has no such part; give init_from=<checkpoint>")
     trained_phase = (checkpoint.generator or {}).get("phase")
     if part is None and None not in (trained_phase, generator.phase) and trained_phase != generator.phase:
@@ -68,6 +67,11 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
     if part is not None:
         own, weights = (
             {name: tensor for name, tensor in state.items() if name.startswith(f"{part}.")} for state in (own, weights)
+        )
+    elif recurrent and part is None and _kind(checkpoint) not in (None, type(generator)):
+        raise SRError(
+            f"{checkpoint.source} is of {(checkpoint.generator or {}).get('name')}, another recurrent network than the "
+            "one to be trained: only its flow net fits, 'init_from={fnet: <checkpoint>}'"
         )
     weights = to_spandrel_names(weights, own)
     if recurrent:
@@ -86,6 +90,11 @@ def load_weights(generator: Generator, checkpoint: Checkpoint, part: str | None 
         raise SRError(f"{checkpoint.source} does not fit the network to be trained: {difference}")
     generator.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     return report
+
+
+def _kind(checkpoint: Checkpoint) -> object:
+    """Return the class of a checkpoint's network, where it is known."""
+    return GENERATORS.get(str((checkpoint.generator or {}).get("name")))
 
 
 def _widen(weight: Tensor, own: Tensor | None) -> Tensor:

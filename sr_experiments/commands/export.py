@@ -35,7 +35,12 @@ def export(
         list[str] | None,
         typer.Option(help="Name of ONNX's input, by default lr; of a video network once for each.", show_default=False),
     ] = None,
-    output_name: Annotated[str, typer.Option(help="Name of ONNX's output.")] = "sr",
+    output_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of ONNX's output, by default sr; of a video network once for each.", show_default=False
+        ),
+    ] = None,
     fp16_images: Annotated[
         bool, typer.Option("--fp16-images", help="ONNX in fp16 takes and gives images in fp16, not fp32.")
     ] = False,
@@ -59,7 +64,7 @@ def export(
     if card:
         check_places(output, checkpoint, overwrite)
     log_to_console(Console(stderr=True))
-    options = OnnxOptions(opset, tuple(input_name or ()), output_name, fp16_images)
+    options = OnnxOptions(opset, tuple(input_name or ()), tuple(output_name or ()), fp16_images)
     done = write(checkpoint, output, kind, precision, overwrite, name or "", options)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())

@@ -275,7 +275,7 @@ class Run(Group):
     """A run folder: continue it exactly where it stopped."""
     init_from: InputPath | Mapping[str, InputPath] | None
     """A run folder or any SR checkpoint: start a new run from its weights. One for each part by name: fnet and srnet of
-    frvsr, mse of flow, teacher of flow_distilled."""
+    frvsr and basicvsr_uni, mse of flow, teacher of flow_distilled."""
     offline: bool
     """No connection to the network: no weights are downloaded, W&B logs offline."""
     val: Val
@@ -299,7 +299,7 @@ class Run(Group):
     callbacks: Callbacks
     """Pictures by step."""
     stage: Mapping[FileName, Stage] = optional()
-    """Stages by name, of model=frvsr."""
+    """Stages by name, of model=frvsr and basicvsr_uni."""
     stages: Sequence[str] = optional()
     """Names of the stages that run, in their order."""
     arch: str = optional()

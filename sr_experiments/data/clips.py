@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,6 +48,28 @@ class ClipPart:
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read frames by number, counted from the first of the part."""
         return self.clip.read([self.first + index for index in indices])
+
+
+class ShrunkClip:
+    """A clip whose frames are reduced by a whole factor: each pixel is the mean of a square, as of a larger sensor.
+
+    What compression did to a video is mostly gone then, so that its frames may serve as HR. Rows and columns that fill
+    no square are cropped.
+    """
+
+    def __init__(self, clip: Clip, factor: int) -> None:
+        self.clip, self.factor = clip, factor
+        self.name, self.path, self.frames = clip.name, clip.path, clip.frames
+        self.size = (clip.size[0] // factor, clip.size[1] // factor)
+
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Read frames by number."""
+        return [self._shrunk(np.asarray(frame)) for frame in self.clip.read(indices)]
+
+    def _shrunk(self, frame: np.ndarray) -> np.ndarray:
+        height, width = (side // self.factor for side in frame.shape[:2])
+        whole = frame[: height * self.factor, : width * self.factor]
+        return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
 
 
 class TrainingClips(TrainingSet):

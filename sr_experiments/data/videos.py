@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sr_experiments.config.constraints import AnyPath, Count, InputPath, OnError, Share
+from sr_experiments.config.constraints import AnyPath, Count, InputPath, OnError, Share, Shrink
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
-from sr_experiments.data.clips import Clip, TrainingClips, ValidationClips
+from sr_experiments.data.clips import Clip, ShrunkClip, TrainingClips, ValidationClips
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import UnreadableImage, natural_key
 from sr_experiments.data.packs.folders import FileFolder, PackedVideo, is_folder, open_folder
@@ -80,6 +80,8 @@ class VideoFolder(TrainingClips):
         lr: folder of LR clips with the same names and numbers of frames, or a folder that contains it as `X2`, `X3`,
             `X4`; if not given, LR is made from HR.
         on_error: "stop" at a clip that can't be used, or "skip" it.
+        shrink: by how much frames are reduced before they are HR, see `ShrunkClip`: 2 or 3 make clean HR of compressed
+            videos.
 
     Raises:
         SRError: no clips; with on_error="stop", a clip that is damaged, incomplete or smaller than the crop; HR and
@@ -99,8 +101,11 @@ class VideoFolder(TrainingClips):
         on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
+        shrink: Shrink = 1,
     ) -> None:
-        clips, lr_clips = _load_clips(root, lr, scale, channels, self.wants, crop=crop, on_error=on_error, cache=cache)
+        clips, lr_clips = _load_clips(
+            root, lr, scale, channels, self.wants, crop=crop, on_error=on_error, cache=cache, shrink=shrink
+        )
         super().__init__(clips, crop, scale, seed, lr_clips, scene_cuts, moving_frame, on_error, augment)
 
     def wants(self, name: str) -> bool:
@@ -117,6 +122,7 @@ class VideoValidation(ValidationClips):
         hr: the same, if there is LR.
         lr: folder of LR clips, as for `VideoFolder`.
         limit: use only this many clips, from the first.
+        shrink: as for `VideoFolder`.
 
     Raises:
         SRError: no clips, a clip that is damaged or incomplete, or HR and LR that don't pair.
@@ -132,11 +138,12 @@ class VideoValidation(ValidationClips):
         limit: Count | None = None,
         frames: Count | None = None,
         cache: str | None = None,
+        shrink: Shrink = 1,
     ) -> None:
         folder = root or hr
         if folder is None or (root and hr):
             raise SRError("validation clips need either root=<folder>, or hr=<folder> and lr=<folder>")
-        clips, lr_clips = _load_clips(folder, lr, scale, channels, self.wants, limit, cache=cache)
+        clips, lr_clips = _load_clips(folder, lr, scale, channels, self.wants, limit, cache=cache, shrink=shrink)
         super().__init__(clips, scale, lr_clips, frames)
 
     def wants(self, name: str) -> bool:
@@ -154,6 +161,7 @@ def _load_clips(
     crop: int = 1,
     on_error: str | None = None,
     cache: str | None = None,
+    shrink: int = 1,
 ) -> tuple[list[Clip], list[Clip] | None]:
     """Open HR clips and their LR, in natural order, or stop at clips that can't be used, unless on_error="skip"."""
 
@@ -161,6 +169,8 @@ def _load_clips(
         folder = open_folder(root, cache, on_error or "stop", videos=True)
         return {name: clip for name, clip in _find_clips(folder).items() if wants(name)}
 
+    if lr is not None and shrink > 1:
+        raise SRError(f"shrink={shrink} makes HR smaller, and lr={lr} would no longer fit: leave out one of the two")
     hr_root = Path(hr).expanduser()
     found = find(hr_root)
     if not found:
@@ -184,13 +194,14 @@ def _load_clips(
             unusable.append(str(clip))
         elif isinstance(lr_clip, SRError):
             unusable.append(str(lr_clip))
-        elif min(clip.size) < crop:
+        elif min(clip.size) < crop * shrink:
             size = f"{clip.size[1]}x{clip.size[0]}"
-            unusable.append(f"clip {clip.path} is {size}: smaller than data.crop={crop}; use a smaller crop")
+            times = f" times shrink={shrink}" if shrink > 1 else ""
+            unusable.append(f"clip {clip.path} is {size}: smaller than data.crop={crop}{times}; use a smaller crop")
         elif lr_clip is not None and (problem := _mismatch(clip, lr_clip, scale)):
             mismatched.append(problem)
         else:
-            usable.append((clip, lr_clip))
+            usable.append((clip if shrink == 1 else ShrunkClip(clip, shrink), lr_clip))
     if mismatched:  # not skipped: they would be trained on with the wrong pixels
         raise SRError(f"HR and LR don't pair: {first_few(mismatched, 3)}")
     if unusable and (on_error != "skip" or not usable):

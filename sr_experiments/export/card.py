@@ -38,6 +38,7 @@ LABELS = {
     "unet": "NAFNet",
     "esc": "ESC",
     "frvsr": "FRVSR",
+    "basicvsr_uni": "BasicVSR-uni",
 }
 
 

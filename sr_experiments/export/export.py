@@ -300,6 +300,7 @@ def _facts(found: Checkpoint, network: Runnable, kind: str, precision: str, onnx
         else "grey, float in [0, 1], (N, 1, H, W)",
         "precision": precision,
         "inputs": ", ".join((onnx and onnx.inputs) or network.inputs),
+        "outputs": ", ".join((onnx and onnx.outputs) or network.outputs),
     }
     if kind == "exported_program":
         facts["sizes"] = f"at least {network.smallest_size} x {network.smallest_size}"

@@ -30,13 +30,13 @@ class OnnxOptions:
     Attributes:
         opset: version of ONNX's operators; None for the one that torch recommends.
         inputs: names of the inputs, in the order of `Runnable.inputs`, whose names they have by default.
-        output: name of the output.
-        fp16_images: whether the inputs and the output of a network in fp16 are fp16 too.
+        outputs: names of the outputs, likewise.
+        fp16_images: whether the inputs and outputs of a network in fp16 are fp16 too.
     """
 
     opset: int | None = None
     inputs: tuple[str, ...] = ()
-    output: str = "sr"
+    outputs: tuple[str, ...] = ()
     fp16_images: bool = False
 
 
@@ -62,13 +62,13 @@ def write_onnx(
     except ModuleNotFoundError as error:
         raise SRError(f'--format onnx needs {error.name}: pip install "sr-experiments[onnx]"') from error
     options = options or OnnxOptions()
-    inputs = _input_names(network, options)
+    inputs, outputs = _names(network, options)
     with quietly(), torch.no_grad():
         program = torch.onnx.export(
             network,
             network.example(),
             input_names=inputs,
-            output_names=[options.output],
+            output_names=outputs,
             dynamic_shapes=network.dynamic_shapes(),
             opset_version=options.opset,
             dynamo=True,
@@ -77,7 +77,7 @@ def write_onnx(
         )
         assert program is not None
         model = program.model_proto
-        _check(model, options, inputs)
+        _check(model, options, [*inputs, *outputs])
         if fp16:
             model = to_fp16(model, options.fp16_images)
     if int8 and not quantise_onnx(model, int8):
@@ -87,21 +87,23 @@ def write_onnx(
     onnx.save_model(model, path)
 
 
-def _input_names(network: Runnable, options: OnnxOptions) -> list[str]:
-    """Return the names of the inputs, all different from each other and from the output's."""
-    inputs = list(options.inputs or network.inputs)
-    if len(inputs) != len(network.inputs):
-        raise SRError(
-            f"--input-name given {len(inputs)} times: this network's inputs are {', '.join(network.inputs)}, give it "
-            f"{len(network.inputs)} times, in this order"
-        )
-    names = [*inputs, options.output]
+def _names(network: Runnable, options: OnnxOptions) -> tuple[list[str], list[str]]:
+    """Return the names of the inputs and of the outputs, all different from each other."""
+    found = []
+    for kind, given, own in (("input", options.inputs, network.inputs), ("output", options.outputs, network.outputs)):
+        if given and len(given) != len(own):
+            raise SRError(
+                f"--{kind}-name given {len(given)} times: this network's {kind}s are {', '.join(own)}, give it "
+                f"{len(own)} times, in this order"
+            )
+        found.append(list(given or own))
+    names = [*found[0], *found[1]]
     if "" in names or len(set(names)) < len(names):
         raise SRError(f"inputs and output can't be called {', '.join(map(repr, names))}: give each a name of its own")
-    return inputs
+    return found[0], found[1]
 
 
-def _check(model: Any, options: OnnxOptions, inputs: Sequence[str]) -> None:
+def _check(model: Any, options: OnnxOptions, names: Sequence[str]) -> None:
     """Refuse a model of another opset than was asked for, which torch writes then, or with a name for two values."""
     opset = next(entry.version for entry in model.opset_import if entry.domain == "")
     if options.opset not in (None, opset):
@@ -109,7 +111,7 @@ def _check(model: Any, options: OnnxOptions, inputs: Sequence[str]) -> None:
     graph = model.graph
     values = [value.name for value in (*graph.input, *graph.initializer)]
     named = Counter([*values, *(name for node in graph.node for name in node.output)])
-    for name in (*inputs, options.output):
+    for name in names:
         if named[name] > 1:
             raise SRError(f"{name} is also a value inside the network: give another --input-name or --output-name")
 
@@ -150,12 +152,13 @@ def _run_onnx(model: str | bytes) -> Run:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     entries = session.get_inputs()
 
-    def run(*inputs: Tensor) -> Tensor:
+    def run(*inputs: Tensor) -> Tensor | list[Tensor]:
         given = {
             entry.name: x.numpy().astype(np.float16 if entry.type == "tensor(float16)" else np.float32)
             for entry, x in zip(entries, inputs, strict=True)
         }
-        return torch.from_numpy(session.run(None, given)[0]).float()
+        outputs = [torch.from_numpy(array).float() for array in session.run(None, given)]
+        return outputs[0] if len(outputs) == 1 else outputs
 
     return run
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 
-Run = Callable[..., Tensor]  # from the inputs of a Runnable to SR
+Run = Callable[..., Any]  # from the inputs of a Runnable to its output, a tensor, or its outputs
 
 Size = tuple[int, int, int]  # (batch, height, width) of LR
 SIZES: tuple[Size, ...] = ((1, 24, 32), (1, 17, 23), (1, 40, 21), (2, 16, 24))  # even, odd, portrait, a batch of two
@@ -20,12 +20,14 @@ EXAMPLE: Size = (2, 24, 32)  # the size that is traced; a batch of 1 would be ta
 class Runnable(nn.Module):
     """A generator whose inputs and output are all tensors.
 
-    A recurrent generator is exported as its step: `(lr, lr_previous, sr_previous)` to `sr`. In the next call, `lr` and
-    `sr` are the previous ones; in the first call and after a scene cut the previous frames are zeros. The results
-    are those of the generator, whose first frame has zeros for the warped previous frame.
+    A recurrent generator is exported as its step: `(lr, lr_previous, sr_previous)` to `sr`, or, if it hands on
+    features, `(lr, lr_previous, features_previous)` to `(sr, features)`. In the next call, these are the previous ones;
+    in the first call and after a scene cut the previous ones are zeros. The results are those of the generator, whose
+    first frame has zeros for what is handed on. Without a flow net there is no `lr_previous`.
 
     Attributes:
         inputs: names of the inputs.
+        outputs: names of the outputs.
         smallest_size: smallest height and width that a program of torch.export takes. It specialises sizes up to one
             block of a network that pads to multiples, so these must be excluded.
     """
@@ -33,20 +35,28 @@ class Runnable(nn.Module):
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator.eval()
-        self.recurrent = isinstance(generator, RecurrentGenerator)
-        self.inputs = ("lr", "lr_previous", "sr_previous") if self.recurrent else ("lr",)
+        self.inputs: tuple[str, ...] = ("lr",)
+        self.outputs: tuple[str, ...] = ("sr",)
+        if isinstance(generator, RecurrentGenerator) and generator.handed_on != "nothing":
+            warped = ("lr_previous",) if generator.fnet is not None else ()
+            self.inputs = ("lr", *warped, f"{generator.handed_on}_previous")
+            self.outputs = tuple(dict.fromkeys(("sr", generator.handed_on)))
         self.scale = generator.scale
         self.channels = generator.channels
         more_than_a_block = generator.size_multiple + 1 if generator.size_multiple > 1 else 1
         self.smallest_size = max(2, more_than_a_block, generator.smallest_size)
         generator.prepare_for_export()
 
-    def forward(self, lr: Tensor, lr_previous: Tensor | None = None, sr_previous: Tensor | None = None) -> Tensor:
-        """LR (N, C, H, W) in [0, 1], and the previous frames, to SR (N, C, scale * H, scale * W)."""
+    def forward(self, lr: Tensor, *previous: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """LR (N, C, H, W) in [0, 1], and what `inputs` names of the previous frame, to what `outputs` names."""
         if not isinstance(self.generator, RecurrentGenerator):
             return self.generator(lr)
-        assert lr_previous is not None and sr_previous is not None
-        return self.generator.next_frame(lr, sr_previous, self.generator.flow(lr, lr_previous))
+        if self.generator.handed_on == "nothing":
+            return self.generator.first_frame(lr)[0]
+        *lr_previous, memory = previous
+        flow = self.generator.flow(lr, lr_previous[0] if lr_previous else lr)
+        sr, memory = self.generator.next_frame(lr, memory, flow)
+        return sr if self.outputs == ("sr",) else (sr, memory)
 
     def large_enough(self, size: Size) -> Size:
         """Return the size with `smallest_size` added to sides below it."""
@@ -64,19 +74,27 @@ class Runnable(nn.Module):
         batch, height, width = size or self.large_enough(EXAMPLE)
         random = torch.Generator().manual_seed(seed)
         lr = torch.rand(batch, self.channels, height, width, generator=random)
-        if not self.recurrent:
-            return (lr,)
-        sr = torch.rand(batch, self.channels, self.scale * height, self.scale * width, generator=random)
-        return lr, torch.rand(lr.shape, generator=random), sr
+        shapes = self.previous_shapes(lr)
+        return lr, *(torch.rand(shape, generator=random) for shape in shapes)
 
-    def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
+    def previous_shapes(self, lr: Tensor) -> list[tuple[int, ...]]:
+        """Return the shapes of the inputs besides LR (N, C, H, W), in their order."""
+        batch, channels, height, width = lr.shape
+        shapes = {
+            "lr_previous": (batch, channels, height, width),
+            "sr_previous": (batch, channels, self.scale * height, self.scale * width),
+            "features_previous": (batch, getattr(self.generator, "extra_channels", 0), height, width),
+        }
+        return [shapes[name] for name in self.inputs[1:]]
+
+    def dynamic_shapes(self) -> dict[str, Any]:
         """Return the dimensions that may differ from call to call, for torch.export."""
         batch = torch.export.Dim("batch", min=1, max=2**14)
         height, width = (torch.export.Dim(name, min=self.smallest_size, max=2**14) for name in ("height", "width"))
-        shapes: dict[str, dict[int, Any]] = {name: {0: batch, 2: height, 3: width} for name in self.inputs}
-        if self.recurrent:
-            shapes["sr_previous"] = {0: batch, 2: self.scale * height, 3: self.scale * width}
-        return shapes
+        of_lr = {0: batch, 2: height, 3: width}
+        of_sr = {0: batch, 2: self.scale * height, 3: self.scale * width}
+        previous = tuple(of_sr if name == "sr_previous" else of_lr for name in self.inputs[1:])
+        return {"lr": of_lr, **({"previous": previous} if previous else {})}
 
 
 @torch.inference_mode()
@@ -93,13 +111,14 @@ def largest_difference(original: Runnable, exported: Run, sizes: Sequence[Size] 
             worst = max(worst, _difference(original(lr), exported(lr)))
             continue
         state: State | None = None
-        previous = torch.zeros_like(lr)
-        sr = lr.new_zeros(*lr.shape[:2], original.scale * lr.shape[2], original.scale * lr.shape[3])
+        previous = [lr.new_zeros(shape) for shape in original.previous_shapes(lr)]
         for shift in range(3):
             frame = lr.roll((shift, 2 * shift), (2, 3))
             expected, state = generator.step(frame, state)
-            sr = exported(frame, previous, sr)
-            worst, previous = max(worst, _difference(expected, sr)), frame
+            found = exported(frame, *previous)
+            sr, memory = (found, found) if isinstance(found, Tensor) else found
+            worst = max(worst, _difference(expected, sr))
+            previous = [{"lr_previous": frame}.get(name, memory) for name in original.inputs[1:]]
     return worst
 
 

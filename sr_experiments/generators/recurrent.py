@@ -1,27 +1,39 @@
 """Base class of frame-recurrent video networks, and the state they keep from frame to frame."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.generators.fnet import FNET_MULTIPLE, FNet
 from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.lucas_kanade import LucasKanade
+from sr_experiments.generators.padding import crop, pad_to_multiple
+from sr_experiments.generators.upsampling import UPSAMPLING
+
+Flow = Literal["net", "lucas_kanade"]
+
+
+def flow_estimator(flow: Flow, channels: int) -> nn.Module:
+    """Return FRVSR's flow net, or an estimator without weights."""
+    return FNet(channels) if flow == "net" else LucasKanade()
 
 
 class State(NamedTuple):
-    """The previous frame: LR (N, C, H, W), SR (N, C, scale * H, scale * W), and LR flow (N, 2, H, W).
+    """Of the previous frame: LR (N, C, H, W), what it hands on, and its LR flow (N, 2, H, W).
 
+    What is handed on is SR (N, C, scale * H, scale * W) or features (N, F, H, W), see `RecurrentGenerator.handed_on`.
     The flow is None at the first frame of a clip.
     """
 
     lr: Tensor
-    sr: Tensor
+    memory: Tensor
     flow: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "State":
         """Apply a function to every tensor."""
-        return State(function(self.lr), function(self.sr), None if self.flow is None else function(self.flow))
+        return State(function(self.lr), function(self.memory), None if self.flow is None else function(self.flow))
 
 
 class Clip(NamedTuple):
@@ -32,46 +44,64 @@ class Clip(NamedTuple):
 
 
 class RecurrentGenerator(Generator):
-    """A generator for video that makes each SR frame from the LR frame and the previous SR frame.
+    """A generator for video that makes each SR frame from the LR frame and from what the previous frame hands on.
 
-    A subclass sets the two networks and defines `flow`, `first_frame`, `next_frame` and `enlarge`. Training calls
-    `forward` and `clip_flow`, everything else `step`. Inference on a CPU replaces the two networks, each by a
-    faster equivalent; the SR net may be a `TwoPartGenerator`.
+    A subclass sets the attributes below and defines `first_frame` and `next_frame`. Training calls `forward` and
+    `clip_flow`, everything else `step`. Inference on a CPU replaces the two networks, each by a faster equivalent.
 
     Attributes:
         phase: the network enlarges frames and flow itself, so it is made for one phase.
+        handed_on: the previous SR frame, features of LR size, or nothing: then it works frame by frame.
+        extra_channels: of what is handed on, once it is warped and of LR size: (N, extra_channels, H, W).
         fnet: flow net, current and previous LR frame (N, 2 * C, H, W) to flow (N, 2, H, W); H and W multiples of
-            `size_multiple`.
-        srnet: SR net, LR frame and scale^2 * C further channels of the previous frame, (N, (1 + scale^2) * C, H, W), to
-            SR (N, C, scale * H, scale * W).
+            `size_multiple`; or `LucasKanade`. None: what is handed on is not warped, and flow is zero everywhere.
+        srnet: SR net, LR frame and extra channels (N, C + extra_channels, H, W) to SR (N, C, scale * H, scale * W). A
+            network that hands on features calls it by its parts, as a `TwoPartGenerator`.
     """
 
     phase: str
-    fnet: nn.Module
+    handed_on: Literal["sr", "features", "nothing"]
+    extra_channels: int
+    fnet: nn.Module | None
     srnet: nn.Module
 
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks that can be trained, by name: `fnet`, where it has weights, and `srnet`."""
+        learns = self.fnet is not None and any(True for _ in self.fnet.parameters())
+        return {**({"fnet": self.fnet} if learns and self.fnet else {}), "srnet": self.srnet}
+
+    def first_frame(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        """Return SR and memory of (N, C, H, W) without a previous frame: as `next_frame` with a memory of zeros."""
+        raise NotImplementedError
+
+    def next_frame(self, lr: Tensor, memory: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Return SR and memory of (N, C, H, W), given the memory of the previous frame and the LR flow to it."""
+        raise NotImplementedError
+
     def flow(self, lr: Tensor, lr_previous: Tensor) -> Tensor:
-        """Estimate LR flow (N, 2, H, W) from frames `lr` to the previous ones, both (N, C, H, W) of any size."""
-        raise NotImplementedError
+        """Estimate LR flow (N, 2, H, W) from frames `lr` to the previous ones, both (N, C, H, W) of any size.
 
-    def first_frame(self, lr: Tensor) -> Tensor:
-        """Super-resolve (N, C, H, W) without a previous frame: the same as `next_frame` with zeros for it."""
-        raise NotImplementedError
-
-    def next_frame(self, lr: Tensor, sr_previous: Tensor, flow: Tensor) -> Tensor:
-        """Super-resolve (N, C, H, W), given the previous SR frame and the LR flow to it."""
-        raise NotImplementedError
+        Frames are padded by their edge pixels to multiples of 8, and the flow is cropped.
+        """
+        if self.fnet is None:
+            return torch.zeros_like(lr[:, :1]).expand(-1, 2, -1, -1)
+        height, width = lr.shape[-2:]
+        pair = pad_to_multiple(torch.cat((lr, lr_previous), 1), FNET_MULTIPLE)  # (N, 2 * C, H, W), padded
+        return crop(self.fnet(pair), height, width)
 
     def enlarge(self, image: Tensor) -> Tensor:
-        """Interpolate (N, C, H, W) to (N, C, scale * H, scale * W), without a network."""
-        raise NotImplementedError
+        """Interpolate (N, C, H, W) to (N, C, scale * H, scale * W) in the network's phase."""
+        return UPSAMPLING[self.phase](image, self.scale)
 
     def forward(self, clip: Tensor) -> Clip:
         """Super-resolve whole clips, LR (N, T, C, H, W) in [0, 1] of any H and W, for training."""
         flow = self.clip_flow(clip)
-        frames = [self.first_frame(clip[:, 0])]
+        sr, memory = self.first_frame(clip[:, 0])
+        frames = [sr]
         for t in range(1, clip.shape[1]):
-            frames.append(self.next_frame(clip[:, t], frames[-1], flow[:, t - 1]))
+            sr, memory = self.next_frame(clip[:, t], memory, flow[:, t - 1])
+            frames.append(sr)
         return Clip(torch.stack(frames, 1), flow)
 
     def step(self, lr: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -80,11 +110,11 @@ class RecurrentGenerator(Generator):
         The state is that of the previous frame; None at the start and after a scene cut.
         """
         if state is None:
-            sr = self.first_frame(lr)
-            return sr, State(lr, sr)
+            sr, memory = self.first_frame(lr)
+            return sr, State(lr, memory)
         flow = self.flow(lr, state.lr)
-        sr = self.next_frame(lr, state.sr, flow)
-        return sr, State(lr, sr, flow)
+        sr, memory = self.next_frame(lr, state.memory, flow)
+        return sr, State(lr, memory, flow)
 
     def clip_flow(self, clip: Tensor) -> Tensor:
         """Estimate LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1 of clips (N, T, C, H, W)."""

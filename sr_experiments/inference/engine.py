@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from sr_experiments.inference.device import (
     device_lost,
     out_of_memory,
 )
-from sr_experiments.inference.fast import STRIP, optimised_for_cpu
+from sr_experiments.inference.fast import STRIP, Part, optimised_for_cpu
 from sr_experiments.inference.int8 import Quantization
 from sr_experiments.inference.memory import memory_budget
 from sr_experiments.inference.runtimes import choose_runtime, compiled_by_openvino
@@ -33,6 +34,7 @@ from sr_experiments.inference.tiles import (
     LiveBytes,
     Tile,
     TiledNetwork,
+    TiledParts,
     plan,
     receptive_radius,
 )
@@ -192,8 +194,13 @@ class Engine:
         if not isinstance(network, RecurrentGenerator):
             return self._optimised_part(network, self.channels)
         # Only the SR net runs in tiles: the flow net needs the whole frames, and much less memory.
-        srnet = self._optimised_part(network.srnet, self.channels * (1 + self.scale**2))
-        network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
+        srnet = self._optimised_part(network.srnet, self.channels + network.extra_channels)
+        if network.handed_on == "sr":
+            network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
+        else:
+            network.srnet = self._in_two_parts(srnet)
+        if network.fnet is None or "fnet" not in network.parts:  # without weights there is little to make faster
+            return network
         if self.runtime == "openvino":
             precision = choose_precision("auto", self.device) if self.precision == "int8" else self.precision
             compiled = compiled_by_openvino(network.fnet, 2 * self.channels, 1, precision, network.size_multiple)
@@ -213,6 +220,15 @@ class Engine:
         if self.runtime == "compile":
             network.compile(mode="reduce-overhead")
         return network
+
+    def _in_two_parts(self, network: Any) -> TiledParts:
+        """Tile the methods `extract_features` and `reconstruct` of a network whose features are handed on."""
+        parts = network.extract_features, network.reconstruct
+        if self.runtime == "compile":
+            parts = Part(network, parts[0]), Part(network, parts[1])
+            for part in parts:
+                part.compile(mode="reduce-overhead")
+        return TiledParts(*parts, self.scale, self._tiles)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:

@@ -47,13 +47,13 @@ class StripNetwork(nn.Module):
         self, extract: nn.Module, reconstruct: nn.Module, channels: tuple[int, int], scale: int, margin: int
     ) -> None:
         super().__init__()
-        self.extract = extract
+        self.extract_features = extract
         self.reconstruct = TiledNetwork(reconstruct, scale, partial(strips, rows=STRIP, margin=margin))
         self.channels = channels
 
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, C, H, W) to (N, C', scale * H, scale * W)."""
-        return self.reconstruct(self.extract(lr), lr)
+        return self.reconstruct(self.extract_features(lr), lr)
 
 
 @torch.inference_mode()

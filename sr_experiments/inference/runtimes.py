@@ -78,7 +78,7 @@ def compiled_by_openvino(
         if not isinstance(parts, StripNetwork):
             return _compiled(network, [channels], precision, multiple, int8 or {})
         lr, features = parts.channels
-        parts.extract = _compiled(parts.extract, [lr], precision, multiple, int8 or {})
+        parts.extract_features = _compiled(parts.extract_features, [lr], precision, multiple, int8 or {})
         parts.reconstruct.network = _compiled(
             parts.reconstruct.network, [features, lr], precision, multiple, int8 or {}
         )

@@ -121,6 +121,21 @@ class TiledNetwork(nn.Module):
         return whole
 
 
+class TiledParts(nn.Module):
+    """Runs the two parts of a network tile by tile, see `TiledNetwork`; the features between them are whole."""
+
+    def __init__(
+        self,
+        extract: Callable[..., Tensor],
+        reconstruct: Callable[..., Tensor],
+        scale: int,
+        tiles: Callable[[int, int], list[Tile]],
+    ) -> None:
+        super().__init__()
+        self.extract_features = TiledNetwork(extract, 1, tiles)
+        self.reconstruct = TiledNetwork(reconstruct, scale, tiles)
+
+
 @torch.inference_mode()
 def receptive_radius(run: Callable[[Tensor], Tensor], channels: int, scale: int) -> int | None:
     """Measure from what distance, in LR pixels, an output pixel depends on the input.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from sr_experiments.generators.frvsr import warp
+from sr_experiments.generators.warp import warp
 from sr_experiments.losses import LOSSES
 from sr_experiments.registry import Component, build
 

@@ -24,7 +24,7 @@ from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import FORMAT, read, write
 from sr_experiments.quantization.network import QuantizedNetwork
 from sr_experiments.quantization.pictures import find_pictures
-from sr_experiments.quantization.quantize import quantize, refuse_sampling, versions
+from sr_experiments.quantization.quantize import quantize, refuse_unsuited, versions
 from sr_experiments.quantization.tuned import tuned_for_int8
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def made_once(generator: Generator, found: Checkpoint, run: Path | None) -> Quan
         NotGoodEnough: it can't be had.
         SRError: as `quantize`.
     """
-    refuse_sampling(generator, found)
+    refuse_unsuited(generator, found)
     folder = cache_folder() / "int8"
     file = folder / f"{_key(generator, run)}.safetensors"
     try:

@@ -56,8 +56,8 @@ def calibrate(network: nn.Module, scale: int, inputs: Sequence[Tensor]) -> dict[
     parts = in_strips(network, channels, scale)
     if not isinstance(parts, StripNetwork):
         return _calibrate(network, [(lr,) for lr in inputs])
-    found = _calibrate(parts.extract, [(lr,) for lr in inputs])
-    features = [(parts.extract(lr), lr) for lr in inputs]
+    found = _calibrate(parts.extract_features, [(lr,) for lr in inputs])
+    features = [(parts.extract_features(lr), lr) for lr in inputs]
     return found | _calibrate(parts.reconstruct.network, features)
 
 

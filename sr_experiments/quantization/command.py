@@ -13,7 +13,7 @@ from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import read, write
 from sr_experiments.quantization.measure import table
 from sr_experiments.quantization.pictures import find_pictures, run_folder
-from sr_experiments.quantization.quantize import calibrated_with, quantize, refuse_sampling
+from sr_experiments.quantization.quantize import calibrated_with, quantize, refuse_unsuited
 from sr_experiments.quantization.tuned import tuned_for_int8
 
 
@@ -54,7 +54,7 @@ def run(
             )
         if tuned is not None:
             raise SRError(f"{folder} was trained for int8 already: leave --train out")
-        refuse_sampling(generator, found)
+        refuse_unsuited(generator, found)
         from sr_experiments.quantization.fine_tune import fine_tune  # imports training
 
         equal, calibrated = calibrated_with(generator.requires_grad_(False), pictures)

@@ -47,7 +47,7 @@ def quantize(
         NotGoodEnough: it can't be had.
         SRError: NNCF or OpenVINO is missing.
     """
-    refuse_sampling(generator, found)
+    refuse_unsuited(generator, found)
     generator = generator.requires_grad_(False)
     warn_of_slow_int8()
     if tuned is None:
@@ -140,14 +140,19 @@ def _engine(generator: Generator, chosen: Mapping[str, Calibrated]) -> Engine:
         raise NotGoodEnough(str(error)) from error
 
 
-def refuse_sampling(generator: Generator, found: Checkpoint) -> None:
-    """Refuse a network that draws its pictures: it runs several times on noise, and other options need other ranges.
+def refuse_unsuited(generator: Generator, found: Checkpoint) -> None:
+    """Refuse a network whose inputs have no fixed ranges.
+
+    One that draws its pictures runs several times on noise, and other options need other ranges. What a recurrent one
+    hands on as features differs from clip to clip, and an error in it stays.
 
     Raises:
         NotGoodEnough: it is one.
     """
     if generator.sampling:
         raise NotGoodEnough(f"{found.source} draws its pictures from noise, int8 is for networks that don't")
+    if isinstance(generator, RecurrentGenerator) and generator.handed_on != "sr":
+        raise NotGoodEnough(f"{found.source} hands on features, in which errors of int8 would add up: use it as it is")
 
 
 def versions() -> dict[str, str]:

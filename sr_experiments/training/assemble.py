@@ -112,7 +112,9 @@ def _assemble(config: Config) -> Assembly:
     if pairs := degradation.pool_size:
         _check_free(f"a pool of {pairs} pairs of {crop}x{crop}", pairs * pixels, "degradation.pool or data.crop")
     if stages and not data.clips:
-        raise SRError("model=frvsr learns from clips: use data=sample_video, videos, reds or vimeo90k")
+        raise SRError(
+            f"model={config['model']['name']} learns from clips: use data=sample_video, videos, reds or vimeo90k"
+        )
     for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
         data.train_set.windows(stage.clip_length)  # refuses clips that are too short for a later stage now
     initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
@@ -130,7 +132,7 @@ def _assemble(config: Config) -> Assembly:
             scale,
             phase=degradation.phase,
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
-            flow=FlowMetrics(data.val_names, with_true_flow) if stages else None,
+            flow=FlowMetrics(data.val_names, with_true_flow) if getattr(generator, "fnet", None) is not None else None,
             ways=ways,
             own_way=next((key for key, way in ways.items() if way.items() <= generator.sampling.items()), ""),
             of_images=trainer.get("validate_start", False),

@@ -66,7 +66,9 @@ def stage_configs(config: Settings) -> list[dict[str, Any]]:
     """
     names, known = config["stages"], config.get("stage") or {}
     if not known:
-        raise SRError(f"stages has no effect on model={config['model']['name']}: leave it out, or set model=frvsr")
+        raise SRError(
+            f"stages has no effect on model={config['model']['name']}: leave it out, or set model=frvsr or basicvsr_uni"
+        )
     if not isinstance(names, list) or not names:
         raise SRError(f"stages is {names!r}: give a list, for example stages=[{','.join(known)}]")
     chosen = []

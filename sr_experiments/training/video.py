@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sr_experiments.generators.frvsr import FRVSR, warp
-from sr_experiments.losses.objective import CLIPS, IMAGES, Outputs
+from sr_experiments.errors import SRError
+from sr_experiments.generators.recurrent import RecurrentGenerator
+from sr_experiments.generators.warp import warp
+from sr_experiments.losses.objective import CLIPS, IMAGES, Outputs, inputs_of
 from sr_experiments.training.adversary import Adversary
 from sr_experiments.training.module import SRModule
 from sr_experiments.training.stages import Stage, Stages
@@ -17,7 +19,7 @@ BORDER = 0.125  # share of each side of the warped frames that the discriminator
 
 
 class VideoModule(SRModule):
-    """Train an FRVSR generator through stages; see `Stage` for what one is.
+    """Train a frame-recurrent generator through stages; see `Stage` for what one is.
 
     What trains, what is frozen and which terms act follows from the step, at every step. Clips have T frames, or
     2 * T - 1 where a term wants them run to their end and back (`PingPongLoss`). The discriminator judges three
@@ -29,20 +31,34 @@ class VideoModule(SRModule):
     """
 
     loss_inputs = (*IMAGES, *CLIPS)
-    generator: FRVSR
+    generator: RecurrentGenerator
 
     def __init__(self, stages: Stages, **base: Any) -> None:
         super().__init__(**base)
         self.stages = stages
         for stage in stages.stages:
             self.objective.check_always_acts(self._weights(stage), f"stage.{stage.name}.losses")
+            self._check_flow(stage)
         self.stage_ends = {
             end: f"{i}_{s.name}" for i, (s, end) in enumerate(zip(stages.stages, stages.ends, strict=True), 1)
         }
 
+    def _check_flow(self, stage: Stage) -> None:
+        """Refuse a stage that would teach a flow net where there is none."""
+        if "fnet" in self.generator.parts:
+            return
+        where = f"stage.{stage.name}"
+        if "fnet" in stage.trains:
+            raise SRError(f"{where} trains fnet, but there is no flow net to train: set model.flow=net, or stages=[sr]")
+        for name in self._weights(stage):
+            if "flow" in inputs_of(self.objective.terms[name].loss):
+                raise SRError(
+                    f"{where} has the loss {name}, but there is no flow net to train: add ~{where}.losses.{name}"
+                )
+
     def networks(self) -> dict[str, nn.Module]:
-        """Flow net, SR net and, in a GAN run, discriminator."""
-        return {"fnet": self.generator.fnet, "srnet": self.generator.srnet, **self.discriminators()}
+        """Flow net, where there is one, SR net and, in a GAN run, discriminator."""
+        return {**self.generator.parts, **self.discriminators()}
 
     def trained_networks(self) -> Iterable[str]:
         """The networks that the stage trains."""
@@ -96,9 +112,8 @@ class VideoModule(SRModule):
     def train_batch(self, lr: Tensor, hr: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Update what the stage trains from a batch of clips, whose frames lie one after the other."""
         stage = self.stages.at(self.step)
-        for name in ("fnet", "srnet"):
-            trains = name in stage.trains
-            self.networks()[name].requires_grad_(trains).train(trains)
+        for name, network in self.generator.parts.items():
+            network.requires_grad_(name in stage.trains).train(name in stage.trains)
         lr, hr, target = (x.unflatten(0, (-1, stage.clip_length)) for x in (lr, hr, target))  # (N, T, C, H, W)
         number = self.stages.stages.index(stage) + 1
         return super().train_batch(lr, hr, target) | {"stage": torch.tensor(float(number), device=lr.device)}

@@ -48,7 +48,7 @@ def quiet(name, scale=4, jpeg=True):
                 step |= {"probability": 0}
             if step["name"] == "jpeg":
                 step |= {"quality": [100, 100], "probability": float(jpeg)}
-            if step["name"] == "h264":
+            if step["name"] == "codec":
                 step |= {"crf": [1, 1]}
             for group in step.get("groups", []):
                 mute(group)
@@ -146,8 +146,8 @@ def test_autocast_half_precision_and_memory_layout_change_nothing(name):
 def test_clips_share_their_parameters_and_not_their_noise():
     made = degradation("video")
     parameters = made.draw(3, 5, rng())
-    lens, motion, _, noise, h264 = parameters
-    for shared in (lens["kernel"], noise["sigma"], noise["grey"], h264["crf"]):
+    lens, motion, _, noise, codec = parameters
+    for shared in (lens["kernel"], noise["sigma"], noise["grey"], codec["crf"]):
         by_clip = shared.unflatten(0, (3, 5))
         assert torch.equal(by_clip, by_clip[:, :1].expand_as(by_clip))
         assert len(by_clip.flatten(1).double().square().mean(1).unique()) > 1

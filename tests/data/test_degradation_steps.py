@@ -3,6 +3,7 @@
 import io
 import math
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from PIL import Image
 
 from sr_experiments.data.degradations.steps import STEPS, build_step
 from sr_experiments.data.degradations.steps.canvas import join
-from sr_experiments.data.degradations.steps.compression import compress
+from sr_experiments.data.degradations.steps.compression import CODERS, compress
 from sr_experiments.data.degradations.steps.jpeg import jpeg
 from sr_experiments.data.degradations.steps.per_image import compress_jpeg
 from sr_experiments.data.degradations.steps.resize import MODES, interpolation
@@ -117,14 +118,14 @@ def test_real_true_is_pillow_itself():
 # -- H.264, sharpening, order ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channels", [3, 1])
-def test_h264_keeps_the_clip_and_loses_more_at_a_higher_crf(channels):
+@pytest.mark.parametrize(("codec", "channels"), [("h264", 3), ("h264", 1), ("hevc", 3), ("av1", 3)])
+def test_a_codec_keeps_the_clip_and_loses_more_at_a_higher_crf(codec, channels):
     still = photograph()[:channels, 100:163, 200:249]  # odd sides
     clip = [still.roll(t, 2) for t in range(4)]
-    step = build_step({"name": "h264", "crf": [0, 51]})
+    step = build_step({"name": "codec", "codecs": {codec: 1}, "crf": [0, 51]})
     errors = []
     for crf in (10, 25, 45):
-        parameters = {"applied": torch.ones(8, dtype=torch.bool), "crf": torch.full((8,), float(crf))}
+        parameters = step.draw(2, 4, rng()) | {"crf": torch.full((8,), float(crf))}
         canvas = canvas_of([*clip, *clip], frames=4)
         made = step.apply(canvas, parameters, rng())
         assert torch.equal(made.pixels, step.apply(canvas, parameters, rng()).pixels)
@@ -134,12 +135,36 @@ def test_h264_keeps_the_clip_and_loses_more_at_a_higher_crf(channels):
     assert 0 < errors[0] < 3 and errors[0] < errors[1] < errors[2] < 25
 
 
-def test_h264_gives_the_same_bits_each_time():
+@pytest.mark.parametrize(
+    ("codec", "preset", "size", "frames"),
+    [
+        ("h264", "medium", (272, 480), 30),
+        ("hevc", "veryfast", (272, 480), 5),
+        ("hevc", "veryfast", (32, 48), 8),
+        ("av1", "10", (32, 48), 8),
+    ],
+)
+def test_a_codec_gives_the_same_bits_each_time(codec, preset, size, frames):
     photo = (photograph() * 255).byte().permute(1, 2, 0).numpy()
-    clip = np.stack([np.roll(photo, (i, 2 * i), (0, 1))[:272, :480] for i in range(30)])
-    first = compress(clip, 23, "medium")
+    clip = np.stack([np.roll(photo, (i, 2 * i), (0, 1))[: size[0], : size[1]] for i in range(frames)])
+    coder = CODERS[codec]._replace(options={**CODERS[codec].options, "preset": preset})
+    first = compress(clip, 23, coder)
     for _ in range(4):
-        np.testing.assert_array_equal(compress(clip, 23, "medium"), first)
+        np.testing.assert_array_equal(compress(clip, 23, coder), first)
+
+
+def test_codecs_are_drawn_by_their_weights_and_a_missing_one_is_one_line(monkeypatch):
+    step = build_step({"name": "codec", "codecs": {"h264": 3, "av1": 1}, "crf": [20, 30]})
+    drawn = step.draw(400, 2, rng())
+    labels = [step.describe(drawn, i) for i in range(0, 800, 2)]
+    assert 0.68 < np.mean([label.startswith("h264") for label in labels]) < 0.82
+    crfs = {kind: [int(label.split()[-1]) for label in labels if label.startswith(kind)] for kind in ("h264", "av1")}
+    assert (min(crfs["h264"]), max(crfs["h264"])) == (20, 30) and (min(crfs["av1"]), max(crfs["av1"])) == (32, 42)
+    assert torch.equal(drawn["codec"][::2], drawn["codec"][1::2])
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libsvtav1"})
+    with pytest.raises(SRError, match="this build of PyAV has no libsvtav1: leave av1 out of the codecs of step codec"):
+        build_step({"name": "codec", "codecs": {"h264": 3, "av1": 1}, "crf": [20, 30]})
+    build_step({"name": "codec", "codecs": {"h264": 3, "av1": 0}, "crf": [20, 30]})
 
 
 def test_sharpening_is_that_of_opencv():
@@ -216,6 +241,7 @@ def test_every_step_says_what_it_did():
         "noise": {"gaussian": [1, 2]},
         "jpeg": {"quality": [30, 95]},
         "h264": {"crf": [18, 30]},
+        "codec": {"codecs": {"h264": 1, "hevc": 1, "av1": 1}, "crf": [18, 30]},
         "random_order": {"groups": [[{"name": "sinc"}], [{"name": "resize"}]]},
     }
     for name in STEPS:

@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.data.sample_video import SampleVideo, SampleVideoValidation, camera_path, film, true_flow
+from sr_experiments.data.camera import camera_path, film, true_flow
+from sr_experiments.data.sample_video import SampleVideo, SampleVideoValidation
 from sr_experiments.errors import SRError
-from sr_experiments.generators.frvsr import warp
+from sr_experiments.generators.warp import warp
 
 
 def test_a_clip_is_a_pure_function_of_its_number():
@@ -73,3 +74,44 @@ def test_frames_that_are_too_large_are_refused():
         SampleVideo(400, 4)
     with pytest.raises(SRError, match="400x400"):
         SampleVideoValidation(4, size=400)
+
+
+# -- objects in front --------------------------------------------------------------------------------------------
+
+
+def test_clips_with_objects_are_pure_functions_of_their_number_and_the_camera_is_the_same():
+    a, b, plain = SampleVideo(48, 4, objects=3), SampleVideo(48, 4, objects=3), SampleVideo(48, 4)
+    a[2, 4]
+    clips = [a[n, 3]["hr"] for n in range(12)]
+    assert all(torch.equal(clip, b[n, 3]["hr"]) for n, clip in enumerate(clips))
+    hidden = [(clip != plain[n, 3]["hr"]).any(1).float().mean() for n, clip in enumerate(clips)]
+    assert min(hidden) == 0, "some have no object"
+    assert 0.02 < np.mean(hidden) < 0.8 and max(hidden) > 0.1, "objects hide a part of the background"
+
+
+def test_objects_move_in_their_own_way_and_the_true_flow_knows():
+    clips = SampleVideoValidation(4, objects=2, frames=6)
+    background = SampleVideoValidation(4, frames=6)
+    frame = 3
+    for clip in clips.ranges:
+        before, now = clips[clip[frame - 1]], clips[clip[frame]]
+        off = (now["flow"] - background[clip[frame]]["flow"]).norm(dim=0)
+        assert ((off == 0) | (off > 0.05)).float().mean() > 0.97 and 0.05 < (off > 0).float().mean() < 0.9
+        frames = [x["hr"][None].float() for x in (before, now)]
+        inner = (..., slice(12, -12), slice(12, -12))
+        right = (warp(frames[0], now["flow"][None]) - frames[1])[inner].abs().mean(1)
+        wrong = (warp(frames[0], background[clip[frame]]["flow"][None]) - frames[1])[inner].abs().mean(1)
+        moving = (off[12:-12, 12:-12] > 0.5)[None]
+        assert right[moving].median() < 3 < wrong[moving].mean()
+
+
+def test_what_an_object_hides_comes_back_as_it_was():
+    """The background is filmed whole: nothing of it is lost behind an object."""
+    scene = SampleVideoValidation(4, objects=1, frames=12).scenes[0]
+    piece = scene.pieces[0]
+    alpha = piece.alpha(piece.path, scene.size)[:, 0]
+    covered = (alpha[0] == 1) & (alpha[-1] == 0)
+    assert covered.any(), "it moves away from somewhere"
+    assert 0 < ((alpha > 0) & (alpha < 1)).float().mean() < 0.1, "its edge is a pixel wide"
+    without = film(scene.photograph, scene.path, scene.size)
+    assert torch.equal(scene.film()[-1][:, alpha[-1] == 0], without[-1][:, alpha[-1] == 0])

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.data.packs.folders import FileFolder
+from sr_experiments.data.packs.packing import pack
 from sr_experiments.data.reds import REDS, REDS4, REDSValidation
 from sr_experiments.data.videos import VideoFolder, VideoValidation, open_frames
 from sr_experiments.data.vimeo90k import Vimeo90K, Vimeo90KValidation
@@ -340,3 +341,43 @@ def test_the_yaml_composes(name: str) -> None:
         cfg = compose("train", [f"data={name}", "data.train.root=somewhere"])
     assert cfg.data.train.root == "somewhere" and cfg.data.batch_size == 4 and cfg.data.val == {}
     assert "tof" in cfg.metrics
+
+
+# -- smaller frames ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["folder", "pack", "video"])
+def test_shrunk_frames_are_means_of_squares_of_pixels(tmp_path: Path, kind: str) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (4, 50, 74, 3), dtype=np.uint8)
+    root = tmp_path / "clips"
+    if kind == "video":
+        root.mkdir()
+        write(root / "a.mp4", list(frames))
+    else:
+        save_clip(root / "a")
+        for number, frame in enumerate(frames):
+            Image.fromarray(frame).save(root / "a" / f"{number:08d}.png")
+    if kind == "pack":
+        pack(root, tmp_path / "pack")
+        root = tmp_path / "pack"
+    whole, training = folder(root).hr_clips[0], folder(root, shrink=3).hr_clips[0]
+    assert training.size == (16, 24) and training.frames == 4
+    held = VideoValidation(4, root=str(root), shrink=3)
+    for number, frame in enumerate(whole.read(range(4))):
+        means = np.asarray(frame)[:48, :72].reshape(16, 3, 24, 3, 3).mean((1, 3))
+        assert np.abs(training.read([number])[0] - means).max() <= 0.5
+        assert np.abs(held[number]["hr"].permute(1, 2, 0).numpy() - means).max() <= 0.5
+    assert folder(root, shrink=3)[0, 2]["hr"].shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"crop": 16}, "is 48x32: smaller than data.crop=16 times shrink=3"),
+        ({"crop": 8, "lr": "lr"}, "shrink=3 makes HR smaller, and lr=lr would no longer fit"),
+    ],
+)
+def test_shrink_that_leaves_too_little_is_refused(tmp_path: Path, arguments: dict, message: str) -> None:
+    save_clip(tmp_path / "clips/a")
+    with pytest.raises(SRError, match=message):
+        folder(tmp_path / "clips", shrink=3, **arguments)

@@ -34,6 +34,7 @@ NETWORKS = [
     ("unet", 1),
     ("unet", 3),
     ("frvsr", 4),
+    ("basicvsr_uni", 3),
 ]
 
 
@@ -59,7 +60,9 @@ def test_weights_are_read_back_as_the_same_network(sr, weights, tmp_path, name, 
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("name, scale", [n for n in NETWORKS if n[0] not in ("esc", "frvsr") and n != ("unet", 3)])
+@pytest.mark.parametrize(
+    "name, scale", [n for n in NETWORKS if n[0] not in ("esc", "frvsr", "basicvsr_uni") and n != ("unet", 3)]
+)
 def test_exports_load_in_spandrel_with_equal_output(weights, tmp_path, name, scale):
     """In a fresh loader, after nothing but importing the plug-in; twice, since importing again must do no harm."""
     spandrel = pytest.importorskip("spandrel")
@@ -131,10 +134,48 @@ def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, ph
         np.testing.assert_allclose(sr_before, expected[:, t].numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("memory", "flow"),
+    [
+        ("warped", "lucas_kanade"),
+        *(pytest.param(m, "net", marks=pytest.mark.slow) for m in ("warped", "unwarped", "none")),
+    ],
+)
+def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path, memory, flow):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    config = {"name": "basicvsr_uni", "scale": 2, "features": 8, "blocks": 1, "memory": memory, "flow": flow}
+    torch.manual_seed(0)
+    generator = GENERATORS["basicvsr_uni"](scale=2, features=8, blocks=1, memory=memory, flow=flow).eval()
+    record = {"format": 1, "generator": config}
+    torch.save({"params": generator.state_dict(), "sr_experiments": record}, tmp_path / "in.pth")
+    done = sr("export", tmp_path / "in.pth", "-o", tmp_path / "out.onnx")
+    assert done.code == 0, done.err
+    session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"))
+    inputs = {"warped": ["lr", "lr_previous", "features_previous"], "unwarped": ["lr", "features_previous"]}
+    assert [entry.name for entry in session.get_inputs()] == inputs.get(memory, ["lr"])
+    assert [entry.name for entry in session.get_outputs()] == ["sr", "features"][: 1 if memory == "none" else 2]
+    clip = torch.rand(1, 5, 3, 21, 30)
+    previous = {"lr_previous": np.zeros((1, 3, 21, 30), np.float32), "features_previous": np.zeros((1, 8, 21, 30), "f")}
+    with torch.no_grad():
+        expected = generator(clip).sr
+    for t in range(5):
+        given = {"lr": clip[:, t].numpy(), **previous}
+        sr_frame, *features = session.run(None, {name: given[name] for name in inputs.get(memory, ["lr"])})
+        previous = {"lr_previous": given["lr"], "features_previous": features[0] if features else None}
+        np.testing.assert_allclose(sr_frame, expected[:, t].numpy(), atol=1e-4)
+
+
 @pytest.mark.parametrize("extension", [".pt2", ".ts"])
 @pytest.mark.parametrize(
     "name, scale",
-    [("msrresnet", 2), ("rrdbnet", 2), ("unet", 2), pytest.param("esc", 2, marks=pytest.mark.slow), ("frvsr", 4)],
+    [
+        ("msrresnet", 2),
+        ("rrdbnet", 2),
+        ("unet", 2),
+        pytest.param("esc", 2, marks=pytest.mark.slow),
+        ("frvsr", 4),
+        pytest.param("basicvsr_uni", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name, scale, extension):
     file = tmp_path / f"out{extension}"

@@ -144,7 +144,7 @@ def test_export_asks_the_network_to_prepare_and_for_the_sizes_it_pads_to():
 def test_every_network_can_be_copied_and_pickled(name):
     network = tiny(name).eval()
     assert isinstance(network, Generator) and network.scale == 4 and network.channels == 3
-    assert isinstance(network, RecurrentGenerator) == (name == "frvsr")
+    assert isinstance(network, RecurrentGenerator) == (name in ("frvsr", "basicvsr_uni"))
     lr = torch.rand(1, 3, 12, 10)
     if isinstance(network, RecurrentGenerator):
         lr = lr[:, None].repeat(1, 2, 1, 1, 1)

@@ -13,7 +13,10 @@ from sr_experiments.checkpoints.reading import read
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
-from sr_experiments.generators.frvsr import FRVSR, UPSAMPLING, FNet, bicubic_from_corner, space_to_depth, warp
+from sr_experiments.generators.fnet import FNet
+from sr_experiments.generators.frvsr import FRVSR, space_to_depth
+from sr_experiments.generators.upsampling import UPSAMPLING, bicubic_from_corner
+from sr_experiments.generators.warp import warp
 from sr_experiments.registry import build
 
 SR_NETS = {

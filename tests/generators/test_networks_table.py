@@ -23,7 +23,7 @@ def made(name, scale):
     config = yaml.safe_load((ROOT / "conf" / "model" / f"{name}.yaml").read_text())
     config = {"name": "frvsr", **config.get("model", config), "phase": "centred"}
     kind = GENERATORS[config.pop("name")]
-    if not name.startswith("frvsr"):
+    if kind not in (GENERATORS["frvsr"], GENERATORS["basicvsr_uni"]):
         del config["phase"]
         with torch.device("meta"):
             return kind(**config, scale=scale).eval()

@@ -17,6 +17,7 @@ TINY = {
     "srresnet": {"features": 8, "blocks": 2},
     "msrresnet": {"features": 8, "blocks": 2},
     "rrdbnet": {"features": 16, "blocks": 1, "growth": 4},
+    "basicvsr_uni": {"features": 8, "blocks": 2},
     "frvsr": {"srnet": {"name": "resnet", "features": 8, "blocks": 2}},
 }
 
@@ -49,6 +50,12 @@ class Exact(Generator):
 
     def forward(self, *inputs):
         return self.network(*(x.double() for x in inputs)).float()
+
+    def extract_features(self, lr):
+        return self.network.extract_features(lr.double())
+
+    def reconstruct(self, features, lr):
+        return self.network.reconstruct(features, lr.double()).float()
 
 
 def exact(generator):
@@ -142,8 +149,19 @@ def test_colour_image_through_a_grey_network_keeps_its_colours():
     np.testing.assert_allclose(chroma[inside], chroma_bicubic[inside], atol=1)
 
 
-def test_frames_in_order_are_the_generators_own_steps():
-    generator = network("frvsr")
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("frvsr", {}),
+        ("basicvsr_uni", {}),
+        ("basicvsr_uni", {"head": "steps", "phase": "corner"}),
+        ("basicvsr_uni", {"memory": "unwarped"}),
+        ("basicvsr_uni", {"flow": "lucas_kanade"}),
+        ("basicvsr_uni", {"memory": "none"}),
+    ],
+)
+def test_frames_in_order_are_the_generators_own_steps(name, more):
+    generator = network(name, **more)
     engine = Engine(generator, "cpu", "fp32", runtime="torch")
     frames = [photograph(40, 48)[i : i + 24, i : i + 32] for i in range(3)]
     clip = torch.stack([torch.from_numpy(f.copy()).permute(2, 0, 1) / 255 for f in frames])[None]
@@ -153,18 +171,23 @@ def test_frames_in_order_are_the_generators_own_steps():
         assert np.abs(engine.next_frame(frame).astype(int) - sr).max() <= 1
 
 
-def test_frames_too_large_for_memory_go_through_the_sr_net_in_tiles():
-    whole, tiled = whole_and_tiled(exact(network("frvsr")))
+@pytest.mark.parametrize("name", ["frvsr", "basicvsr_uni"])
+def test_frames_too_large_for_memory_go_through_the_sr_net_in_tiles(name):
+    whole, tiled = whole_and_tiled(exact(network(name)))
     seen = []
-    tiled._network.srnet.network.register_forward_hook(lambda net, inputs, output: seen.append(inputs[0].shape[-2:]))
+    srnet = tiled._network.srnet
+    tiles = srnet if name == "frvsr" else srnet.extract_features
+    work = tiles._modules.pop("network", None) or tiles.network
+    tiles.network = lambda part: seen.append(part.shape[-2:]) or work(part)
     for shift in range(3):
         frame = photograph(150, 210)[shift:][:140, shift : shift + 200]
         np.testing.assert_array_equal(tiled.next_frame(frame), whole.next_frame(frame))
     assert max(height * width for height, width in seen) < 140 * 200 / 2
 
 
-def test_a_saved_state_goes_on_as_if_nothing_had_been():
-    generator = network("frvsr")
+@pytest.mark.parametrize("name", ["frvsr", "basicvsr_uni"])
+def test_a_saved_state_goes_on_as_if_nothing_had_been(name):
+    generator = network(name)
     frames = [photograph(40, 48)[i : i + 24, i : i + 32] for i in range(4)]
     engine, other = Engine(generator, "cpu", "fp32", runtime="torch"), Engine(generator, "cpu", "fp32", runtime="torch")
     for frame in frames[:2]:

@@ -38,6 +38,11 @@ def frvsr(seed: int = 0) -> Engine:
     return Engine(network, "cpu", "fp32")
 
 
+def basicvsr_uni() -> Engine:
+    torch.manual_seed(0)
+    return Engine(GENERATORS["basicvsr_uni"](scale=2, features=8, blocks=1), "cpu", "fp32")
+
+
 def msrresnet() -> Engine:
     torch.manual_seed(0)
     return Engine(GENERATORS["msrresnet"](scale=2, features=8, blocks=1), "cpu", "fp32")
@@ -74,8 +79,9 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
 
 
-@pytest.mark.parametrize("make", [frvsr, msrresnet])
-@pytest.mark.parametrize("frame", [7, 13, 19])
+@pytest.mark.parametrize(
+    ("make", "frame"), [*((make, frame) for make in (frvsr, msrresnet) for frame in (7, 13, 19)), (basicvsr_uni, 13)]
+)
 def test_a_resumed_video_equals_an_uninterrupted_one(source, tmp_path, make, frame):
     target, whole = tmp_path / "out.mkv", tmp_path / "whole.mkv"
     upscale(make(), source, whole)

@@ -212,6 +212,15 @@ def test_frvsr_has_its_sr_net_in_int8(sr, tmp_path):
         assert difference(np.array(Image.open(tmp_path / "out" / f"{i}.png")), expected).mean() < 3
 
 
+def test_a_network_that_hands_on_features_is_refused(sr, weights, tmp_path):
+    checkpoint = weights("basicvsr_uni")
+    done = sr("quantize", checkpoint, "-o", tmp_path / "int8.safetensors", *FEW)
+    assert done.code == 2 and "hands on features, in which errors of int8 would add up" in done.err
+    frames = folder_of(tmp_path / "frames", [photograph(36, 44)] * 2)
+    done = sr("upscale", frames, "-o", tmp_path / "out", "-c", checkpoint, "--precision", "int8")
+    assert done.code == 0 and "hands on features" in done.err and "int8)" not in done.out
+
+
 def test_onnx_runtime_runs_it_as_onnx(sr, int8_file, tmp_path):
     onnx = pytest.importorskip("onnx")
     file, _ = int8_file

@@ -30,7 +30,7 @@ def same(a, b):
     return all(torch.equal(a[k], b[k]) for k in a)
 
 
-def stop_in_this_process(train, root, run, after):
+def stop_in_this_process(train, root, run, after, video=True):
     """Run until `after` steps are logged, then be sent SIGTERM; the run's folder."""
     log = MetricsCSV.log_metrics
 
@@ -41,7 +41,7 @@ def stop_in_this_process(train, root, run, after):
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as stop:
         patched.setattr(MetricsCSV, "log_metrics", stopping)
-        train(*run, name=root.name, video=True)
+        train(*run, name=root.name, video=video)
     assert stop.value.code == 128 + signal.SIGTERM
     return next(root.glob("*/*"))
 
