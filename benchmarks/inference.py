@@ -181,7 +181,7 @@ def peers(generator: nn.Module, frames: list[np.ndarray], device: torch.device, 
         found["spandrel"] = lambda: _array(other(on_device))
     if device.type != "cpu":
         return found
-    write_onnx(file, Runnable(generator), half=False)
+    write_onnx(file, Runnable(generator))
     if importlib.util.find_spec("onnxruntime"):
         import onnxruntime
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+Precision = Literal["fp32", "fp16", "int8"]
 Format = Literal["safetensors", "pth", "onnx", "exported_program", "torchscript"]
 
 
@@ -19,7 +20,25 @@ def export(
         Format | None,
         typer.Option("--format", help="By default that of the file's extension.", show_default=False),
     ] = None,
-    half: Annotated[bool, typer.Option("--fp16", help="Write weights in half precision.")] = False,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="fp32, the default; of weights and ONNX also fp16; of ONNX also int8, made as by sr quantize if the "
+            "network isn't in int8 yet.",
+            show_default=False,
+        ),
+    ] = None,
+    opset: Annotated[
+        int | None, typer.Option(min=1, help="Of ONNX; by default the one that torch recommends.", show_default=False)
+    ] = None,
+    input_name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of ONNX's input, by default lr; of a video network once for each.", show_default=False),
+    ] = None,
+    output_name: Annotated[str, typer.Option(help="Name of ONNX's output.")] = "sr",
+    fp16_images: Annotated[
+        bool, typer.Option("--fp16-images", help="ONNX in fp16 takes and gives images in fp16, not fp32.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     card: Annotated[
         bool, typer.Option("--card", help="Write a model card beside the file: .md, .json and a picture.")
@@ -34,16 +53,18 @@ def export(
 
     from sr_experiments.export.card import check_places, write_card
     from sr_experiments.export.export import export as write
+    from sr_experiments.export.programs import OnnxOptions
+    from sr_experiments.logging_setup import log_to_console
 
     if card:
         check_places(output, checkpoint, overwrite)
-    done = write(checkpoint, output, kind, half, overwrite, name or "")
+    log_to_console(Console(stderr=True))
+    options = OnnxOptions(opset, tuple(input_name or ()), output_name, fp16_images)
+    done = write(checkpoint, output, kind, precision, overwrite, name or "", options)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())
     size = done.file.stat().st_size / 2**20
-    console.print(
-        f"{done.file}: {done.kind}{', weights halved to fp16' if half else ''}, {size:.1f} MiB, of {done.source}"
-    )
+    console.print(f"{done.file}: {done.kind}, {done.precision}, {size:.1f} MiB, of {done.source}")
     sizes = ", ".join("x".join(map(str, size)) for size in done.sizes)
     console.print(f"largest difference to the original, values in [0, 1]: {differences}; on batches of {sizes}")
     if card:

@@ -25,6 +25,8 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.spandrel_arch import SpandrelModel
 from sr_experiments.inference.engine import Engine
 from sr_experiments.pictures import labelled
+from sr_experiments.quantization.file import holds_int8
+from sr_experiments.quantization.file import read as read_int8
 
 SIDE = 96  # LR pixels of the example picture
 TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stages", "scale", "channels", "seed")
@@ -53,7 +55,8 @@ def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -
     The author's words are "name", "author", "license" and "description". How the network was trained is read from the
     run folder of the checkpoint that was exported, if it has one.
     """
-    generator, _ = load_generator(checkpoint)
+    int8 = holds_int8(checkpoint.expanduser())
+    generator = read_int8(checkpoint.expanduser()).generator if int8 else load_generator(checkpoint)[0]
     config, summary = _training_files(checkpoint)
     facts = {**_facts(exported, words, generator), **_training(config, summary)}
     markdown, listing, picture = _places(exported.file)
@@ -153,7 +156,7 @@ def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -
 def _markdown(
     facts: dict[str, Any], exported: Exported, config: dict[str, Any], summary: dict[str, Any], picture: str
 ) -> str:
-    resource, precision = facts["resources"][0], "fp16" if exported.half else "fp32"
+    resource = facts["resources"][0]
     compared = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
     trained = {key: config[key] for key in TRAINED_WITH if key in config}
     if "step" in summary:
@@ -173,7 +176,7 @@ def _markdown(
         f"| author | {facts['author'] or 'to be filled in'} |",
         f"| licence | {facts['license'] or 'to be filled in'} |",
         f"| date | {facts['date']} |",
-        f"| file | {exported.file.name}, {exported.kind}, {precision}, {resource['size']:,} bytes |",
+        f"| file | {exported.file.name}, {exported.kind}, {exported.precision}, {resource['size']:,} bytes |",
         f"| sha256 | `{resource['sha256']}` |",
         f"| from | {exported.source} |",
         f"| compared | {compared}: largest difference to the original, values in [0, 1] |",

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import FORMAT, Checkpoint
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import programs, weights
+from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Run, Runnable, Size, largest_difference
 from sr_experiments.files import writing_failed
 from sr_experiments.generators.generator import Generator
@@ -37,8 +38,9 @@ DEPENDS_ON_SIZE = (
     "its layers depend on the size of the image in ways that the exporter fixes; "
     "export its weights, -o name.safetensors"
 )
-TOLERANCE_OF_INT8 = 0.05  # where two runtimes round a value to two levels, the difference goes on through the network
-TOLERANCE = {False: 1e-4, True: 2e-2}  # largest difference of values in [0, 1], in fp32 and in fp16
+# Largest difference of values in [0, 1] by precision. Of int8 it is to its imitation in PyTorch: where the two round a
+# value to two levels, the difference goes on through the network.
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.05}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Exported:
 
     Attributes:
         kind: its format, one of the values of EXTENSIONS.
-        half: whether its weights are fp16.
+        precision: "fp32", "fp16" or "int8".
         differences: largest absolute difference to the original, values in [0, 1], by runtime.
         sizes: (batch, height, width) of the LR images that were compared.
         generator: registry name and arguments, where known.
@@ -56,7 +58,7 @@ class Exported:
 
     file: Path
     kind: str
-    half: bool
+    precision: str
     differences: dict[str, float]
     sizes: tuple[Size, ...]
     generator: dict[str, Any] | None
@@ -64,49 +66,68 @@ class Exported:
 
 
 def export(
-    checkpoint: Path, file: Path, kind: str | None = None, half: bool = False, overwrite: bool = False, name: str = ""
+    checkpoint: Path,
+    file: Path,
+    kind: str | None = None,
+    precision: str | None = None,
+    overwrite: bool = False,
+    name: str = "",
+    onnx: OnnxOptions | None = None,
 ) -> Exported:
     """Write the network of a checkpoint, as for `checkpoints.reading.read`, as `file`.
 
-    The kind is one of EXTENSIONS' values, by default that of the file's extension; `half` stands for weights in fp16.
-    The name is the network's, for the file's metadata; by default that of the file.
+    Args:
+        checkpoint: run folder or file of weights; or a file of `sr quantize`, which is in int8.
+        file: to write.
+        kind: one of EXTENSIONS' values, by default that of the file's extension.
+        precision: "fp32", which is the default, "fp16" for weights and ONNX, or "int8" for ONNX, which quantises the
+            network if the checkpoint isn't in int8.
+        overwrite: replace an existing file.
+        name: the network's, for the file's metadata; by default that of the file.
+        onnx: what is asked of an ONNX file.
 
     Raises:
-        SRError: unknown format, a format that contradicts the file's extension, a network that can't be exported, or
-            one whose output differs after it: then no file is written.
+        SRError: unknown format, a format that contradicts the file's extension, options that don't fit together, a
+            network that can't be exported, or one whose output differs after it: then no file is written.
     """
-    file = file.expanduser()
-    kind = check_output(file, kind, half, overwrite)
-    if holds_int8(checkpoint.expanduser()):
-        if kind != "onnx" or half:
-            raise SRError(
-                f"{checkpoint} is in int8, which only ONNX can hold: name it {file.stem}.onnx, without --fp16"
-            )
-        return _write_int8(read_int8(checkpoint.expanduser()), file, name)
-    return write_network(*load_generator(checkpoint), file, kind, half, name)
+    file, checkpoint = file.expanduser(), checkpoint.expanduser()
+    quantised = holds_int8(checkpoint)
+    precision = precision or ("int8" if quantised else "fp32")
+    kind = check_output(file, kind, precision, overwrite, onnx)
+    if quantised and precision != "int8":
+        raise SRError(f"{checkpoint} is in int8: leave --precision out, or give the checkpoint that it was made from")
+    if quantised:
+        return _write_int8(read_int8(checkpoint), file, name, onnx)
+    generator, found = load_generator(checkpoint)
+    if precision != "int8":
+        return write_network(generator, found, file, kind, precision, name, onnx)
+    # Here, since it imports much that other precisions don't need.
+    from sr_experiments.quantization.cache import made_once
+    from sr_experiments.quantization.pictures import run_folder
+
+    network = made_once(generator, found, run_folder(checkpoint))
+    return _write_int8(network, file, name, onnx, f"int8 of {found.source}")
 
 
-def _write_int8(quantized: QuantizedNetwork, file: Path, name: str) -> Exported:
-    """Write a network of `sr quantize` as ONNX, and compare it with PyTorch's imitation of int8."""
-    source = str(quantized.facts["file"])
+def _write_int8(
+    quantized: QuantizedNetwork, file: Path, name: str, onnx: OnnxOptions | None, source: str = ""
+) -> Exported:
+    """Write a network in int8 as ONNX, and compare it with PyTorch's imitation of int8."""
+    source = source or str(quantized.facts["file"])
     found = Checkpoint({}, quantized.config, source)
     network = Runnable(quantized.generator.requires_grad_(False))
     sizes = network.sizes(all_sizes=True)
-    with _temporary_beside(file) as temporary:
-        programs.write_onnx(temporary, network, False, quantized.layers)
+    with _temporary_beside(file) as temporary, _failing_in_one_line(file, source, "onnx"):
+        programs.write_onnx(temporary, network, onnx, int8=quantized.layers)
         with reading_levels(quantized.generator, quantized.layers):
             differences = {"ONNX Runtime": largest_difference(network, programs.run_onnx(temporary), sizes)}
-        if not differences["ONNX Runtime"] <= TOLERANCE_OF_INT8:
-            raise SRError(
-                f"{file} not written: in ONNX Runtime its output differs by {differences['ONNX Runtime']:.2g}, more "
-                f"than {TOLERANCE_OF_INT8:g}"
-            )
-        facts = {"name": name or file.stem, **_facts(found, network, "onnx", False), "precision": "int8"}
+        _check_differences(file, "onnx", "int8", differences)
+        facts = {"name": name or file.stem, **_facts(found, network, "onnx", "int8", onnx)}
         programs.add_metadata_to_onnx(temporary, _with_comparison(facts, differences, sizes))
-    return Exported(file, "onnx", False, differences, sizes, quantized.config, source)
+    return Exported(file, "onnx", "int8", differences, sizes, quantized.config, source)
 
 
-def check_output(file: Path, kind: str | None, half: bool, overwrite: bool) -> str:
+def check_output(file: Path, kind: str | None, precision: str, overwrite: bool, onnx: OnnxOptions | None = None) -> str:
     """Return the kind of file to write; arguments and errors as of `export`."""
     implied = EXTENSIONS.get(file.suffix.lower())
     kind = kind or implied or ""
@@ -119,13 +140,31 @@ def check_output(file: Path, kind: str | None, half: bool, overwrite: bool) -> s
         raise SRError(f"{file} is a folder: give a file name")
     if file.exists() and not overwrite:
         raise SRError(f"{file} exists: give --overwrite to replace")
-    if half and kind in ("exported_program", "torchscript"):
-        raise SRError("--fp16 is for weights and ONNX: cast a program where it is run")
+    if precision == "fp16" and kind in ("exported_program", "torchscript"):
+        raise SRError("--precision fp16 is for weights and ONNX: cast a program where it is run")
+    if precision == "int8" and kind != "onnx":
+        raise SRError(
+            f"only ONNX can hold int8: name it {file.stem}.onnx, or choose another --precision; sr quantize "
+            "writes it for sr upscale"
+        )
+    if onnx not in (None, OnnxOptions()) and kind != "onnx":
+        raise SRError(
+            "--opset, --input-name, --output-name and --fp16-images are for ONNX: leave them out, or name it "
+            f"{file.stem}.onnx"
+        )
+    if onnx is not None and onnx.fp16_images and precision != "fp16":
+        raise SRError("--fp16-images is for --precision fp16: give both, or none")
     return kind
 
 
 def write_network(
-    generator: Generator, found: Checkpoint, file: Path, kind: str, half: bool = False, name: str = ""
+    generator: Generator,
+    found: Checkpoint,
+    file: Path,
+    kind: str,
+    precision: str = "fp32",
+    name: str = "",
+    onnx: OnnxOptions | None = None,
 ) -> Exported:
     """Write a generator, and what its checkpoint said of it; other arguments and errors as of `export`."""
     if kind in ("onnx", "exported_program") and getattr(generator, "arch_id", "") in FIXED_SIZES:
@@ -136,60 +175,88 @@ def write_network(
             "export its weights, -o name.safetensors"
         )
     network = Runnable(generator.requires_grad_(False))
-    with _temporary_beside(file) as temporary:
-        try:
-            facts = {"name": name or file.stem, **_facts(found, network, kind, half)}
-            sizes = network.sizes(all_sizes=kind != "exported_program")
-            differences = _write(temporary, kind, network, found, half, facts, sizes)
-        except SRError:
-            raise
-        except Exception as error:  # each exporter fails in its own way
-            failed = writing_failed(file, error)
-            reason = first_line(error)
-            if "Constraints violated" in reason or "Got invalid dimensions" in reason:
-                reason = DEPENDS_ON_SIZE
-            raise failed or SRError(f"{found.source} can't be exported as {kind}: {reason[:200]}") from error
-        for runtime, difference in differences.items():
-            if not difference <= TOLERANCE[half]:
-                why = f": perhaps {DEPENDS_ON_SIZE}" if kind in PROGRAMS and not half else ""
-                raise SRError(
-                    f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
-                    f"more than {TOLERANCE[half]:g}{why}"
-                )
-    return Exported(file, kind, half, differences, sizes, found.generator, found.source)
+    with _temporary_beside(file) as temporary, _failing_in_one_line(file, found.source, kind):
+        facts = {"name": name or file.stem, **_facts(found, network, kind, precision, onnx)}
+        sizes = network.sizes(all_sizes=kind != "exported_program")
+        if kind in PROGRAMS:
+            differences = _write_program(temporary, kind, network, precision, facts, sizes, onnx)
+        else:
+            differences = _write_weights(temporary, kind, network, found, precision, facts, sizes)
+        _check_differences(file, kind, precision, differences)
+    return Exported(file, kind, precision, differences, sizes, found.generator, found.source)
 
 
-def _write(
+@contextmanager
+def _failing_in_one_line(file: Path, source: str, kind: str) -> Iterator[None]:
+    """Context in which errors of exporters and runtimes become an SRError: each fails in its own way."""
+    try:
+        yield
+    except SRError:
+        raise
+    except Exception as error:
+        failed = writing_failed(file, error)
+        reason = first_line(error)
+        if "Constraints violated" in reason or "Got invalid dimensions" in reason:
+            reason = DEPENDS_ON_SIZE
+        raise failed or SRError(f"{source} can't be exported as {kind}: {reason[:200]}") from error
+
+
+def _check_differences(file: Path, kind: str, precision: str, differences: Mapping[str, float]) -> None:
+    for runtime, difference in differences.items():
+        if not difference <= TOLERANCE[precision]:
+            why = f": perhaps {DEPENDS_ON_SIZE}" if kind in PROGRAMS and precision == "fp32" else ""
+            raise SRError(
+                f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
+                f"more than {TOLERANCE[precision]:g}{why}"
+            )
+
+
+def _write_weights(
     path: Path,
     kind: str,
     network: Runnable,
     found: Checkpoint,
-    half: bool,
+    precision: str,
     facts: weights.Facts,
     sizes: tuple[Size, ...],
 ) -> dict[str, float]:
-    """Write the file, with the facts and the result of the comparison in its metadata; return the differences."""
-    if kind in ("safetensors", "pth"):
-        write = weights.write_safetensors if kind == "safetensors" else weights.write_pth
-        best, raw = _flat(network.generator.state_dict(), half), None if found.raw is None else _flat(found.raw, half)
-        write(path, best, raw, facts)
-        differences = {"sr_experiments": largest_difference(network, weights.run_weights(path), sizes)}
-        if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
-            # With a pixel-unshuffle, spandrel pads RRDBNet to multiples of 4 and has other borders for other sizes.
-            unshuffles = isinstance(network.generator, RRDBNet) and network.generator.fold > 1
-            fitting = [size for size in sizes if size[1] % 4 == size[2] % 4 == 0] if unshuffles else sizes
-            runtime = "spandrel (multiples of 4)" if unshuffles else "spandrel"
-            differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), fitting)
-        write(path, best, raw, _with_comparison(facts, differences, sizes))
-        return differences
+    """Write the weights, with the facts and the result of the comparison as metadata; return the differences."""
+    write, half = weights.write_safetensors if kind == "safetensors" else weights.write_pth, precision == "fp16"
+    best, raw = _flat(network.generator.state_dict(), half), None if found.raw is None else _flat(found.raw, half)
+    write(path, best, raw, facts)
+    differences = {"sr_experiments": largest_difference(network, weights.run_weights(path), sizes)}
+    if _spandrel_knows(found.generator or {}) and importlib.util.find_spec("spandrel"):
+        # With a pixel-unshuffle, spandrel pads RRDBNet to multiples of 4 and has other borders for other sizes.
+        unshuffles = isinstance(network.generator, RRDBNet) and network.generator.fold > 1
+        fitting = [size for size in sizes if size[1] % 4 == size[2] % 4 == 0] if unshuffles else sizes
+        runtime = "spandrel (multiples of 4)" if unshuffles else "spandrel"
+        differences[runtime] = largest_difference(network, weights.run_in_spandrel(path), fitting)
+    write(path, best, raw, _with_comparison(facts, differences, sizes))
+    return differences
+
+
+def _write_program(
+    path: Path,
+    kind: str,
+    network: Runnable,
+    precision: str,
+    facts: weights.Facts,
+    sizes: tuple[Size, ...],
+    onnx: OnnxOptions | None,
+) -> dict[str, float]:
+    """Write a program, with the facts and the result of the comparison as metadata; return the differences."""
+    fp16 = precision == "fp16"
+    write_onnx = partial(programs.write_onnx, options=onnx, fp16=fp16)
     formats: dict[str, tuple[str, Callable[[Path, Runnable], None], Callable[[Path], Run]]] = {
-        "onnx": ("ONNX Runtime", partial(programs.write_onnx, half=half), programs.run_onnx),
+        "onnx": ("ONNX Runtime", write_onnx, programs.run_onnx),
         "exported_program": ("torch.export", programs.write_exported_program, programs.run_exported_program),
         "torchscript": ("TorchScript", programs.write_torchscript, programs.run_torchscript),
     }
-    runtime, write_program, run = formats[kind]
-    write_program(path, network)
+    runtime, write, run = formats[kind]
+    write(path, network)
     differences = {runtime: largest_difference(network, run(path), sizes)}
+    if fp16:
+        differences[f"{runtime} as on a GPU"] = largest_difference(network, programs.run_onnx_as_on_gpu(path), sizes)
     add_metadata = programs.add_metadata_to_onnx if kind == "onnx" else programs.add_metadata_to_torch_program
     add_metadata(path, _with_comparison(facts, differences, sizes))
     return differences
@@ -219,7 +286,7 @@ def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:
     return {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in flat.items()}
 
 
-def _facts(found: Checkpoint, network: Runnable, kind: str, half: bool) -> dict[str, Any]:
+def _facts(found: Checkpoint, network: Runnable, kind: str, precision: str, onnx: OnnxOptions | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if found.generator:
         facts["sr_experiments"] = {"format": FORMAT, "generator": found.generator}
@@ -231,8 +298,8 @@ def _facts(found: Checkpoint, network: Runnable, kind: str, half: bool) -> dict[
         "images": "RGB, float in [0, 1], (N, C, H, W)"
         if network.channels == 3
         else "grey, float in [0, 1], (N, 1, H, W)",
-        "precision": "fp16" if half else "fp32",
-        "inputs": ", ".join(network.inputs),
+        "precision": precision,
+        "inputs": ", ".join((onnx and onnx.inputs) or network.inputs),
     }
     if kind == "exported_program":
         facts["sizes"] = f"at least {network.smallest_size} x {network.smallest_size}"

@@ -23,5 +23,5 @@ def interpolate(first: Path, second: Path, weight: float, file: Path, overwrite:
     if not 0 <= weight <= 1:
         raise SRError(f"--weight {weight:g}: give a number from 0 (the first network) to 1 (the second)")
     file = file.expanduser()
-    kind = check_output(file, None, False, overwrite)
+    kind = check_output(file, None, "fp32", overwrite)
     return write_network(*load_between(first, second, weight), file, kind)

@@ -1,13 +1,18 @@
 """Networks as programs: ONNX, torch.export's `.pt2`, TorchScript. Batch, height and width stay free."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sr_experiments.errors import SRError
+from sr_experiments.export.onnx_fp16 import imitated, to_fp16
 from sr_experiments.export.onnx_int8 import quantise_onnx
 from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
@@ -18,41 +23,95 @@ FACTS_FILE = "sr_experiments.json"
 WRITERS_OWN = ("version", ".data/serialization_id")  # torch writes these itself
 
 
-def write_onnx(path: Path, network: Runnable, half: bool, int8: Quantization | None = None) -> None:
-    """Write ONNX in the opset that torch recommends; with `half`, weights and arithmetic in fp16.
+@dataclass(frozen=True)
+class OnnxOptions:
+    """What an ONNX file can be asked for.
 
-    With `int8`, these convolutions of a network with dequantised weights are in int8. Inputs and outputs are float32
-    in [0, 1], RGB, (N, C, H, W), in any case.
+    Attributes:
+        opset: version of ONNX's operators; None for the one that torch recommends.
+        inputs: names of the inputs, in the order of `Runnable.inputs`, whose names they have by default.
+        output: name of the output.
+        fp16_images: whether the inputs and the output of a network in fp16 are fp16 too.
+    """
+
+    opset: int | None = None
+    inputs: tuple[str, ...] = ()
+    output: str = "sr"
+    fp16_images: bool = False
+
+
+def write_onnx(
+    path: Path,
+    network: Runnable,
+    options: OnnxOptions | None = None,
+    fp16: bool = False,
+    int8: Quantization | None = None,
+) -> None:
+    """Write ONNX; with `fp16`, weights and arithmetic are in fp16.
+
+    With `int8`, these convolutions of a network with dequantised weights are in int8. Inputs and output are images in
+    [0, 1], RGB, (N, C, H, W), float32 unless the options say otherwise.
+
+    Raises:
+        SRError: a package is missing, or the options can't be fulfilled.
     """
     try:
         import onnx
+        import onnxruntime  # noqa: F401  (compares it, and converts to fp16)
         import onnxscript  # noqa: F401  (used by torch)
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-        from onnxruntime.transformers.onnx_model import OnnxModel
     except ModuleNotFoundError as error:
         raise SRError(f'--format onnx needs {error.name}: pip install "sr-experiments[onnx]"') from error
-    with quietly():
+    options = options or OnnxOptions()
+    inputs = _input_names(network, options)
+    with quietly(), torch.no_grad():
         program = torch.onnx.export(
             network,
             network.example(),
-            input_names=list(network.inputs),
-            output_names=["sr"],
+            input_names=inputs,
+            output_names=[options.output],
             dynamic_shapes=network.dynamic_shapes(),
+            opset_version=options.opset,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
         assert program is not None
         model = program.model_proto
-        if half:
-            halved = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
-            halved.topological_sort()
-            model = halved.model
+        _check(model, options, inputs)
+        if fp16:
+            model = to_fp16(model, options.fp16_images)
     if int8 and not quantise_onnx(model, int8):
         raise SRError("none of its convolutions is found again in ONNX: export the checkpoint in fp32")
     _remove_source_code(model)
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, path)
+
+
+def _input_names(network: Runnable, options: OnnxOptions) -> list[str]:
+    """Return the names of the inputs, all different from each other and from the output's."""
+    inputs = list(options.inputs or network.inputs)
+    if len(inputs) != len(network.inputs):
+        raise SRError(
+            f"--input-name given {len(inputs)} times: this network's inputs are {', '.join(network.inputs)}, give it "
+            f"{len(network.inputs)} times, in this order"
+        )
+    names = [*inputs, options.output]
+    if "" in names or len(set(names)) < len(names):
+        raise SRError(f"inputs and output can't be called {', '.join(map(repr, names))}: give each a name of its own")
+    return inputs
+
+
+def _check(model: Any, options: OnnxOptions, inputs: Sequence[str]) -> None:
+    """Refuse a model of another opset than was asked for, which torch writes then, or with a name for two values."""
+    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
+    if options.opset not in (None, opset):
+        raise SRError(f"--opset {options.opset} can't be had for this network: leave it out, or give {opset}")
+    graph = model.graph
+    values = [value.name for value in (*graph.input, *graph.initializer)]
+    named = Counter([*values, *(name for node in graph.node for name in node.output)])
+    for name in (*inputs, options.output):
+        if named[name] > 1:
+            raise SRError(f"{name} is also a value inside the network: give another --input-name or --output-name")
 
 
 def _remove_source_code(model: Any) -> None:
@@ -75,13 +134,28 @@ def add_metadata_to_onnx(path: Path, facts: Facts) -> None:
 
 def run_onnx(path: Path) -> Run:
     """Load the model in ONNX Runtime, on the CPU."""
+    return _run_onnx(str(path))
+
+
+def run_onnx_as_on_gpu(path: Path) -> Run:
+    """Load a model in fp16 in ONNX Runtime, on the CPU, with the rounding and the overflow of a GPU; see `imitated`."""
+    import onnx
+
+    return _run_onnx(imitated(onnx.load_model(path)).SerializeToString())
+
+
+def _run_onnx(model: str | bytes) -> Run:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    entries = session.get_inputs()
 
     def run(*inputs: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))[0])
+        given = {
+            entry.name: x.numpy().astype(np.float16 if entry.type == "tensor(float16)" else np.float32)
+            for entry, x in zip(entries, inputs, strict=True)
+        }
+        return torch.from_numpy(session.run(None, given)[0]).float()
 
     return run
 

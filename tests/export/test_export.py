@@ -16,6 +16,7 @@ from sr_experiments.checkpoints.reading import read
 from sr_experiments.export import export as story
 from sr_experiments.export import programs
 from sr_experiments.export.export import export
+from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Runnable, largest_difference
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
@@ -150,16 +151,114 @@ def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name
     assert json.loads(facts["sr_experiments.json"])["sr_experiments"]["generator"]["name"] == name
 
 
-@pytest.mark.parametrize("extension", [".safetensors", ".pth", ".onnx"])
-def test_half_precision_is_near(sr, weights, tmp_path, extension):
-    file = tmp_path / f"out{extension}"
-    done = sr("export", weights("msrresnet", 4), "-o", file, "--fp16")
-    assert done.code == 0, done.err
-    full = tmp_path / f"full{extension}"
+@pytest.mark.parametrize("extension", [".safetensors", ".pth"])
+def test_weights_in_fp16_are_near(sr, weights, tmp_path, extension):
+    file, full = tmp_path / f"out{extension}", tmp_path / f"full{extension}"
+    done = sr("export", weights("msrresnet", 4), "-o", file, "--precision", "fp16")
+    assert done.code == 0 and "fp16" in done.out, done.err
     export(weights("msrresnet", 4), full)
     assert file.stat().st_size < 0.8 * full.stat().st_size
-    if extension != ".onnx":
-        assert (output(file).float() - output(full)).abs().max() < 2e-2
+    assert (output(file).float() - output(full)).abs().max() < 2e-2
+
+
+def values_of(onnx, model):
+    """The element type of every value of a model, weights too, by name."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    return types | {weight.name: weight.data_type for weight in graph.initializer}
+
+
+@pytest.mark.parametrize("fp16_images", [False, True])
+@pytest.mark.parametrize("name, scale", [("msrresnet", 4), pytest.param("unet", 1, marks=pytest.mark.slow)])
+def test_onnx_in_fp16_computes_in_fp16(sr, weights, tmp_path, name, scale, fp16_images):
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    file = tmp_path / "out.onnx"
+    more = ["--fp16-images"] if fp16_images else []
+    done = sr("export", weights(name, scale), "-o", file, "--precision", "fp16", *more)
+    assert done.code == 0 and "in ONNX Runtime as on a GPU" in done.out, done.err
+    model = onnx.load(file)
+    onnx.checker.check_model(model, full_check=True)
+    types = values_of(onnx, model)
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Add", "Mul", "Relu", "LeakyRelu", "PRelu", "Concat", "DepthToSpace"):
+            assert types[node.output[0]] in (onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64), node.name
+    session = onnxruntime.InferenceSession(str(file))
+    kind = "tensor(float16)" if fp16_images else "tensor(float)"
+    assert [value.type for value in (*session.get_inputs(), *session.get_outputs())] == [kind, kind]
+    network = Runnable(load_generator(weights(name, scale))[0])
+    for run in (programs.run_onnx(file), programs.run_onnx_as_on_gpu(file)):
+        assert 1e-6 < largest_difference(network, run, [(1, 19, 31), (2, 5, 7)]) < 5e-3
+
+
+def test_what_overflows_in_fp16_is_not_written(sr, weights, tmp_path):
+    """On a CPU, ONNX Runtime computes fp16 in fp32: only the imitation of a GPU shows it."""
+    checkpoint = torch.load(weights("msrresnet", 2), weights_only=True)
+    state = checkpoint["params"]
+    state["body.0.conv2.weight"] *= 0
+    for name, factor in (("conv_first", 2000), ("upconv1", 2000), ("conv_hr", 1 / 2000), ("conv_last", 1 / 2000)):
+        state[f"{name}.weight"] *= factor  # values above 65504 between upconv1 and conv_hr
+    for name in ("conv_first", "upconv1", "conv_hr"):
+        state[f"{name}.bias"] *= 0
+    torch.save(checkpoint, tmp_path / "large.pth")
+    done = sr("export", tmp_path / "large.pth", "-o", tmp_path / "out.onnx", "--precision", "fp16")
+    assert done.code == 2 and len(done.err.splitlines()) == 1 and not (tmp_path / "out.onnx").exists()
+    assert "not written" in done.err and "as on a GPU" in done.err
+
+
+def test_positions_stay_in_fp32(weights, tmp_path):
+    """In fp16 the columns of a frame of 4096 pixels couldn't be told apart; rounding on the way would do as much."""
+    onnx = pytest.importorskip("onnx")
+    file = tmp_path / "out.onnx"
+    export(weights("frvsr", 4), file, precision="fp16", onnx=OnnxOptions(inputs=("now", "before", "sr_before")))
+    model = onnx.load(file)
+    assert [value.name for value in model.graph.input] == ["now", "before", "sr_before"]
+    makers = {output: node for node in model.graph.node for output in node.output}
+    types, (sampler,) = values_of(onnx, model), [n for n in model.graph.node if n.op_type == "GridSample"]
+    ranges, chain = 0, [sampler.input[1]]
+    while chain:
+        node = makers.get(chain.pop())
+        if node is None or node.op_type == "Conv":
+            continue
+        assert types[node.output[0]] != onnx.TensorProto.FLOAT16, node.name
+        ranges += node.op_type == "Range"
+        chain += node.input
+    assert ranges >= 2
+
+
+def test_onnx_has_the_opset_and_the_names_that_were_asked_for(sr, weights, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    file = tmp_path / "out.onnx"
+    names = ("--input-name", "image", "--output-name", "large")
+    done = sr("export", weights("msrresnet", 2), "-o", file, "--opset", 21, *names)
+    assert done.code == 0, done.err
+    model = onnx.load(file)
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [21]
+    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["image", "large"]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--opset", 11], "--opset 11 can't be had for this network"),
+        (["--opset", 99], "--opset 99 can't be had for this network"),
+        (["--input-name", "sr"], "inputs and output can't be called 'sr', 'sr'"),
+        (["--input-name", "a", "--input-name", "b"], "--input-name given 2 times: this network's inputs are lr"),
+        (["--output-name", ""], "can't be called 'lr', ''"),
+        (["--input-name", "conv2d"], "conv2d is also a value inside the network"),
+        (["--output-name", "generator.conv_first.weight"], "is also a value inside the network"),
+    ],
+)
+def test_mistakes_in_options_of_onnx_are_one_line(sr, weights, tmp_path, arguments, said):
+    pytest.importorskip("onnxruntime")
+    done = sr("export", weights("msrresnet", 2), "-o", tmp_path / "out.onnx", *arguments)
+    assert done.code == 2 and len(done.err.splitlines()) == 1 and said in done.err, done.err
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_video_network_has_three_inputs_to_name(sr, weights, tmp_path):
+    pytest.importorskip("onnxruntime")
+    done = sr("export", weights("frvsr", 4), "-o", tmp_path / "out.onnx", "--input-name", "frame")
+    assert done.code == 2 and "this network's inputs are lr, lr_previous, sr_previous, give it 3 times" in done.err
 
 
 def test_networks_that_spandrel_knows_keep_their_names(tmp_path):
@@ -283,7 +382,10 @@ def test_a_result_of_another_shape_or_not_a_number_counts_as_different(weights):
     [
         (["-o", "out.jpg"], "out.jpg: choose an extension of .safetensors .pth"),
         (["-o", "there.pth"], "there.pth exists: give --overwrite"),
-        (["-o", "out.pt2", "--fp16"], "--fp16 is for weights and ONNX"),
+        (["-o", "out.pt2", "--precision", "fp16"], "--precision fp16 is for weights and ONNX"),
+        (["-o", "out.pth", "--precision", "int8"], "only ONNX can hold int8: name it out.onnx"),
+        (["-o", "out.pth", "--opset", "18"], "are for ONNX: leave them out, or name it out.onnx"),
+        (["-o", "out.onnx", "--fp16-images"], "--fp16-images is for --precision fp16"),
         (["-o", "carded.pth", "--card"], "carded.md exists: give --overwrite"),
         (["-o", "out.pth", "--format", "onnx"], "name it out.onnx"),
         (["-o", "out.bin", "--format", "safetensors"], "name it out.safetensors"),

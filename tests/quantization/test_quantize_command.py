@@ -215,7 +215,7 @@ def test_frvsr_has_its_sr_net_in_int8(sr, tmp_path):
 def test_onnx_runtime_runs_it_as_onnx(sr, int8_file, tmp_path):
     onnx = pytest.importorskip("onnx")
     file, _ = int8_file
-    done = sr("export", file, "-o", tmp_path / "int8.onnx")
+    done = sr("export", file, "-o", tmp_path / "int8.onnx", "--card")
     assert done.code == 0 and "in ONNX Runtime" in done.out, done.err
     model = onnx.load(tmp_path / "int8.onnx")
     kinds = [node.op_type for node in model.graph.node]
@@ -223,8 +223,22 @@ def test_onnx_runtime_runs_it_as_onnx(sr, int8_file, tmp_path):
     assert kinds.count("Conv") == len(layers) and kinds.count("DequantizeLinear") >= 2 * len(layers) - 1
     integers = [i for i in model.graph.initializer if i.data_type == onnx.TensorProto.INT8 and len(i.dims) == 4]
     assert len(integers) == len(layers)
-    done = sr("export", file, "-o", tmp_path / "plain.safetensors")
-    assert done.code == 2 and "only ONNX can hold" in done.err
+    for arguments, said in ((["x.pth"], "only ONNX can hold int8"), (["x.onnx", "--precision", "fp16"], "is in int8")):
+        done = sr("export", file, "-o", tmp_path / arguments[0], *arguments[1:])
+        assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1
+
+
+def test_a_checkpoint_is_exported_in_int8(sr, weights, tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    file = tmp_path / "int8.onnx"
+    done = sr("export", weights(), "-o", file, "--precision", "int8", "--card", "--output-name", "large")
+    assert done.code == 0 and "onnx, int8" in done.out and "int8 of msrresnet_x2_0.pth" in done.out, done.err
+    model = onnx.load(file)
+    assert "QuantizeLinear" in [node.op_type for node in model.graph.node] and model.graph.output[0].name == "large"
+    assert "int8" in file.with_suffix(".md").read_text()
+    monkeypatch.setattr(cache, "BOUNDS", Bounds(max_drop=0.05, fidelity=99))
+    refused = sr("export", weights(), "-o", tmp_path / "other.onnx", "--precision", "int8")
+    assert refused.code == 2 and "int8 can't be had" in refused.err and not (tmp_path / "other.onnx").exists()
 
 
 def test_mistakes_are_one_line(sr, weights, int8_file, tmp_path):
