@@ -269,13 +269,15 @@ def _with_comparison(facts: weights.Facts, differences: dict[str, float], sizes:
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
     """Tell whether spandrel, with the plug-in, reads the weights.
 
-    Its RRDBNet always has a growth of 32, its NAFNet always a scale of 1.
+    Its RRDBNet always has a growth of 32, its NAFNet always a scale of 1, its Compact no interpolation.
     """
     name = generator.get("name")
     if name == "rrdbnet":
         return generator.get("growth", 32) == 32
     if name == "unet":
         return generator.get("scale") == 1
+    if generator.get("inner_scale"):  # Compact followed by an interpolation
+        return False
     return name in (None, "spandrel", "msrresnet", "srresnet", "compact")
 
 
