@@ -5,6 +5,8 @@ import errno
 import json
 import os
 import shutil
+import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        give_usual_mode(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # else a power failure could leave an empty file under the final name
         temporary.replace(path)
@@ -33,6 +36,18 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def give_usual_mode(path: Path) -> None:
+    """Give a file the mode that the umask gives: some libraries write files that only their owner can read."""
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return
+    probe = path.with_name(f".{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        probe.touch()
+        path.chmod(stat.S_IMODE(probe.stat().st_mode))
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def remove_temporaries(folder: Path) -> None:

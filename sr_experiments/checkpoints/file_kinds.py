@@ -28,8 +28,7 @@ KINDS: tuple[tuple[str, Callable[[bytes], bool], str], ...] = (
     ("a web page", lambda head: re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--|error)", head, re.I)
      is not None, AGAIN),
     ("a server's answer in JSON, not weights", lambda head: re.match(rb'\s*[{\[]\s*"', head) is not None, AGAIN),
-    ("an ncnn network", _begins(b"7767517\n", b"7767517\r"), WEIGHTS),
-    ("weights of ncnn", _begins(b"\x47\x6b\x30\x01"), WEIGHTS),
+    ("weights of ncnn", _begins(b"\x47\x6b\x30\x01"), "put the .param of the same name beside it"),
     ("a network of TensorFlow Lite", lambda head: head[4:8] == b"TFL3", WEIGHTS),
     ("an HDF5 file, as Keras writes", _begins(b"\x89HDF\r\n"), WEIGHTS),
     ("a GGUF file", _begins(b"GGUF"), WEIGHTS),
@@ -66,8 +65,11 @@ def no_weights(file: Path) -> str:
         if matches(head):
             return f"{file} is {what}: {todo}"
     if head.startswith(b"PK\3\4") and zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()[:1000]
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()[:1000]
+        except zipfile.BadZipFile:
+            return f"{file} is damaged: download it again"
         for what, pattern, todo in ARCHIVES:
             if any(re.fullmatch(pattern, name) for name in names):
                 return f"{file} is {what}: {todo}"

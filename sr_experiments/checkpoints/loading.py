@@ -51,6 +51,8 @@ def _build(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Generator:
     """Build the network of a registry name and arguments, which a file records or which its weights show."""
     inferred = detect(checkpoint.state_dict) or {}
     if inferred.get("name") == config["name"]:
+        if config.get("inner_scale"):  # of Compact; this is the scale that its weights show
+            inferred = {**inferred, "scale": config.get("scale"), "inner_scale": inferred["scale"]}
         wrong = [k for k, v in inferred.items() if k != "phase" and _contradicts(config.get(k, v), v)]
         if wrong:  # refused before memory is allocated for a wrong record
             recorded = {key: config[key] for key in wrong}

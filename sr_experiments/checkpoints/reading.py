@@ -11,6 +11,7 @@ from sr_experiments.checkpoints.detection import detect
 from sr_experiments.checkpoints.files import RECORD, file_of, load_content
 from sr_experiments.checkpoints.key_styles import StateDict, strip_prefixes, to_basicsr_names, unwrap
 from sr_experiments.checkpoints.limits import check_plain
+from sr_experiments.checkpoints.ncnn import param_of, read_ncnn
 from sr_experiments.errors import SRError
 
 FORMAT = 1  # of the record
@@ -40,12 +41,17 @@ def read(path: str | Path) -> Checkpoint:
 
     Args:
         path: this project's run folder (its best checkpoint, else its last) or checkpoint; a BasicSR, ESRGAN
-            or Real-ESRGAN `.pth` in any of their key styles; a safetensors file.
+            or Real-ESRGAN `.pth` in any of their key styles; a safetensors file; RRDBNet's or Compact's `.param` of
+            ncnn, with its `.bin` beside it.
 
     Raises:
         SRError: no such file, not a checkpoint, or one that would run code when opened.
     """
     file = file_of(Path(path).expanduser())
+    if param := param_of(file):
+        state, network, weights = read_ncnn(param)
+        check_plain(state, weights)
+        return Checkpoint(state, network, f"{param.name} (ncnn, {network['name']})")
     content = load_content(file)
     if isinstance(content.get(RECORD), Mapping) and isinstance(content.get("state_dict"), Mapping):
         return _read_own(content, file)

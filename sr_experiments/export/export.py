@@ -16,7 +16,7 @@ from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import programs, weights
 from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Run, Runnable, Size, largest_difference
-from sr_experiments.files import writing_failed
+from sr_experiments.files import give_usual_mode, writing_failed
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.spandrel_arch import FIXED_SIZES
@@ -269,13 +269,15 @@ def _with_comparison(facts: weights.Facts, differences: dict[str, float], sizes:
 def _spandrel_knows(generator: dict[str, Any]) -> bool:
     """Tell whether spandrel, with the plug-in, reads the weights.
 
-    Its RRDBNet always has a growth of 32, its NAFNet always a scale of 1.
+    Its RRDBNet always has a growth of 32, its NAFNet always a scale of 1, its Compact no interpolation.
     """
     name = generator.get("name")
     if name == "rrdbnet":
         return generator.get("growth", 32) == 32
     if name == "unet":
         return generator.get("scale") == 1
+    if generator.get("inner_scale"):  # Compact followed by an interpolation
+        return False
     return name in (None, "spandrel", "msrresnet", "srresnet", "compact")
 
 
@@ -315,6 +317,7 @@ def _temporary_beside(file: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
             temporary = Path(folder, file.name)
             yield temporary
+            give_usual_mode(temporary)
             temporary.replace(file)
     except FileExistsError as error:
         raise SRError(f"cannot write {file}: {file.parent} is not a folder") from error

@@ -3,7 +3,10 @@
 The network of realesr-general-x4v3 (32 convolutions) and realesr-animevideov3 (16).
 """
 
+from typing import Annotated
+
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
@@ -25,6 +28,8 @@ class Compact(Generator):
         features: channels of the hidden layers.
         convolutions: between the first and the last one.
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
+        inner_scale: the factor before bicubic interpolation to `scale`, as in ncnn's realesr-animevideov3-x2 and -x3;
+            by default `scale`, without interpolation.
     """
 
     def __init__(
@@ -34,21 +39,26 @@ class Compact(Generator):
         features: Features = 64,
         convolutions: Blocks = 16,
         extra_channels: int = 0,
+        inner_scale: Annotated[int, Ge(1), Le(16)] | None = None,
     ) -> None:
         super().__init__(scale, channels)
-        self.receptive_radius = convolutions + 2
+        self.inner_scale = inner_scale or scale
+        self.receptive_radius = convolutions + 2 + (self.inner_scale != scale)
         self.body = nn.Sequential(nn.Conv2d(channels + extra_channels, features, 3, padding=1), nn.PReLU(features))
         for _ in range(convolutions):
             self.body.append(nn.Conv2d(features, features, 3, padding=1))
             self.body.append(nn.PReLU(features))
-        last = nn.Conv2d(features, channels * scale**2, 3, padding=1)
+        last = nn.Conv2d(features, channels * self.inner_scale**2, 3, padding=1)
         self.body.append(last)
-        self.upsampler = nn.PixelShuffle(scale)
+        self.upsampler = nn.PixelShuffle(self.inner_scale)
         kaiming_scaled_(self, negative_slope=0.25)  # PReLU's at the start
         kaiming_scaled_(last, 0.002)
         zero_mean_(self.body.get_parameter("0.weight"))
 
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, C + extra_channels, H, W) in [0, 1] to SR (N, C, scale * H, scale * W)."""
-        details = self.upsampler(self.body(lr))  # (N, C, scale * H, scale * W)
-        return details + F.interpolate(lr[:, : self.channels], scale_factor=self.scale, mode="nearest")
+        details = self.upsampler(self.body(lr))  # (N, C, inner_scale * H, inner_scale * W)
+        sr = details + F.interpolate(lr[:, : self.channels], scale_factor=self.inner_scale, mode="nearest")
+        if self.inner_scale == self.scale:
+            return sr
+        return F.interpolate(sr, size=[self.scale * side for side in lr.shape[-2:]], mode="bicubic")

@@ -313,6 +313,12 @@ def onnx_network(path):
     path.write_bytes(onnx.helper.make_model(graph, producer_name="pytorch").SerializeToString())
 
 
+def damaged_zip(path):
+    """An archive whose directory of files begins with other bytes."""
+    zipped(path)
+    path.write_bytes(path.read_bytes().replace(b"PK\1\2", b"PK\1\3"))
+
+
 def zipped(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weights/net_g.pth", b"x")
@@ -327,13 +333,14 @@ def zipped(path):
         (b"\n<!DOCTYPE html>\n<html><title>Google Drive", "a web page: download it again"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a web page: download it again"),
         (b'{"message": "Not Found"}', "JSON, not weights: download it again"),
-        (b"7767517\n3 3\nInput data 0 1 data", "an ncnn network: give the .pth"),
-        (b"\x47\x6b\x30\x01" + bytes(range(60)), "weights of ncnn: give the .pth"),
+        (b"7767517\n3 3\nInput data 0 1 data", "is damaged: its layers"),
+        (b"\x47\x6b\x30\x01" + bytes(range(60)), "weights of ncnn: put the .param"),
         (b"\x1f\x8b\x08" + bytes(range(60)), "a compressed archive: unpack it"),
         (torchscript, "a TorchScript program: give the .pth"),
         (exported, "a program of torch.export: give the .pth"),
         (onnx_network, "an ONNX network: give the .pth"),
         (zipped, "a zip archive of other files: unpack it"),
+        (damaged_zip, "is damaged: download it again"),
     ],
 )
 def test_another_file_under_the_name_of_a_checkpoint_is_recognised(tmp_path, content, says):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from sr_experiments.checkpoints.loading import load_generator
@@ -18,6 +20,7 @@ from sr_experiments.export import programs
 from sr_experiments.export.export import export
 from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Runnable, largest_difference
+from sr_experiments.files import replacing
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
@@ -543,3 +546,21 @@ def test_every_parameter_matters_to_the_comparison(weights):
                 nn.init.normal_(parameter, std=0.1)
         other.body[0].rdb2.conv3.weight[0, 0, 1, 1] += 1
     assert largest_difference(Runnable(generator), Runnable(other)) > 1e-4
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])
+def test_files_have_the_mode_that_umask_gives(sr, weights, tmp_path, umask):
+    """safetensors writes files for their owner only."""
+    source = weights("compact", 2)
+    before = os.umask(umask)
+    try:
+        for name in ("x.safetensors", "x.pth", "x.ts"):
+            done = sr("export", source, "-o", tmp_path / name, "--overwrite", *(["--card"] if name == "x.pth" else []))
+            assert done.code == 0, done.err
+        with replacing(tmp_path / "replaced") as temporary:
+            save_file({"x": torch.zeros(1)}, temporary)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("x.*")}
+    assert len(modes) == 6 and set(modes.values()) == {0o666 & ~umask}, modes
+    assert (tmp_path / "replaced").stat().st_mode & 0o777 == 0o666 & ~umask

@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
+from sr_experiments.generators.compact import Compact
 from sr_experiments.generators.msrresnet import MSRResNet
+from tests.checkpoints import ncnn_files
 
 HUGE = 10**12
 
@@ -252,3 +254,39 @@ def records() -> dict[str, Any]:
         "spandrel, large": {"format": 1, "generator": {"name": "spandrel", "scale": 10**4, "arch": "SPAN"}},
         "spandrel, options of text": {"format": 1, "generator": {"name": "spandrel", "scale": 2, "options": "x"}},
     }  # fmt: skip
+
+
+def lying_ncnn() -> dict[str, tuple[str, bytes]]:
+    """A `.param` and a `.bin` that don't fit each other, or ask for too much."""
+    torch.manual_seed(0)
+    network = Compact(scale=2, features=4, convolutions=1)
+    param, content = ncnn_files.compact(network, half=True).texts()
+    head, layers = param.split("\n", 2)[:2], param.split("\n", 2)[2]
+
+    def with_lines(*lines: str) -> str:
+        return "\n".join([head[0], f"{len(lines)} 9", *lines]) + "\n"
+
+    doubling = [f"Concat c{i} 2 1 b{i} b{i} b{i + 1}" for i in range(10_000)]
+    return {
+        "no lines": (f"{head[0]}\n", content),
+        "huge count": (f"{head[0]}\n{HUGE} {HUGE}\n{layers}", content),
+        "negative count": (f"{head[0]}\n-1 -1\n{layers}", content),
+        "huge channels": (param.replace("0=4 ", f"0={HUGE} "), content),
+        "huge weights": (param.replace("6=144", f"6={HUGE * 9}"), content),
+        "negative weights": (param.replace("6=144", "6=-144"), content),
+        "infinite": (param.replace("6=144", "6=inf"), content),
+        "beyond floats": (param.replace("6=144", f"6=1{'0' * 4000}"), content),
+        "huge scale": (param.replace("0=1 1=2", f"0=1 1={HUGE}").replace("0=2", f"0={HUGE}"), content),
+        "negative blobs": (param.replace("1 1 ", "1 -1 ", 1), content),
+        "array for a number": (param.replace(" 6=144", " -23306=1,144"), content),
+        "number for an array": (param.replace(" 4=1", " 4=1 9=2 10=0.2"), content),
+        "doubling": (with_lines("Input i 0 1 b0", *doubling), content),
+        "deep": (with_lines("Input i 0 1 b0", *(f"ReLU r{i} 1 1 b{i} b{i + 1}" for i in range(50_000))), content),
+        "large": (param + " " * (1 << 23), content),
+        "no UTF-8": ("7767517\n\udcff\udcfe", content),
+        "empty bin": (param, b""),
+        "bin cut short": (param, content[:-5]),
+        "bin of another": (param, content * 2),
+        "other flag": (param, b"\xff" * 4 + content[4:]),
+        "NaN": (param, content[:4] + b"\xff" * 8 + content[12:]),
+    }

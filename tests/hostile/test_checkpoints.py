@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
+from sr_experiments.generators.compact import Compact
+from tests.checkpoints import ncnn_files
 from tests.hostile import checkpoints as made
 from tests.hostile.conftest import assert_refused
 
@@ -68,6 +70,13 @@ def test_lying_safetensors(upscale, commands):
         assert_refused(upscale("x.safetensors"), "x.safetensors")
 
 
+def test_lying_files_of_ncnn(upscale, commands):
+    for param, content in made.lying_ncnn().values():
+        (commands.folder / "x.param").write_text(param, errors="surrogateescape")
+        (commands.folder / "x.bin").write_bytes(content)
+        assert_refused(upscale("x.param"), "x.")
+
+
 @pytest.mark.parametrize("style", ["export", "run"])
 def test_records_that_no_training_wrote(upscale, commands, style):
     for name, record in made.records().items():
@@ -108,13 +117,15 @@ def test_what_is_no_file(upscale, commands):
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", ["pth", "old.pth", "safetensors", "ckpt"])
+@pytest.mark.parametrize("kind", ["pth", "old.pth", "safetensors", "ckpt", "param", "bin"])
 def test_damaged_files(upscale, commands, kind):
     """Cut short anywhere, any bytes changed: used as they are, or refused."""
     file = commands.folder / f"x.{kind}"
     if kind == "safetensors":
         record = {"format": 1, "generator": made.records()["format of text"]["generator"]}
         save_file(made.tiny(), file, {"sr_experiments": json.dumps(record)})
+    elif kind in ("param", "bin"):
+        ncnn_files.compact(Compact(scale=2, features=4, convolutions=1), half=True).save(commands.folder / "x")
     elif kind == "ckpt":
         record = {"format": 1, "step": 1, "generator": made.records()["format of text"]["generator"]}
         state = {f"generator.{k}": t for k, t in made.tiny().items()}
