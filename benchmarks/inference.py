@@ -49,6 +49,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "esc": ("esc", {}),
     "esc_small": ("esc", {key: value for key, value in ESC_SMALL.items() if key != "name"}),
     "frvsr": ("frvsr", {}),
+    "basicvsr_uni": ("basicvsr_uni", {"flow": "lucas_kanade"}),
     "frvsr_rrdb": ("frvsr", {"srnet": {"name": "rrdbnet"}}),
 }
 WANTED = {"cpu": {"msrresnet": 4.0, "rrdbnet": 3.5, "frvsr": 3.0}}  # times plain

@@ -67,6 +67,7 @@ def main() -> None:
             "flow": lambda: flow(folders, arguments, Path(kept)),
             "stages": lambda: stages(folders["clips_frvsr"]),
             "clips": lambda: clips(folders, arguments, Path(kept)),
+            "recurrence": lambda: recurrence(folders, arguments, Path(kept)),
             "ablation": lambda: ablation(folders),
         }
         for name, make in parts.items():
@@ -193,15 +194,29 @@ def clips(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -
         "frame by frame, 500 steps more": "clips_frames",
         "FRVSR, after the joint stage": "clips_frvsr",
     }
+    return on_clips(wanted, folders, arguments, kept / "clips", FIGURES / "vid4_time_slices.png")
+
+
+def recurrence(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -> str:
+    """The same network with and without what the frames before hand on, at equal steps."""
+    wanted = {"frame by frame": "uni_frames", "BasicVSR-uni": "uni", "trained with objects": "uni_objects"}
+    if not {"uni_frames", "uni"} <= folders.keys():
+        raise KeyError("uni and uni_frames")
+    return on_clips(wanted, folders, arguments, kept / "recurrence", FIGURES / "recurrence_time_slices.png")
+
+
+def on_clips(
+    wanted: dict[str, str], folders: dict[str, Path], arguments: argparse.Namespace, pictures: Path, figure: Path
+) -> str:
+    """Measure the last checkpoints of trainings on the clips, each under its label; draw rows of pixels over time."""
     columns = {label: last(folders[name]) for label, name in wanted.items() if name in folders}
-    pictures = kept / "clips"
     report = evaluate(list(columns.values()), arguments.clips, "--clips", "--save", pictures)
     rows = []
     for result, name in zip(report["results"], ["bicubic", *columns], strict=True):
         for clip, values in [*sorted(result["per_image"].items()), ("mean", result["mean"])]:
             rows.append([name, clip, *(number(values.get(metric), metric) for metric in TEMPORAL)])
     shown = dict(zip(["bicubic", *columns], [pictures / result["name"] for result in report["results"]], strict=True))
-    time_slices({**shown, "HR": arguments.clips}, FIGURES / "vid4_time_slices.png")
+    time_slices({**shown, "HR": arguments.clips}, figure)
     return table(["network", "clip", *(HEADS[metric] for metric in TEMPORAL)], rows)
 
 

@@ -45,6 +45,13 @@ ALL = [
     "logger=none",
     "output_dir=outputs/results",
 ]
+SMALL_UNI = [
+    "experiment=basicvsr_uni_minutes_x4",
+    "data.train.root={photographs}",
+    "trainer.precision=32-true",
+    "~metrics.lpips_alex",
+    "~metrics.tlp_alex",
+]
 FROM_SCRATCH = ["stages=[joint]", "stage.joint.trains.fnet=1.0", "stage.joint.steps=1400"]
 STAGED = ["stage.flow.steps=1000", "stage.flow.batch_size=8", "stage.sr.steps=150", "stage.joint.steps=250"]
 
@@ -122,6 +129,17 @@ TRAININGS: dict[str, list[str]] = {
         "stage.flow.steps=1400",
         "stage.joint.steps=500",
     ],
+    "uni": SMALL_UNI,
+    "uni_objects": [*SMALL_UNI, "data.train.objects=3"],
+    "uni_frames": [*SMALL_UNI, "model.memory=none"],
+    "uni_flow_net": [
+        *SMALL_UNI,
+        "model.flow=net",
+        "stages=[joint]",
+        "stage.joint.steps=600",
+        "stage.joint.clip_length=10",
+        "stage.joint.trains.fnet=1.0",
+    ],
     **{f"staged_{seed}": [*ABLATION, *STAGED, f"seed={seed}"] for seed in range(3)},
     **{f"joint_{seed}": [*ABLATION, *FROM_SCRATCH, f"seed={seed}"] for seed in range(3)},
 }
@@ -137,7 +155,7 @@ def main() -> None:
     arguments = parser.parse_args()
     places = {key: str(getattr(arguments, key)) for key in ("photographs", "realesrgan")}
     for name in arguments.only:
-        command = [*TRAININGS[name], *ALL, f"name={name}"]
+        command = [*ALL, *TRAININGS[name], f"name={name}"]
         if arguments.list:
             said = [part.format(**places, **{key: f"outputs/results/{key}/<timestamp>" for key in TRAININGS})
                     for part in command]  # fmt: skip

@@ -34,6 +34,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "msrresnet": ("msrresnet", {}),
     "rrdbnet": ("rrdbnet", {}),
     "frvsr": ("frvsr", {}),
+    "basicvsr_uni": ("basicvsr_uni", {"flow": "lucas_kanade"}),
 }
 WARM_UP = 2  # frames
 
