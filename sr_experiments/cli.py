@@ -1,5 +1,6 @@
 """The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -42,6 +43,9 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command; a user error is one line and exit code 2."""
+    # Threads of torch that wait for others let the processor go, to OpenVINO, encoders and other programs: beside such,
+    # waiting as OpenMP does by default doubles the processor's time. It is read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except SRError as error:
