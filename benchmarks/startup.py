@@ -38,7 +38,7 @@ RATIOS = {  # wanted, of the processor's seconds
     "sr upscale, later": 0.25,
     "default run to its first step": 0.7,
 }
-POLL = 0.01  # seconds
+POLL = 0.03  # seconds
 
 
 @dataclass
@@ -54,19 +54,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9, help="of each command")
     parser.add_argument("--runs", type=int, default=3, help="starts of the default run; 0 to leave it out")
+    parser.add_argument("--only", default="", help="commands whose names have this in them")
     parser.add_argument("--before", type=Path, help="another checkout, that takes turns")
     parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sr_benchmark_") as name:
         builds = {"": HERE} | ({"before": arguments.before.resolve()} if arguments.before else {})
-        figures = measured(Path(name), builds, arguments.repeats, arguments.runs)
+        figures = measured(Path(name), builds, arguments.repeats, arguments.runs, arguments.only)
     report(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def measured(root: Path, builds: dict[str, Path], repeats: int, runs: int) -> dict[str, Any]:
-    """Start every command of every build so many times, in turns."""
+def measured(root: Path, builds: dict[str, Path], repeats: int, runs: int, only: str) -> dict[str, Any]:
+    """Start every command, whose name has `only` in it, of every build so many times, in turns."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(root / "compiled"), "WANDB_MODE": "offline"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     make_inputs(root, environment)
@@ -75,7 +76,8 @@ def measured(root: Path, builds: dict[str, Path], repeats: int, runs: int) -> di
         for build, checkout in builds.items():
             own = {**environment, "PYTHONPATH": str(checkout)}
             for name, command in commands(root, checkout).items():
-                if turn > (runs if "step" in name else repeats) or (not runs and "step" in name):
+                times = runs if "step" in name else repeats
+                if only not in name or not times or turn > times:
                     continue
                 cache = root / f"cache_{build}_{turn if 'first' in name else 'later'}"
                 one = starts[build].setdefault(name, Starts())

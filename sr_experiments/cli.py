@@ -1,6 +1,5 @@
 """The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
-import os
 import sys
 from typing import NoReturn
 
@@ -20,6 +19,7 @@ from sr_experiments.commands.sync import sync
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
+from sr_experiments.threads import let_waiting_threads_sleep
 
 COMMANDS = (
     upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, schema,
@@ -43,9 +43,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command; a user error is one line and exit code 2."""
-    # Threads of torch that wait for others let the processor go, to OpenVINO, encoders and other programs: beside such,
-    # waiting as OpenMP does by default doubles the processor's time. It is read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_waiting_threads_sleep()
     try:
         app()
     except SRError as error:
