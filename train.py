@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from sr_experiments.config.hydra_app import is_composed, run_app
+from sr_experiments.threads import let_waiting_threads_sleep
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -21,4 +22,5 @@ def main(cfg: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
+    let_waiting_threads_sleep()
     run_app(main, Path(__file__).parent / "conf")

@@ -19,6 +19,7 @@ from sr_experiments.commands.sync import sync
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
+from sr_experiments.threads import let_waiting_threads_sleep
 
 COMMANDS = (
     upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, schema,
@@ -42,6 +43,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command; a user error is one line and exit code 2."""
+    let_waiting_threads_sleep()
     try:
         app()
     except SRError as error:

@@ -99,6 +99,7 @@ def _quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("SR_OFFLINE", "1")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+    monkeypatch.setenv("SR_CACHE", str(tmp_path.with_name(f"{tmp_path.name}_cache")))
     monkeypatch.delenv("SR_RUN_FOLDER", raising=False)
 
 

@@ -88,3 +88,8 @@ def sr_command(words: Sequence[str]) -> str:
 def from_config(folder: Path) -> list[str]:
     """Return the words of a training that starts with the configuration in a run folder."""
     return ["--config-dir", shell_path(folder), "--config-name", "config"]
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Return the command that trains with these arguments, as Hydra reads them."""
+    return train_command([shell_text(argument) for argument in arguments])

@@ -10,14 +10,15 @@ Items are images or, where the datasets have `clips` set, clips. Those for train
 - `cache`: folder of packs to read from instead of `root`; see `open_folder` (if they read from a folder).
 """
 
-from typing import Any
-
-from torch.utils.data import Dataset
+from typing import TYPE_CHECKING, Any
 
 from sr_experiments.registry import Registry
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 _GIVEN = {"scale": "scale", "channels": "channels", "cache": "data.cache"}
 TRAINING_SETS: Registry[Any] = Registry(
     "training data", "sr_experiments.data", {"crop": "data.crop", "seed": "seed", **_GIVEN}
 )
-VALIDATION_SETS: Registry[Dataset[dict[str, Any]]] = Registry("validation data", "sr_experiments.data", _GIVEN)
+VALIDATION_SETS: "Registry[Dataset[dict[str, Any]]]" = Registry("validation data", "sr_experiments.data", _GIVEN)

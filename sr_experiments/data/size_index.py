@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from sr_experiments.cache import cache_folder
 from sr_experiments.data.image_files import Size, UnreadableImage, image_sizes
-from sr_experiments.data.packs import cache_folder
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from sr_experiments.errors import SRError
+from sr_experiments.inference.memory import budget_on_host
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,15 @@ def _flags() -> str:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def memory_budget(device: torch.device) -> int:
+    """Return how many bytes a network may take on a device now: half of what is free; on a CPU as `budget_on_host`."""
+    if device.type != "cuda":
+        return budget_on_host()
+    free, _ = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return (free + cached) // 2
 
 
 def out_of_memory(error: Exception) -> bool:

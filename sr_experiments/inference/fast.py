@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.generators.generator import Generator, TwoPartGenerator
-from sr_experiments.inference.tiles import TiledNetwork, receptive_radius, strips
+from sr_experiments.inference.probes import receptive_radius
+from sr_experiments.inference.tiles import STRIP, Tile, run_in_tiles, strips
 
-STRIP = 40  # rows of LR pixels that are enlarged at a time
 PROBE = (24, 32)  # height and width of the LR image that a network is tried on
 
 
@@ -36,6 +36,40 @@ class Part(nn.Module):
         return self.method(*inputs)
 
 
+class TiledNetwork(nn.Module):
+    """Runs a network tile by tile, input and output staying on its device.
+
+    The network maps one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W); `tiles` plans
+    the tiles for an input's height and width.
+    """
+
+    def __init__(self, network: Callable[..., Tensor], scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = scale
+        self.tiles = tiles
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Inputs (N, C, H, W) to (N, C', scale * H, scale * W)."""
+        tiles = self.tiles(*inputs[0].shape[-2:])
+        return run_in_tiles(self.network, inputs, self.scale, tiles, torch.Tensor.new_empty)
+
+
+class TiledParts(nn.Module):
+    """Runs the two parts of a network tile by tile, see `TiledNetwork`; the features between them are whole."""
+
+    def __init__(
+        self,
+        extract: Callable[..., Tensor],
+        reconstruct: Callable[..., Tensor],
+        scale: int,
+        tiles: Callable[[int, int], list[Tile]],
+    ) -> None:
+        super().__init__()
+        self.extract_features = TiledNetwork(extract, 1, tiles)
+        self.reconstruct = TiledNetwork(reconstruct, scale, tiles)
+
+
 class StripNetwork(nn.Module):
     """A network in two parts, of which the second is run strip by strip.
 
@@ -50,6 +84,7 @@ class StripNetwork(nn.Module):
         self.extract_features = extract
         self.reconstruct = TiledNetwork(reconstruct, scale, partial(strips, rows=STRIP, margin=margin))
         self.channels = channels
+        self.margin = margin
 
     def forward(self, lr: Tensor) -> Tensor:
         """LR (N, C, H, W) to (N, C', scale * H, scale * W)."""

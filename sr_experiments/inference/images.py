@@ -31,7 +31,7 @@ from sr_experiments.data.formats.metadata import (
 from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
-from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.image_engine import ImageEngine
 
 FORMATS = {
     ".png": "PNG",
@@ -94,8 +94,10 @@ def read_picture(path: Path) -> Picture:
         raise unreadable(path, error) from error
 
 
-def upscale_picture(engine: Engine, picture: Picture, progress: Callable[[int, int], None] | None = None) -> Picture:
-    """Upscale an image by the network, and its alpha bicubically; `progress` as for `Engine.upscale`."""
+def upscale_picture(
+    engine: ImageEngine, picture: Picture, progress: Callable[[int, int], None] | None = None
+) -> Picture:
+    """Upscale an image by the network, and its alpha bicubically; `progress` as for `ImageEngine.upscale`."""
     alpha = None if picture.alpha is None else engine.bicubic(picture.alpha)
     return Picture(engine.upscale(picture.pixels, progress), alpha, picture.icc, picture.metadata, picture.lost)
 

@@ -6,7 +6,6 @@ import resource
 from pathlib import Path
 
 import psutil
-import torch
 
 LARGEST = 3 * 2**29  # bytes; on a CPU larger tiles are not faster
 # Parameters of glibc's mallopt and our values: blocks from this size on are returned to the system when they are
@@ -15,12 +14,8 @@ M_MMAP_THRESHOLD, BLOCK = -3, 2**20
 M_ARENA_MAX, ARENAS = -8, 1
 
 
-def memory_budget(device: torch.device) -> int:
-    """Return how many bytes a network may take on a device now: half of what is free, at most LARGEST on a CPU."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return (free + cached) // 2
+def budget_on_host() -> int:
+    """Return how many bytes of main memory a network may take now: half of what is free, at most LARGEST."""
     return min(free_on_host() // 2, LARGEST)
 
 

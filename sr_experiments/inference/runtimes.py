@@ -5,11 +5,9 @@ balances the load among cores that other programs use too. torch.compile (with C
 to start, and another for each new size of image.
 """
 
-import functools
 import importlib.util
 import logging
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators.generator import Generator
+from sr_experiments.inference.compiled import CompiledModel, CompiledNetwork, openvino_core
 from sr_experiments.inference.device import computes_in_bf16
 from sr_experiments.inference.fast import StripNetwork, in_strips
 from sr_experiments.inference.int8 import Quantization, quantise
@@ -61,7 +61,7 @@ def choose_runtime(name: str, device: torch.device, precision: str) -> str:
 
 def compiled_by_openvino(
     network: nn.Module, channels: int, scale: int, precision: str, multiple: int = 1, int8: Quantization | None = None
-) -> nn.Module | None:
+) -> "OpenVINONetwork | None":
     """Compile a network by OpenVINO, as a whole or, where `in_strips` makes one, as the parts of a `StripNetwork`.
 
     It maps (N, channels, H, W) to (N, C', scale * H, scale * W), for any H and W that are multiples of `multiple`.
@@ -73,21 +73,66 @@ def compiled_by_openvino(
     Raises:
         SRError: that is so with precision "int8", which torch can't do instead.
     """
-    parts = in_strips(network, channels, scale)
+    by_torch = in_strips(network.requires_grad_(False), channels, scale)
+    parts: list[tuple[Callable[..., Tensor], list[int]]] = [(by_torch, [channels])]
+    margin = 0
+    if isinstance(by_torch, StripNetwork):
+        lr, features = by_torch.channels
+        parts = [(by_torch.extract_features, [lr]), (by_torch.reconstruct.network, [features, lr])]
+        margin = by_torch.margin
     try:
-        if not isinstance(parts, StripNetwork):
-            return _compiled(network, [channels], precision, multiple, int8 or {})
-        lr, features = parts.channels
-        parts.extract_features = _compiled(parts.extract_features, [lr], precision, multiple, int8 or {})
-        parts.reconstruct.network = _compiled(
-            parts.reconstruct.network, [features, lr], precision, multiple, int8 or {}
-        )
+        models = [_compiled(part, inputs, precision, multiple, int8 or {}) for part, inputs in parts]
     except _Unfit as error:
         if precision == "int8":
             raise SRError(f"OpenVINO can't run this network in int8: {error}") from error
         log.warning("OpenVINO can't run this network, torch does: %s", error)
         return None
-    return parts
+    return OpenVINONetwork(CompiledNetwork(models, scale, margin), network, by_torch)
+
+
+class OpenVINONetwork(nn.Module):
+    """A network compiled by OpenVINO as a module, on tensors; float32 in and out.
+
+    Args:
+        network: what it is.
+        original: the network that it was compiled from.
+        by_torch: the same, perhaps in strips.
+    """
+
+    def __init__(self, network: CompiledNetwork, original: nn.Module, by_torch: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._originals: tuple[nn.Module, ...] = (original, by_torch)  # not as modules: they are for measuring only
+        self._by_torch = False
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Run the network, without gradients."""
+        if self._by_torch:
+            return self._originals[1](*inputs)
+        return torch.from_numpy(self.network(*(x.float().contiguous().numpy() for x in inputs)))
+
+    def extract_features(self, lr: Tensor) -> Tensor:
+        """Run the first of two parts."""
+        if self._by_torch:
+            return self._originals[1].extract_features(lr)  # type: ignore[operator]
+        return torch.from_numpy(self.network.extract_features(lr.float().numpy()))
+
+    def reconstruct(self, features: Tensor, lr: Tensor) -> Tensor:
+        """Run the second part, on its result."""
+        if self._by_torch:
+            return self._originals[1].reconstruct(features, lr)  # type: ignore[operator]
+        return torch.from_numpy(self.network.reconstruct(features.float().numpy(), lr.float().numpy()))
+
+    def run_by_torch(self) -> None:
+        """Let torch do the work, as it would best, until `forget_torch`."""
+        original, _ = self._originals
+        if isinstance(original, Generator):
+            original.optimise_for_cpu()
+        self._by_torch = True
+
+    def forget_torch(self) -> None:
+        """Run by OpenVINO only, and keep the network's weights no longer."""
+        self._originals, self._by_torch = (), False
 
 
 class _Unfit(Exception):
@@ -96,12 +141,13 @@ class _Unfit(Exception):
 
 def _compiled(
     network: Callable[..., Tensor], channels: Sequence[int], precision: str, multiple: int, int8: Quantization
-) -> nn.Module:
+) -> CompiledModel:
     sizes = [[-(-side // multiple) * multiple for side in size] for size in PROBES]
     random = torch.Generator().manual_seed(1)
     inputs = [[torch.rand(1, count, *size, generator=random) for count in channels] for size in sizes]
     try:
-        compiled = OpenVINONetwork(network, inputs, precision, int8)
+        model = converted(network, inputs, named=precision == "int8")
+        compiled = _compile(model, precision, int8)
         difference = max(_difference(network, compiled, x) for x in inputs)
     except Exception as error:  # the converter raises all kinds
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -112,75 +158,46 @@ def _compiled(
     return compiled
 
 
-class OpenVINONetwork(nn.Module):
-    """A network compiled by OpenVINO for inputs (N, C, H, W) of any N, H and W; float32 in and out.
+def _compile(model: Any, precision: str, int8: Quantization) -> CompiledModel:
+    """Compile an OpenVINO model.
 
     In bf16 the residual sums of a network of many blocks stay in float32, which takes a fifth more time: rounding each
     of them would cost RRDBNet 5 dB of PSNR against the float32 output, and MSRResNet nothing.
-
-    The network is any callable on tensors that can be traced; the examples are its inputs in several sizes.
     """
-
-    def __init__(
-        self,
-        network: Callable[..., Tensor],
-        examples: Sequence[Sequence[Tensor]],
-        precision: str,
-        int8: Quantization | None = None,
-    ) -> None:
-        super().__init__()
-        core = _core()
-        import openvino as ov
-
-        model = converted(network, examples)
-        if precision == "int8":
-            quantise(model, int8 or {})
-            precision = "bf16" if computes_in_bf16() else "fp32"
-        sums = sum(layer.get_type_name() == "Add" for layer in model.get_ops())
-        if precision == "bf16" and sums > FEW_SUMS:
-            model = _sums_in_fp32(core, model)
-        settings = {
-            "INFERENCE_PRECISION_HINT": {"fp32": ov.Type.f32, "bf16": ov.Type.bf16}[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }
-        self.request = core.compile_model(model, "CPU", settings).create_infer_request()
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Run the network, without gradients."""
-        result: Any = self.request.infer([x.float().contiguous().numpy() for x in inputs], share_inputs=True)[0]
-        return torch.from_numpy(result)
+    if precision == "int8":
+        quantise(model, int8)
+        precision = "bf16" if computes_in_bf16() else "fp32"
+    sums = sum(layer.get_type_name() == "Add" for layer in model.get_ops())
+    if precision == "bf16" and sums > FEW_SUMS:
+        model = _sums_in_fp32(model)
+    return CompiledModel(model, precision, torch.get_num_threads())
 
 
-def converted(network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor]]) -> Any:
-    """Return a network as OpenVINO's model, in fp32; arguments as of `OpenVINONetwork`."""
-    _core()
+def converted(network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor]], named: bool = True) -> Any:
+    """Return a network as OpenVINO's model, in fp32, for inputs (N, C, H, W) of any N, H and W.
+
+    Args:
+        network: any callable on tensors that can be traced.
+        examples: its inputs in several sizes.
+        named: whether the weights keep their names, which takes a second, because torch then makes a second network
+            of modules; else none of them may require gradients.
+    """
+    openvino_core()
     import openvino as ov
     from openvino.frontend.pytorch import ConversionExtension
+
+    def without_names(*inputs: Tensor) -> Tensor:
+        return network(*inputs)
 
     example = tuple(examples[0])
     own = [ConversionExtension("aten::pixel_shuffle", _pixel_shuffle)]
     with quietly(), torch.inference_mode():
-        traced = torch.jit.trace(network, example, check_trace=False)
+        traced = torch.jit.trace(network if named else without_names, example, check_trace=False)
         model = ov.convert_model(traced, example_input=example, extension=own)
     for inputs in examples:  # raises for inconsistent sizes, which in inference would overwrite memory
         model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
     model.reshape({i: [-1, x.shape[1], -1, -1] for i, x in enumerate(example)})
     return model
-
-
-@functools.cache
-def _core() -> Any:
-    """Return the only OpenVINO instance of the process, which is never unloaded.
-
-    Each instance sets an alternate signal stack for the thread. When two are destroyed in the order of their creation,
-    the thread keeps the stack of a destroyed one, and the next signal crashes the process.
-    """
-    modules: dict[str, Any] = sys.modules
-    modules.setdefault("openvino_telemetry", None)  # it would report every use to Intel
-    import openvino as ov
-
-    return ov.Core()
 
 
 def _pixel_shuffle(node: Any) -> list[Any]:
@@ -191,7 +208,7 @@ def _pixel_shuffle(node: Any) -> list[Any]:
     return opset13.depth_to_space(node.get_input(0), "depth_first", factor).outputs()
 
 
-def _sums_in_fp32(core: Any, model: Any) -> Any:
+def _sums_in_fp32(model: Any) -> Any:
     """Mark sums and products to stay in float32, which only OpenVINO's file format can express."""
     import openvino as ov
 
@@ -207,13 +224,13 @@ def _sums_in_fp32(core: Any, model: Any) -> Any:
                     layer.insert(0 if layer.find("data") is None else 1, marks)
                 ElementTree.SubElement(marks, "attribute", name="precise", version="0")
         tree.write(file)
-        return core.read_model(file)
+        return openvino_core().read_model(file)
 
 
 @torch.inference_mode()
-def _difference(network: Callable[..., Tensor], compiled: nn.Module, inputs: Sequence[Tensor]) -> float:
+def _difference(network: Callable[..., Tensor], compiled: CompiledModel, inputs: Sequence[Tensor]) -> float:
     """Return the largest difference of the outputs, relative to the largest value above 1; infinite if sizes differ."""
-    expected, found = network(*inputs), compiled(*inputs)
+    expected, found = network(*inputs), torch.from_numpy(compiled(*(x.numpy() for x in inputs)))
     if expected.shape != found.shape or not found.isfinite().all():
         return float("inf")
     return float((expected - found).abs().max() / expected.abs().max().clamp(min=1))

@@ -5,19 +5,15 @@ input of the network but cropped from its output. Where the margin covers the ne
 together are equal to the untiled output. Tiles end at the image's border, where the network pads as it does untiled.
 """
 
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from typing import Any, TypeVar
 
 ALIGNMENT = 16  # tiles begin at multiples of this, as pixel-unshuffled blocks do in the whole image
-MARGIN = 32  # LR pixels, where the receptive radius is unbounded or larger than LARGEST_FIELD
-LARGEST_FIELD = 64  # LR pixels
+MARGIN = 32  # LR pixels, where the receptive radius is unbounded or larger than can be measured
+STRIP = 40  # rows of LR pixels that are enlarged at a time on a CPU
+
+Array = TypeVar("Array", bound=Any)  # torch's tensors or NumPy's arrays
 
 
 @dataclass(frozen=True)
@@ -89,95 +85,36 @@ def _spans(length: int, size: int, margin: int, alignment: int) -> list[tuple[in
     return spans
 
 
-class TiledNetwork(nn.Module):
-    """Runs a network tile by tile, input and output staying on its device.
+def run_in_tiles(
+    network: Callable[..., Array],
+    inputs: Sequence[Array],
+    scale: int,
+    tiles: Sequence[Tile],
+    empty: Callable[[Array, tuple[int, ...]], Array],
+) -> Array:
+    """Run a network tile by tile.
 
-    The network maps one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W); `tiles` plans
-    the tiles for an input's height and width.
-    """
-
-    def __init__(self, network: Callable[..., Tensor], scale: int, tiles: Callable[[int, int], list[Tile]]) -> None:
-        super().__init__()
-        self.network = network
-        self.scale = scale
-        self.tiles = tiles
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Inputs (N, C, H, W) to (N, C', scale * H, scale * W)."""
-        height, width = inputs[0].shape[-2:]
-        tiles = self.tiles(height, width)
-        if len(tiles) == 1:
-            return self.network(*inputs)
-        whole: Tensor | None = None
-        for tile in tiles:
-            rows, columns = tile.area
-            part = self.network(*(x[..., rows, columns] for x in inputs))
-            if whole is None:
-                whole = part.new_empty(*part.shape[:2], self.scale * height, self.scale * width)
-            rows, columns = tile.core(self.scale)
-            inner_rows, inner_columns = tile.core_within(self.scale)
-            whole[..., rows, columns] = part[..., inner_rows, inner_columns]
-        assert whole is not None
-        return whole
-
-
-class TiledParts(nn.Module):
-    """Runs the two parts of a network tile by tile, see `TiledNetwork`; the features between them are whole."""
-
-    def __init__(
-        self,
-        extract: Callable[..., Tensor],
-        reconstruct: Callable[..., Tensor],
-        scale: int,
-        tiles: Callable[[int, int], list[Tile]],
-    ) -> None:
-        super().__init__()
-        self.extract_features = TiledNetwork(extract, 1, tiles)
-        self.reconstruct = TiledNetwork(reconstruct, scale, tiles)
-
-
-@torch.inference_mode()
-def receptive_radius(run: Callable[[Tensor], Tensor], channels: int, scale: int) -> int | None:
-    """Measure from what distance, in LR pixels, an output pixel depends on the input.
-
-    A NaN in the input turns exactly those output pixels that depend on it into NaN. `run` maps LR (1, channels, H, W)
-    to SR on the CPU.
+    Args:
+        network: maps one or several (N, C, H, W) of one height and width to (N, C', scale * H, scale * W).
+        inputs: the whole of each.
+        scale: upsampling factor.
+        tiles: cover the inputs.
+        empty: makes an array of the kind of another, of a shape.
 
     Returns:
-        None if the distance is larger than LARGEST_FIELD, unbounded, or NaNs don't reach the output.
+        The whole output.
     """
-    probe = torch.full((1, channels, ALIGNMENT, 2 * LARGEST_FIELD + 3 * ALIGNMENT), 0.5)
-    centre = LARGEST_FIELD + ALIGNMENT
-    probe[..., centre] = torch.nan
-    columns = run(probe).isnan().any(1).any(1)[0].nonzero()  # those with a NaN
-    if not len(columns):
-        return None
-    first, last = int(columns.min()) // scale, int(columns.max()) // scale
-    radius = max(centre - first, last - centre)
-    return radius if radius <= LARGEST_FIELD else None
-
-
-class LiveBytes(TorchFunctionMode):
-    """Count the bytes of the storages that operations in this context allocate, until they are freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.known: dict[int, int] = {}
-        self.now = self.peak = 0
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        result = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                storage = leaf.untyped_storage()
-                key = storage._cdata
-                if key not in self.known and key not in given:
-                    self.known[key] = storage.nbytes()
-                    self.now += storage.nbytes()
-                    self.peak = max(self.peak, self.now)
-                    weakref.finalize(storage, self._gone, key)
-        return result
-
-    def _gone(self, key: int) -> None:
-        self.now -= self.known.pop(key, 0)
+    if len(tiles) == 1:
+        return network(*inputs)
+    height, width = inputs[0].shape[-2:]
+    whole: Array | None = None
+    for tile in tiles:
+        rows, columns = tile.area
+        part = network(*(x[..., rows, columns] for x in inputs))
+        if whole is None:
+            whole = empty(part, (*part.shape[:2], scale * height, scale * width))
+        rows, columns = tile.core(scale)
+        inner_rows, inner_columns = tile.core_within(scale)
+        whole[..., rows, columns] = part[..., inner_rows, inner_columns]
+    assert whole is not None
+    return whole

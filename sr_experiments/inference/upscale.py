@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,21 +13,16 @@ from types import FrameType
 
 from rich.console import Console
 
-from sr_experiments.checkpoints.between import load_between
-from sr_experiments.checkpoints.loading import load_generator
-from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
-from sr_experiments.generators.generator import Generator
-from sr_experiments.inference.engine import Engine
+from sr_experiments.inference import kept
+from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.inputs import Job, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
-from sr_experiments.inference.options import SAMPLED, Options
+from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
-from sr_experiments.quantization.engine import make_engine
-from sr_experiments.quantization.file import holds_int8
 from sr_experiments.terminal import job_progress
 from sr_experiments.video.formats import CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
@@ -50,31 +45,6 @@ def run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options
         return _run(names, output, checkpoints, options, console)
 
 
-def load(checkpoints: Sequence[Path], options: Options) -> tuple[Generator, Checkpoint]:
-    """Return the network of a checkpoint, or the one between two, set to sample as the options say.
-
-    Raises:
-        SRError: as `load_generator` and `load_between`; or the network has no such option.
-    """
-    given = _sampling(options)
-    if len(checkpoints) == 2:
-        generator, found = load_between(checkpoints[0], checkpoints[1], given.pop("strength"))
-    else:
-        generator, found = load_generator(checkpoints[0])
-    _refuse_sampling(given.keys() - generator.sampling.keys(), found.source)
-    generator.sampling = {**generator.sampling, **given}
-    return generator, found
-
-
-def _sampling(options: Options) -> dict[str, float]:
-    return {name: getattr(options, name) for name in SAMPLED if getattr(options, name) is not None}
-
-
-def _refuse_sampling(names: Collection[str], network: str) -> None:
-    for name in sorted(names):
-        raise SRError(f"--{name} is for {SAMPLED[name]}, not for {network}: leave it out")
-
-
 def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options, console: Console) -> int:
     output = output.expanduser()
     inputs = find_inputs(names, output)
@@ -82,12 +52,7 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     if inputs.images and inputs.root is None and to_video:
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
     keep_little()
-    first = checkpoints[0].expanduser()
-    if holds_int8(first):
-        _refuse_sampling(_sampling(options), str(first))
-    engine, network = make_engine(
-        first, options.device, options.precision, options.tile, options.runtime, lambda: load(checkpoints, options)
-    )
+    engine, network = _engine(checkpoints, options)
     precision = engine.precision
     if options.precision == "auto" and precision == "bf16":
         precision = "bf16 (off fp32 by up to some levels of 255; --precision fp32 is exact, and slower)"
@@ -114,6 +79,19 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     return 1 if failed else 0
 
 
+def _engine(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, str]:
+    """Return the engine, and in words what network it runs: the one that was kept, or one made now, and kept."""
+    key = kept.key_of(checkpoints, options)
+    if key is not None and (found := kept.read(key, options.tile)) is not None:
+        return found, found.source
+    from sr_experiments.inference.loading import load_engine  # here, since it imports torch, which takes seconds
+
+    engine, network = load_engine(checkpoints, options)
+    if key is not None and options.precision in ("auto", engine.precision):  # not in int8: that is said each time
+        kept.write(key, engine, network)
+    return engine, network
+
+
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end the command as Ctrl-C does: what is unfinished is removed, what is finished can be continued."""
@@ -132,11 +110,11 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _upscale_clips(
-    engine: Engine,
+    engine: ImageEngine,
     jobs: Sequence[Job],
     options: Options,
     console: Console,
-    upscale: Callable[[Engine, Path, Path, Options, Console], Summary],
+    upscale: Callable[[ImageEngine, Path, Path, Options, Console], Summary],
     alone: bool,
 ) -> int:
     """Upscale clips in turn; return the number that failed, or raise if it failed and was the only input (`alone`)."""
@@ -160,7 +138,7 @@ def _upscale_clips(
     return failed
 
 
-def _upscale_images(engine: Engine, jobs: Sequence[Job], options: Options, console: Console, alone: bool) -> int:
+def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, console: Console, alone: bool) -> int:
     """Upscale images in turn, while the next is read and the previous is written; return the number that failed.
 
     If the only input (`alone`) fails, its error is raised.

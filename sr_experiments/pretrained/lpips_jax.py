@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lpips
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 
 from sr_experiments.errors import SRError
@@ -50,6 +48,8 @@ def read_trunk(archive: Path, name: str) -> dict[str, Tensor]:
         heads = [_tensor(tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]) for i in range(5)]
     except Exception as error:
         raise SRError(f"{archive.name} has no readable weights of {name} ({type(error).__name__}: {error})") from error
+    import lpips  # here, since importing it takes seconds
+
     installed = torch.load(Path(lpips.__file__).parent / f"weights/v0.1/{net}.pth", "cpu", weights_only=True)
     if not all(torch.equal(head, installed[f"lin{i}.model.1.weight"]) for i, head in enumerate(heads)):
         raise SRError(f"{archive.name} has other linear heads of {name} than the installed lpips package")
@@ -57,6 +57,8 @@ def read_trunk(archive: Path, name: str) -> dict[str, Tensor]:
 
 
 def _trunk(tree: Mapping[str, Any], name: str) -> dict[str, Tensor]:
+    import torchvision  # as lpips
+
     with torch.device("meta"):
         features = getattr(torchvision.models, name)(weights=None).features
     convolutions = [str(i) for i, layer in enumerate(features) if isinstance(layer, torch.nn.Conv2d)]

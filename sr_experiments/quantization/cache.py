@@ -8,14 +8,13 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sr_experiments.cache import cache_folder, remove_oldest, touch
 from sr_experiments.checkpoints.digest import network_digest
 from sr_experiments.checkpoints.reading import Checkpoint
-from sr_experiments.data.packs import cache_folder
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.generators.generator import Generator
@@ -29,7 +28,7 @@ from sr_experiments.quantization.tuned import tuned_for_int8
 
 log = logging.getLogger(__name__)
 
-LIMIT = 16  # files that are kept, the last used
+LIMIT = 16  # networks that are kept, the last used
 IMAGES = 64
 BOUNDS = Bounds(max_drop=0.05, fidelity=45.0)
 
@@ -56,7 +55,7 @@ def made_once(generator: Generator, found: Checkpoint, run: Path | None) -> Quan
             if (kept := _kept(file)) is not None:
                 return kept
             made = _make(generator, found, run, file)
-            _remove_oldest(folder)
+            remove_oldest(folder, LIMIT)
             return made
     except (OSError, Timeout) as error:
         log.warning("%s can't be written (%s): the network in int8 is made each time", folder, error)
@@ -95,8 +94,7 @@ def _kept(file: Path) -> QuantizedNetwork | None:
     except SRError as error:
         log.warning("%s: it is made again", error)
         return None
-    with contextlib.suppress(OSError):
-        os.utime(file)  # the last used are kept
+    touch(file)
     return network
 
 
@@ -113,17 +111,3 @@ def _key(generator: Generator, run: Path | None) -> str:
         "bounds": [BOUNDS.max_drop, BOUNDS.fidelity, IMAGES],
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _remove_oldest(folder: Path) -> None:
-    """Remove the files that were not used for the longest time, above LIMIT."""
-
-    def age(path: Path) -> float:
-        with contextlib.suppress(OSError):
-            return path.stat().st_mtime
-        return 0.0
-
-    for old in sorted((p for p in folder.iterdir() if p.suffix in (".safetensors", ".json")), key=age)[:-LIMIT]:
-        with contextlib.suppress(OSError):
-            old.unlink()
-            old.with_suffix(".lock").unlink(missing_ok=True)

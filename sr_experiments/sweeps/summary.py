@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
-from sr_experiments.config.quoting import hydra_text, shell_path, shell_text, train_command
+from sr_experiments.config.quoting import command_line, hydra_text, shell_path
 from sr_experiments.errors import SRError
 from sr_experiments.runs.metrics import digits
 from sr_experiments.runs.state import read_summary
@@ -98,11 +98,6 @@ def exit_on_user_error() -> Iterator[None]:
     except SRError as error:
         print_error(stderr_console(), error)
         sys.exit(2)
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """Return the command that trains with these arguments, as Hydra reads them."""
-    return train_command([shell_text(argument) for argument in arguments])
 
 
 def _print_results(console: Console, results: Sequence[JobReturn], common: set[str]) -> None:

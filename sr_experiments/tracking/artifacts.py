@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sr_experiments.checkpoints.files import file_of
+from sr_experiments.checkpoints.places import file_of
 from sr_experiments.errors import SRError
 from sr_experiments.files import link_or_copy
 from sr_experiments.runs.reading import read_config

@@ -9,8 +9,8 @@ import torch
 from sr_experiments.generators.rrdbnet import InPlaceDenseBlock
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.fast import STRIP, StripNetwork, optimised_for_cpu
-from sr_experiments.inference.tiles import strips
+from sr_experiments.inference.fast import StripNetwork, optimised_for_cpu
+from sr_experiments.inference.tiles import STRIP, strips
 from tests.inference.test_engine import TINY, network, photograph
 
 NETWORKS = [("srresnet", 3), ("msrresnet", 3), ("rrdbnet", 4), ("rrdbnet", 2)]

@@ -7,8 +7,8 @@ from PIL import Image
 
 from sr_experiments.inference.checks import check_checkpoints
 from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.loading import load
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.upscale import load
 from tests.generators.test_generators import tiny
 
 PLAIN = ["--device", "cpu", "--precision", "fp32", "--runtime", "torch"]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sr_experiments.generators import GENERATORS
-from sr_experiments.inference.tiles import ALIGNMENT, LARGEST_FIELD, LiveBytes, plan, receptive_radius
+from sr_experiments.inference.probes import LARGEST_FIELD, LiveBytes, receptive_radius
+from sr_experiments.inference.tiles import ALIGNMENT, plan
 
 
 @pytest.mark.parametrize("height, width", list(itertools.product((1, 15, 97, 128, 300, 511), (16, 130, 401))))

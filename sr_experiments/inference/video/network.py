@@ -12,7 +12,7 @@ from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 
 from sr_experiments.errors import SRError
-from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.pipe import run_overlapped
@@ -37,7 +37,7 @@ Item = tuple[int, np.ndarray] | SegmentEnd
 
 
 def run(
-    engine: Engine,
+    engine: ImageEngine,
     source: Source,
     options: Options,
     console: Console,
@@ -83,7 +83,7 @@ def run(
 
 
 def upscaled(
-    engine: Engine, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
+    engine: ImageEngine, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Upscale frames, numbers and pixels (H, W, 3), in order from number `start` on.
 
@@ -114,11 +114,11 @@ def upscaled(
         previous = frame_8_bits
 
 
-def _batch_size(engine: Engine) -> int:
-    return 1 if engine.recurrent or engine.device.type == "cpu" else BATCH_SIZE
+def _batch_size(engine: ImageEngine) -> int:
+    return 1 if engine.recurrent or engine.device_type == "cpu" else BATCH_SIZE
 
 
-def _with_alpha(engine: Engine, large: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+def _with_alpha(engine: ImageEngine, large: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Add the alpha channel of a frame, if it has one, to its upscaled colours."""
     return large if pixels.shape[2] == 3 else np.dstack((large, engine.bicubic(np.ascontiguousarray(pixels[..., 3:]))))
 

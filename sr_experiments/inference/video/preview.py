@@ -9,7 +9,7 @@ from PIL import Image
 from sr_experiments.baseline import baseline
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
-from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.network import upscaled
 from sr_experiments.pictures import labelled
@@ -18,7 +18,7 @@ from sr_experiments.video.source import Source
 log = logging.getLogger(__name__)
 
 
-def write_preview(engine: Engine, source: Source, target: Path, options: Options) -> None:
+def write_preview(engine: ImageEngine, source: Source, target: Path, options: Options) -> None:
     """Write the baseline | SR of the first `options.preview` seconds as 8-bit H.264 at a constant frame rate.
 
     For the output `clip.mkv` it is `clip.preview.mp4`.

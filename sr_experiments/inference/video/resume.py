@@ -13,13 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from sr_experiments.checkpoints.digest import network_digest
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, write_json, writing_failed
-from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
 
 SEGMENT = 250  # frames per segment, at most
@@ -66,15 +64,20 @@ class PartialOutput:
     def finish_segment(self, frames: int, delay: int, state: Any) -> None:
         """Record that the next segment is finished: number of frames so far, its delay, the engine's state after it."""
         # The journal names the state by its frame number, so it stays consistent if the process is killed in between.
-        with replacing(self._state_path(frames)) as temporary:
-            torch.save(state, temporary)
+        if state is not None:
+            import torch  # here, since networks for images have no state and may run without it
+
+            with replacing(self._state_path(frames)) as temporary:
+                torch.save(state, temporary)
         before, self.frames = self.frames, frames
         self.delays.append(delay)
         self._write_journal()
         self._state_path(before).unlink(missing_ok=True)
 
     def load_state(self) -> Any:
-        """Load the state of the engine after the last finished segment."""
+        """Load the state of a recurrent network's engine after the last finished segment."""
+        import torch
+
         return torch.load(self._state_path(self.frames), weights_only=True) if self.frames else None
 
     @contextmanager
@@ -123,16 +126,16 @@ def folder_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.partial")
 
 
-def engine_settings(engine: Engine) -> dict[str, Any]:
+def engine_settings(engine: ImageEngine) -> dict[str, Any]:
     """Return the settings of an engine that its results depend on."""
     return {
-        "checkpoint": network_digest(engine.generator),
+        "checkpoint": engine.digest(),
         "scale": engine.scale,
-        "device": engine.device.type,
+        "device": engine.device_type,
         "precision": engine.precision,
         "runtime": engine.runtime,
         "tile": engine.tile,
-        **({"sampling": dict(engine.generator.sampling)} if engine.generator.sampling else {}),
+        **({"sampling": dict(engine.traits.sampling)} if engine.traits.sampling else {}),
     }
 
 

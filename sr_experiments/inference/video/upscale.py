@@ -24,7 +24,7 @@ from rich.console import Console
 
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, writing_failed
-from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
@@ -50,7 +50,7 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-def upscale_video(engine: Engine, source: Path, target: Path, options: Options, console: Console) -> Summary:
+def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
     """Upscale a video file; the extension of the target selects the container.
 
     Raises:
@@ -62,7 +62,7 @@ def upscale_video(engine: Engine, source: Path, target: Path, options: Options, 
     return _to_video(engine, VideoSource(source), target, options, console, file_settings(source))
 
 
-def upscale_frames(engine: Engine, source: Path, target: Path, options: Options, console: Console) -> Summary:
+def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
     """Upscale the images of a folder as the frames of a clip.
 
     The target is a video file, written at `options.fps`, or a folder for PNGs of the same names.
@@ -86,7 +86,7 @@ def upscale_frames(engine: Engine, source: Path, target: Path, options: Options,
 
 
 def _to_video(
-    engine: Engine, source: Source, target: Path, options: Options, console: Console, settings: dict[str, Any]
+    engine: ImageEngine, source: Source, target: Path, options: Options, console: Console, settings: dict[str, Any]
 ) -> Summary:
     start = time.perf_counter()
     _check_channels(engine, source)
@@ -134,7 +134,12 @@ def _join(
 
 
 def _to_folder(
-    engine: Engine, source: FolderSource, target: Path, options: Options, console: Console, settings: dict[str, Any]
+    engine: ImageEngine,
+    source: FolderSource,
+    target: Path,
+    options: Options,
+    console: Console,
+    settings: dict[str, Any],
 ) -> Summary:
     start = time.perf_counter()
     _check_channels(engine, source)
@@ -207,6 +212,6 @@ def _exact_rate(fps: float) -> Fraction:
     return ntsc if abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
 
 
-def _check_channels(engine: Engine, source: Source) -> None:
+def _check_channels(engine: ImageEngine, source: Source) -> None:
     if engine.recurrent and engine.channels == 1 and len(source.first.format.components) > 2:
         raise SRError(f"{source.path} is in colour, but the network is for grey: choose another --checkpoint")

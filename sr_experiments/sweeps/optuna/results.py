@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sr_experiments.config.quoting import hydra_text, shell_path
+from sr_experiments.config.quoting import command_line, hydra_text, shell_path
 from sr_experiments.files import write_json
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.optuna.objective import Objective
-from sr_experiments.sweeps.summary import command_line
 from sr_experiments.terminal import make_table, print_conventions, print_labelled
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from sr_experiments.cache import cache_folder
 from sr_experiments.data.images import ImageFolder
 from sr_experiments.data.module import SRDataModule
-from sr_experiments.data.packs import cache_folder, decoding, packing
+from sr_experiments.data.packs import decoding, packing
 from sr_experiments.data.packs.folders import PackFolder, open_folder
 from sr_experiments.data.packs.pack import INDEX
 from sr_experiments.errors import SRError
@@ -108,6 +109,9 @@ def test_the_place_is_true_false_or_a_folder(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SR_CACHE", "/big/disk")
     assert cache_folder(True) == Path("/big/disk") and cache_folder("packs") == Path("packs")
     monkeypatch.delenv("SR_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/other/disk")
+    assert cache_folder(True) == Path("/other/disk/sr_experiments")
+    monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder(True) == Path.home() / ".cache" / "sr_experiments"
 
 
