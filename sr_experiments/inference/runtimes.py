@@ -5,6 +5,7 @@ balances the load among cores that other programs use too. torch.compile (with C
 to start, and another for each new size of image.
 """
 
+import contextlib
 import functools
 import importlib.util
 import logging
@@ -180,7 +181,11 @@ def _core() -> Any:
     modules.setdefault("openvino_telemetry", None)  # it would report every use to Intel
     import openvino as ov
 
-    return ov.Core()
+    core = ov.Core()
+    # For each new size of image it would keep all layers prepared, up to gigabytes; the last size stays as it is.
+    with contextlib.suppress(RuntimeError):  # the setting is not documented
+        core.set_property("CPU", {"CPU_RUNTIME_CACHE_CAPACITY": 0})
+    return core
 
 
 def _pixel_shuffle(node: Any) -> list[Any]:
