@@ -3,6 +3,7 @@
     python benchmarks/scaling.py --json scaling.json --plot scaling.png      # about 20 minutes on two cores
     python benchmarks/scaling.py --only clips --clip-frames 150 15000        # ten minutes at 25 frames a second
     python benchmarks/scaling.py --only memory                               # the largest jobs, with whole networks
+    python benchmarks/scaling.py --only sizes                                # a folder of images of 2000 sizes
 
 Every figure is of a command in a process of its own: its seconds from start to end, and the most memory that was
 resident in it (VmHWM, so Linux only). `slope` is d log(seconds) / d log(size) over the larger half of the sizes, of
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--compare-runs", nargs="+", type=int, default=[10, 25, 50, 100, 200])
     parser.add_argument("--memory-frames", type=int, default=90, help="of the 480x270 clip of `memory`")
     parser.add_argument("--memory-side", type=int, default=4096, help="of the LR image of `memory`")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[20, 2000], help="of images in a folder, at most 2705")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--plot", type=Path, help="file for the plot")
     arguments = parser.parse_args()
@@ -150,12 +152,36 @@ def memory(folder: Path, arguments: argparse.Namespace) -> list[Result]:
     return results
 
 
+def sizes(folder: Path, arguments: argparse.Namespace) -> list[Result]:
+    """The most memory of `sr upscale` of a folder by the sizes of its images, each of which is another."""
+    random, results = np.random.default_rng(0), []
+    every = [(height, width) for height in range(12, 64) for width in range(12, 64)]
+    random.shuffle(every)
+    every.insert(0, (64, 64))  # the largest is in each folder
+    noise = soft_noise(64, 64)
+    for precision in ("bf16", "fp32"):
+        of_precision = []
+        for count in arguments.sizes:
+            source = folder / f"sizes_{count}"
+            source.mkdir(exist_ok=True)
+            for height, width in every[:count]:
+                cv2.imwrite(str(source / f"{height}x{width}.png"), noise[:height, :width])
+            command = [*SR, "upscale", source, "-o", folder / f"{count}_{precision}", "--precision", precision]
+            command += ["-c", weights(folder, "compact", {"convolutions": 16})]
+            of_precision.append(one("sizes", count, f"{count} sizes, {precision}", command, folder))
+        more = of_precision[-1]["bytes"] - of_precision[0]["bytes"]
+        print(f"{'':9} {more / 1e6:.0f} MB more (wanted: at most 100)")  # noqa: T201
+        results += of_precision
+    return results
+
+
 PARTS: dict[str, Callable[[Path, argparse.Namespace], list[Result]]] = {
     "images": images,
     "clips": clips,
     "datasets": datasets,
     "runs": runs,
     "memory": memory,
+    "sizes": sizes,
 }
 
 

@@ -1,5 +1,6 @@
 """A network compiled by OpenVINO, on NumPy arrays: running it doesn't need torch."""
 
+import contextlib
 import functools
 import sys
 from collections.abc import Sequence
@@ -92,7 +93,11 @@ def openvino_core() -> Any:
     modules.setdefault("openvino_telemetry", None)  # it would report every use to Intel
     import openvino as ov
 
-    return ov.Core()
+    core = ov.Core()
+    # For each new size of image it would keep all layers prepared, up to gigabytes; the last size stays as it is.
+    with contextlib.suppress(RuntimeError):  # the setting is not documented
+        core.set_property("CPU", {"CPU_RUNTIME_CACHE_CAPACITY": 0})
+    return core
 
 
 def _empty(like: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

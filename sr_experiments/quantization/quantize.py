@@ -94,7 +94,7 @@ def _within_bounds(
         engines["bf16"] = Engine(generator, "cpu", "bf16", runtime="openvino")
         rows["bf16"] = measurement.quality(engines["bf16"])
     if tuned is not None:
-        rows["int8, untrained"] = measurement.quality(_engine(generator, tuned.calibrated(generator)))
+        rows["int8 before"] = measurement.quality(_engine(generator, tuned.calibrated(generator)))
     while True:
         names = trials.without(kept)
         share = trials.share(names)

@@ -1,9 +1,11 @@
 """OpenVINO gives what torch gives, without telling anyone; where it can't, torch does the work."""
 
 import importlib.util
+import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +46,19 @@ def test_tiles_of_openvino_leave_no_seams():
     generator, image = network("msrresnet"), photograph(150, 200)
     whole, tiled = (Engine(generator, "cpu", "fp32", tile=tile, runtime="openvino") for tile in (None, 96))
     assert np.abs(whole.upscale(image).astype(int) - tiled.upscale(image)).max() <= 1
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_every_new_size():
+    """OpenVINO would keep .33 MB of this network for each."""
+    engine = Engine(GENERATORS["compact"](scale=2, features=16, convolutions=16), "cpu", "fp32", runtime="openvino")
+    sizes = [(height, width) for height in range(8, 28) for width in range(8, 28)]
+    np.random.default_rng(0).shuffle(sizes)
+    pages = []
+    for height, width in sizes:
+        engine.upscale(np.zeros((height, width, 3), np.uint8))
+        pages.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
+    assert pages[-1] - pages[len(pages) // 2] < 20e6  # 67 MB else
 
 
 def test_signals_find_their_stack_after_networks_are_gone():

@@ -67,21 +67,22 @@ def test_fine_tuning_brings_int8_nearer_to_the_float_network():
 
 
 @needs_nncf
-@pytest.mark.parametrize("loss", ["pixel", "gan"])
+@pytest.mark.parametrize("loss", ["pixel", pytest.param("gan", marks=pytest.mark.slow)])
 def test_a_run_is_fine_tuned_resumed_and_written(sr, train, tmp_path, loss, capsys):
     gan = ["loss=gan", "loss.discriminator.features=4", "loss.terms.perceptual.start=100"] if loss == "gan" else []
     run = train("trainer.max_steps=2", *gan)
     file = tmp_path / "int8.safetensors"
     done = sr("quantize", run, "-o", file, "--train", 4, *LOOSE)
     assert done.code == 0, done.err
-    assert "int8, untrained" in done.out and "fp32" in done.out
+    assert "int8 before" in done.out and "fp32" in done.out
     facts = read(file).facts
-    assert facts["fine_tuned"] and {"fp32", "int8", "int8, untrained"} <= set(facts["measured"])
+    assert facts["fine_tuned"] and {"fp32", "int8", "int8 before"} <= set(facts["measured"])
     (folder,) = (run.parent.parent / f"{run.parent.name}_int8").iterdir()
     config = read_config(folder)
     assert config["trainer"]["max_steps"] == 4 and "conv_first" in config["int8"]
     assert config["data"] == read_config(run)["data"] and "adversarial" not in config["loss"]["terms"]
-    assert (folder / "metrics.csv").is_file() and (folder / "checkpoints/best.ckpt").is_file()
+    assert (folder / "metrics.csv").is_file()
+    assert torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["sr_experiments"]["step"] == 4
     if loss == "pixel":
         train(f"resume={folder}", "trainer.max_steps=6")
         assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["sr_experiments"]["step"] == 6

@@ -22,6 +22,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.export.export import write_network
 from sr_experiments.generators import GENERATORS
+from sr_experiments.inference import device
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
 from sr_experiments.quantization import cache
@@ -281,6 +282,39 @@ def test_without_nncf_a_line_says_what_to_install(sr, weights, tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "nncf", None)
     done = sr("quantize", weights(), "-o", tmp_path / "int8.safetensors", *FEW)
     assert done.code == 2 and 'pip install "sr-experiments[int8]"' in done.err.splitlines()[-1]
+
+
+def test_without_nncf_upscaling_in_int8_is_refused_in_one_line(sr, weights, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    Image.fromarray(photograph(20, 20)).save(tmp_path / "in.png")
+    done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "-c", weights(), "--precision", "int8")
+    assert done.code == 2 and 'pip install "sr-experiments[int8]"' in done.err.splitlines()[-1]
+    assert not (tmp_path / "out.png").exists() and not list((tmp_path / "cache/int8").glob("*.json"))
+
+
+def test_a_cpu_without_instructions_for_int8_is_said(sr, int8_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "computes_in_int8", lambda: False)
+    Image.fromarray(photograph(20, 20)).save(tmp_path / "in.png")
+    done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "-c", int8_file[0])
+    assert done.code == 0 and done.err.count("has no instructions for int8 (VNNI)") == 1
+
+
+def test_what_other_versions_have_made_is_made_again(weights, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "sr_experiments")
+    generator, found = load_generator(weights())
+    monkeypatch.setattr(cache, "IMAGES", 8)
+    for version in ("2025.0", "2026.0"):
+        monkeypatch.setattr(cache, "versions", lambda version=version: {"openvino": version})
+        cache.made_once(copy.deepcopy(generator), found, None)
+    assert caplog.text.count("making this network's int8 form") == 2
+    assert len(list((tmp_path / "cache/int8").glob("*.safetensors"))) == 2
+
+
+def test_one_picture_is_too_few(sr, weights, tmp_path):
+    one = folder_of(tmp_path / "one", [photograph(100, 100)])
+    done = sr("quantize", weights(), "-o", tmp_path / "int8.safetensors", "--data", one, *FEW)
+    assert done.code == 2 and "has 1 images of at least 48x48: calibration needs 2 or more" in done.err
+    assert len(done.err.strip().splitlines()) == 1
 
 
 def test_training_does_not_begin_with_integers(train, int8_file, capsys):
