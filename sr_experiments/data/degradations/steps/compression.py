@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Literal
 
-import av
 import numpy as np
 import torch
 from annotated_types import Ge, Le
@@ -67,6 +66,8 @@ def compress(clip: np.ndarray, crf: int, preset: str) -> np.ndarray:
     height, width = clip.shape[1:3]
     # 4:2:0 needs even sides; x264 itself extends frames to whole macroblocks.
     even = np.pad(clip, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    import av  # here, since most degradations are of images
+
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = even.shape[1:3]
     encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
