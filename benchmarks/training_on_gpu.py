@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="of each, those of the warm-up included")
     parser.add_argument("--accelerator", default="gpu", choices=("gpu", "cpu"))
     parser.add_argument("--small", action="store_true", help="small networks, crops and batches")
+    parser.add_argument("--no-large", action="store_true", help="leave out the large batch and its degradation")
     parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args()
     os.environ["WANDB_MODE"] = "offline"
@@ -93,11 +94,13 @@ def main() -> None:
                 for variant, options in VARIANTS.items()
             }
             report_training(f"{training}, batch {batch}, HR {crop}", both)
-        batch, crop = (4, 64) if arguments.small else (48, 256)
-        settings = ["model=rrdbnet", *(SMALL_RRDB if arguments.small else []), "trainer.precision=bf16-mixed", *common]
-        figures["large"] = large_batch(settings, batch, crop, folder)
-        figures["degradation"] = milliseconds(second_order(), batch, crop, "cuda" if on_gpu else "cpu", repeats=12)
-        report_large(figures, f"batch {batch}, HR {crop}")
+        if not arguments.no_large:
+            batch, crop = (4, 64) if arguments.small else (48, 256)
+            small = SMALL_RRDB if arguments.small else []
+            settings = ["model=rrdbnet", *small, "trainer.precision=bf16-mixed", *common]
+            figures["large"] = large_batch(settings, batch, crop, folder)
+            figures["degradation"] = milliseconds(second_order(), batch, crop, "cuda" if on_gpu else "cpu", repeats=12)
+            report_large(figures, f"batch {batch}, HR {crop}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

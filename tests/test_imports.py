@@ -43,11 +43,11 @@ def test_every_command_imports_only_what_it_uses(run_folder, weights, tmp_path):
         (["runs", runs], ALWAYS),
         (["compare", runs, "--table"], {"omegaconf"}),
         (["compare", runs, "-o", str(tmp_path / "page.html")], PICTURES | {"plotly"}),
-        (["degrade", hr, "-o", png], {"torch"}),
+        (["degrade", hr, "-o", png], {"torch", "scipy"}),
         (["upscale", hr, "-o", png, "--overwrite", "-c", str(weights("frvsr")), "--device", "cpu"], set()),
         (
             ["evaluate", "--sr", str(tmp_path / "hr"), "--hr", str(tmp_path / "hr"), "--scale", "2"],
-            OF_TORCHMETRICS | {"skimage", "kornia"},
+            OF_TORCHMETRICS | {"skimage", "kornia", "hydra"},
         ),
     ]
     given = json.dumps([(arguments, sorted(HEAVY)) for arguments, _ in may])

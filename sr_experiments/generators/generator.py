@@ -33,7 +33,7 @@ class Generator(nn.Module):
     Attributes:
         scales: upsampling factors that it can do; None for any.
         receptive_radius: distance in LR pixels from which an output pixel depends on the input; the overlap of
-            tiles. None: measured, see `inference.tiles.receptive_radius`.
+            tiles. None: measured, see `inference.probes.receptive_radius`.
         size_multiple: the network pads its input to multiples of it: the window of a transformer, the factor of a
             pixel-unshuffle.
         smallest_size: height and width in LR pixels that it pads smaller inputs to.

@@ -3,7 +3,6 @@
 import warnings
 from typing import Literal
 
-import lpips
 import torch
 from torch import Tensor, nn
 
@@ -58,6 +57,8 @@ def lpips_network(net: Trunk) -> nn.Module:
         WeightsUnavailable: no trained weights of the trunk.
     """
     features = pretrained_features(TRUNKS[net])
+    import lpips  # here, since importing it takes a second, and without weights it isn't needed
+
     with warnings.catch_warnings():
         # lpips gives torchvision the argument `pretrained`, which torchvision warns about.
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models\._utils")

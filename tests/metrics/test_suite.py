@@ -62,8 +62,10 @@ def test_an_unknown_metric_is_named():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/metrics").glob("[!d]*.yaml")), ids=lambda path: path.stem)
 def test_each_metric_says_what_it_is(path: Path, monkeypatch):
+    monkeypatch.setattr(
+        "sr_experiments.metrics.tlp.lpips_network", lambda net: torch.nn.Identity()
+    )  # it imports lpips's
     monkeypatch.setattr("sr_experiments.metrics.lpips.lpips_network", lambda net: torch.nn.Identity())
-    monkeypatch.setattr("sr_experiments.metrics.tlp.lpips_network", lambda net: torch.nn.Identity())
     config = yaml.safe_load(path.read_text().replace("${scale}", "4"))
     suite = MetricSuite({path.stem: config}, 4, clips=True, channels=3)
     said = {field: values[path.stem] for field, values in descriptions(suite).items()}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple
 
-import av
 import numpy as np
 import torch
 from annotated_types import Ge, Le
@@ -101,6 +100,8 @@ class VideoCodec(Encoded):
     crf: Crf
 
     def __post_init__(self) -> None:
+        import av  # here, since most degradations are of images
+
         for codec in self._names():
             for needed in CODERS[codec][:2]:
                 if needed not in av.codecs_available:
@@ -150,6 +151,8 @@ class H264(Encoded):
 
 def compress(clip: np.ndarray, crf: int, coder: Coder) -> np.ndarray:
     """Return a clip (T, H, W, 3), uint8, encoded and decoded."""
+    import av
+
     os.environ.setdefault("SVT_LOG", "1")  # only errors; it has no option for this
     height, width = clip.shape[1:3]
     # 4:2:0 needs even sides; encoders themselves extend frames to whole blocks.
