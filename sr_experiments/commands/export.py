@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 Precision = Literal["fp32", "fp16", "int8"]
-Format = Literal["safetensors", "pth", "onnx", "exported_program", "torchscript"]
+Format = Literal["safetensors", "pth", "onnx", "exported_program", "torchscript", "ncnn"]
 
 
 def export(
@@ -14,7 +14,12 @@ def export(
         Path, typer.Argument(metavar="CKPT", help="Run folder, or file of weights in any of the usual formats.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts; no extension: .param and .bin of ncnn.",
+        ),
     ],
     kind: Annotated[
         Format | None,
@@ -23,8 +28,8 @@ def export(
     precision: Annotated[
         Precision | None,
         typer.Option(
-            help="fp32, the default; of weights and ONNX also fp16; of ONNX also int8, made as by sr quantize if the "
-            "network isn't in int8 yet.",
+            help="fp32, the default; of weights, ONNX and ncnn also fp16; of ONNX also int8, made as by sr quantize if "
+            "the network isn't in int8 yet.",
             show_default=False,
         ),
     ] = None,
@@ -48,7 +53,7 @@ def export(
     licence: Annotated[str, typer.Option("--license", help="License on the card, such as CC-BY-4.0.")] = "",
     description: Annotated[str, typer.Option(help="Description on the card.")] = "",
 ) -> None:
-    """Write a network as safetensors, BasicSR's .pth, ONNX or a torch program, compared with the original."""
+    """Write a network as safetensors, BasicSR's .pth, ONNX, ncnn or a torch program, compared with the original."""
     from rich.console import Console
 
     from sr_experiments.export.card import check_places, write_card
@@ -63,8 +68,10 @@ def export(
     done = write(checkpoint, output, kind, precision, overwrite, name or "", options)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())
-    size = done.file.stat().st_size / 2**20
-    console.print(f"{done.file}: {done.kind}, {done.precision}, {size:.1f} MiB, of {done.source}")
+    size = sum(file.stat().st_size for file in done.files) / 2**20
+    console.print(
+        f"{' and '.join(map(str, done.files))}: {done.kind}, {done.precision}, {size:.1f} MiB, of {done.source}"
+    )
     sizes = ", ".join("x".join(map(str, size)) for size in done.sizes)
     console.print(f"largest difference to the original, values in [0, 1]: {differences}; on batches of {sizes}")
     if card:

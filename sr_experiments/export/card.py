@@ -30,14 +30,12 @@ from sr_experiments.quantization.file import read as read_int8
 
 SIDE = 96  # LR pixels of the example picture
 TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stages", "scale", "channels", "seed")
-LABELS = {
-    "srresnet": "SRResNet",
-    "msrresnet": "MSRResNet",
-    "rrdbnet": "ESRGAN",
-    "compact": "Compact",
-    "unet": "NAFNet",
-    "esc": "ESC",
-    "frvsr": "FRVSR",
+# OpenModelDB's ids of architectures (its data/architectures.json); of networks that it lacks, what it would call them.
+ARCHITECTURES = {
+    "srresnet": "sr-res-net",
+    "msrresnet": "sr-res-net",
+    "rrdbnet": "esrgan",
+    "unet": "nafnet",
 }
 
 
@@ -64,7 +62,7 @@ def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -
         _before_and_after(Engine(generator, "cpu", "fp32")).save(temporary, "PNG")
     write_json(listing, facts)
     with replacing(markdown) as temporary:
-        temporary.write_text(_markdown(facts, exported, config, summary, picture.name), encoding="utf-8")
+        temporary.write_text(_markdown(facts, exported, words, config, summary, picture.name), encoding="utf-8")
     return [markdown, listing, picture]
 
 
@@ -108,12 +106,12 @@ def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]
     data, best = config.get("data") or {}, summary.get("best") or {}
     train = data.get("train") or {}
     facts = {
-        "trainingIterations": best.get("step", summary.get("step")),
+        "trainingIterations": best.get("step", summary.get("step")) or None,  # none where the start was best
         "trainingBatchSize": data.get("batch_size"),
         "trainingHRSize": data.get("crop"),
         "trainingOTF": train.get("name") != "paired" if train else None,
         "dataset": next((Path(str(train[key])).name for key in ("root", "hr", "name") if train.get(key)), None),
-        "pretrainedModelG": config.get("init_from") if isinstance(config.get("init_from"), str) else None,
+        "initFrom": config.get("init_from") or None,  # pretrainedModelG is for ids of models in OpenModelDB
         "degradation": config.get("degradation"),
         "loss": config.get("loss"),
         "seed": config.get("seed"),
@@ -131,10 +129,13 @@ def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -
     inferred = generator.arch if isinstance(generator, SpandrelModel) else "unknown"
     name = str(config.get("arch") or config.get("name") or inferred)
     return {
-        **words,
-        "tags": [],
+        "name": words["name"],
+        "author": re.sub(r"[^a-z0-9]+", "-", words["author"].lower()).strip("-"),
+        "license": words["license"] or None,
+        "description": words["description"].strip(),
+        "tags": ["restoration"] if generator.scale == 1 else ["general-upscaler"],
         "date": date.today().isoformat(),
-        "architecture": LABELS.get(name, name),
+        "architecture": ARCHITECTURES.get(name, name.lower()),
         "size": [f"{sizes[key]}{short}" for key, short in (("features", "nf"), ("blocks", "nb")) if key in sizes],
         "scale": generator.scale,
         "inputChannels": generator.channels,
@@ -142,21 +143,26 @@ def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "resources": [
             {
-                "platform": "onnx" if exported.kind == "onnx" else "pytorch",
-                "type": exported.file.suffix.lstrip("."),
-                "size": exported.file.stat().st_size,
-                "sha256": hashlib.sha256(exported.file.read_bytes()).hexdigest(),
+                "platform": exported.kind if exported.kind in ("onnx", "ncnn") else "pytorch",
+                "type": "pth" if exported.kind == "pth" else file.suffix.lstrip("."),
+                "size": file.stat().st_size,
+                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
                 "urls": [],
             }
+            for file in exported.files
         ],
         "images": [],
     }
 
 
 def _markdown(
-    facts: dict[str, Any], exported: Exported, config: dict[str, Any], summary: dict[str, Any], picture: str
+    facts: dict[str, Any],
+    exported: Exported,
+    words: Mapping[str, str],
+    config: dict[str, Any],
+    summary: dict[str, Any],
+    picture: str,
 ) -> str:
-    resource = facts["resources"][0]
     compared = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
     trained = {key: config[key] for key in TRAINED_WITH if key in config}
     if "step" in summary:
@@ -173,11 +179,14 @@ def _markdown(
         f"| architecture | {facts['architecture']} {' '.join(facts['size'])} |",
         f"| scale | {facts['scale']} |",
         f"| parameters | {facts['parameters']:,} |",
-        f"| author | {facts['author'] or 'to be filled in'} |",
+        f"| author | {words['author'] or 'to be filled in'} |",
         f"| licence | {facts['license'] or 'to be filled in'} |",
         f"| date | {facts['date']} |",
-        f"| file | {exported.file.name}, {exported.kind}, {exported.precision}, {resource['size']:,} bytes |",
-        f"| sha256 | `{resource['sha256']}` |",
+        *(
+            f"| file | {file.name}, {exported.kind}, {exported.precision}, {resource['size']:,} bytes, "
+            f"sha256 `{resource['sha256']}` |"
+            for file, resource in zip(exported.files, facts["resources"], strict=True)
+        ),
         f"| from | {exported.source} |",
         f"| compared | {compared}: largest difference to the original, values in [0, 1] |",
         "",
