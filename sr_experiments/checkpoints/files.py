@@ -18,16 +18,20 @@ from sr_experiments.errors import SRError, first_line
 
 RECORD = "sr_experiments"  # key of the record in this project's checkpoints and exports
 INT8 = "sr_experiments_int8"  # key of the record in files of `sr quantize`
+HUB_WEIGHTS = "model.safetensors"  # in a folder for the Hugging Face Hub
 COMPILED = (".onnx", ".pt2", ".ts", ".torchscript")  # no state dict in them
 
 
 def file_of(path: Path) -> Path:
-    """Return the file of a checkpoint: the path itself, or the best or last checkpoint of a run folder."""
+    """Return the file of a checkpoint: the path itself, the best or last of a run folder, or that of a Hub folder."""
     if path.is_dir():
-        for name in ("best.ckpt", "last.ckpt"):
-            if (path / "checkpoints" / name).is_file():
-                return path / "checkpoints" / name
-        raise SRError(f"{path} has no checkpoints/best.ckpt or last.ckpt: give a run folder or a checkpoint file")
+        for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", HUB_WEIGHTS):
+            if (path / name).is_file():
+                return path / name
+        raise SRError(
+            f"{path} has no checkpoints/best.ckpt or last.ckpt, nor {HUB_WEIGHTS}: give a run folder or a checkpoint "
+            "file"
+        )
     if not path.is_file():
         raise SRError(f"no checkpoint {path}: check the path")
     return path

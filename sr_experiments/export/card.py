@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -47,8 +48,30 @@ def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
             raise SRError(f"{place} exists: give --overwrite to replace")
 
 
-def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
-    """Write the three files of a card; return their paths.
+@dataclass(frozen=True)
+class Card:
+    """What a card says.
+
+    Attributes:
+        facts: the fields of an OpenModelDB model, and further ones.
+        summary: of the run; empty where there is none.
+        picture: the baseline beside SR.
+    """
+
+    facts: dict[str, Any]
+    summary: dict[str, Any]
+    picture: Image.Image
+    _words: Mapping[str, str]
+    _exported: Exported
+    _config: dict[str, Any]
+
+    def markdown(self, picture: str) -> str:
+        """Return the text for people; `picture` is the name of the picture's file."""
+        return _markdown(self.facts, self._exported, self._words, self._config, self.summary, picture)
+
+
+def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> Card:
+    """Collect what a card says.
 
     The author's words are "name", "author", "license" and "description". How the network was trained is read from the
     run folder of the checkpoint that was exported, if it has one.
@@ -57,12 +80,18 @@ def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -
     generator = read_int8(checkpoint.expanduser()).generator if int8 else load_generator(checkpoint)[0]
     config, summary = _training_files(checkpoint)
     facts = {**_facts(exported, words, generator), **_training(config, summary)}
+    return Card(facts, summary, _before_and_after(Engine(generator, "cpu", "fp32")), words, exported, config)
+
+
+def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
+    """Write the three files of a card, made as by `make_card`; return their paths."""
+    card = make_card(exported, checkpoint, words)
     markdown, listing, picture = _places(exported.file)
     with replacing(picture) as temporary:
-        _before_and_after(Engine(generator, "cpu", "fp32")).save(temporary, "PNG")
-    write_json(listing, facts)
+        card.picture.save(temporary, "PNG")
+    write_json(listing, card.facts)
     with replacing(markdown) as temporary:
-        temporary.write_text(_markdown(facts, exported, words, config, summary, picture.name), encoding="utf-8")
+        temporary.write_text(card.markdown(picture.name), encoding="utf-8")
     return [markdown, listing, picture]
 
 
@@ -201,12 +230,7 @@ def _markdown(
 
 def _measured(summary: dict[str, Any], beside: str) -> list[str]:
     """Write the metrics of the best checkpoint and of the baseline, their conventions, and what was not measured."""
-    best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
-    own = {
-        key: value
-        for key, value in best.items()
-        if not key.endswith((*(f"_{name}" for name in BASELINES), "_compared"))
-    }
+    best, own = metrics_of(summary)
     if not own:
         return []
     lines = [f"## Measured at step {(summary.get('best') or {}).get('step', summary.get('step'))}", ""]
@@ -219,6 +243,13 @@ def _measured(summary: dict[str, Any], beside: str) -> list[str]:
     lines += [f"- `{metric}`: {convention}" for metric, convention in summary.get("conventions", {}).items()]
     lines += [f"- not measured: {what}" for what in summary.get("left_out", {})]
     return [*lines, ""]
+
+
+def metrics_of(summary: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return all metrics of a run's best checkpoint, `val/set/metric`, and those of the network alone."""
+    best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
+    others = (*(f"_{name}" for name in BASELINES), "_compared")
+    return best, {key: value for key, value in best.items() if not key.endswith(others)}
 
 
 def _before_and_after(engine: Engine) -> Image.Image:
