@@ -19,7 +19,9 @@ pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")
 
 
-@pytest.mark.parametrize("name, scale", [("srresnet", 2), ("msrresnet", 3), ("rrdbnet", 4), ("compact", 4)])
+@pytest.mark.parametrize(
+    "name, scale", [("srresnet", 2), ("msrresnet", 3), ("rrdbnet", 4), ("rrdbnet", 2), ("rrdbnet", 1), ("compact", 4)]
+)
 def test_networks_run_in_ncnn_on_any_size(sr, weights, tmp_path, name, scale):
     source = weights(name, scale)
     done = sr("export", source, "-o", tmp_path / f"net-{scale}x", "--card", "--name", "Net")
