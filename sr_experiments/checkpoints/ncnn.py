@@ -5,7 +5,6 @@ which must be that of RRDBNet or Compact; nothing is computed until then.
 """
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,16 @@ import torch
 
 from sr_experiments.checkpoints.detection import detect
 from sr_experiments.checkpoints.key_styles import StateDict
+from sr_experiments.checkpoints.places import bin_of
 from sr_experiments.errors import SRError
 
-MAGIC = b"7767517"
 FIRST_ARRAY = -23300  # the array of number n is written under this less n
 MOST_BYTES = 2**22  # of a .param: RRDBNet with 23 blocks has 120 kB
 FP32, FP16 = (0, 0x0002C056), 0x01306B47  # what stands before a convolution's weights
 ADD, MULTIPLY = 0, 2  # of BinaryOp
 SUM = 1  # of Eltwise
 NEAREST, BICUBIC = 1, 3  # of Interp
+REPLICATE = 1  # of Padding
 GEOMETRY = ((1, 11, 0), (2, 12, 1), (3, 13, 1))  # of Convolution: numbers of width and height, default of both
 SCALES = (4, 3, 2, 1)
 
@@ -42,15 +42,6 @@ class Layer:
     arrays: dict[int, tuple[float, ...]]
 
 
-def param_of(file: Path) -> Path | None:
-    """Return the `.param` that a file is, or beside which it is the `.bin`; None if it isn't of ncnn."""
-    with file.open("rb") as opened:
-        if re.match(MAGIC + rb"\s", opened.read(len(MAGIC) + 1)):
-            return file
-    beside = file.with_suffix(".param")
-    return beside if file.suffix == ".bin" and beside.is_file() else None
-
-
 def read_ncnn(param: Path) -> tuple[StateDict, dict[str, Any], Path]:
     """Return the weights under BasicSR's names, the generator's registry name and arguments, and the `.bin`.
 
@@ -66,7 +57,7 @@ def read_ncnn(param: Path) -> tuple[StateDict, dict[str, Any], Path]:
             f"{counted[:200]}; give the .pth or .safetensors that it was made from"
         )
     names, scale, inner_scale = found
-    weights = _bin_of(param)
+    weights = bin_of(param)
     state = _weights(layers, names, weights)
     generator = detect(state)
     if generator is None or generator["scale"] != inner_scale:
@@ -153,7 +144,7 @@ def _recognise(layers: list[Layer]) -> tuple[list[str], int, int] | None:
     blocks, rest = divmod(convolutions - 6, 15)
     if not slopes and blocks > 0 and rest == 0:
         for fold in (1, 2, 4):
-            if found is _rrdbnet(expressions, blocks, fold):
+            if found is _rrdbnet(expressions, blocks, fold) or found is _any_size(expressions, blocks, fold):
                 parts = [f"body.{i}.rdb{j}.conv{k}" for i in range(blocks) for j in (1, 2, 3) for k in (1, 2, 3, 4, 5)]
                 last = ["conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
                 return ["conv_first", *parts, *last], 4 // fold, 4 // fold
@@ -205,6 +196,10 @@ def _value(layer: Layer, inputs: list[Expression], weighted: int, e: _Expression
             return e.rearranged("shuffled", int(p.get(0, 1)), x)
         case "Reorg", [x], p if p.get(1, 0) == 0:
             return e.rearranged("unshuffled", int(p.get(0, 1)), x)
+        case "Padding", [x], p if p == {1: p.get(1), 3: p.get(1), 4: REPLICATE}:
+            return e.same("padded", int(p[1]), x)
+        case "Crop", [x, size_of], p if not p and not layer.arrays:
+            return e.same("cropped", x, size_of)
         case "Interp", [x], p if p.get(1, 1) == p.get(2, 1) and not any(p.get(key, 0) for key in (3, 4, 5, 6)):
             return e.resized(int(p.get(0, 0)), p.get(1, 1), x)
     return None
@@ -228,14 +223,21 @@ def _compact(e: _Expressions, slopes: int, scale: int) -> Expression:
     return e.added(x, e.resized(NEAREST, scale, image))
 
 
-def _rrdbnet(e: _Expressions, blocks: int, fold: int) -> Expression:
-    """Return the expression of an `RRDBNet`."""
+def _any_size(e: _Expressions, blocks: int, fold: int) -> Expression:
+    """Return the expression of an `RRDBNet` that pads its input and crops its output, as `sr export` writes it."""
+    image = e.same("input")
+    padded = _rrdbnet(e, blocks, fold, e.same("padded", fold - 1, image))
+    return e.same("cropped", padded, e.resized(NEAREST, 4 // fold, image))
+
+
+def _rrdbnet(e: _Expressions, blocks: int, fold: int, image: Expression | None = None) -> Expression:
+    """Return the expression of an `RRDBNet`, of an image that is by default the input."""
     numbers = iter(range(6 + 15 * blocks))
 
     def convolution(x: Expression, slope: float = 1.0) -> Expression:
         return e.leaky(slope, e.same("convolution", next(numbers), x))
 
-    first = x = convolution(e.rearranged("unshuffled", fold, e.same("input")))
+    first = x = convolution(e.rearranged("unshuffled", fold, image or e.same("input")))
     for _ in range(blocks):
         outer = x
         for _ in range(3):
@@ -248,16 +250,6 @@ def _rrdbnet(e: _Expressions, blocks: int, fold: int) -> Expression:
     for _ in range(2):
         x = convolution(e.resized(NEAREST, 2, x), 0.2)
     return convolution(convolution(x, 0.2))
-
-
-def _bin_of(param: Path) -> Path:
-    """Return the `.bin` of a `.param`; those of several scales may share one that is named without the scale."""
-    own = param.with_suffix(".bin")
-    shared = param.with_name(f"{re.sub(r'[-_]?(x[1-4]|[1-4]x)$', '', param.stem)}.bin")
-    for file in (own, shared):
-        if file.is_file():
-            return file
-    raise SRError(f"{param} has no weights: put {own.name} beside it")
 
 
 def _weights(layers: list[Layer], names: list[str], file: Path) -> StateDict:

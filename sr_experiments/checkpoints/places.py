@@ -1,17 +1,50 @@
-"""Where the file of a checkpoint is."""
+"""Where the files of a checkpoint are."""
 
+import re
 from pathlib import Path
 
 from sr_experiments.errors import SRError
 
+HUB_WEIGHTS = "model.safetensors"  # in a folder for the Hugging Face Hub
+NCNN = rb"7767517\s"  # how a .param of ncnn begins
+
 
 def file_of(path: Path) -> Path:
-    """Return the file of a checkpoint: the path itself, or the best or last checkpoint of a run folder."""
+    """Return the file of a checkpoint: the path itself, the best or last of a run folder, or that of a Hub folder."""
     if path.is_dir():
-        for name in ("best.ckpt", "last.ckpt"):
-            if (path / "checkpoints" / name).is_file():
-                return path / "checkpoints" / name
-        raise SRError(f"{path} has no checkpoints/best.ckpt or last.ckpt: give a run folder or a checkpoint file")
+        for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", HUB_WEIGHTS):
+            if (path / name).is_file():
+                return path / name
+        raise SRError(
+            f"{path} has no checkpoints/best.ckpt or last.ckpt, nor {HUB_WEIGHTS}: give a run folder or a checkpoint "
+            "file"
+        )
     if not path.is_file():
         raise SRError(f"no checkpoint {path}: check the path")
     return path
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that decide what a checkpoint is: one, or the `.param` and the `.bin` of ncnn."""
+    file = file_of(path)
+    param = param_of(file)
+    return [file] if param is None else [param, bin_of(param)]
+
+
+def param_of(file: Path) -> Path | None:
+    """Return the `.param` that a file is, or beside which it is the `.bin`; None if it isn't of ncnn."""
+    with file.open("rb") as opened:
+        if re.match(NCNN, opened.read(8)):
+            return file
+    beside = file.with_suffix(".param")
+    return beside if file.suffix == ".bin" and beside.is_file() else None
+
+
+def bin_of(param: Path) -> Path:
+    """Return the `.bin` of a `.param`; those of several scales may share one that is named without the scale."""
+    own = param.with_suffix(".bin")
+    shared = param.with_name(f"{re.sub(r'[-_]?(x[1-4]|[1-4]x)$', '', param.stem)}.bin")
+    for file in (own, shared):
+        if file.is_file():
+            return file
+    raise SRError(f"{param} has no weights: put {own.name} beside it")

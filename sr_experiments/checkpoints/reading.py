@@ -11,8 +11,8 @@ from sr_experiments.checkpoints.detection import detect
 from sr_experiments.checkpoints.files import RECORD, load_content
 from sr_experiments.checkpoints.key_styles import StateDict, strip_prefixes, to_basicsr_names, unwrap
 from sr_experiments.checkpoints.limits import check_plain
-from sr_experiments.checkpoints.ncnn import param_of, read_ncnn
-from sr_experiments.checkpoints.places import file_of
+from sr_experiments.checkpoints.ncnn import read_ncnn
+from sr_experiments.checkpoints.places import file_of, param_of
 from sr_experiments.errors import SRError
 
 FORMAT = 1  # of the record

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 Precision = Literal["fp32", "fp16", "int8"]
-Format = Literal["safetensors", "pth", "onnx", "exported_program", "torchscript"]
+Format = Literal["safetensors", "pth", "onnx", "exported_program", "torchscript", "ncnn"]
 
 
 def export(
@@ -14,7 +14,12 @@ def export(
         Path, typer.Argument(metavar="CKPT", help="Run folder, or file of weights in any of the usual formats.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts; no extension: .param and .bin of ncnn.",
+        ),
     ],
     kind: Annotated[
         Format | None,
@@ -23,8 +28,8 @@ def export(
     precision: Annotated[
         Precision | None,
         typer.Option(
-            help="fp32, the default; of weights and ONNX also fp16; of ONNX also int8, made as by sr quantize if the "
-            "network isn't in int8 yet.",
+            help="fp32, the default; of weights, ONNX and ncnn also fp16; of ONNX also int8, made as by sr quantize if "
+            "the network isn't in int8 yet.",
             show_default=False,
         ),
     ] = None,
@@ -48,31 +53,47 @@ def export(
     card: Annotated[
         bool, typer.Option("--card", help="Write a model card beside the file: .md, .json and a picture.")
     ] = False,
+    hub: Annotated[
+        bool,
+        typer.Option(
+            "--hub", help="Write a folder for the Hugging Face Hub: README.md, config.json, model.safetensors."
+        ),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Network's name; by default the file's.", show_default=False)] = None,
     author: Annotated[str, typer.Option(help="Author on the card.")] = "",
     licence: Annotated[str, typer.Option("--license", help="License on the card, such as CC-BY-4.0.")] = "",
     description: Annotated[str, typer.Option(help="Description on the card.")] = "",
 ) -> None:
-    """Write a network as safetensors, BasicSR's .pth, ONNX or a torch program, compared with the original."""
+    """Write a network as safetensors, BasicSR's .pth, ONNX, ncnn or a torch program, compared with the original."""
     from rich.console import Console
 
+    from sr_experiments.errors import SRError
     from sr_experiments.export.card import check_places, write_card
     from sr_experiments.export.export import export as write
+    from sr_experiments.export.hub import export_folder
     from sr_experiments.export.programs import OnnxOptions
     from sr_experiments.logging_setup import log_to_console
 
+    of_file = output.name if hub else output.stem
+    words = {"name": name or of_file, "author": author, "license": licence, "description": description}
+    if hub and (card or kind or opset or input_name or fp16_images):
+        raise SRError("--hub writes safetensors and a card of its own: leave --format, --card and options of ONNX out")
     if card:
         check_places(output, checkpoint, overwrite)
     log_to_console(Console(stderr=True))
     options = OnnxOptions(opset, tuple(input_name or ()), tuple(output_name or ()), fp16_images)
-    done = write(checkpoint, output, kind, precision, overwrite, name or "", options)
+    beside: list[Path] = []
+    if hub:
+        done, beside = export_folder(checkpoint, output, precision, overwrite, words)
+    else:
+        done = write(checkpoint, output, kind, precision, overwrite, name or "", options)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     differences = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in done.differences.items())
-    size = done.file.stat().st_size / 2**20
-    console.print(f"{done.file}: {done.kind}, {done.precision}, {size:.1f} MiB, of {done.source}")
+    size = sum(file.stat().st_size for file in done.files) / 2**20
+    console.print(
+        f"{' and '.join(map(str, done.files))}: {done.kind}, {done.precision}, {size:.1f} MiB, of {done.source}"
+    )
     sizes = ", ".join("x".join(map(str, size)) for size in done.sizes)
     console.print(f"largest difference to the original, values in [0, 1]: {differences}; on batches of {sizes}")
-    if card:
-        words = {"name": name or output.stem, "author": author, "license": licence, "description": description}
-        for path in write_card(done, checkpoint, words):
-            console.print(str(path))
+    for path in write_card(done, checkpoint, words) if card else beside:
+        console.print(str(path))

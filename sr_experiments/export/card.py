@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -30,15 +31,12 @@ from sr_experiments.quantization.file import read as read_int8
 
 SIDE = 96  # LR pixels of the example picture
 TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stages", "scale", "channels", "seed")
-LABELS = {
-    "srresnet": "SRResNet",
-    "msrresnet": "MSRResNet",
-    "rrdbnet": "ESRGAN",
-    "compact": "Compact",
-    "unet": "NAFNet",
-    "esc": "ESC",
-    "frvsr": "FRVSR",
-    "basicvsr_uni": "BasicVSR-uni",
+# OpenModelDB's ids of architectures (its data/architectures.json); of networks that it lacks, what it would call them.
+ARCHITECTURES = {
+    "srresnet": "sr-res-net",
+    "msrresnet": "sr-res-net",
+    "rrdbnet": "esrgan",
+    "unet": "nafnet",
 }
 
 
@@ -50,8 +48,30 @@ def check_places(file: Path, checkpoint: Path, overwrite: bool) -> None:
             raise SRError(f"{place} exists: give --overwrite to replace")
 
 
-def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
-    """Write the three files of a card; return their paths.
+@dataclass(frozen=True)
+class Card:
+    """What a card says.
+
+    Attributes:
+        facts: the fields of an OpenModelDB model, and further ones.
+        summary: of the run; empty where there is none.
+        picture: the baseline beside SR.
+    """
+
+    facts: dict[str, Any]
+    summary: dict[str, Any]
+    picture: Image.Image
+    _words: Mapping[str, str]
+    _exported: Exported
+    _config: dict[str, Any]
+
+    def markdown(self, picture: str) -> str:
+        """Return the text for people; `picture` is the name of the picture's file."""
+        return _markdown(self.facts, self._exported, self._words, self._config, self.summary, picture)
+
+
+def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> Card:
+    """Collect what a card says.
 
     The author's words are "name", "author", "license" and "description". How the network was trained is read from the
     run folder of the checkpoint that was exported, if it has one.
@@ -60,12 +80,18 @@ def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -
     generator = read_int8(checkpoint.expanduser()).generator if int8 else load_generator(checkpoint)[0]
     config, summary = _training_files(checkpoint)
     facts = {**_facts(exported, words, generator), **_training(config, summary)}
+    return Card(facts, summary, _before_and_after(Engine(generator, "cpu", "fp32")), words, exported, config)
+
+
+def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
+    """Write the three files of a card, made as by `make_card`; return their paths."""
+    card = make_card(exported, checkpoint, words)
     markdown, listing, picture = _places(exported.file)
     with replacing(picture) as temporary:
-        _before_and_after(Engine(generator, "cpu", "fp32")).save(temporary, "PNG")
-    write_json(listing, facts)
+        card.picture.save(temporary, "PNG")
+    write_json(listing, card.facts)
     with replacing(markdown) as temporary:
-        temporary.write_text(_markdown(facts, exported, config, summary, picture.name), encoding="utf-8")
+        temporary.write_text(card.markdown(picture.name), encoding="utf-8")
     return [markdown, listing, picture]
 
 
@@ -109,12 +135,12 @@ def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]
     data, best = config.get("data") or {}, summary.get("best") or {}
     train = data.get("train") or {}
     facts = {
-        "trainingIterations": best.get("step", summary.get("step")),
+        "trainingIterations": best.get("step", summary.get("step")) or None,  # none where the start was best
         "trainingBatchSize": data.get("batch_size"),
         "trainingHRSize": data.get("crop"),
         "trainingOTF": train.get("name") != "paired" if train else None,
         "dataset": next((Path(str(train[key])).name for key in ("root", "hr", "name") if train.get(key)), None),
-        "pretrainedModelG": config.get("init_from") if isinstance(config.get("init_from"), str) else None,
+        "initFrom": config.get("init_from") or None,  # pretrainedModelG is for ids of models in OpenModelDB
         "degradation": config.get("degradation"),
         "loss": config.get("loss"),
         "seed": config.get("seed"),
@@ -132,10 +158,13 @@ def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -
     inferred = generator.arch if isinstance(generator, SpandrelModel) else "unknown"
     name = str(config.get("arch") or config.get("name") or inferred)
     return {
-        **words,
-        "tags": [],
+        "name": words["name"],
+        "author": re.sub(r"[^a-z0-9]+", "-", words["author"].lower()).strip("-"),
+        "license": words["license"] or None,
+        "description": words["description"].strip(),
+        "tags": ["restoration"] if generator.scale == 1 else ["general-upscaler"],
         "date": date.today().isoformat(),
-        "architecture": LABELS.get(name, name),
+        "architecture": ARCHITECTURES.get(name, name.lower()),
         "size": [f"{sizes[key]}{short}" for key, short in (("features", "nf"), ("blocks", "nb")) if key in sizes],
         "scale": generator.scale,
         "inputChannels": generator.channels,
@@ -143,21 +172,26 @@ def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "resources": [
             {
-                "platform": "onnx" if exported.kind == "onnx" else "pytorch",
-                "type": exported.file.suffix.lstrip("."),
-                "size": exported.file.stat().st_size,
-                "sha256": hashlib.sha256(exported.file.read_bytes()).hexdigest(),
+                "platform": exported.kind if exported.kind in ("onnx", "ncnn") else "pytorch",
+                "type": "pth" if exported.kind == "pth" else file.suffix.lstrip("."),
+                "size": file.stat().st_size,
+                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
                 "urls": [],
             }
+            for file in exported.files
         ],
         "images": [],
     }
 
 
 def _markdown(
-    facts: dict[str, Any], exported: Exported, config: dict[str, Any], summary: dict[str, Any], picture: str
+    facts: dict[str, Any],
+    exported: Exported,
+    words: Mapping[str, str],
+    config: dict[str, Any],
+    summary: dict[str, Any],
+    picture: str,
 ) -> str:
-    resource = facts["resources"][0]
     compared = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
     trained = {key: config[key] for key in TRAINED_WITH if key in config}
     if "step" in summary:
@@ -174,11 +208,14 @@ def _markdown(
         f"| architecture | {facts['architecture']} {' '.join(facts['size'])} |",
         f"| scale | {facts['scale']} |",
         f"| parameters | {facts['parameters']:,} |",
-        f"| author | {facts['author'] or 'to be filled in'} |",
+        f"| author | {words['author'] or 'to be filled in'} |",
         f"| licence | {facts['license'] or 'to be filled in'} |",
         f"| date | {facts['date']} |",
-        f"| file | {exported.file.name}, {exported.kind}, {exported.precision}, {resource['size']:,} bytes |",
-        f"| sha256 | `{resource['sha256']}` |",
+        *(
+            f"| file | {file.name}, {exported.kind}, {exported.precision}, {resource['size']:,} bytes, "
+            f"sha256 `{resource['sha256']}` |"
+            for file, resource in zip(exported.files, facts["resources"], strict=True)
+        ),
         f"| from | {exported.source} |",
         f"| compared | {compared}: largest difference to the original, values in [0, 1] |",
         "",
@@ -193,12 +230,7 @@ def _markdown(
 
 def _measured(summary: dict[str, Any], beside: str) -> list[str]:
     """Write the metrics of the best checkpoint and of the baseline, their conventions, and what was not measured."""
-    best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
-    own = {
-        key: value
-        for key, value in best.items()
-        if not key.endswith((*(f"_{name}" for name in BASELINES), "_compared"))
-    }
+    best, own = metrics_of(summary)
     if not own:
         return []
     lines = [f"## Measured at step {(summary.get('best') or {}).get('step', summary.get('step'))}", ""]
@@ -211,6 +243,13 @@ def _measured(summary: dict[str, Any], beside: str) -> list[str]:
     lines += [f"- `{metric}`: {convention}" for metric, convention in summary.get("conventions", {}).items()]
     lines += [f"- not measured: {what}" for what in summary.get("left_out", {})]
     return [*lines, ""]
+
+
+def metrics_of(summary: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return all metrics of a run's best checkpoint, `val/set/metric`, and those of the network alone."""
+    best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
+    others = (*(f"_{name}" for name in BASELINES), "_compared")
+    return best, {key: value for key, value in best.items() if not key.endswith(others)}
 
 
 def _before_and_after(engine: Engine) -> Image.Image:

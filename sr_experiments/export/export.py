@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import FORMAT, Checkpoint
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.export import programs, weights
+from sr_experiments.export import ncnn, programs, weights
 from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Run, Runnable, Size, largest_difference
 from sr_experiments.files import give_usual_mode, writing_failed
@@ -32,8 +33,9 @@ EXTENSIONS = {
     ".pt2": "exported_program",
     ".ts": "torchscript",
     ".torchscript": "torchscript",
+    ".param": "ncnn",
 }
-PROGRAMS = ("onnx", "exported_program", "torchscript")
+PROGRAMS = ("onnx", "exported_program", "torchscript", "ncnn")
 DEPENDS_ON_SIZE = (
     "its layers depend on the size of the image in ways that the exporter fixes; "
     "export its weights, -o name.safetensors"
@@ -48,6 +50,7 @@ class Exported:
     """A written file.
 
     Attributes:
+        file: its path; of ncnn the `.param`, with the `.bin` beside it.
         kind: its format, one of the values of EXTENSIONS.
         precision: "fp32", "fp16" or "int8".
         differences: largest absolute difference to the original, values in [0, 1], by runtime.
@@ -63,6 +66,11 @@ class Exported:
     sizes: tuple[Size, ...]
     generator: dict[str, Any] | None
     source: str
+
+    @property
+    def files(self) -> list[Path]:
+        """Return all files that were written."""
+        return files_of(self.file, self.kind)
 
 
 def export(
@@ -94,6 +102,7 @@ def export(
     quantised = holds_int8(checkpoint)
     precision = precision or ("int8" if quantised else "fp32")
     kind = check_output(file, kind, precision, overwrite, onnx)
+    file = files_of(file, kind)[0]
     if quantised and precision != "int8":
         raise SRError(f"{checkpoint} is in int8: leave --precision out, or give the checkpoint that it was made from")
     if quantised:
@@ -130,18 +139,20 @@ def _write_int8(
 def check_output(file: Path, kind: str | None, precision: str, overwrite: bool, onnx: OnnxOptions | None = None) -> str:
     """Return the kind of file to write; arguments and errors as of `export`."""
     implied = EXTENSIONS.get(file.suffix.lower())
-    kind = kind or implied or ""
+    kind = kind or implied or ("" if file.suffix else "ncnn")
     if kind not in EXTENSIONS.values():
         raise SRError(f"{file}: choose an extension of {' '.join(EXTENSIONS)}, or --format")
-    if implied != kind and (implied or kind == "safetensors"):  # such a file could not be read again
+    # Such a file could not be read again.
+    if implied != kind and (implied or kind == "safetensors" or (kind == "ncnn" and file.suffix)):
         fitting = " or ".join(extension for extension, of in EXTENSIONS.items() if of == kind)
         raise SRError(f"{file} has not the extension of --format {kind}: name it {file.stem}{fitting}")
     if file.is_dir():
         raise SRError(f"{file} is a folder: give a file name")
-    if file.exists() and not overwrite:
-        raise SRError(f"{file} exists: give --overwrite to replace")
+    for written in files_of(file, kind):
+        if written.exists() and not overwrite:
+            raise SRError(f"{written} exists: give --overwrite to replace")
     if precision == "fp16" and kind in ("exported_program", "torchscript"):
-        raise SRError("--precision fp16 is for weights and ONNX: cast a program where it is run")
+        raise SRError("--precision fp16 is for weights, ONNX and ncnn: cast a program where it is run")
     if precision == "int8" and kind != "onnx":
         raise SRError(
             f"only ONNX can hold int8: name it {file.stem}.onnx, or choose another --precision; sr quantize "
@@ -155,6 +166,11 @@ def check_output(file: Path, kind: str | None, precision: str, overwrite: bool, 
     if onnx is not None and onnx.fp16_images and precision != "fp16":
         raise SRError("--fp16-images is for --precision fp16: give both, or none")
     return kind
+
+
+def files_of(file: Path, kind: str) -> list[Path]:
+    """Return the files that an export to `file` writes; of ncnn these are two, whose extension may be left out."""
+    return [file.with_suffix(".param"), file.with_suffix(".bin")] if kind == "ncnn" else [file]
 
 
 def write_network(
@@ -183,6 +199,8 @@ def write_network(
         else:
             differences = _write_weights(temporary, kind, network, found, precision, facts, sizes)
         _check_differences(file, kind, precision, differences)
+    if kind == "ncnn":
+        ncnn.check_for_upscayl(file, network.scale, network.channels)
     return Exported(file, kind, precision, differences, sizes, found.generator, found.source)
 
 
@@ -204,7 +222,11 @@ def _failing_in_one_line(file: Path, source: str, kind: str) -> Iterator[None]:
 def _check_differences(file: Path, kind: str, precision: str, differences: Mapping[str, float]) -> None:
     for runtime, difference in differences.items():
         if not difference <= TOLERANCE[precision]:
-            why = f": perhaps {DEPENDS_ON_SIZE}" if kind in PROGRAMS and precision == "fp32" else ""
+            why = (
+                f": perhaps {DEPENDS_ON_SIZE}"
+                if kind in PROGRAMS and (precision == "fp32" or difference == inf)
+                else ""
+            )
             raise SRError(
                 f"{file} not written: in {runtime} its output differs from the original by {difference:.2g}, "
                 f"more than {TOLERANCE[precision]:g}{why}"
@@ -251,10 +273,13 @@ def _write_program(
         "onnx": ("ONNX Runtime", write_onnx, programs.run_onnx),
         "exported_program": ("torch.export", programs.write_exported_program, programs.run_exported_program),
         "torchscript": ("TorchScript", programs.write_torchscript, programs.run_torchscript),
+        "ncnn": ("ncnn", partial(ncnn.write_ncnn, fp16=fp16), ncnn.run_ncnn),
     }
     runtime, write, run = formats[kind]
     write(path, network)
     differences = {runtime: largest_difference(network, run(path), sizes)}
+    if kind == "ncnn":  # its files have no place for facts
+        return differences
     if fp16:
         differences[f"{runtime} as on a GPU"] = largest_difference(network, programs.run_onnx_as_on_gpu(path), sizes)
     add_metadata = programs.add_metadata_to_onnx if kind == "onnx" else programs.add_metadata_to_torch_program
@@ -311,14 +336,15 @@ def _facts(found: Checkpoint, network: Runnable, kind: str, precision: str, onnx
 
 @contextmanager
 def _temporary_beside(file: Path) -> Iterator[Path]:
-    """Yield a path of the same name in a temporary folder beside `file`; moved to `file` if nothing raises."""
+    """Yield a path of the same name in a temporary folder beside `file`; all files there move if nothing raises."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
             temporary = Path(folder, file.name)
             yield temporary
-            give_usual_mode(temporary)
-            temporary.replace(file)
+            for written in sorted(Path(folder).iterdir()):  # of ncnn the .bin before the .param
+                give_usual_mode(written)
+                written.replace(file.with_name(written.name))
     except FileExistsError as error:
         raise SRError(f"cannot write {file}: {file.parent} is not a folder") from error
     except OSError as error:

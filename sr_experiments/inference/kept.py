@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sr_experiments.cache import cache_folder, remove_oldest, touch
-from sr_experiments.checkpoints.places import file_of
+from sr_experiments.checkpoints.places import files_of
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.files import replacing
 from sr_experiments.inference.compiled import CompiledModel, CompiledNetwork, openvino_core
@@ -91,10 +91,10 @@ def key_of(checkpoints: Sequence[Path], options: Options) -> str | None:
         return None
     if options.device != "cpu" and (options.device != "auto" or _may_have_gpu()):
         return None
-    files = [file_of(path.expanduser()) for path in checkpoints]
+    files = [files_of(path.expanduser()) for path in checkpoints]
     decisive = {
         "format": FORMAT,
-        "checkpoints": [[file.name, _digest_of([file])] for file in files],
+        "checkpoints": [[of_one[0].name, _digest_of(of_one)] for of_one in files],
         "strength": options.strength,
         "precision": options.precision,
         # The pictures that int8 is calibrated with are the run's own.

@@ -486,15 +486,15 @@ def test_compiled_exports_are_no_checkpoints(sr, weights, tmp_path):
 def test_card_of_a_run_says_what_it_is_and_how_good(sr, train, tmp_path):
     run = train()
     file = tmp_path / "net.safetensors"
-    words = ["--name", "Net", "--author", "Somebody", "--license", "MIT", "--description", "Doubles."]
+    words = ["--name", "Net", "--author", "Somebody Else", "--license", "MIT", "--description", "Doubles."]
     done = sr("export", run, "-o", file, "--card", *words)
     assert done.code == 0, done.err
     facts = json.loads((tmp_path / "net.json").read_text())
     [resource] = facts["resources"]
     assert resource["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert resource["size"] == file.stat().st_size and resource["platform"] == "pytorch"
-    assert (facts["name"], facts["author"], facts["license"]) == ("Net", "Somebody", "MIT")
-    assert facts["architecture"] == "MSRResNet" and facts["size"] == ["8nf", "1nb"] and facts["scale"] == 4
+    assert (facts["name"], facts["author"], facts["license"]) == ("Net", "somebody-else", "MIT")
+    assert facts["architecture"] == "sr-res-net" and facts["size"] == ["8nf", "1nb"] and facts["scale"] == 4
     text = (tmp_path / "net.md").read_text()
     summary = json.loads((run / "summary.json").read_text())
     assert f"| sample | psnr_y | {summary['best']['metrics']['val/sample/psnr_y_bicubic']:.4f} |" in text
@@ -514,7 +514,7 @@ def test_a_card_names_the_data_without_its_place_on_the_machine(sr, weights, tmp
     done = sr("export", run, "-o", tmp_path / "net.pth", "--card")
     assert done.code == 0, done.err
     facts, text = json.loads((tmp_path / "net.json").read_text()), (tmp_path / "net.md").read_text()
-    assert facts["dataset"] == "DIV2K" and facts["pretrainedModelG"] == "psnr.pth" and facts["trainingHRSize"] == 96
+    assert facts["dataset"] == "DIV2K" and facts["initFrom"] == "psnr.pth" and facts["trainingHRSize"] == 96
     for secret in ("secret", "models/", "abc123", str(tmp_path)):
         assert secret not in json.dumps(facts) and secret not in text
 
@@ -523,7 +523,7 @@ def test_card_of_a_file_of_weights_says_less(sr, weights, tmp_path):
     done = sr("export", weights("rrdbnet", 2, growth=32), "-o", tmp_path / "net.ts", "--card")
     assert done.code == 0, done.err
     facts = json.loads((tmp_path / "net.json").read_text())
-    assert facts["architecture"] == "ESRGAN" and facts["resources"][0]["platform"] == "pytorch"
+    assert facts["architecture"] == "esrgan" and facts["resources"][0]["platform"] == "pytorch"
     assert "Measured" not in (tmp_path / "net.md").read_text()
 
 
@@ -564,3 +564,60 @@ def test_files_have_the_mode_that_umask_gives(sr, weights, tmp_path, umask):
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("x.*")}
     assert len(modes) == 6 and set(modes.values()) == {0o666 & ~umask}, modes
     assert (tmp_path / "replaced").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+OPENMODELDB = {  # what its website checks of a model: MODEL_PROPS in its src/lib/model-props.ts
+    "type": "object",
+    "required": [
+        "name", "author", "tags", "description", "date", "architecture", "scale", "inputChannels", "outputChannels",
+        "resources", "images",
+    ],
+    "properties": {
+        "name": {"type": "string"},
+        "author": {"type": "string", "pattern": "^[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*$"},
+        "tags": {"type": "array", "minItems": 1, "items": {"enum": ["general-upscaler", "restoration"]}},
+        "license": {"type": ["string", "null"], "minLength": 1},
+        "description": {"type": "string", "pattern": r"^\S(.*\S)?$"},
+        "date": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"},
+        "architecture": {"enum": ["compact", "esrgan", "sr-res-net"]},
+        "size": {"type": "array", "items": {"type": "string", "minLength": 1}},
+        "scale": {"type": "integer", "minimum": 1, "maximum": 16},
+        "inputChannels": {"type": "integer", "minimum": 1, "maximum": 4},
+        "outputChannels": {"type": "integer", "minimum": 1, "maximum": 4},
+        "resources": {"type": "array", "minItems": 1, "items": {
+            "type": "object",
+            "required": ["type", "size", "sha256", "urls", "platform"],
+            "properties": {
+                "type": {"enum": ["pth", "onnx"]},
+                "size": {"type": "integer", "minimum": 1},
+                "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                "urls": {"type": "array", "items": {"type": "string"}},
+                "platform": {"enum": ["pytorch", "onnx", "ncnn"]},
+            },
+        }},
+        "images": {"type": "array"},
+        "dataset": {"type": "string"},
+        **{key: {"type": "integer", "minimum": 1} for key in (
+            "datasetSize", "trainingIterations", "trainingEpochs", "trainingBatchSize", "trainingHRSize")},
+        "trainingOTF": {"type": "boolean"},
+        "pretrainedModelG": {"type": "string", "pattern": r"^\d+x-[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*$"},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("extension", [".pth", ".pt", ".onnx"])
+def test_the_listing_of_a_card_fits_openmodeldb(sr, train, weights, tmp_path, extension):
+    """A run's, with what it was trained with, and that of a file of weights."""
+    import jsonschema
+
+    words = ["--author", "Some Body", "--description", " Doubles. "]
+    sources = {"run": train(f"init_from={weights('msrresnet', 4)}") if extension == ".pth" else None,
+               "file": weights("compact", 2)}  # fmt: skip
+    for name, source in sources.items():
+        if source is not None:
+            done = sr("export", source, "-o", tmp_path / f"{name}{extension}", "--card", *words)
+            assert done.code == 0, done.err
+            facts = json.loads((tmp_path / f"{name}.json").read_text())
+            jsonschema.validate(facts, OPENMODELDB)
+            trained = {"trainingIterations", "trainingBatchSize", "trainingHRSize", "trainingOTF", "dataset"}
+            assert trained <= set(facts) or name == "file"

@@ -157,6 +157,16 @@ def test_what_decides_the_network_decides_the_name(weights, tmp_path, monkeypatc
     assert len(set(keys)) == len(keys) and None not in keys
 
 
+def test_both_files_of_ncnn_decide(tmp_path):
+    param, weights = tmp_path / "x4.param", tmp_path / "x4.bin"
+    param.write_text("7767517\n")
+    keys = []
+    for content in ("one", "another"):
+        weights.write_text(content)
+        keys += [kept.key_of([file], Options(device="cpu")) for file in (param, weights)]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
 def test_other_ways_of_running_are_not_kept(weights, monkeypatch):
     for options in ({"runtime": "torch"}, {"precision": "fp16"}, {"device": "cuda"}, {"steps": 2}, {"strength": 0.5}):
         assert kept.key_of([weights()], Options(**{"device": "cpu", **options})) is None

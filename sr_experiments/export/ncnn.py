@@ -1,0 +1,128 @@
+"""Networks for ncnn, a `.param` and a `.bin`, as Upscayl and realesrgan-ncnn-vulkan take them.
+
+pnnx converts, ncnn runs the result. Both end their process at networks that they can't do, so both have their own.
+"""
+
+import importlib.util
+import logging
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sr_experiments.errors import SRError
+from sr_experiments.export.ncnn_runtime import IMAGE_IN, IMAGE_OUT
+from sr_experiments.export.runnable import Run, Runnable, Size
+from sr_experiments.generators.rrdbnet import RRDBNet
+from sr_experiments.logging_setup import quietly
+
+log = logging.getLogger(__name__)
+
+MAGIC = "7767517"
+TRACED: Size = (1, 24, 32)
+PATIENCE = 600.0  # seconds for one conversion or one run
+
+
+def write_ncnn(path: Path, network: Runnable, fp16: bool = False) -> None:
+    """Write a `.param`, and the `.bin` beside it, with weights in fp16 or fp32; images are RGB in [0, 1].
+
+    Raises:
+        SRError: a package is missing.
+        RuntimeError: pnnx can't convert the network.
+    """
+    for package in ("ncnn", "pnnx"):
+        if importlib.util.find_spec(package) is None:
+            raise SRError(f'{path.name} needs {package}: pip install "sr-experiments[ncnn]"')
+    from pnnx import EXEC_PATH
+
+    if network.recurrent:
+        raise RuntimeError("it goes on from frame to frame, and ncnn's programs enlarge single images; use ONNX")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        [example] = network.example(network.large_enough(TRACED))
+        with quietly():
+            torch.jit.save(torch.jit.trace(network, example, check_trace=False), f"{folder}/network.pt")
+        shape = str(list(example.shape)).replace(" ", "")
+        _run([EXEC_PATH, "network.pt", f"inputshape={shape}f32", f"fp16={int(fp16)}"], folder, "pnnx")
+        param, content = Path(folder, "network.ncnn.param"), Path(folder, "network.ncnn.bin")
+        if not param.is_file() or not content.is_file():
+            raise RuntimeError("pnnx makes no network for ncnn of it")
+        text = param.read_text(encoding="utf-8")
+        if foreign := sorted(set(re.findall(r"^((?:\w+\.)+\w+) ", text, re.MULTILINE))):
+            raise RuntimeError(f"ncnn has no layer for {', '.join(foreign)[:150]}")
+        if isinstance(network.generator, RRDBNet) and network.generator.fold > 1:
+            text = _with_padding(text, network.generator.fold, network.scale)
+        path.write_text(_renamed(text), encoding="utf-8")
+        content.replace(path.with_suffix(".bin"))
+
+
+def _with_padding(text: str, fold: int, scale: int) -> str:
+    """Add the padding before a pixel-unshuffle and the crop at the end, which the size that was traced doesn't need.
+
+    The unshuffle leaves out what is no whole multiple, so the padding may be larger than is needed. The image enlarged
+    has the size that is cropped to.
+    """
+    _, counts, first, *layers = text.replace("out0", "uncropped").splitlines()
+    count, blobs = map(int, counts.split())
+    return "\n".join(
+        [
+            MAGIC,
+            f"{count + 4} {blobs + 5}",
+            first,
+            "Split again 1 2 in0 image size_of",
+            f"Padding pad 1 1 image padded 1={fold - 1} 3={fold - 1} 4=1",
+            *(re.sub(r"(?<=\s)in0(?=\s)", "padded", layer) for layer in layers),
+            f"Interp enlarge 1 1 size_of enlarged 0=1 1={scale} 2={scale}",
+            "Crop crop 2 1 uncropped enlarged out0",
+            "",
+        ]
+    )
+
+
+def _renamed(text: str) -> str:
+    """Give the input and the output the names that Upscayl looks for."""
+    for old, new in (("in0", IMAGE_IN), ("out0", IMAGE_OUT)):
+        text = re.sub(rf"(?<=\s){old}(?=\s)", new, text)
+    return text
+
+
+def run_ncnn(path: Path) -> Run:
+    """Load the network in ncnn, on the CPU, in fp32."""
+
+    def run(images: Tensor) -> Tensor:
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(f"{folder}/in.npy", np.ascontiguousarray(images.numpy()))
+            module = "sr_experiments.export.ncnn_runtime"
+            _run([sys.executable, "-m", module, str(path.absolute()), "in.npy", "out.npy"], folder, "ncnn")
+            return torch.from_numpy(np.load(f"{folder}/out.npy"))
+
+    return run
+
+
+def _run(command: Sequence[str], folder: str, program: str) -> None:
+    """Run a program.
+
+    Raises:
+        RuntimeError: it failed, crashed, or doesn't end.
+    """
+    try:
+        subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
+    except subprocess.CalledProcessError as error:
+        how = signal.Signals(-error.returncode).name if error.returncode < 0 else f"code {error.returncode}"
+        raise RuntimeError(f"{program} can't do this network: it ended with {how}") from error
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{program} had not done it after {PATIENCE:.0f} seconds") from error
+
+
+def check_for_upscayl(file: Path, scale: int, channels: int) -> None:
+    """Say what keeps Upscayl from using a file: it takes the scale from the name, and gives RGB images."""
+    if not re.search(rf"(?<!\d){scale}x|x{scale}(?!\d)", file.stem, re.IGNORECASE):
+        log.warning("Upscayl takes the scale from the name: call it %s-%dx there", file.stem, scale)
+    if channels != 3:
+        log.warning("Upscayl and realesrgan-ncnn-vulkan give RGB images, and this network takes %d channel", channels)
