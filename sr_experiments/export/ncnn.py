@@ -42,7 +42,7 @@ def write_ncnn(path: Path, network: Runnable, fp16: bool = False) -> None:
             raise SRError(f'{path.name} needs {package}: pip install "sr-experiments[ncnn]"')
     from pnnx import EXEC_PATH
 
-    if network.recurrent:
+    if len(network.inputs) > 1:
         raise RuntimeError("it goes on from frame to frame, and ncnn's programs enlarge single images; use ONNX")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         [example] = network.example(network.large_enough(TRACED))

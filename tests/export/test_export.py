@@ -426,7 +426,7 @@ def test_a_result_of_another_shape_or_not_a_number_counts_as_different(weights):
     [
         (["-o", "out.jpg"], "out.jpg: choose an extension of .safetensors .pth"),
         (["-o", "there.pth"], "there.pth exists: give --overwrite"),
-        (["-o", "out.pt2", "--precision", "fp16"], "--precision fp16 is for weights and ONNX"),
+        (["-o", "out.pt2", "--precision", "fp16"], "--precision fp16 is for weights, ONNX and ncnn"),
         (["-o", "out.pth", "--precision", "int8"], "only ONNX can hold int8: name it out.onnx"),
         (["-o", "out.pth", "--opset", "18"], "are for ONNX: leave them out, or name it out.onnx"),
         (["-o", "out.onnx", "--fp16-images"], "--fp16-images is for --precision fp16"),
