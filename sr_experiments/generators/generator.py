@@ -41,6 +41,7 @@ class Generator(nn.Module):
         sampling: of a network that draws its pictures: the numbers that decide how, by the names of the options of
             `sr upscale`; empty for all others. Its `forward` takes the row and column of LR's first pixel in the whole
             image, for the noise, and in the place of these numbers others by their names.
+        of_clips: it is a `RecurrentGenerator`, for video.
     """
 
     scales: tuple[int, ...] | None = None
@@ -49,6 +50,7 @@ class Generator(nn.Module):
     smallest_size: int = 1
     whole_image: bool = False
     sampling: Mapping[str, float] = MappingProxyType({})
+    of_clips: bool = False
 
     def __init__(self, scale: int, channels: int, phase: str | None = None) -> None:
         super().__init__()
@@ -97,6 +99,8 @@ def _cannot(name: str, scales: tuple[int, ...], scale: int) -> str:
     own = f"{', '.join(map(str, scales[:-1]))} or {scales[-1]}"
     kinds = {other: GENERATORS.get(other) for other in GENERATORS}
     able = [other for other, kind in kinds.items() if scale in (getattr(kind, "scales", None) or (scale,))]
+    if not getattr(kinds.get(name), "of_clips", False):
+        able = [other for other in able if not getattr(kinds[other], "of_clips", False)]
     # A flow has the scale of the run that it starts from. spandrel's SPAN enlarges by any factor.
     able = [*sorted(set(able) - {"flow", "flow_distilled", "spandrel"}), "spandrel arch=SPAN"]
     return f"{name} can't do scale={scale}: set scale={own}, or model={' or model='.join(able)}"

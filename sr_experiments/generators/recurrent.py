@@ -59,6 +59,7 @@ class RecurrentGenerator(Generator):
             network that hands on features calls it by its parts, as a `TwoPartGenerator`.
     """
 
+    of_clips = True
     phase: str
     handed_on: Literal["sr", "features", "nothing"]
     extra_channels: int

@@ -82,7 +82,7 @@ class Int8Module(SRModule):
         """Run both networks on a batch."""
         with torch.no_grad():
             target = self.float_network(lr)
-        return Outputs(lr, hr, target, self.generator(lr))
+        return super().super_resolve(lr, hr, target)
 
     def eligible_as_best(self) -> bool:
         """Whether this is the end: no metric of validation says how near int8 is to the float network."""
