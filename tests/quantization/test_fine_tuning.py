@@ -67,7 +67,8 @@ def test_fine_tuning_brings_int8_nearer_to_the_float_network():
 
 
 @needs_nncf
-@pytest.mark.parametrize("loss", ["pixel", pytest.param("gan", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["pixel", "gan"])
 def test_a_run_is_fine_tuned_resumed_and_written(sr, train, tmp_path, loss, capsys):
     gan = ["loss=gan", "loss.discriminator.features=4", "loss.terms.perceptual.start=100"] if loss == "gan" else []
     run = train("trainer.max_steps=2", *gan)
