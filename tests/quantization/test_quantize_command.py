@@ -299,6 +299,7 @@ def test_a_cpu_without_instructions_for_int8_is_said(sr, int8_file, tmp_path, mo
     assert done.code == 0 and done.err.count("has no instructions for int8 (VNNI)") == 1
 
 
+@pytest.mark.slow
 def test_what_other_versions_have_made_is_made_again(weights, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "sr_experiments")
     generator, found = load_generator(weights())
@@ -349,6 +350,7 @@ def test_a_network_that_samples_is_kept_in_higher_precision(sr, tmp_path, name):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "scale"), [("unet", 1), ("esc", 2)])
 def test_networks_of_all_kinds_are_upscaled_in_int8_or_what_is_kept_is_said(sr, tmp_path, monkeypatch, name, scale):
     monkeypatch.setattr(cache, "IMAGES", 8)
