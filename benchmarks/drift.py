@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sr_experiments.data.camera import film
 from sr_experiments.data.image_files import read_image
+from sr_experiments.data.objects import Scene
 from sr_experiments.evaluation.candidates import to_tensor
 from sr_experiments.metrics.psnr import PSNR
 
@@ -61,7 +61,7 @@ def write_clip(photograph: Path, folder: Path, arguments: argparse.Namespace) ->
     shake = np.random.default_rng(0).normal(0, arguments.tremble, (arguments.frames, 2))
     for number, offset in enumerate(middle + shake):
         path = np.concatenate((np.eye(2), offset[:, None]), 1)[None]
-        frame = film(image, path, arguments.size)[0].permute(1, 2, 0).numpy()
+        frame = Scene(image, path, arguments.size).film()[0].permute(1, 2, 0).numpy()
         Image.fromarray(frame).save(folder / f"{number:08d}.png", compress_level=1)
 
 

@@ -17,16 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.data.camera import camera_path, film, true_flow
+from sr_experiments.data.camera import camera_path, true_flow
 from sr_experiments.data.degradations import DEGRADATIONS
+from sr_experiments.data.objects import Scene
 from sr_experiments.data.sample_video import SampleVideo, SampleVideoValidation
 from sr_experiments.generators.basicvsr_uni import BasicVSRUni
 from sr_experiments.generators.recurrent import Clip
 from sr_experiments.generators.warp import warp
+from sr_experiments.losses.pixel import CharbonnierLoss
 from sr_experiments.metrics.psnr import PSNR
 
 SCALE, CROP, FRAMES, CLIPS, LEARNING_RATE = 4, 64, 10, 4, 1e-3
 FLOWS = ("none", "zero", "net", "lucas_kanade", "true")
+charbonnier = CharbonnierLoss(eps=1e-3)
 DEGRADATION = DEGRADATIONS["blur_down"](scale=SCALE)
 
 
@@ -93,7 +96,7 @@ def sample(training: SampleVideo, number: int) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng((0, number))
     photograph = training.photographs[int(rng.integers(len(training.photographs)))]
     path = camera_path(rng, FRAMES, CROP, photograph.shape[-2:])
-    return film(photograph.float() / 255, path, CROP).float() / 255, lr_flow(path, CROP)
+    return Scene(photograph.float() / 255, path, CROP).film().float() / 255, lr_flow(path, CROP)
 
 
 def lr_flow(path: np.ndarray, size: int) -> Tensor:
@@ -110,11 +113,6 @@ def measured(network: WithFlow) -> np.ndarray:
         sr = network(DEGRADATION.validation(hr)[None], lr_flow(scene.path, validation.size)[None]).sr[0].clamp(0, 1)
         rows.append([float(psnr.per_image(s[None], h[None])) for s, h in zip(sr, hr, strict=True)])
     return np.mean(rows, 0)
-
-
-def charbonnier(one: Tensor, other: Tensor) -> Tensor:
-    """Mean of sqrt(difference^2 + 1e-6)."""
-    return ((one - other).square() + 1e-6).sqrt().mean()
 
 
 if __name__ == "__main__":

@@ -95,8 +95,6 @@ TRAININGS: dict[str, list[str]] = {
         "init_from={realesrgan}",
         "degradation=bicubic",
         "loss/perceptual=lpips",
-        "~loss.terms.perceptual.layers",  # the recipe's are VGG19's
-        "~loss.terms.perceptual.criterion",
         "loss/discriminator=vgg",
         *IMAGES,
         "data.batch_size=4",

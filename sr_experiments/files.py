@@ -1,7 +1,8 @@
-"""Write files atomically, and turn errors of the disk into messages for the user."""
+"""Write files atomically, tell them apart, and turn errors of the disk into messages for the user."""
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -48,6 +49,16 @@ def give_usual_mode(path: Path) -> None:
         path.chmod(stat.S_IMODE(probe.stat().st_mode))
     finally:
         probe.unlink(missing_ok=True)
+
+
+def sha256_of(*files: Path) -> str:
+    """Return the SHA-256 of the content of files, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as content:
+            while block := content.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def remove_temporaries(folder: Path) -> None:

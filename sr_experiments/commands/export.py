@@ -76,12 +76,12 @@ def export(
 
     of_file = output.name if hub else output.stem
     words = {"name": name or of_file, "author": author, "license": licence, "description": description}
-    if hub and (card or kind or opset or input_name or fp16_images):
+    options = OnnxOptions(opset, tuple(input_name or ()), tuple(output_name or ()), fp16_images)
+    if hub and (card or kind or options != OnnxOptions()):
         raise SRError("--hub writes safetensors and a card of its own: leave --format, --card and options of ONNX out")
     if card:
         check_places(output, checkpoint, overwrite)
     log_to_console(Console(stderr=True))
-    options = OnnxOptions(opset, tuple(input_name or ()), tuple(output_name or ()), fp16_images)
     beside: list[Path] = []
     if hub:
         done, beside = export_folder(checkpoint, output, precision, overwrite, words)

@@ -1,6 +1,7 @@
 """A recipe, `experiment=`, of which the command line replaces a component by another."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -22,8 +23,8 @@ def leave_out_unused(config: DictConfig) -> None:
         config: composed by Hydra, changed in place.
     """
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    path = conf_folder() / "experiment" / f"{choices.get('experiment')}.yaml"
-    if not path.is_file():
+    path = _file("experiment", str(choices.get("experiment")))
+    if path is None:
         return
     recipe: Any = OmegaConf.load(path)
     declared, given = Declared(conf_folder()), given_keys()
@@ -36,7 +37,8 @@ def leave_out_unused(config: DictConfig) -> None:
         if chosen in (of_recipe, "None"):
             continue
         place = group_place(group, chosen)
-        own: Any = OmegaConf.load(conf_folder() / group / f"{chosen}.yaml")
+        file = _file(group, chosen)
+        own: Any = OmegaConf.load(file) if file else {}
         now, common = OmegaConf.select(config, place), declared.common(place)
         unused = [key for key in OmegaConf.select(recipe, place) or {} if key in now and key not in common]
         unused = [key for key in unused if f"{place}.{key}" not in given]
@@ -48,3 +50,10 @@ def leave_out_unused(config: DictConfig) -> None:
         if unused:
             names = ", ".join(f"{place}.{key}" for key in unused)
             log.warning("%s: set by experiment=%s for %s, not used for %s", names, path.stem, of_recipe, chosen)
+
+
+def _file(group: str, option: str) -> Path | None:
+    """Return the YAML file of a group's option, of this project or in a folder of --config-dir; None if none is."""
+    folders = [Path(one.path) for one in HydraConfig.get().runtime.config_sources] if HydraConfig.initialized() else []
+    files = (folder / group / f"{option}.yaml" for folder in (conf_folder(), *folders))
+    return next((file for file in files if file.is_file()), None)

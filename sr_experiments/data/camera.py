@@ -53,12 +53,10 @@ def camera_path(
 
 
 def film(photograph: Tensor, path: np.ndarray, size: int) -> Tensor:
-    """Sample the frames that the camera sees from a photograph (C, H, W) in [0, 1]: uint8 (T, C, size, size)."""
-    return film_float(photograph, path, size).mul(255).round().clamp(0, 255).byte()
+    """Sample the frames that the camera sees from a photograph (C, H, W) in [0, 1]: float32 (T, C, size, size).
 
-
-def film_float(photograph: Tensor, path: np.ndarray, size: int) -> Tensor:
-    """Sample them as float32; bicubic interpolation can leave [0, 1]."""
+    Bicubic interpolation can leave [0, 1].
+    """
     height, width = photograph.shape[-2:]
     positions = pixels(size) @ torch.from_numpy(path).transpose(1, 2)  # (T, size * size, 2)
     grid = 2 * positions / torch.tensor([width - 1, height - 1]) - 1  # to [-1, 1], as grid_sample expects

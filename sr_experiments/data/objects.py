@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.data.camera import camera_path, film_float, pixels, true_flow
+from sr_experiments.data.camera import camera_path, film, pixels, true_flow
 
 RADIUS = (0.12, 0.35)  # of an object, as a share of the side of the frames
 WAVES = 4  # of an object's outline, besides its mean radius
@@ -69,10 +69,10 @@ class Scene:
 
     def film(self, frames: slice = slice(None)) -> Tensor:
         """Return frames of the clip, uint8 (T, C, size, size)."""
-        seen = film_float(self.photograph, self.path[frames], self.size)
+        seen = film(self.photograph, self.path[frames], self.size)
         for piece in self.pieces:
             alpha = piece.alpha(piece.path[frames], self.size)
-            seen = seen + alpha * (film_float(piece.photograph, piece.path[frames], self.size) - seen)
+            seen = seen + alpha * (film(piece.photograph, piece.path[frames], self.size) - seen)
         return seen.mul(255).round().clamp(0, 255).byte()
 
     def flow(self, frame: int) -> Tensor:

@@ -3,7 +3,6 @@
 `<name>.json` has the fields of OpenModelDB's models, `<name>.md` is for people, `<name>.png` shows the baseline and SR.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.sample import sample_paths
 from sr_experiments.errors import SRError
 from sr_experiments.export.export import Exported
-from sr_experiments.files import replacing, write_json
+from sr_experiments.files import replacing, sha256_of, write_json
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.spandrel_arch import SpandrelModel
 from sr_experiments.inference.engine import Engine
@@ -175,7 +174,7 @@ def _facts(exported: Exported, words: Mapping[str, str], generator: Generator) -
                 "platform": exported.kind if exported.kind in ("onnx", "ncnn") else "pytorch",
                 "type": "pth" if exported.kind == "pth" else file.suffix.lstrip("."),
                 "size": file.stat().st_size,
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                "sha256": sha256_of(file),
                 "urls": [],
             }
             for file in exported.files

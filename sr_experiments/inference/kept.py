@@ -16,9 +16,8 @@ import platform
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,12 @@ import numpy as np
 from sr_experiments.cache import cache_folder, remove_oldest, touch
 from sr_experiments.checkpoints.places import files_of
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.files import replacing
+from sr_experiments.files import replacing, sha256_of
 from sr_experiments.inference.compiled import CompiledModel, CompiledNetwork, openvino_core
 from sr_experiments.inference.image_engine import ImageEngine, Traits
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.tiles import Tile
+from sr_experiments.versions import installed_versions
 
 if TYPE_CHECKING:
     from sr_experiments.inference.engine import Engine
@@ -94,13 +94,13 @@ def key_of(checkpoints: Sequence[Path], options: Options) -> str | None:
     files = [files_of(path.expanduser()) for path in checkpoints]
     decisive = {
         "format": FORMAT,
-        "checkpoints": [[of_one[0].name, _digest_of(of_one)] for of_one in files],
+        "checkpoints": [[of_one[0].name, sha256_of(*of_one)] for of_one in files],
         "strength": options.strength,
         "precision": options.precision,
         # The pictures that int8 is calibrated with are the run's own.
         "place": str(checkpoints[0].expanduser().resolve()) if options.precision == "int8" else "",
-        "versions": {name: _version(name) for name in PACKAGES},
-        "code": _digest_of(_code()),
+        "versions": installed_versions(PACKAGES),
+        "code": sha256_of(*_code()),
         "cpu": _cpu(),
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
@@ -172,22 +172,6 @@ def _file(key: str) -> Path:
 def _code() -> list[Path]:
     package = Path(__file__).parents[1]
     return sorted(file for name in CODE for file in (package / name).rglob("*.py"))
-
-
-def _digest_of(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            while block := opened.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _cpu() -> dict[str, object]:

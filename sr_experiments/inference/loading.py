@@ -9,16 +9,9 @@ from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.errors import SRError
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.options import Options
+from sr_experiments.inference.options import SAMPLED, Options
 from sr_experiments.quantization.engine import make_engine
 from sr_experiments.quantization.file import holds_int8
-
-# Options of networks that sample, and what they are for.
-SAMPLED = {
-    "steps": "a network of model=flow",
-    "strength": "a network of model=flow_distilled, or two checkpoints of one network",
-    "seed": "networks that draw noise, of model=flow and flow_distilled",
-}
 
 
 def load_engine(checkpoints: Sequence[Path], options: Options) -> tuple[Engine, str]:

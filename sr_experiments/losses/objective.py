@@ -133,9 +133,9 @@ class Objective(nn.Module):
         """The terms of `names` that `evaluate` computes at a step."""
         return [name for name in names if name != self.adversarial and self.terms[name].due(step)]
 
-    def compares(self, name: str) -> bool:
-        """Return whether a term compares the tensor of this name."""
-        return any(name in inputs_of(term.loss) for term in self.terms.values())
+    def compares(self, name: str, step: int) -> bool:
+        """Return whether a term compares the tensor of this name at a step."""
+        return any(name in inputs_of(term.loss) and term.due(step) for term in self.terms.values())
 
     def adversarial_acts(self, step: int, names: Iterable[str]) -> bool:
         """Whether the adversarial term is one of `names` and has begun: from then on the discriminator learns."""

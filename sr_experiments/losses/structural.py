@@ -86,10 +86,9 @@ class MSSSIML1Loss(nn.Module):
 
     def __init__(self, alpha: Share = 0.84) -> None:
         super().__init__()
-        self.alpha = alpha
+        self.loss = GaussianSSIM(alpha=alpha, compensation=1.0)  # of no state
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] twice to a scalar."""
-        loss = GaussianSSIM(alpha=self.alpha, compensation=1.0).to(sr.device)  # without weights; nothing to save
         with torch.autocast(sr.device.type, enabled=False):
-            return loss(sr.float(), hr.float())
+            return self.loss(sr.float(), hr.float())

@@ -1,7 +1,6 @@
 """Download one file: checked by its sha256, resumable, with a progress bar, and never half-written."""
 
 import contextlib
-import hashlib
 import http.client
 import logging
 import queue
@@ -17,7 +16,7 @@ from rich.filesize import decimal
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.files import replacing, writing_failed
+from sr_experiments.files import replacing, sha256_of, writing_failed
 from sr_experiments.terminal import WHOLE, make_progress, readable_seconds, stderr_console
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ def download(
         while True:
             resumed = part.is_file()
             _fetch(url, part, size, label, patience, tries)
-            if _digest(part).startswith(sha256):
+            if sha256_of(part).startswith(sha256):
                 break
             part.unlink()
             if not resumed:  # else the earlier part may have been of another file, or damaged
@@ -155,14 +154,6 @@ def _open(request: urllib.request.Request) -> Any:
     if isinstance(answer, BaseException):
         raise answer
     return answer
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

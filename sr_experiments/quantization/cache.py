@@ -23,8 +23,9 @@ from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import FORMAT, read, write
 from sr_experiments.quantization.network import QuantizedNetwork
 from sr_experiments.quantization.pictures import find_pictures
-from sr_experiments.quantization.quantize import quantize, refuse_unsuited, versions
+from sr_experiments.quantization.quantize import PACKAGES, quantize, refuse_unsuited
 from sr_experiments.quantization.tuned import tuned_for_int8
+from sr_experiments.versions import installed_versions
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _key(generator: Generator, run: Path | None) -> str:
     what = {
         "network": network_digest(generator),
         "run": str(run.resolve()) if run else None,
-        "versions": versions(),
+        "versions": installed_versions(PACKAGES),
         "format": FORMAT,
         "bounds": [BOUNDS.max_drop, BOUNDS.fidelity, IMAGES],
     }

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from sr_experiments.quantization.measure import FRAMES, Measurement
 from sr_experiments.quantization.network import QuantizedNetwork, quantised_part, with_quantised_weights
 from sr_experiments.quantization.pictures import Picture, Pictures, clip_of, extremes
 from sr_experiments.quantization.tuned import Tuned
+from sr_experiments.versions import installed_versions
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _within_bounds(
         "bounds": {"max_drop": bounds.max_drop, "fidelity": bounds.fidelity},
         "share": share,
         "kept": [name for name in calibrated if name not in names],
-        "versions": versions(),
+        "versions": installed_versions(PACKAGES),
     }
     network, layers = engines["int8"].generator, engines["int8"].int8
     assert layers is not None
@@ -153,17 +153,6 @@ def refuse_unsuited(generator: Generator, found: Checkpoint) -> None:
         raise NotGoodEnough(f"{found.source} draws its pictures from noise, int8 is for networks that don't")
     if isinstance(generator, RecurrentGenerator) and generator.handed_on != "sr":
         raise NotGoodEnough(f"{found.source} hands on features, in which errors of int8 would add up: use it as it is")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what the result depends on."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _calibration(pictures: Pictures) -> list[np.ndarray]:

@@ -155,7 +155,7 @@ class SRModule(pl.LightningModule):
     def super_resolve(self, lr: Tensor, hr: Tensor, target: Tensor) -> Outputs:
         """Run the generator on a batch."""
         sr_ema = None
-        if self.ema is not None and self.objective.compares(AVERAGED):
+        if self.ema is not None and self.objective.compares(AVERAGED, self.step - self.stage_start(self.step)):
             with torch.no_grad():
                 sr_ema = self.ema(lr)
         return Outputs(lr, hr, target, self.generator(lr), sr_ema=sr_ema)

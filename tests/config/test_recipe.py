@@ -39,3 +39,12 @@ def test_a_loss_without_a_part_that_the_recipe_chooses(train_py):
     outcome = train_py("experiment=esrgan_x4", "loss=pixel", "data=sample")
     assert outcome.code == 2
     assert "experiment=esrgan_x4 chooses loss/perceptual, which loss=pixel doesn't have" in outcome.err
+
+
+def test_a_component_of_a_folder_of_ones_own(train_py, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text("name: compact\nconvolutions: 2\nfeatures: 8\n")
+    recipe = ["experiment=realesr_general_x4", "model=mine", "data=sample", "init_from=null"]
+    outcome = train_py("--config-dir", str(tmp_path), *recipe, "optim.learning_rate=-1")
+    assert outcome.code == 2 and "optim.learning_rate is -1" in outcome.err
+    assert "Traceback" not in outcome.err

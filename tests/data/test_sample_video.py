@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.data.camera import camera_path, film, true_flow
+from sr_experiments.data.camera import camera_path, true_flow
+from sr_experiments.data.objects import Scene
 from sr_experiments.data.sample_video import SampleVideo, SampleVideoValidation
 from sr_experiments.errors import SRError
 from sr_experiments.generators.warp import warp
@@ -65,7 +66,7 @@ def test_flow_of_a_pure_translation_is_its_opposite():
     path[:, :, 2] = [(50, 60), (53, 58)]  # the camera goes right and up, so the content goes left and down
     flow = true_flow(path, 1, 64)
     assert torch.allclose(flow, torch.tensor([3.0, -2.0]).view(2, 1, 1).expand(2, 64, 64), atol=1e-4)
-    before, now = film(photograph, path, 64).float()
+    before, now = Scene(photograph, path, 64).film().float()
     assert torch.equal(before[:, :-2, 3:], now[:, 2:, :-3])
 
 
@@ -113,5 +114,5 @@ def test_what_an_object_hides_comes_back_as_it_was():
     covered = (alpha[0] == 1) & (alpha[-1] == 0)
     assert covered.any(), "it moves away from somewhere"
     assert 0 < ((alpha > 0) & (alpha < 1)).float().mean() < 0.1, "its edge is a pixel wide"
-    without = film(scene.photograph, scene.path, scene.size)
+    without = Scene(scene.photograph, scene.path, scene.size).film()
     assert torch.equal(scene.film()[-1][:, alpha[-1] == 0], without[-1][:, alpha[-1] == 0])

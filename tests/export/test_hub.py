@@ -59,7 +59,7 @@ def test_a_file_of_weights_has_less_to_say(sr, weights, tmp_path):
     assert done.code == 0, done.err
     text = (tmp_path / "deep" / "folder" / "README.md").read_text()
     assert text.startswith("---\npipeline_tag: image-to-image\n") and "model-index" not in text
-    for words in (["--card"], ["--format", "onnx"]):
+    for words in (["--card"], ["--format", "onnx"], ["--output-name", "y"]):
         done = sr("export", weights("compact", 2), "-o", tmp_path / "other", "--hub", *words)
         assert done.code == 2 and "leave --format, --card" in done.err
     done = sr("export", weights("compact", 2), "-o", weights("compact", 2), "--hub")

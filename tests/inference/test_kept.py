@@ -149,7 +149,7 @@ def test_what_decides_the_network_decides_the_name(weights, tmp_path, monkeypatc
     keys.append(kept.key_of([checkpoint], usual))
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     keys.append(kept.key_of([checkpoint], usual))
-    monkeypatch.setattr(kept.metadata, "version", lambda package: "99")
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "99")
     keys.append(kept.key_of([checkpoint], usual))
     (tmp_path / "code.py").write_text("changed")
     monkeypatch.setattr(kept, "_code", lambda: [tmp_path / "code.py"])

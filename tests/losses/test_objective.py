@@ -107,6 +107,7 @@ def test_a_second_term_beside_the_pixel_loss(train):
 
 def test_a_term_from_its_yaml_file(train):
     assert steps_of(train("+loss/terms=fft"), "loss/fft") == [1, 2, 3, 4]
+    assert steps_of(train("+loss/terms=ldl", "+loss.terms.ldl.start=2"), "loss/ldl") == [3, 4]
 
 
 def test_a_term_at_every_other_step(train):

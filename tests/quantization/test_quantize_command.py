@@ -305,7 +305,7 @@ def test_what_other_versions_have_made_is_made_again(weights, tmp_path, monkeypa
     generator, found = load_generator(weights())
     monkeypatch.setattr(cache, "IMAGES", 8)
     for version in ("2025.0", "2026.0"):
-        monkeypatch.setattr(cache, "versions", lambda version=version: {"openvino": version})
+        monkeypatch.setattr(cache, "installed_versions", lambda packages, version=version: {"openvino": version})
         cache.made_once(copy.deepcopy(generator), found, None)
     assert caplog.text.count("making this network's int8 form") == 2
     assert len(list((tmp_path / "cache/int8").glob("*.safetensors"))) == 2
