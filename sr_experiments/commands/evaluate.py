@@ -12,7 +12,11 @@ def evaluate(
     hr: Annotated[Path, typer.Option("--hr", help="Folder of ground-truth images or clips, or a video.")],
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option("--checkpoint", "-c", help="Run folder, or file of weights; repeat it to compare several."),
+        typer.Option(
+            "--checkpoint",
+            "-c",
+            help="Run folder, or outputs/<name> for its newest run, or file of weights; repeat it to compare several.",
+        ),
     ] = None,
     sr: Annotated[
         list[Path] | None,
@@ -72,11 +76,13 @@ def evaluate(
 
     They stand beside bicubic enlargement, at scale 1 beside the input.
     """
+    from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.evaluation.command import run
     from sr_experiments.evaluation.evaluate import Request
 
+    checkpoints = [newest_run(path) for path in checkpoint or ()]
     request = Request(
-        hr=hr, checkpoints=checkpoint or (), sr=sr or (), suffix=suffix, lr=lr, degradation=degradation, scale=scale,
+        hr=hr, checkpoints=checkpoints, sr=sr or (), suffix=suffix, lr=lr, degradation=degradation, scale=scale,
         crop=crop, clips=clips, metrics=metric or (), limit=limit, frames=frames, device=device, precision=precision,
         tile=tile, save=save,
         sampling={"steps": steps or (), "strength": strength or (), "seed": () if seed is None else (seed,)},

@@ -11,7 +11,11 @@ Format = Literal["safetensors", "pth", "onnx", "exported_program", "torchscript"
 
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CKPT", help="Run folder, or file of weights in any of the usual formats.")
+        Path,
+        typer.Argument(
+            metavar="CKPT",
+            help="Run folder, or outputs/<name> for its newest run, or file of weights in any of the usual formats.",
+        ),
     ],
     output: Annotated[
         Path,
@@ -67,6 +71,7 @@ def export(
     """Write a network as safetensors, BasicSR's .pth, ONNX, ncnn or a torch program, compared with the original."""
     from rich.console import Console
 
+    from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.errors import SRError
     from sr_experiments.export.card import check_places, write_card
     from sr_experiments.export.export import export as write
@@ -74,6 +79,7 @@ def export(
     from sr_experiments.export.programs import OnnxOptions
     from sr_experiments.logging_setup import log_to_console
 
+    checkpoint = newest_run(checkpoint)
     of_file = output.name if hub else output.stem
     words = {"name": name or of_file, "author": author, "license": licence, "description": description}
     options = OnnxOptions(opset, tuple(input_name or ()), tuple(output_name or ()), fp16_images)

@@ -7,7 +7,9 @@ import typer
 
 
 def interpolate(
-    first: Annotated[Path, typer.Argument(metavar="A", help="Run folder or file of weights.")],
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="Run folder, or outputs/<name> for its newest run, or file of weights.")
+    ],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same network, fine-tuned from it.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File: .pth, .safetensors, or another as of export.")],
     weight: Annotated[float, typer.Option("--weight", "-w", help="0 gives A, 1 gives B.")] = 0.5,
@@ -16,8 +18,9 @@ def interpolate(
     """Average two networks: between a pixel run and its GAN, or for the denoising strength of realesr-general."""
     from rich.console import Console
 
+    from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.export.interpolate import interpolate as write
 
-    done = write(first, second, weight, output, overwrite)
+    done = write(newest_run(first), newest_run(second), weight, output, overwrite)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"{done.file}: {done.source}")

@@ -8,7 +8,11 @@ import typer
 
 def quantize(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CKPT", help="Run folder, or file of weights in any of the usual formats.")
+        Path,
+        typer.Argument(
+            metavar="CKPT",
+            help="Run folder, or outputs/<name> for its newest run, or file of weights in any of the usual formats.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .safetensors.")],
     data: Annotated[
@@ -33,6 +37,7 @@ def quantize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Quantise a network to int8, measured; layers that cost more than they give stay in higher precision."""
+    from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.quantization.command import run
 
-    run(checkpoint, output, data, images, max_drop, fidelity, overwrite, train)
+    run(newest_run(checkpoint), output, data, images, max_drop, fidelity, overwrite, train)

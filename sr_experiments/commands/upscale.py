@@ -25,7 +25,8 @@ def upscale(
         typer.Option(
             "--checkpoint",
             "-c",
-            help="Run folder, or file of weights in any of the usual formats. Two of one network: see --strength.",
+            help="Run folder, or outputs/<name> for its newest run, or file of weights in any of the usual formats. "
+            "Two of one network: see --strength.",
         ),
     ],
     device: Device = "auto",
@@ -72,6 +73,7 @@ def upscale(
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of a flow's noise; by default 0.")] = None,
 ) -> None:
     """Super-resolve an image, a folder of images, a video, or a folder of frames."""
+    from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.config.quoting import shell_text, sr_command
     from sr_experiments.inference.checks import check_checkpoints, check_video
     from sr_experiments.inference.options import Options
@@ -83,6 +85,7 @@ def upscale(
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
         scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
     )  # fmt: skip
+    checkpoint = [newest_run(path) for path in checkpoint]
     check_checkpoints(checkpoint, options)
     check_video(source, output, options)  # before torch is imported, which takes seconds
     from sr_experiments.inference.upscale import run

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sr_experiments.checkpoints.places import newest_run
 from sr_experiments.config.command_line import check_resumable
 from sr_experiments.config.declared import NULL, Declared, conf_folder, with_plain_words
 from sr_experiments.config.quoting import escaped, from_config, override, train_command
@@ -63,6 +64,8 @@ def plain_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     if isinstance(config["init_from"], str) and config["init_from"].startswith("<"):
         raise SRError(f"init_from is not set: this recipe starts from {config['init_from'].strip('<>')}")
     if folder is None:
+        config["init_from"] = _newest(config["init_from"])
+        config["val"]["compare_with"] = _newest(config["val"]["compare_with"])
         config = with_networks(config)
         earlier = sweep_folder() if is_sweep() else requeued_run_folder(Path(config["output_dir"]), config["name"])
         if earlier and (earlier / "checkpoints" / "last.ckpt").is_file():
@@ -97,6 +100,13 @@ def resolved_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     if HydraConfig.initialized():  # W&B records the command line
         refuse_secrets({"hydra": OmegaConf.to_container(HydraConfig.get(), resolve=False)})
     return config, folder
+
+
+def _newest(source: Any) -> Any:
+    """Return the path of a checkpoint, or each of several by name, with the newest run for a folder of runs."""
+    if isinstance(source, Mapping):
+        return {part: _newest(path) for part, path in source.items()}
+    return str(newest_run(Path(source))) if isinstance(source, str) and Path(source).expanduser().is_dir() else source
 
 
 def training_steps(config: dict[str, Any]) -> int:
