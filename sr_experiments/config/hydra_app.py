@@ -79,6 +79,9 @@ def composition_error(error: Exception, folder: Path | None = None, arguments: l
     if isinstance(error, TypeError):  # Hydra's own, at loss=[1,2]
         return "a group is chosen by the names of its files, as in model=rrdbnet: give no numbers"
     text = str(error).split("Config search path:")[0].split("\nKey '")[0].split("\nSee https://")[0]
+    if again := re.search(r"Multiple values for ([\w/@-]+)\.|force-add of config groups .*'\+\+([\w/@-]+)=", text):
+        group = again[1] or again[2]
+        return f"{group} is chosen already: leave out the +, as in {group}=..."
     if folder is not None:
         if unknown := re.search(r"Could not (?:override|delete from config\.|delete) '([\w./@-]+?)(?:=.*?)?'", text):
             return one_line(_unknown_setting(unknown[1], folder, arguments or []))[:800]

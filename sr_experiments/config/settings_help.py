@@ -10,6 +10,20 @@ from omegaconf import OmegaConf
 
 COLUMN = 46  # at which meanings begin
 OF_HYDRA = ("hydra", "defaults")
+# Settings by the names that BasicSR, neosr, traiNNer-redux, Lightning and timm have for them.
+ELSEWHERE = {
+    "accumulate_grad_batches": "optim.accumulate", "accum_iter": "optim.accumulate", "amp": "trainer.precision",
+    "clip_grad": "optim.clip_norm", "crop_size": "data.crop", "ema": "optim.ema_decay", "epochs": "trainer.max_steps",
+    "gc": "model.growth", "gpus": "trainer.devices", "gradient_clip_val": "optim.clip_norm", "gt_size": "data.crop",
+    "iters": "trainer.max_steps", "lr": "optim.learning_rate", "lr_d": "optim.discriminator_learning_rate",
+    "manual_seed": "seed", "max_epochs": "trainer.max_steps", "max_iters": "trainer.max_steps",
+    "n_feats": "model.features", "n_resblocks": "model.blocks", "nb": "model.blocks", "nf": "model.features",
+    "num_block": "model.blocks", "num_feat": "model.features", "num_gpu": "trainer.devices",
+    "num_grow_ch": "model.growth", "num_in_ch": "channels", "patch_size": "data.crop",
+    "pretrain_network_g": "init_from", "print_freq": "trainer.log_every", "resume_state": "resume",
+    "save_checkpoint_freq": "trainer.checkpoint_every", "total_iter": "trainer.max_steps", "upscale": "scale",
+    "use_amp": "trainer.precision", "val_freq": "trainer.val_every", "wd": "optim.weight_decay",
+}  # fmt: skip
 
 
 class Settings:
@@ -99,6 +113,10 @@ class Settings:
         place = f"{'.'.join(parent)} has no {key}" if parent else f"there is no setting {key}"
         if key in known:
             return f"{dotted} is not in the YAML file: add it with +{dotted}=... ({known[key].get('takes', 'a group')})"
+        *group, name = ELSEWHERE.get(key, "").split(".")
+        if name and any(name in settings for settings in self.group(group)):
+            ours = ELSEWHERE[key]
+            return f"{place}: did you mean {ours}?"
         if moved := next((path for path in _paths(held) if path.endswith(f".{key}")), ""):
             return f"{place}: did you mean {'.'.join([*parent, moved])}?"
         names = [*dict.fromkeys([*held, *known, *([] if parent else groups)])]

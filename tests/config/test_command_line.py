@@ -117,3 +117,19 @@ def test_ctrl_c_while_it_is_loading_ends_it_without_a_traceback(tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     assert started.returncode == 128 + signal.SIGINT and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("lr=1e-4", "did you mean optim.learning_rate?"),
+        ("epochs=3", "did you mean trainer.max_steps?"),
+        ("data.gt_size=128", "data has no gt_size: did you mean data.crop?"),
+        ("model.gc=3", "model has no gc: it has name, features, blocks"),  # MSRResNet has no growth
+        ("+model=rrdbnet", "model is chosen already: leave out the +"),
+        ("++loss/pixel=l1", "loss/pixel is chosen already: leave out the +"),
+    ],
+)
+def test_names_of_other_frameworks_and_pluses_lead_to_ours(train_py, typed, says):
+    refused = train_py(typed)
+    assert refused.code == 2 and says in refused.err and refused.err.count("\n") == 1
