@@ -144,6 +144,8 @@ def _word(before: str, argument: str, sweep: bool, declared: Declared, folder: P
             return argument
         raise SRError(_no_setting(before, argument, declared, folder))
     key, value = match["key"], match["value"]
+    if value == "{}" and not argument.startswith("+"):
+        raise SRError(f"{argument} changes nothing, since mappings are merged: take parts out with ~{key}.<name>")
     if is_group(key, folder):
         _refuse_several(key, value, [], sweep)
         return argument

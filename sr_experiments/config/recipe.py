@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sr_experiments.config.declared import Declared, conf_folder, group_place
 from sr_experiments.config.resume import given_keys
+from sr_experiments.errors import SRError
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ def leave_out_unused(config: DictConfig) -> None:
 
     Args:
         config: composed by Hydra, changed in place.
+
+    Raises:
+        SRError: the recipe's stages are not for the network that is chosen.
     """
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     path = _file("experiment", str(choices.get("experiment")))
@@ -39,6 +43,11 @@ def leave_out_unused(config: DictConfig) -> None:
         place = group_place(group, chosen)
         file = _file(group, chosen)
         own: Any = OmegaConf.load(file) if file else {}
+        if group == "model" and "stages" in recipe and "stages" not in own:
+            raise SRError(
+                f"experiment={path.stem} trains in stages, which model={chosen} doesn't have: choose one for video, "
+                "or leave out the recipe"
+            )
         now, common = OmegaConf.select(config, place), declared.common(place)
         unused = [key for key in OmegaConf.select(recipe, place) or {} if key in now and key not in common]
         unused = [key for key in unused if f"{place}.{key}" not in given]

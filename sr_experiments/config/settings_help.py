@@ -96,6 +96,11 @@ class Settings:
         held = value if isinstance(value, Mapping) else {}
         return held, {k: v for k, v in schema.get("properties", {}).items() if k != "defaults"}
 
+    def _holds_any_names(self, path: Sequence[str]) -> bool:
+        """Tell whether a group holds others under names that the user chooses, as `data.val` does."""
+        _, known = self.group(path[:-1])
+        return isinstance(known.get(path[-1], {}).get("additionalProperties"), Mapping)
+
     def unknown(self, dotted: str, groups: Sequence[str] = ()) -> str:
         """Say what is wrong with a setting that can't be overridden.
 
@@ -110,6 +115,8 @@ class Settings:
                 parent, key = parent[:depth], parent[depth]
                 break
         held, known = self.group(parent)
+        if parent and self._holds_any_names(parent):
+            return f"{'.'.join(parent)} has no {key}: what it holds has names, write +{'.'.join(parent)}.mine.{key}=..."
         place = f"{'.'.join(parent)} has no {key}" if parent else f"there is no setting {key}"
         if key in known:
             return f"{dotted} is not in the YAML file: add it with +{dotted}=... ({known[key].get('takes', 'a group')})"
