@@ -10,19 +10,21 @@ from sr_experiments.commands.degrade import degrade
 from sr_experiments.commands.doctor import doctor
 from sr_experiments.commands.evaluate import evaluate
 from sr_experiments.commands.export import export
+from sr_experiments.commands.init import init
 from sr_experiments.commands.interpolate import interpolate
 from sr_experiments.commands.pack import pack
 from sr_experiments.commands.quantize import quantize
 from sr_experiments.commands.runs import runs
 from sr_experiments.commands.schema import schema
 from sr_experiments.commands.sync import sync
+from sr_experiments.commands.train import CONTEXT, train
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
 from sr_experiments.threads import let_waiting_threads_sleep
 
 COMMANDS = (
-    upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, schema,
+    upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, init, schema,
 )  # fmt: skip
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,9 +36,10 @@ app = typer.Typer(
 
 @app.callback()
 def about() -> None:
-    """Prepare data for training super-resolution networks; use, evaluate and export what was trained."""
+    """Train super-resolution networks; compare, evaluate, export and use them."""
 
 
+app.command(context_settings=CONTEXT)(train)
 for command in COMMANDS:
     app.command()(command)
 

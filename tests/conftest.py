@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
+from sr_experiments.config.quoting import SCRIPT
 from sr_experiments.config.resolve import plain_config
 
 # As in a terminal, for these processes and those that they start: a shell lets its background jobs ignore Ctrl-C.
@@ -192,6 +193,7 @@ def train_py(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
     def run(*arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        monkeypatch.setenv(SCRIPT, "train.py")  # as train.py itself does, for this test alone
         monkeypatch.setenv("COLUMNS", "200")
         capsys.readouterr()
         code = 0

@@ -1,0 +1,19 @@
+"""`sr train`: train a network, with Hydra's own options and overrides."""
+
+from typing import Annotated
+
+import typer
+
+# What Hydra reads, its options too, is left to it.
+CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+
+
+def train(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[OVERRIDES]...", help="model=rrdbnet loss=gan ..., -m for a sweep.")
+    ] = None,
+) -> None:
+    """Train a network; sr train --help lists every choice and setting."""
+    from sr_experiments.train import train as run
+
+    run(arguments or [], "sr train")
