@@ -3,6 +3,7 @@
 Its dependencies are those of this environment, which the new one sees; that they can be resolved is tested apart.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import sys
 import sysconfig
 import zipfile
 from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from tests.conftest import ROOT, TINY_MODEL, TINY_RUN
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed")]
 PRE_RELEASE = re.compile(r"\d(a|b|rc|\.dev)\d")
+APACHE_2 = "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4"  # sha256 of its text
 QUICK = [*TINY_RUN, "trainer.max_steps=2"]
 
 
@@ -50,10 +53,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def requirements(wheel: Path) -> list[str]:
+def metadata(wheel: Path) -> Message:
     archive = zipfile.ZipFile(wheel)
     [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-    return message_from_bytes(archive.read(name)).get_all("Requires-Dist") or []
+    return message_from_bytes(archive.read(name))
+
+
+def requirements(wheel: Path) -> list[str]:
+    return metadata(wheel).get_all("Requires-Dist") or []
 
 
 def see_this_environment(environment: Path) -> None:
@@ -98,6 +105,17 @@ def test_it_holds_what_the_checkout_has_and_no_more(wheel):
     tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     expected = {re.sub("^conf/", "sr_experiments/conf/", name) for name in tracked}
     assert {name for name in names if ".dist-info/" not in name} == expected
+
+
+def test_it_says_under_which_licence_it_is_and_under_which_what_it_needs(wheel):
+    said = metadata(wheel)
+    assert said["License-Expression"] == "Apache-2.0" and said.get_all("License-File") == ["LICENSE"]
+    assert said["Author"] == "sr_experiments developers" and said.get_all("Project-URL") is None
+    licence = next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith(".dist-info/licenses/LICENSE"))
+    text = zipfile.ZipFile(wheel).read(licence).decode()
+    assert hashlib.sha256(text.encode()).hexdigest() == APACHE_2
+    described = set(re.findall(r"[\w-]+", (ROOT / "docs/LICENSES.md").read_text()))
+    assert {re.split(r"[^\w-]", requirement)[0] for requirement in requirements(wheel)} <= described
 
 
 def test_two_processes_in_an_empty_folder_and_what_they_tell_to_type(by_pip, tmp_path):
