@@ -1,7 +1,7 @@
 """The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,14 +28,26 @@ COMMANDS = (
 )  # fmt: skip
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _show_version(wanted: bool) -> None:
+    from sr_experiments.versions import version_lines
+
+    if wanted:
+        typer.echo("\n".join(version_lines()))
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and the git state."),
+    ] = False,
+) -> None:
     """Train super-resolution networks; compare, evaluate, export and use them."""
 
 

@@ -8,9 +8,18 @@ import typer
 CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
 
 
+def _complete(context: typer.Context, incomplete: str) -> list[str]:
+    from sr_experiments.config.completion import completions
+
+    return completions(context.params.get("arguments") or [], incomplete)
+
+
 def train(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[OVERRIDES]...", help="model=rrdbnet loss=gan ..., -m for a sweep.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[OVERRIDES]...", help="model=rrdbnet loss=gan ..., -m for a sweep.", autocompletion=_complete
+        ),
     ] = None,
 ) -> None:
     """Train a network; sr train --help lists every choice and setting."""
