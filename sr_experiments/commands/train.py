@@ -23,6 +23,9 @@ def train(
     ] = None,
 ) -> None:
     """Train a network; sr train --help lists every choice and setting."""
+    from sr_experiments.errors import SRError
     from sr_experiments.train import train as run
 
+    if any(word in ("-sc", "--shell-completion") for word in arguments or []):
+        raise SRError("sr has completion of its own: sr --install-completion")
     run(arguments or [], "sr train")

@@ -20,7 +20,7 @@ from yaml import YAMLError
 
 from sr_experiments.config.command_line import prepared
 from sr_experiments.config.quoting import train_command
-from sr_experiments.config.settings_help import Settings
+from sr_experiments.config.settings_help import Settings, sweep_lines
 from sr_experiments.errors import SRError, one_line
 
 # For each group that --help lists Hydra copies its store of schemas, which gives out copies of them anyway.
@@ -46,6 +46,11 @@ def run_app(main: Callable[[Any], Any], folder: Path, arguments: Sequence[str], 
     version.setbase("1.3")
     OmegaConf.register_new_resolver(
         "settings", lambda *, _root_: "\n".join(Settings.of(_root_, folder).lines()).replace("$", "$$"), replace=True
+    )
+    OmegaConf.register_new_resolver(
+        "sweeps",
+        lambda: "\n".join(sweep_lines(folder)).replace("python train.py", train_command([])).replace("$", "$$"),
+        replace=True,
     )
     OmegaConf.register_new_resolver("train_command", lambda: train_command([]), replace=True)
     os.environ.setdefault(TRACEBACKS, "1")
