@@ -1,26 +1,14 @@
 """Train a super-resolution network: `python train.py model=rrdbnet loss=gan`; see `python train.py --help`."""
 
-from pathlib import Path
+import os
+import sys
 
-import hydra
-from omegaconf import DictConfig
-
-from sr_experiments.config.hydra_app import is_composed, run_app
+from sr_experiments.config.quoting import SCRIPT
 from sr_experiments.threads import let_waiting_threads_sleep
+from sr_experiments.train import train
 
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(cfg: DictConfig) -> float | None:
-    """Train what was composed; heavy imports happen here, so that --help stays quick."""
-    is_composed()
-    from sr_experiments.config.quick_check import check_before_imports
-
-    check_before_imports(cfg)
-    from sr_experiments.training.run import train_command
-
-    return train_command(cfg)
-
-
+# Hydra's completion for fish completes the arguments of files that hold the words @hydra.main.
 if __name__ == "__main__":
     let_waiting_threads_sleep()
-    run_app(main, Path(__file__).parent / "conf")
+    os.environ[SCRIPT] = sys.argv[0]  # commands that are printed begin as this one did, also those of a sweep's jobs
+    train(sys.argv[1:], "train.py")

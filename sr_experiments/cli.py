@@ -1,7 +1,7 @@
 """The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -10,33 +10,48 @@ from sr_experiments.commands.degrade import degrade
 from sr_experiments.commands.doctor import doctor
 from sr_experiments.commands.evaluate import evaluate
 from sr_experiments.commands.export import export
+from sr_experiments.commands.init import init
 from sr_experiments.commands.interpolate import interpolate
 from sr_experiments.commands.pack import pack
 from sr_experiments.commands.quantize import quantize
 from sr_experiments.commands.runs import runs
 from sr_experiments.commands.schema import schema
 from sr_experiments.commands.sync import sync
+from sr_experiments.commands.train import CONTEXT, train
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
 from sr_experiments.threads import let_waiting_threads_sleep
 
 COMMANDS = (
-    upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, schema,
+    upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, init, schema,
 )  # fmt: skip
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _show_version(wanted: bool) -> None:
+    from sr_experiments.versions import version_lines
+
+    if wanted:
+        typer.echo("\n".join(version_lines()))
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
-    """Prepare data for training super-resolution networks; use, evaluate and export what was trained."""
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and the git state."),
+    ] = False,
+) -> None:
+    """Train super-resolution networks; compare, evaluate, export and use them."""
 
 
+app.command(context_settings=CONTEXT)(train)
 for command in COMMANDS:
     app.command()(command)
 

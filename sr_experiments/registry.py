@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from sr_experiments.config.explain import Problem, either, problem, short
 from sr_experiments.errors import SRError
+from sr_experiments.plugins import load_plugins
 
 T = TypeVar("T")
 LARGEST = 2**63 - 1  # of whole numbers
@@ -44,7 +45,7 @@ def optional() -> Any:
 
 
 class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
-    """Names to classes and functions; filled by importing all modules of its package when it is first read.
+    """Names to classes and functions; filled when first read, by importing all modules of its package, and plug-ins.
 
     Args:
         kind: what it holds, for messages: "generator".
@@ -79,6 +80,9 @@ class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
             if with_argument:
                 self.by_argument[with_argument] = factory
             else:
+                known = getattr(self._factories.get(name), "__module__", factory.__module__)
+                if known != factory.__module__:
+                    raise SRError(f"{self.kind} {name} is both in {known} and in {factory.__module__}: rename yours")
                 self._factories[name] = factory
                 self.small[name] = dict(small or {})
             return factory
@@ -133,6 +137,7 @@ class Registry(MutableMapping[str, Callable[..., T]], Generic[T]):
             for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
                 if not module.ispkg:
                     importlib.import_module(f"{self.package}.{module.name}")
+            load_plugins()
         except BaseException:
             self._is_filled = False
             raise

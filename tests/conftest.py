@@ -19,7 +19,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
+from sr_experiments.config.quoting import SCRIPT
 from sr_experiments.config.resolve import plain_config
+from tests import dev_group
 
 # As in a terminal, for these processes and those that they start: a shell lets its background jobs ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,6 +94,12 @@ TINY_RUN = [
     "++data.val.sample.limit=2",
     "++data.val.sample.size=64",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests find what they need, before any of them is imported and before xdist starts its workers."""
+    if not hasattr(config, "workerinput"):
+        dev_group.install()
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +200,7 @@ def train_py(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
     def run(*arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        monkeypatch.setenv(SCRIPT, "train.py")  # as train.py itself does, for this test alone
         monkeypatch.setenv("COLUMNS", "200")
         capsys.readouterr()
         code = 0

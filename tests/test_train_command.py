@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from sr_experiments.logging_setup import log_to_console
-from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule
+from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule
 
 
 def metrics_of(folder):
@@ -246,7 +247,13 @@ def test_help_and_cfg_are_quick_and_import_no_torch(command):
         imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
         assert not imported & {"torch", "wandb", "pytorch_lightning", "lpips"}
         assert time.monotonic() - started < 60
-    assert "rrdbnet" in command("--help").stdout
+    helped = command("--help").stdout
+    assert "rrdbnet" in helped
+    for path in (ROOT / "conf/hydra").glob("*/*.yaml"):
+        group = f"hydra/{path.parent.name}"
+        assert f"{group}={path.stem}: " in helped
+        for key in set(yaml.safe_load(path.read_text())) - {"_target_"}:
+            assert re.search(rf"^  {group.replace('/', '.')}.{key}: .*# \S", helped, re.MULTILINE), f"{path}: {key}"
 
 
 def test_unknown_names_list_what_exists(train_py):

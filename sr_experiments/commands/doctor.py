@@ -9,10 +9,13 @@ import typer
 def doctor(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[OVERRIDES]...", help="As for train.py: model=rrdbnet data=images ..."),
+        typer.Argument(metavar="[OVERRIDES]...", help="As for sr train: model=rrdbnet data=images ..."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Largest number of training images to decode.")] = 2000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each stage to time.")] = 8,
+    config_dir: Annotated[
+        Path | None, typer.Option("--config-dir", help="Folder of YAML files of your own, as of sr train.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the findings to this file too.")] = None,
 ) -> None:
     """Check data, pairing, duplicates, speed and memory of a training run; exit code 1 if something is wrong."""
@@ -24,7 +27,7 @@ def doctor(
     from sr_experiments.doctor.findings import findings_table
     from sr_experiments.files import write_json
 
-    findings = examine(overrides or [], limit, steps, Console(stderr=True))
+    findings = examine(overrides or [], limit, steps, Console(stderr=True), config_dir)
     Console().print(findings_table(findings))
     if json_file is not None:
         write_json(json_file, {"findings": [asdict(finding) for finding in findings]})

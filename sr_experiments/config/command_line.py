@@ -1,4 +1,4 @@
-"""The command line of `train.py` before Hydra reads it: paths as they are, mistakes that Hydra explains badly, resume=.
+"""The command line of a training before Hydra reads it: paths as they are, mistakes that Hydra explains badly, resume=.
 
 Hydra's grammar has no place for a letter outside ASCII, brackets, commas or `=` in a value without quotes. What a shell
 takes as a path is taken here, and quoted for Hydra.
@@ -24,9 +24,9 @@ OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~|)(?P<key>[\w./@:$-]+)=(?P<value>.*)",
 # Options of Hydra's, and those that are followed by a value.
 SHORT = ("-h", "-c", "-p", "-r", "-m", "-i", "-sc", "-cp", "-cn", "-cd")
 LONG = ("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info",
-        "--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")  # fmt: skip
+        "--shell-completion", "--config-path", "--config-name", "--config-dir")  # fmt: skip
 WITH_VALUE = ("-c", "-p", "-cp", "-cn", "-cd", "-i", "--cfg", "--package", "--config-path", "--config-name",
-              "--config-dir", "--experimental-rerun", "--info")  # fmt: skip
+              "--config-dir", "--info")  # fmt: skip
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag)\(")
 DELETED = "???"  # value that stands for ~key on the way to the resumed run
 

@@ -16,9 +16,9 @@ REFERENCE = "#/$defs/"
 
 
 def conf_folder() -> Path:
-    """Return the folder of the YAML files: beside the package, or a wheel's copy in it."""
-    beside = PACKAGE.parent / "conf"
-    return beside if (beside / "train.yaml").is_file() else PACKAGE / "conf"
+    """Return the folder of the YAML files: in the installed package, else beside it in a checkout."""
+    installed = PACKAGE / "conf"
+    return installed if installed.is_dir() else PACKAGE.parent / "conf"
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""What `train.py` needs besides Hydra's own: help from the schema, and one line for a configuration that is wrong."""
+"""What training needs besides Hydra's own: help from the schema, and one line for a configuration that is wrong."""
 
 import difflib
 import os
@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_dir, version
+from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -18,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sr_experiments.config.command_line import prepared
-from sr_experiments.config.settings_help import Settings
+from sr_experiments.config.quoting import train_command
+from sr_experiments.config.settings_help import Settings, sweep_lines
 from sr_experiments.errors import SRError, one_line
 
 # For each group that --help lists Hydra copies its store of schemas, which gives out copies of them anyway.
@@ -29,32 +31,53 @@ WANTED = TRACEBACKS in os.environ
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError)
 
 
-def run_app(main: Callable[[], Any], folder: Path) -> None:
+def run_app(main: Callable[[Any], Any], folder: Path, arguments: Sequence[str], program: str) -> None:
     """Compose and run; a configuration that can't be composed is one line and exit code 2.
 
+    This is what `hydra.main` does, with arguments that need not be `sys.argv`: that stays as the user typed it, for
+    the processes that Lightning starts with it.
+
     Args:
-        main: decorated with `hydra.main`.
+        main: called with the configuration.
         folder: of the YAML files.
+        arguments: overrides and options of Hydra's.
+        program: its name in Hydra's usage line.
     """
+    version.setbase("1.3")
     OmegaConf.register_new_resolver(
         "settings", lambda *, _root_: "\n".join(Settings.of(_root_, folder).lines()).replace("$", "$$"), replace=True
     )
+    OmegaConf.register_new_resolver(
+        "sweeps",
+        lambda: "\n".join(sweep_lines(folder)).replace("python train.py", train_command([])).replace("$", "$$"),
+        replace=True,
+    )
+    OmegaConf.register_new_resolver("train_command", lambda: train_command([]), replace=True)
     os.environ.setdefault(TRACEBACKS, "1")
+    words = list(arguments)
     try:
-        sys.argv[1:] = read_arguments(sys.argv[1:], folder)
-        main()
+        words = read_arguments(words, folder)
+        parser = get_args_parser()
+        parser.prog = program
+        _run_hydra(
+            args=parser.parse_args(words),
+            args_parser=parser,
+            task_function=main,
+            config_path=str(folder),
+            config_name="train",
+        )
     except KeyboardInterrupt:  # before training begins, or a second one
         sys.stderr.write("interrupted\n")
         raise SystemExit(128 + signal.SIGINT) from None
     except COMPOSITION_ERRORS as error:
         if WANTED or TRACEBACKS not in os.environ:
             raise
-        sys.stderr.write(f"error: {composition_error(error, folder, sys.argv[1:])}\n")
+        sys.stderr.write(f"error: {composition_error(error, folder, words)}\n")
         raise SystemExit(2) from None
 
 
 def read_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
-    """Return the arguments of `train.py` as Hydra can read them; one that it can't take is one line and exit code 2."""
+    """Return the arguments of a training as Hydra can read them; one that it can't take is one line and exit code 2."""
     try:
         return prepared(arguments, folder)
     except SRError as error:
@@ -86,7 +109,7 @@ def composition_error(error: Exception, folder: Path | None = None, arguments: l
         if unknown := re.search(r"Could not (?:override|delete from config\.|delete) '([\w./@-]+?)(?:=.*?)?'", text):
             return one_line(_unknown_setting(unknown[1], folder, arguments or []))[:800]
         if unfound := re.search(r"Could not find '([\w./-]+)/([^/']+)'", text):
-            return one_line(_unknown_option(unfound[1], unfound[2], folder))[:800]
+            return one_line(_unknown_option(unfound[1], unfound[2], folder, arguments or []))[:800]
     return one_line(" ".join(text.split()))[:800]
 
 
@@ -114,9 +137,11 @@ def _unknown_setting(key: str, folder: Path, arguments: list[str]) -> str:
     return Settings.of(config, folder).unknown(key, [group for group in groups if "/" not in group])
 
 
-def _unknown_option(group: str, option: str, folder: Path) -> str:
+def _unknown_option(group: str, option: str, folder: Path, arguments: Sequence[str]) -> str:
     """Say which file of a group was meant."""
-    options = sorted(path.stem for path in (folder / group).glob("*.yaml"))
+    own = get_args_parser().parse_known_args(list(arguments))[0].config_dir
+    folders = [folder] if own is None else [folder, Path(own)]
+    options = sorted({path.stem for place in folders for path in (place / group).glob("*.yaml")})
     near = difflib.get_close_matches(option, options, 1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"there is no {group}={option}: {hint}choose one of {', '.join(options)}"

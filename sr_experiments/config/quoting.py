@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+SCRIPT = "SR_TRAIN_SCRIPT"  # environment variable that train.py sets to its own path, as it was typed
 PLAIN = re.compile(r"[\w./][\w./+\-]*", re.ASCII)  # a text that Hydra reads as it is
 NOT_TEXT = re.compile(r"(?i)null|true|false|nan|inf|[\d_.]*(e[+-]?\d*)?")  # what Hydra takes for something else
 
@@ -75,9 +76,10 @@ def override(key: str, value: Any) -> str:
 
 
 def train_command(words: Sequence[str]) -> str:
-    """Return the command that trains with these words, which are quoted already, as the user starts Python."""
-    start = "uv run train.py" if "UV" in os.environ else "python train.py"
-    return " ".join((start, *words))
+    """Return the command that trains with these words, which are quoted already, as the user starts trainings."""
+    if SCRIPT not in os.environ:
+        return sr_command(["train", *words])
+    return " ".join(("uv run" if "UV" in os.environ else "python", shell_path(os.environ[SCRIPT]), *words))
 
 
 def sr_command(words: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,25 @@ class Settings:
         if parent and not near and key in self.config:
             return f"{place}: {key} is the run's, set {key}=..."
         return f"{place}: did you mean {near[0]}?" if near else f"{place}: it has {', '.join(names) or 'no settings'}"
+
+
+def sweep_lines(folder: Path) -> Iterator[str]:
+    """Give the launchers and sweepers of a folder of YAML files, with their settings, as the comments in them explain.
+
+    Hydra's own launcher, `basic`, has neither a file there nor settings.
+    """
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        if group == "hydra/launcher":
+            yield f"{group}=basic: One job after the other, in this process; the default."
+        for path in sorted((folder / group).glob("*.yaml")):
+            text = path.read_text(encoding="utf-8")
+            header, settings = re.split(r"^_target_:.*\n", text, maxsplit=1, flags=re.MULTILINE)
+            first, *more = [line.removeprefix("#") for line in header.splitlines()]
+            yield f"{group}={path.stem}:{first}"
+            yield from (f"   {line}" for line in more)
+            for line in settings.splitlines():
+                setting, _, meaning = line.partition("#")
+                yield f"  {group.replace('/', '.')}.{setting.strip()}".ljust(COLUMN) + f"# {meaning.strip()}"
 
 
 def _paths(group: Mapping[str, Any]) -> Iterator[str]:

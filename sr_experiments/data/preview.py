@@ -11,6 +11,7 @@ import yaml
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from sr_experiments.config.declared import conf_folder
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR
 from sr_experiments.data.degradations.pipeline import Pipeline
 from sr_experiments.data.image_files import read_image
@@ -104,11 +105,7 @@ def contact_sheet(pictures: dict[str, Image.Image]) -> Image.Image:
 
 
 def _config_path(name: str, option: str) -> Path:
-    # The working folder comes first: a project may have its own conf/.
-    folders = [folder / "conf/degradation" for folder in (Path(), Path(__file__).parents[2])]
-    folder = next((folder for folder in folders if folder.is_dir()), None)
-    if folder is None:
-        raise SRError(f"no conf/degradation here: run it where train.py is, or give {option} a YAML file")
+    folder = conf_folder() / "degradation"
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))

@@ -1,4 +1,4 @@
-"""`sr doctor`: compose the configuration that `train.py` would compose of the same overrides, and check it."""
+"""`sr doctor`: compose the configuration that a training would compose of the same overrides, and check it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +11,10 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from sr_experiments.config.command_line import prepared
+from sr_experiments.config.declared import conf_folder
 from sr_experiments.config.hydra_app import COMPOSITION_ERRORS, composition_error
 from sr_experiments.config.offline import offline
+from sr_experiments.config.quoting import hydra_text
 from sr_experiments.config.resolve import plain_config
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.doctor.findings import Finding
@@ -24,14 +26,17 @@ from sr_experiments.training.assemble import assemble
 from sr_experiments.training.trainer import monitored
 
 
-def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) -> list[Finding]:
+def examine(
+    overrides: Sequence[str], limit: int, steps: int, console: Console, config_dir: Path | None = None
+) -> list[Finding]:
     """Run all checks of a run with these overrides, the cheap ones first; an invalid configuration ends them.
 
+    YAML files are also looked for in `config_dir`, as with --config-dir of a training.
     At most `limit` training images are decoded, and each stage trains for `steps` timed steps.
     """
     log_training(console)
     try:
-        with _composed(overrides) as cfg:
+        with _composed(overrides, config_dir) as cfg:
             config, _ = plain_config(cfg)
         with offline(config["offline"]):
             assembly = assemble(config)
@@ -50,16 +55,18 @@ def examine(overrides: Sequence[str], limit: int, steps: int, console: Console) 
 
 
 @contextmanager
-def _composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
-    """Yield the configuration that Hydra would pass to `train.py`."""
-    conf = next((p for p in (Path("conf"), Path(__file__).parents[2] / "conf") if (p / "train.yaml").is_file()), None)
-    if conf is None:
-        raise SRError("no conf/train.yaml here: run sr doctor where train.py is")
+def _composed(overrides: Sequence[str], config_dir: Path | None) -> Iterator[DictConfig]:
+    """Yield the configuration that Hydra would pass to a training."""
+    conf = conf_folder()
+    if config_dir is not None and not config_dir.is_dir():
+        raise SRError(f"no folder {config_dir}; check --config-dir")
+    further = [] if config_dir is None else [f"hydra.searchpath=[{hydra_text(config_dir.absolute().as_uri())}]"]
     try:
-        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            cfg = compose("train", prepared(overrides, conf), return_hydra_config=True)
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            cfg = compose("train", [*prepared(overrides, conf), *further], return_hydra_config=True)
     except COMPOSITION_ERRORS as error:
-        raise SRError(composition_error(error, conf, list(overrides))) from error
+        own = [] if config_dir is None else ["--config-dir", str(config_dir)]
+        raise SRError(composition_error(error, conf, [*own, *overrides])) from error
     try:
         with open_dict(cfg):
             cfg.hydra.runtime.output_dir = "outputs"

@@ -2,7 +2,7 @@
 
 import re
 
-from sr_experiments.config.quoting import from_config, override, shell_path
+from sr_experiments.config.quoting import from_config, override, shell_path, sr_command, train_command
 from sr_experiments.runs.next_steps import longer
 from sr_experiments.runs.reading import Run, max_steps
 
@@ -15,7 +15,7 @@ def next_commands(run: Run) -> dict[str, str]:
     folder = run.folder.absolute()
     quoted = shell_path(folder)
     # No single command repeats a run whose settings changed on the way.
-    commands = {"train anew" if run.changes else "repeat": _train(from_config(folder))}
+    commands = {"train anew" if run.changes else "repeat": train_command(from_config(folder))}
     checkpoints = run.folder / "checkpoints"
     if (checkpoints / "last.ckpt").is_file():
         resume = override("resume", folder)
@@ -23,18 +23,18 @@ def next_commands(run: Run) -> dict[str, str]:
         now = run.max_steps or configured
         if run.state.state == "finished":
             if more := _longer(run, 2 * now):
-                commands["train longer"] = _train([resume, more])
+                commands["train longer"] = train_command([resume, more])
         elif run.state.state != "running":
             more = _longer(run, now) if now > configured else None
-            commands["continue"] = _train([resume, *([more] if more else [])])
+            commands["continue"] = train_command([resume, *([more] if more else [])])
     if (checkpoints / "best.ckpt").is_file():
         # A name that a shell and every file system take, and neither an option nor a hidden file.
         file = re.sub(r"[^\w.-]+", "_", str(run.config.get("name", "model"))).lstrip("-.") or "model"
-        commands["export"] = f"sr export {quoted} -o {file}.safetensors"
+        commands["export"] = sr_command(["export", quoted, "-o", f"{file}.safetensors"])
         video = isinstance(run.config.get("stages"), list)
         made = "restored" if run.scale == 1 else "large"
         names = f"clip.mp4 -o clip_{made}.mp4" if video else f"photo.png -o photo_{made}.png"
-        commands["upscale"] = f"sr upscale {names} --checkpoint {quoted}"
+        commands["upscale"] = sr_command(["upscale", names, "--checkpoint", quoted])
     return commands
 
 
@@ -44,7 +44,3 @@ def _longer(run: Run, steps: int) -> str | None:
         return longer(run.config, steps)
     except (KeyError, TypeError, ValueError):  # a damaged config.yaml
         return None
-
-
-def _train(words: list[str]) -> str:
-    return " ".join(("python train.py", *words))

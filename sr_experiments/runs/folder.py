@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sr_experiments.config.declared import PACKAGE
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, writing_failed
 
@@ -52,6 +53,12 @@ def git_state(folder: Path) -> dict[str, Any]:
     """Return the commit checked out in `folder` and whether there are changes; empty outside a git checkout."""
     commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     return {} if commit is None or changes is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def code_state() -> dict[str, Any]:
+    """Return the git state of this code; empty where it is installed, even inside another's checkout."""
+    checkout = PACKAGE.parent
+    return git_state(checkout) if (checkout / "train.py").is_file() else {}
 
 
 def git_remote(folder: Path) -> str | None:

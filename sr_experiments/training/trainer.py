@@ -18,7 +18,7 @@ from sr_experiments.config.run_kind import is_gan
 from sr_experiments.errors import SRError
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.metrics.monitor import resolve_monitor
-from sr_experiments.runs.folder import git_state
+from sr_experiments.runs.folder import code_state
 from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb
 from sr_experiments.training.assemble import Assembly
@@ -173,5 +173,5 @@ def _facts(config: dict[str, Any], assembly: Assembly, trainer: pl.Trainer) -> d
         "precision": trainer.precision,
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
-        "git": git_state(Path(__file__).parent),
+        "git": code_state(),
     }

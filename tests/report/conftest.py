@@ -14,6 +14,12 @@ from tests.report.browser import browser, visit  # noqa: F401
 from tests.report.made import config_of, picture, rows_of
 
 
+@pytest.fixture(autouse=True)
+def _without_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands on the page begin with `sr`, and not with `uv run sr`, however the tests were started."""
+    monkeypatch.delenv("UV", raising=False)
+
+
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Callable[..., Path]:
     """`run_folder("a", metrics={"val/s/psnr_y": [29, 30]})` writes a run into `<tmp>/outputs/a/2026-01-01_00-00-00`."""

@@ -70,7 +70,8 @@ def test_the_printed_command_repeats_the_run(train: Make, sr: Any, train_py: Any
     sr("compare", folder, "-o", tmp_path / "page.html")
     line = _content(tmp_path / "page.html")["runs"][0]["commands"]["repeat"]
 
-    done = train_py(*shlex.split(line)[2:])
+    words = shlex.split(line)
+    done = train_py(*words[words.index("train") + 1 :])
 
     assert done.code == 0, done.err
     (again,) = set(folder.parent.iterdir()) - {folder}

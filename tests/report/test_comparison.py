@@ -206,7 +206,7 @@ def test_commands_survive_the_shell_and_hydra(run_folder: Make) -> None:
 def test_an_interrupted_run_is_continued(run_folder: Make) -> None:
     run = read_run(run_folder("a", summary={"state": "interrupted"}), "a")
 
-    assert f"python train.py resume={run.folder}" in next_commands(run).values()
+    assert f"sr train resume={run.folder}" in next_commands(run).values()
 
 
 def test_a_lengthened_run_is_continued_to_its_new_end(run_folder: Make) -> None:

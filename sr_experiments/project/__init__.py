@@ -1,0 +1,1 @@
+"""What sr init lays out, and how."""
