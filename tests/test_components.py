@@ -1,4 +1,4 @@
-"""Every registered generator, loss, discriminator, metric and dataset, found by itself the day it is added."""
+"""Every registered generator, loss, discriminator, metric, dataset and optimiser, found by itself once it is added."""
 
 import copy
 import inspect
@@ -20,6 +20,7 @@ from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import Group, argument_meanings, build, component_model
+from sr_experiments.training.optimizers import OPTIMIZERS
 from tests.conftest import ROOT
 
 REGISTRIES = {
@@ -29,6 +30,7 @@ REGISTRIES = {
     "metric": METRICS,
     "training data": TRAINING_SETS,
     "validation data": VALIDATION_SETS,
+    "optimizer": OPTIMIZERS,
 }
 # Groups of conf/ whose files name a component, and names that are chosen otherwise: by the stages of model=frvsr, or by
 # a preset of the whole loss.
@@ -38,6 +40,7 @@ FOLDERS = {
     "discriminator": ["loss/discriminator"],
     "metric": ["metrics"],
     "training data": ["data"],
+    "optimizer": ["optim"],
 }
 CHOSEN_BY_STAGES = {"loss": {"warp", "ping_pong"}}
 CHOSEN_BY_PRESETS = {"loss": {"velocity", "boundary"}}  # loss=flow and flow_distilled

@@ -141,7 +141,7 @@ def _part(definitions: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return the schema of one part of a run's: "optim.schedule", or "metrics.*" for any of the metrics."""
     schema: dict[str, Any] = definitions["run"]
     for key in place.split("."):
-        while "$ref" in schema:
-            schema = definitions[schema["$ref"].removeprefix("#/$defs/")]
+        while "$ref" in schema or "anyOf" in schema:  # all components of a kind have the settings of their base
+            schema = schema["anyOf"][0] if "anyOf" in schema else definitions[schema["$ref"].removeprefix("#/$defs/")]
         schema = schema["additionalProperties"] if key == "*" else schema["properties"][key]
     return schema

@@ -137,7 +137,7 @@ def _assemble(config: Config) -> Assembly:
             own_way=next((key for key, way in ways.items() if way.items() <= generator.sampling.items()), ""),
             of_images=trainer.get("validate_start", False),
         ),
-        "optim": OptimConfig(**config["optim"]),
+        "optim": OptimConfig.of(config["optim"]),
         "max_steps": trainer["max_steps"],
         "seed": config["seed"],
         "channels_last": trainer["channels_last"],
