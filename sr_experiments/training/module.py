@@ -16,13 +16,12 @@ from sr_experiments.checkpoints.reading import FORMAT
 from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.errors import SRError
 from sr_experiments.losses.objective import AVERAGED, IMAGES, Objective, Outputs
-from sr_experiments.registry import build
 from sr_experiments.training.adversary import Adversary
 from sr_experiments.training.ema import ema_copy, ema_update
 from sr_experiments.training.optimizers import ALIKE, OptimSettings, make_optimizers
 from sr_experiments.training.optimizers.schedule_free import AVERAGING, average_into, restart_average
 from sr_experiments.training.scalars import Scalars
-from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
+from sr_experiments.training.schedules import Schedule, make_schedule
 from sr_experiments.training.validation import Validation
 
 Pair = tuple[Tensor, Tensor, Tensor]  # LR, HR and target
@@ -120,9 +119,7 @@ class SRModule(pl.LightningModule):
         self.scalars = Scalars()
         self.pairs: dict[int, Pair] = {}  # of the steps since the last look, where they can't be made again
         self.rollbacks: list[dict[str, Any]] = []  # see `training.rollback`
-        self.schedule: Schedule = with_warmup(
-            build("schedule", SCHEDULES, optim.schedule, total_steps=max_steps), optim.warmup_steps
-        )
+        self.schedule: Schedule = make_schedule(optim.schedule, max_steps, optim.warmup_steps)
 
     # -- one batch ---------------------------------------------------------------------------------------
 
