@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.augments import AUGMENTS
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
@@ -30,6 +31,7 @@ REGISTRIES = {
     "metric": METRICS,
     "training data": TRAINING_SETS,
     "validation data": VALIDATION_SETS,
+    "augmentation": AUGMENTS,
     "optimizer": OPTIMIZERS,
 }
 # Groups of conf/ whose files name a component, and names that are chosen otherwise: by the stages of model=frvsr, or by
@@ -40,6 +42,7 @@ FOLDERS = {
     "discriminator": ["loss/discriminator"],
     "metric": ["metrics"],
     "training data": ["data"],
+    "augmentation": ["augment"],
     "optimizer": ["optim"],
 }
 CHOSEN_BY_STAGES = {"loss": {"warp", "ping_pong"}}

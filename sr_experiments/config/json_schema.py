@@ -23,9 +23,10 @@ INTERPOLATION = {"type": "string", "pattern": r"^\?\?\?$|\$\{"}
 # Which part of a run the YAML files of each folder of conf/ hold; "" is the whole, as in @package _global_.
 FOLDERS = {
     "": "", "experiment": "", "local": "", "model": "model", "degradation": "degradation", "data": "data",
-    "metrics": "metrics.*", "loss": "loss", "loss/terms": "loss.terms.*", "loss/pixel": "loss.terms.*",
-    "loss/perceptual": "loss.terms.*", "loss/adversarial": "loss.terms.*", "loss/discriminator": "loss.discriminator",
-    "optim": "optim", "optim/schedule": "optim.schedule", "trainer": "trainer", "logger": "logger",
+    "augment": "augment.*", "metrics": "metrics.*", "loss": "loss", "loss/terms": "loss.terms.*",
+    "loss/pixel": "loss.terms.*", "loss/perceptual": "loss.terms.*", "loss/adversarial": "loss.terms.*",
+    "loss/discriminator": "loss.discriminator", "optim": "optim",
+    "optim/schedule": "optim.schedule", "trainer": "trainer", "logger": "logger",
     "callbacks": "callbacks", "stage": "stage.*",
 }  # fmt: skip
 OR_WHOLE = ("model",)  # parts of which some files are in @package _global_

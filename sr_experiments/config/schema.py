@@ -28,6 +28,7 @@ from sr_experiments.config.constraints import (
 )
 from sr_experiments.config.explain import Problem, problem
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.augments import AUGMENTS, AugmentSettings
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
@@ -261,6 +262,8 @@ class Run(Group):
     """Where images come from."""
     degradation: Annotated[Mapping[str, Any], Component(DEGRADATIONS)]
     """How LR is made from HR."""
+    augment: Mapping[FileName, Annotated[Mapping[str, Any], Component(AUGMENTS, AugmentSettings)]] = optional()
+    """How batches of LR and HR are changed in step; each gets one augmentation at most."""
     metrics: Mapping[FileName, Annotated[Mapping[str, Any], Component(METRICS, MetricSettings)]]
     """What validation measures."""
     optim: Annotated[Mapping[str, Any], Component(OPTIMIZERS, OptimSettings)]

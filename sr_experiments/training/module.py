@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from sr_experiments.checkpoints.initialise import describe_mismatch
 from sr_experiments.checkpoints.reading import FORMAT
+from sr_experiments.data.augments import Augments
 from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.errors import SRError
 from sr_experiments.losses.objective import AVERAGED, IMAGES, Objective, Outputs
@@ -71,6 +72,7 @@ class SRModule(pl.LightningModule):
         max_steps: length of the run in batches.
         seed: of the run.
         channels_last: use the channels-last memory layout.
+        augments: change batches of LR and HR in step.
 
     Raises:
         SRError: a term compares what this training does not produce, or no term acts at every step; two averages of
@@ -91,6 +93,7 @@ class SRModule(pl.LightningModule):
         max_steps: int,
         seed: int = 0,
         channels_last: bool = True,
+        augments: Augments | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -103,6 +106,7 @@ class SRModule(pl.LightningModule):
         available = [name for name in self.loss_inputs if name != AVERAGED or self.ema is not None]
         objective.check_inputs(available, type(generator).__name__)
         self.degradation = degradation
+        self.augments = augments
         self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
         # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
         self._ddp_params_and_buffers_to_ignore = ["pool.lr", "pool.hr", "pool.filled"]
@@ -321,18 +325,23 @@ class SRModule(pl.LightningModule):
     @torch.no_grad()
     def _pair(self, batch: dict[str, Tensor]) -> Pair:
         """LR, HR and target of a batch, (N, C, H, W); of clips all frames, (N * T, C, H, W)."""
-        hr = self._as_images(batch["hr"])
-        if "lr" in batch:
-            return self._as_images(batch["lr"]), hr, hr
-        frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
+        given = "lr" in batch
         rng = torch.Generator().manual_seed(torch.initial_seed())
         with torch.autocast(self.device.type, enabled=False):
-            lr = self.degradation(hr, rng, frames)
-            if self.pool is not None:
+            lr, hr, frames = self.images_of(batch, rng)
+            if self.pool is not None and not given:
                 lr, hr = self.pool(lr, hr, rng)
-            target = self.degradation.target(hr)
+            if self.augments is not None:
+                lr, hr = self.augments(lr, hr, rng, frames)
+            target = hr if given else self.degradation.target(hr)
         laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
         return tuple(laid_out)  # type: ignore[return-value]
+
+    def images_of(self, batch: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor, int]:
+        """LR and HR of a batch, (N, C, H, W), those of a clip one after the other, and how many frames a clip has."""
+        hr = self._as_images(batch["hr"])
+        frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
+        return self._as_images(batch["lr"]) if "lr" in batch else self.degradation(hr, rng, frames), hr, frames
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after `max_steps` batches; all callbacks are done with this one."""
