@@ -15,7 +15,7 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.losses import LOSSES
-from sr_experiments.losses.adversarial import AdversarialLoss
+from sr_experiments.losses.adversarial import AdversarialLoss, by_scale
 from sr_experiments.losses.objective import VELOCITIES, Objective, Outputs, Term, inputs_of
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.metric import SRMetric
@@ -130,9 +130,9 @@ def test_a_discriminator_judges_any_crop_and_learns(name):
     discriminator = small("discriminator", name, channels=3)
     for size in ((32, 32), (36, 52)):
         image = torch.rand(2, 3, *size, requires_grad=True)
-        logits = discriminator(image)
-        assert logits.shape[:2] == (2, 1)
-        logits.square().mean().backward()
+        of_scales = by_scale(discriminator(image))
+        assert all(logits.shape[:2] == (2, 1) for logits in of_scales)
+        sum(logits.square().mean() for logits in of_scales).backward()
         assert image.grad.abs().sum() > 0
 
 

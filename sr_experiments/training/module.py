@@ -150,12 +150,19 @@ class SRModule(pl.LightningModule):
         total, scalars = objective.weighted_sum(values, weights, step)
         scalars |= self.update(total, *self.trained_networks())
         if adversary is not None and step % adversary.every == 0:
-            scalars |= self.train_discriminator(adversary, *pair)
+            scalars |= self.train_discriminator(adversary, *pair, step)
         return scalars
 
-    def train_discriminator(self, adversary: Adversary, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """Update the discriminator, unless it is ahead by more than its margin; return what is to be logged."""
-        loss, scalars = adversary.discriminator_loss(fake.detach(), real)
+    def train_discriminator(self, adversary: Adversary, fake: Tensor, real: Tensor, step: int) -> dict[str, Tensor]:
+        """Update the discriminator, unless it is ahead by more than its margin; return what is to be logged.
+
+        Args:
+            adversary: with the discriminator.
+            fake: generated images, (N, C, H, W).
+            real: real ones.
+            step: of the run, or of its stage.
+        """
+        loss, scalars = adversary.discriminator_loss(fake.detach(), real, step)
         margin, learns = self.update_margin(adversary), True
         if margin is not None:
             ahead = torch.as_tensor(self.all_gather(scalars["gan/log_margin"])).mean()  # all processes decide alike
