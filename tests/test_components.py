@@ -1,4 +1,4 @@
-"""Every registered generator, loss, discriminator, metric and dataset, found by itself the day it is added."""
+"""Every registered generator, loss, discriminator, metric, dataset and optimiser, found by itself once it is added."""
 
 import copy
 import inspect
@@ -8,18 +8,20 @@ import torch
 import yaml
 
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.augments import AUGMENTS
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.losses import LOSSES
-from sr_experiments.losses.adversarial import AdversarialLoss
+from sr_experiments.losses.adversarial import AdversarialLoss, by_scale
 from sr_experiments.losses.objective import VELOCITIES, Objective, Outputs, Term, inputs_of
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.pretrained.fetch import WeightsUnavailable
 from sr_experiments.registry import Group, argument_meanings, build, component_model
+from sr_experiments.training.optimizers import OPTIMIZERS
 from tests.conftest import ROOT
 
 REGISTRIES = {
@@ -29,6 +31,8 @@ REGISTRIES = {
     "metric": METRICS,
     "training data": TRAINING_SETS,
     "validation data": VALIDATION_SETS,
+    "augmentation": AUGMENTS,
+    "optimizer": OPTIMIZERS,
 }
 # Groups of conf/ whose files name a component, and names that are chosen otherwise: by the stages of model=frvsr, or by
 # a preset of the whole loss.
@@ -38,6 +42,8 @@ FOLDERS = {
     "discriminator": ["loss/discriminator"],
     "metric": ["metrics"],
     "training data": ["data"],
+    "augmentation": ["augment"],
+    "optimizer": ["optim"],
 }
 CHOSEN_BY_STAGES = {"loss": {"warp", "ping_pong"}}
 CHOSEN_BY_PRESETS = {"loss": {"velocity", "boundary"}}  # loss=flow and flow_distilled
@@ -124,9 +130,9 @@ def test_a_discriminator_judges_any_crop_and_learns(name):
     discriminator = small("discriminator", name, channels=3)
     for size in ((32, 32), (36, 52)):
         image = torch.rand(2, 3, *size, requires_grad=True)
-        logits = discriminator(image)
-        assert logits.shape[:2] == (2, 1)
-        logits.square().mean().backward()
+        of_scales = by_scale(discriminator(image))
+        assert all(logits.shape[:2] == (2, 1) for logits in of_scales)
+        sum(logits.square().mean() for logits in of_scales).backward()
         assert image.grad.abs().sum() > 0
 
 

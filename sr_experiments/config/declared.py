@@ -80,10 +80,17 @@ class Declared:
         return [simple for schema in found for simple in self.alternatives(schema)]
 
     def common(self, dotted: str) -> set[str]:
-        """Return the settings that a group has, whichever component it names; "none", which has no settings, aside."""
+        """Return the settings that a group has, with the same values, whichever component it names.
+
+        "none", which has no settings, is left aside.
+        """
         groups = [schema.get("properties", {}) for schema in self.setting(dotted)]
-        having = [set(group) for group in groups if group.get("name", {}).get("const") != "none"]
-        return set.intersection(*having) if having else set()
+        having = [group for group in groups if group.get("name", {}).get("const") != "none"]
+        takes = [{key: group[key].get("takes") for key in group if key != "name"} for group in having]
+        named = {"name"} if having else set()
+        return named | {
+            key for key in (takes[0] if takes else ()) if all(one.get(key, ()) == takes[0][key] for one in takes)
+        }
 
 
 def is_path(schemas: Sequence[Schema]) -> bool:

@@ -23,9 +23,10 @@ INTERPOLATION = {"type": "string", "pattern": r"^\?\?\?$|\$\{"}
 # Which part of a run the YAML files of each folder of conf/ hold; "" is the whole, as in @package _global_.
 FOLDERS = {
     "": "", "experiment": "", "local": "", "model": "model", "degradation": "degradation", "data": "data",
-    "metrics": "metrics.*", "loss": "loss", "loss/terms": "loss.terms.*", "loss/pixel": "loss.terms.*",
-    "loss/perceptual": "loss.terms.*", "loss/adversarial": "loss.terms.*", "loss/discriminator": "loss.discriminator",
-    "optim": "optim", "optim/schedule": "optim.schedule", "trainer": "trainer", "logger": "logger",
+    "augment": "augment.*", "metrics": "metrics.*", "loss": "loss", "loss/terms": "loss.terms.*",
+    "loss/pixel": "loss.terms.*", "loss/perceptual": "loss.terms.*", "loss/adversarial": "loss.terms.*",
+    "loss/discriminator": "loss.discriminator", "optim": "optim",
+    "optim/schedule": "optim.schedule", "trainer": "trainer", "logger": "logger",
     "callbacks": "callbacks", "stage": "stage.*",
 }  # fmt: skip
 OR_WHOLE = ("model",)  # parts of which some files are in @package _global_
@@ -141,7 +142,7 @@ def _part(definitions: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return the schema of one part of a run's: "optim.schedule", or "metrics.*" for any of the metrics."""
     schema: dict[str, Any] = definitions["run"]
     for key in place.split("."):
-        while "$ref" in schema:
-            schema = definitions[schema["$ref"].removeprefix("#/$defs/")]
+        while "$ref" in schema or "anyOf" in schema:  # all components of a kind have the settings of their base
+            schema = schema["anyOf"][0] if "anyOf" in schema else definitions[schema["$ref"].removeprefix("#/$defs/")]
         schema = schema["additionalProperties"] if key == "*" else schema["properties"][key]
     return schema

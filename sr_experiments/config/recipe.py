@@ -35,8 +35,8 @@ def leave_out_unused(config: DictConfig) -> None:
     overridden = {
         key: option for entry in recipe.get("defaults", []) if entry != "_self_" for key, option in entry.items()
     }
-    for override, of_recipe in overridden.items():
-        group = override.removeprefix("override /")
+    groups = {"optim": "adam", **{key.removeprefix("override /"): option for key, option in overridden.items()}}
+    for group, of_recipe in groups.items():
         chosen = str(choices.get(group))
         if chosen in (of_recipe, "None"):
             continue

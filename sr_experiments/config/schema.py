@@ -20,16 +20,15 @@ from sr_experiments.config.constraints import (
     FlowSteps,
     FolderName,
     InputPath,
-    NameOf,
     PictureSide,
     Positive,
     Rule,
     Share,
     Steps,
-    Weight,
 )
 from sr_experiments.config.explain import Problem, problem
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.augments import AUGMENTS, AugmentSettings
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
@@ -39,7 +38,7 @@ from sr_experiments.losses.objective import TermSettings
 from sr_experiments.metrics import METRICS
 from sr_experiments.registry import Component, Group, optional, plain_data
 from sr_experiments.training.adversary import DiscriminatorSettings
-from sr_experiments.training.optimizers import OPTIMIZERS
+from sr_experiments.training.optimizers import OPTIMIZERS, OptimSettings
 from sr_experiments.training.schedules import SCHEDULES
 
 Devices = Annotated[int, Ge(-1), Le(1023)]
@@ -93,31 +92,6 @@ class MetricSettings(Group):
 
     required: bool = optional()
     """Stop where pretrained weights can't be had, instead of leaving the metric out."""
-
-
-class Optim(Group):
-    """One optimiser per network, all on the same schedule."""
-
-    name: Annotated[str, NameOf(OPTIMIZERS)]
-    """Of the optimiser."""
-    learning_rate: Positive
-    """Of the generator."""
-    discriminator_learning_rate: Positive
-    """Of the discriminator."""
-    betas: Annotated[Sequence[Annotated[float, Ge(0), Le(0.999999)]], Len(2, 2)]
-    """Decay of Adam's running means of the gradient and of its square."""
-    weight_decay: Weight
-    """Of adamw, apart from the gradient; of adam, a part of it."""
-    warmup_steps: CountOrZero
-    """Steps over which the learning rate rises to full."""
-    schedule: Schedule
-    """How the learning rate changes over the run."""
-    clip_norm: Positive | None
-    """Largest gradient norm of each network; null: any."""
-    accumulate: BatchSize
-    """Batches per optimiser update."""
-    ema_decay: Share | None
-    """Decay of the moving average of the weights; null: no average."""
 
 
 class Rollback(Group):
@@ -288,9 +262,11 @@ class Run(Group):
     """Where images come from."""
     degradation: Annotated[Mapping[str, Any], Component(DEGRADATIONS)]
     """How LR is made from HR."""
+    augment: Mapping[FileName, Annotated[Mapping[str, Any], Component(AUGMENTS, AugmentSettings)]] = optional()
+    """How batches of LR and HR are changed in step; each gets one augmentation at most."""
     metrics: Mapping[FileName, Annotated[Mapping[str, Any], Component(METRICS, MetricSettings)]]
     """What validation measures."""
-    optim: Optim
+    optim: Annotated[Mapping[str, Any], Component(OPTIMIZERS, OptimSettings)]
     """How the networks learn."""
     trainer: Trainer
     """How long, and on what."""

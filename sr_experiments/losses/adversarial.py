@@ -1,11 +1,15 @@
 """Adversarial losses on logits of any shape, for both sides of the game."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Share, Weight
 from sr_experiments.losses import LOSSES
+
+Logits = Tensor | Sequence[Tensor]  # of one scale, or of several
 
 
 class AdversarialLoss(nn.Module):
@@ -37,7 +41,11 @@ class AdversarialLoss(nn.Module):
 
 @LOSSES.register("vanilla")
 class VanillaLoss(AdversarialLoss):
-    """Cross-entropy, non-saturating for the generator (Goodfellow et al. 2014, arXiv 1406.2661)."""
+    """Cross-entropy, non-saturating for the generator (Goodfellow et al. 2014, arXiv 1406.2661).
+
+    With logits x it is softplus(-x) for what is to be real and softplus(x) for what is not: the logistic loss of
+    StyleGAN, "softplus" in some code.
+    """
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-log D(fake)."""
@@ -120,9 +128,31 @@ class WassersteinLoss(AdversarialLoss):
         t = torch.rand(len(hr), 1, 1, 1, device=hr.device, dtype=hr.dtype)
         between = torch.lerp(sr.detach(), hr, t).requires_grad_(True)
         with torch.autocast(hr.device.type, enabled=False):
-            logits = discriminator.forward(between)  # never its compiled form, which has no second derivative
-            (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
+            gradient = slope(discriminator, between)
         return self.penalty_weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """|grad D|^2 / 2 at real images (N, C, H, W), mean over them (Mescheder et al. 2018, arXiv 1801.04406, R1).
+
+    Logits of patches are added up, as in BasicSR. Use a discriminator without batch norm: the penalty is per sample.
+    """
+    with torch.autocast(real.device.type, enabled=False):
+        gradient = slope(discriminator, real.detach().float().requires_grad_(True))
+    return gradient.square().flatten(1).sum(1).mean() / 2
+
+
+def slope(discriminator: nn.Module, images: Tensor) -> Tensor:
+    """Gradient of the sum of all logits by the images, which can be differentiated again."""
+    logits = discriminator.forward(images)  # never its compiled form, which has no second derivative
+    total = torch.stack([of_scale.sum() for of_scale in by_scale(logits)]).sum()
+    (gradient,) = torch.autograd.grad(total, images, create_graph=True)
+    return gradient
+
+
+def by_scale(logits: Logits) -> Sequence[Tensor]:
+    """Return the logits of each scale of a discriminator; one that has one scale gives a tensor."""
+    return [logits] if isinstance(logits, Tensor) else logits
 
 
 def _bce(logits: Tensor, target: float) -> Tensor:

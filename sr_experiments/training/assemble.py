@@ -1,7 +1,7 @@
 """From a plain configuration to the objects of a run. What can't be had is left out loudly, or stops the run."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,7 +12,11 @@ from sr_experiments.checkpoints.initialise import load_weights
 from sr_experiments.checkpoints.limits import Limited
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import read
+from sr_experiments.data.augments import Augments
+from sr_experiments.data.augments.cutblur import CutBlur
+from sr_experiments.data.augments.rgb import PermuteChannels
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
+from sr_experiments.data.degradations.bicubic import Bicubic
 from sr_experiments.data.images import ImageValidation
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.paired import PairedValidation
@@ -137,10 +141,11 @@ def _assemble(config: Config) -> Assembly:
             own_way=next((key for key, way in ways.items() if way.items() <= generator.sampling.items()), ""),
             of_images=trainer.get("validate_start", False),
         ),
-        "optim": OptimConfig(**config["optim"]),
+        "optim": OptimConfig.of(config["optim"]),
         "max_steps": trainer["max_steps"],
         "seed": config["seed"],
         "channels_last": trainer["channels_last"],
+        "augments": _augments(config, data, degradation, [s.batch_size for s in stages.stages] if stages else []),
     }
     objective = build_objective(stages.terms if stages else config["loss"]["terms"], left_out, substituted)
     with in_memory:
@@ -187,6 +192,26 @@ def _check_that_lr_differs(config: Config, data: SRDataModule, degradation: Degr
             if not arguments.get("lr"):
                 why = f"data.{name} has no LR of its own, and {LR_IS_HR}"
                 raise SRError(f"{why}: set degradation={', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
+
+
+def _augments(
+    config: Config, data: SRDataModule, degradation: Degradation, batch_sizes: Sequence[int]
+) -> Augments | None:
+    """The augmentations of the batches of a run, or of its stages; None if there are none."""
+    settings = config.get("augment") or {}
+    if not settings:
+        return None
+    augments = Augments(settings, degradation.phase)
+    if config["channels"] == 1 and any(isinstance(one, PermuteChannels) for one in augments.augments.values()):
+        raise SRError("augment: grey images have no colours to permute: leave out the augmentation rgb")
+    for name, augment in augments.augments.items():
+        if augment.needs_others and min(batch_sizes or [data.batch_size]) < 2:
+            raise SRError(f"augment.{name} mixes the images of a batch: set data.batch_size=2 or more, or leave it out")
+        if isinstance(augment, CutBlur) and isinstance(degradation, Bicubic) and not config["data"]["train"].get("lr"):
+            raise SRError(
+                f"augment.{name} puts clean parts into LR, and degradation=bicubic makes LR that is clean: leave it out"
+            )
+    return augments
 
 
 def _check_free(what: str, size: int, knobs: str) -> None:

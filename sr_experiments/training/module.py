@@ -13,15 +13,16 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from sr_experiments.checkpoints.initialise import describe_mismatch
 from sr_experiments.checkpoints.reading import FORMAT
+from sr_experiments.data.augments import Augments
 from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.errors import SRError
 from sr_experiments.losses.objective import AVERAGED, IMAGES, Objective, Outputs
-from sr_experiments.registry import build
 from sr_experiments.training.adversary import Adversary
 from sr_experiments.training.ema import ema_copy, ema_update
-from sr_experiments.training.optimizers import make_optimizer
+from sr_experiments.training.optimizers import ALIKE, OptimSettings, make_optimizers
+from sr_experiments.training.optimizers.schedule_free import AVERAGING, average_into, restart_average
 from sr_experiments.training.scalars import Scalars
-from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
+from sr_experiments.training.schedules import Schedule, make_schedule
 from sr_experiments.training.validation import Validation
 
 Pair = tuple[Tensor, Tensor, Tensor]  # LR, HR and target
@@ -30,18 +31,27 @@ KEPT_PAIRS = 10  # at most
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """The `optim` group: one optimiser per network, all stepped by the same schedule."""
+    """The `optim` group: the optimiser of all networks, stepped by the same schedule."""
 
-    name: str = "adam"
+    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "adam"})  # and its arguments
     learning_rate: float = 2e-4
     discriminator_learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.0
     warmup_steps: int = 0
     schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
     clip_norm: float | None = None
     accumulate: int = 1
     ema_decay: float | None = 0.999
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "OptimConfig":
+        """Return the configuration of the `optim` group."""
+        common = {key: value for key, value in config.items() if key in OptimSettings.model_fields}
+        return cls({key: value for key, value in config.items() if key not in common}, **common)
+
+    @property
+    def averages(self) -> bool:
+        """Whether the optimiser has an average of the weights, in the place of an EMA."""
+        return self.optimizer["name"] in AVERAGING
 
 
 class SRModule(pl.LightningModule):
@@ -62,9 +72,11 @@ class SRModule(pl.LightningModule):
         max_steps: length of the run in batches.
         seed: of the run.
         channels_last: use the channels-last memory layout.
+        augments: change batches of LR and HR in step.
 
     Raises:
-        SRError: a term compares what this training does not produce, or no term acts at every step.
+        SRError: a term compares what this training does not produce, or no term acts at every step; two averages of
+            the weights.
     """
 
     loss_inputs: tuple[str, ...] = (*IMAGES, AVERAGED)  # what the terms of the objective may compare
@@ -81,21 +93,25 @@ class SRModule(pl.LightningModule):
         max_steps: int,
         seed: int = 0,
         channels_last: bool = True,
+        augments: Augments | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.generator = generator
         self.generator_config = dict(generator_config)
-        self.ema = ema_copy(generator) if optim.ema_decay is not None else None
+        self.ema = ema_copy(generator) if optim.ema_decay is not None or optim.averages else None
         self.objective = objective
         self.adversary = adversary
         self.discriminator = None if adversary is None else adversary.discriminator
         available = [name for name in self.loss_inputs if name != AVERAGED or self.ema is not None]
         objective.check_inputs(available, type(generator).__name__)
         self.degradation = degradation
+        self.augments = augments
         self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
         # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
         self._ddp_params_and_buffers_to_ignore = ["pool.lr", "pool.hr", "pool.filled"]
+        if optim.averages:
+            _check_average(optim, generator)
         self.optim = optim
         self.max_steps = max_steps
         self.seed = seed
@@ -107,9 +123,7 @@ class SRModule(pl.LightningModule):
         self.scalars = Scalars()
         self.pairs: dict[int, Pair] = {}  # of the steps since the last look, where they can't be made again
         self.rollbacks: list[dict[str, Any]] = []  # see `training.rollback`
-        self.schedule: Schedule = with_warmup(
-            build("schedule", SCHEDULES, optim.schedule, total_steps=max_steps), optim.warmup_steps
-        )
+        self.schedule: Schedule = make_schedule(optim.schedule, max_steps, optim.warmup_steps)
 
     # -- one batch ---------------------------------------------------------------------------------------
 
@@ -136,12 +150,19 @@ class SRModule(pl.LightningModule):
         total, scalars = objective.weighted_sum(values, weights, step)
         scalars |= self.update(total, *self.trained_networks())
         if adversary is not None and step % adversary.every == 0:
-            scalars |= self.train_discriminator(adversary, *pair)
+            scalars |= self.train_discriminator(adversary, *pair, step)
         return scalars
 
-    def train_discriminator(self, adversary: Adversary, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """Update the discriminator, unless it is ahead by more than its margin; return what is to be logged."""
-        loss, scalars = adversary.discriminator_loss(fake.detach(), real)
+    def train_discriminator(self, adversary: Adversary, fake: Tensor, real: Tensor, step: int) -> dict[str, Tensor]:
+        """Update the discriminator, unless it is ahead by more than its margin; return what is to be logged.
+
+        Args:
+            adversary: with the discriminator.
+            fake: generated images, (N, C, H, W).
+            real: real ones.
+            step: of the run, or of its stage.
+        """
+        loss, scalars = adversary.discriminator_loss(fake.detach(), real, step)
         margin, learns = self.update_margin(adversary), True
         if margin is not None:
             ahead = torch.as_tensor(self.all_gather(scalars["gan/log_margin"])).mean()  # all processes decide alike
@@ -225,12 +246,13 @@ class SRModule(pl.LightningModule):
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimiser per trained network."""
-        o = self.optim
-        return [
-            make_optimizer(network, o.name, self.learning_rate(name, 0), o.betas, o.weight_decay)
+        """Make the optimisers of all trained networks; `optimizer_owners` says whose each of them is."""
+        made = {
+            name: make_optimizers(network, self.optim.optimizer, self.learning_rate(name, 0))
             for name, network in self.networks().items()
-        ]
+        }
+        self.optimizer_owners = [name for name, own in made.items() for _ in own]
+        return [optimizer for own in made.values() for optimizer in own]
 
     @property
     def at_update(self) -> bool:
@@ -247,32 +269,52 @@ class SRModule(pl.LightningModule):
         if (self.step + 1) % self.optim.accumulate and self.step + 1 < self.max_steps:
             return {}
         norms = {}
-        optimizers = self.optimizers()
-        for i, (name, network) in enumerate(self.networks().items()):
+        for name, network in self.networks().items():
             if name not in names:
                 continue
-            optimizer = optimizers[i] if isinstance(optimizers, list) else optimizers
-            for group in optimizer.param_groups:
-                group["lr"] = self.current_rate(name, self.step)
             if self.optim.clip_norm:
                 norm = clip_grad_norm_(network.parameters(), self.optim.clip_norm)
             else:
                 norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in self._optimizers_of(name):
+                for group in optimizer.param_groups:
+                    group["lr"] = self.current_rate(name, self.step)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
             norms[f"grad_norm/{name}"] = norm.detach()
         return norms
 
+    def _optimizers_of(self, *names: str) -> list[Any]:
+        """Return Lightning's optimisers of networks."""
+        found = self.optimizers()
+        every = found if isinstance(found, list) else [found]
+        return [one for one, owner in zip(every, self.optimizer_owners, strict=True) if owner in names]
+
+    def _average(self) -> None:
+        """Bring the average of the weights up to date, after an update."""
+        assert self.ema is not None
+        if self.optim.averages:
+            average_into(self.ema, self.generator, self._generators_optimizers())
+        else:
+            assert self.optim.ema_decay is not None
+            updates = (self.step - self.stage_start(self.step)) // self.optim.accumulate
+            ema_update(self.ema, self.generator, self.optim.ema_decay, updates)
+
+    def _generators_optimizers(self) -> list[torch.optim.Optimizer]:
+        names = self.networks().keys() - {"discriminator"}
+        return [optimizer.optimizer for optimizer in self._optimizers_of(*names)]
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Prepare the pair, learn from it, count the step."""
+        if self.optim.averages and self.step == self.stage_start(self.step):
+            restart_average(self._generators_optimizers())
         pair = self.pair_of(batch, self.step)
         if self.pool is not None:
             self.pairs[self.step] = pair
         scalars = self.train_batch(*pair)
-        if self.ema is not None and (self.step + 1) % self.optim.accumulate == 0:
-            assert self.optim.ema_decay is not None
-            updates = (self.step - self.stage_start(self.step)) // self.optim.accumulate
-            ema_update(self.ema, self.generator, self.optim.ema_decay, updates)
+        updated = (self.step + 1) % self.optim.accumulate == 0
+        if self.ema is not None and (updated or (self.optim.averages and self.step + 1 >= self.max_steps)):
+            self._average()
         self.step += 1
         self.scalars.add(self.step, scalars)
         if len(self.pairs) >= KEPT_PAIRS:
@@ -290,18 +332,23 @@ class SRModule(pl.LightningModule):
     @torch.no_grad()
     def _pair(self, batch: dict[str, Tensor]) -> Pair:
         """LR, HR and target of a batch, (N, C, H, W); of clips all frames, (N * T, C, H, W)."""
-        hr = self._as_images(batch["hr"])
-        if "lr" in batch:
-            return self._as_images(batch["lr"]), hr, hr
-        frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
+        given = "lr" in batch
         rng = torch.Generator().manual_seed(torch.initial_seed())
         with torch.autocast(self.device.type, enabled=False):
-            lr = self.degradation(hr, rng, frames)
-            if self.pool is not None:
+            lr, hr, frames = self.images_of(batch, rng)
+            if self.pool is not None and not given:
                 lr, hr = self.pool(lr, hr, rng)
-            target = self.degradation.target(hr)
+            if self.augments is not None:
+                lr, hr = self.augments(lr, hr, rng, frames)
+            target = hr if given else self.degradation.target(hr)
         laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
         return tuple(laid_out)  # type: ignore[return-value]
+
+    def images_of(self, batch: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor, int]:
+        """LR and HR of a batch, (N, C, H, W), those of a clip one after the other, and how many frames a clip has."""
+        hr = self._as_images(batch["hr"])
+        frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
+        return self._as_images(batch["lr"]) if "lr" in batch else self.degradation(hr, rng, frames), hr, frames
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after `max_steps` batches; all callbacks are done with this one."""
@@ -361,10 +408,23 @@ class SRModule(pl.LightningModule):
             "generator": self.generator_config,
             "step": self.step,
             "rollbacks": self.rollbacks,
+            "optimizer": self.optim.optimizer["name"],
         }
 
-    def check_resumable(self, generator: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> None:
-        """Raise SRError if a checkpoint, with this generator and tensors of these shapes, is of other networks."""
+    def check_resumable(
+        self, generator: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], optimizer: str, groups: Sequence[int]
+    ) -> None:
+        """Refuse a checkpoint of other networks or of another optimiser.
+
+        Args:
+            generator: of the checkpoint, its name and arguments.
+            shapes: of its tensors.
+            optimizer: its name.
+            groups: numbers of the parameters in the groups of all optimisers.
+
+        Raises:
+            SRError: the run can't go on from it.
+        """
         judged = any(name.startswith("discriminator.") for name in shapes)
         own = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
         networks = ("generator.", "ema.", "discriminator.")  # a pool of pairs grows as it fills
@@ -384,6 +444,10 @@ class SRModule(pl.LightningModule):
         elif other:
             part = "loss.discriminator" if other[0].startswith("discriminator.") else other[0]
             difference = f"the checkpoint has another {part} than the run"
+        elif optimizer != (own_name := self.optim.optimizer["name"]) and not {optimizer, own_name} <= {*ALIKE}:
+            difference = f"the checkpoint is of optim.name={optimizer}, the run of {own_name}"
+        elif list(groups) != sizes_of_groups(one.state_dict() for one in self.configure_optimizers()):
+            difference = "the optimiser has other groups of parameters (optim.decay_biases)"
         else:
             return
         raise SRError(f"cannot resume: {difference}; to start a new run from its weights use init_from=")
@@ -393,3 +457,20 @@ class SRModule(pl.LightningModule):
         record = checkpoint["sr_experiments"]
         self.step = record["step"]
         self.rollbacks = list(record.get("rollbacks", ()))
+
+
+def sizes_of_groups(states: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the parameters in the groups of optimisers, from their state dictionaries."""
+    return [len(group["params"]) for state in states for group in state["param_groups"]]
+
+
+def _check_average(optim: OptimConfig, generator: nn.Module) -> None:
+    """Refuse what doesn't go with an optimiser that averages the weights."""
+    name = optim.optimizer["name"]
+    if optim.ema_decay is not None:
+        raise SRError(f"optim={name} averages the weights itself: set optim.ema_decay=null")
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in generator.modules()):
+        raise SRError(
+            f"optim={name} averages the weights, and the statistics of batch norm would not be those of the average: "
+            "choose a network without, such as model=msrresnet, or another optimiser"
+        )

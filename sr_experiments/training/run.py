@@ -33,6 +33,7 @@ from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.callbacks.checkpoints import Checkpoints, link_checkpoint, stopped_early
+from sr_experiments.training.module import sizes_of_groups
 from sr_experiments.training.rollback import roll_back
 from sr_experiments.training.signals import Interrupted, exit_interrupted, restored_signal_handlers
 from sr_experiments.training.summary import print_summary
@@ -346,15 +347,20 @@ def _tell_what_changed(before: Mapping[str, Any], assembly: Assembly) -> None:
 
 
 def _read_checkpoint(checkpoint: Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
-    """Return the step of a checkpoint to resume from, the state of `Checkpoints` in it, and what networks it is of."""
+    """Return the step of a checkpoint to resume from, the state of `Checkpoints` in it, and what it is of."""
     if not checkpoint.is_file():
         raise SRError(f"nothing to resume: {checkpoint} does not exist; start a new run without resume=")
     try:
         content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
         record = content["sr_experiments"]
         shapes = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
-        networks = {"generator": record["generator"], "shapes": shapes}  # no tensors: they keep the file open
-        return int(record["step"]), content["callbacks"][Checkpoints.__qualname__], networks
+        saved = {  # no tensors: they keep the file open
+            "generator": record["generator"],
+            "shapes": shapes,
+            "optimizer": record.get("optimizer", "adam"),
+            "groups": sizes_of_groups(content["optimizer_states"]),
+        }
+        return int(record["step"]), content["callbacks"][Checkpoints.__qualname__], saved
     except Exception as error:
         raise SRError(f"cannot resume: {checkpoint} is damaged ({type(error).__name__})") from error
 

@@ -5,33 +5,37 @@ A schedule has no state, so a resumed run needs nothing but its step counter to 
 
 import bisect
 import math
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from sr_experiments.config.constraints import Count, Positive, Share
-from sr_experiments.registry import Registry
+from sr_experiments.config.constraints import Count, NameOf, Positive, Share
+from sr_experiments.registry import Registry, build
 
 Schedule = Callable[[int], float]
-SCHEDULES: Registry[Schedule] = Registry("schedule", __name__, {"total_steps": "trainer.max_steps"})
+SCHEDULES: Registry[Schedule] = Registry(
+    "schedule", __name__, {"total_steps": "trainer.max_steps", "warmup_steps": "optim.warmup_steps"}
+)
 
 
 @SCHEDULES.register("constant")
-def constant(total_steps: int) -> Schedule:
+def constant(total_steps: int, warmup_steps: int = 0) -> Schedule:
     """Keep the base learning rate at every step."""
     return lambda step: 1.0
 
 
 @SCHEDULES.register("multistep")
-def multistep(total_steps: int, milestones: Sequence[Annotated[float, Ge(0)]], gamma: Positive = 0.5) -> Schedule:
+def multistep(
+    total_steps: int, milestones: Sequence[Annotated[float, Ge(0)]], gamma: Positive = 0.5, warmup_steps: int = 0
+) -> Schedule:
     """Multiply the rate by `gamma` at each milestone (in steps): the schedule of SRGAN and ESRGAN."""
     ordered = sorted(milestones)
     return lambda step: gamma ** bisect.bisect_right(ordered, step)
 
 
 @SCHEDULES.register("cosine_restart")
-def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0) -> Schedule:
+def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0, warmup_steps: int = 0) -> Schedule:
     """Cosine decay from 1 to `floor`, restarted so that `cycles` of them fill the run.
 
     SGDR (Loshchilov & Hutter 2017) with equal periods, as BasicSR's PSNR recipes use it.
@@ -40,6 +44,7 @@ def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0) -> S
         total_steps: length of the run in steps.
         cycles: number of cosine periods.
         floor: smallest factor, as a share of the base learning rate.
+        warmup_steps: of the run; the first period begins with it.
     """
     period = max(1, math.ceil(total_steps / cycles))
 
@@ -49,6 +54,67 @@ def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0) -> S
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step % period) / period))
 
     return factor
+
+
+@SCHEDULES.register("cosine")
+def cosine(total_steps: int, floor: Share = 0.0, warmup_steps: int = 0) -> Schedule:
+    """Cosine decay from 1, where the warm-up ends, to `floor` at the end of the run.
+
+    Args:
+        total_steps: length of the run in steps.
+        floor: smallest factor, as a share of the base learning rate.
+        warmup_steps: of the run; the decay begins after it.
+    """
+    falling = cosine_restart(max(1, total_steps - warmup_steps), 1, floor)
+    return lambda step: falling(max(0, step - warmup_steps))
+
+
+DECAYS: dict[str, Callable[[float], float]] = {
+    "linear": lambda t: 1 - t,
+    "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
+    "sqrt": lambda t: 1 - math.sqrt(t),
+}
+
+
+@SCHEDULES.register("wsd")
+def wsd(
+    total_steps: int,
+    decay: Share = 0.2,
+    shape: Annotated[str, NameOf(DECAYS)] = "sqrt",
+    floor: Share = 0.0,
+    warmup_steps: int = 0,
+) -> Schedule:
+    """Warm-up, stable, decay: the full rate until the last part of the run, then down to `floor`.
+
+    A run may be resumed from before the decay with another length, as if it had had that length from the start. Hu et
+    al. 2024 (arXiv 2404.06395); 1 - sqrt(t) is the best decay of Hägele et al. 2024 (arXiv 2405.18392).
+
+    Args:
+        total_steps: length of the run in steps.
+        decay: share of the run that decays.
+        shape: of the decay.
+        floor: smallest factor, as a share of the base learning rate.
+        warmup_steps: of the run, a part of what doesn't decay.
+    """
+    length = round(decay * total_steps)
+    start = total_steps - length
+
+    def factor(step: int) -> float:
+        if step < start:
+            return 1.0
+        return floor + (1 - floor) * DECAYS[shape](min(1.0, (step - start) / length) if length else 1.0)
+
+    return factor
+
+
+def make_schedule(config: Mapping[str, Any], total_steps: int, warmup_steps: int) -> Schedule:
+    """Make the schedule of a run or of a stage, of so many steps, that begins with a linear rise.
+
+    Raises:
+        SRError: an unknown schedule or a wrong argument.
+    """
+    schedule = build("schedule", SCHEDULES, config, total_steps=total_steps, warmup_steps=warmup_steps)
+    return with_warmup(schedule, warmup_steps)
 
 
 def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:

@@ -9,8 +9,7 @@ from sr_experiments.config.run_kind import compares_sr, is_gan, makes_sr, terms_
 from sr_experiments.errors import SRError
 from sr_experiments.losses import LOSSES
 from sr_experiments.losses.objective import is_adversarial
-from sr_experiments.registry import build
-from sr_experiments.training.schedules import SCHEDULES, Schedule, with_warmup
+from sr_experiments.training.schedules import Schedule, make_schedule
 
 UNTRAINED = "pixel"  # the term that every run has by default, so that a run of the flow net alone may leave it unused
 
@@ -93,7 +92,6 @@ def make_stages(config: Settings) -> Stages:
     margin = config["loss"].get("discriminator", {}).get("update_margin")
     stages: list[Stage] = []
     for stage in chosen:
-        schedule = build("schedule", SCHEDULES, stage["schedule"], total_steps=stage["steps"])
         stages.append(
             Stage(
                 name=stage["name"],
@@ -104,7 +102,7 @@ def make_stages(config: Settings) -> Stages:
                 makes_sr=makes_sr(stage, terms),
                 clip_length=stage["clip_length"],
                 batch_size=stage["batch_size"],
-                schedule=with_warmup(schedule, config["optim"]["warmup_steps"]),
+                schedule=make_schedule(stage["schedule"], stage["steps"], config["optim"]["warmup_steps"]),
                 update_margin=stage.get("update_margin", margin),
             )
         )

@@ -23,6 +23,7 @@ from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks.against_start import AgainstStart
+from sr_experiments.training.callbacks.augmented import Augmented
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.clips import Clips
 from sr_experiments.training.callbacks.gan_health import GANHealth
@@ -70,6 +71,8 @@ def make_trainer(
     ]
     if config["callbacks"]["samples"]["count"]:
         callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
+    if config.get("augment"):
+        callbacks.append(Augmented(folder / "samples"))
     if config["callbacks"]["clips"]["count"] and assembly.data.clips:
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
     if is_gan(config):

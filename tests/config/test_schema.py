@@ -15,7 +15,7 @@ from torch import nn
 from sr_experiments.config.constraints import Interval, Odd
 from sr_experiments.config.explain import words
 from sr_experiments.config.json_schema import FOLDERS, json_schema
-from sr_experiments.config.schema import Data, Optim, check, check_group
+from sr_experiments.config.schema import Data, Trainer, check, check_group
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 from sr_experiments.losses import LOSSES
@@ -142,7 +142,7 @@ def test_a_registry_is_filled_by_its_modules(tmp_path, monkeypatch):
 def test_words_come_from_the_type():
     assert words(Interval[Annotated[float, Ge(0)]]) == "two numbers, each of at least 0, ascending"
     assert words(Odd[int] | None) == "a whole number, odd or null"
-    assert words(Optim.model_fields["name"].annotation) == "text"
+    assert words(Trainer.model_fields["monitor"].annotation) == "text"
 
 
 def test_the_written_schema_is_the_declared_one():

@@ -6,6 +6,7 @@ from torch import nn
 
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
+from sr_experiments.losses.adversarial import by_scale
 from sr_experiments.registry import build
 from tests.conftest import ROOT
 
@@ -24,9 +25,9 @@ def test_every_file_has_a_network():
 def test_any_crop_gives_finite_logits_and_gradients(name, size):
     image = torch.rand(2, 3, *size, requires_grad=True)
     discriminator = tiny(name)
-    logits = discriminator(image)
-    assert logits.shape[:2] == (2, 1)
-    logits.square().mean().backward()
+    of_scales = by_scale(discriminator(image))
+    assert all(logits.shape[:2] == (2, 1) for logits in of_scales)
+    sum(logits.square().mean() for logits in of_scales).backward()
     assert image.grad.abs().sum() > 0
     assert all(p.grad is not None for p in discriminator.parameters())
 
@@ -64,6 +65,23 @@ def test_patch_logit_sees_seventy_pixels():
     logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
     rows = image.grad.abs().sum((0, 1, 3)).nonzero().flatten()
     assert rows.max() - rows.min() + 1 == 70
+
+
+def test_the_scales_of_multiscale_patch_see_twice_as_much_each():
+    discriminator = tiny("multiscale_patch", norm="none", layers=1)
+    image = torch.rand(1, 3, 128, 128, requires_grad=True)
+    seen = []
+    for logits in discriminator(image):
+        (gradient,) = torch.autograd.grad(
+            logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2], image, retain_graph=True
+        )
+        rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+        seen.append(int(rows.max() - rows.min()) + 1)
+    assert seen == [16, 2 * 16 + 1, 4 * 16 + 3]  # and the border of the 3x3 means
+    # The second scale is a PatchGAN of means of 3x3 pixels.
+    halved = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 2)
+    inner = discriminator.scales[1](halved)[..., 4:-4, 4:-4]
+    torch.testing.assert_close(discriminator(image)[1][..., 4:-4, 4:-4], inner)
 
 
 @pytest.mark.parametrize("name", ["vgg", "patch"])

@@ -9,8 +9,10 @@ import yaml
 from torch import nn
 
 from sr_experiments.losses import LOSSES
+from sr_experiments.losses.adversarial import r1_penalty
 from sr_experiments.losses.objective import OWN_SETTINGS, is_adversarial
 from sr_experiments.registry import build
+from sr_experiments.training.adversary import Adversary
 from tests.conftest import ROOT
 
 SR = torch.tensor([0.0, 0.5, 1.0, 0.25]).view(1, 1, 2, 2)
@@ -107,6 +109,45 @@ def test_gradient_penalty_is_zero_for_slope_one_and_can_be_differentiated():
     penalty.backward()
     assert (steep.weight.grad > 0).all()
     assert build("adversarial loss", LOSSES, {"name": "hinge"}).gradient_penalty(steep, hr, sr) is None
+
+
+def test_r1_penalty_is_half_the_squared_slope_at_real_images_of_all_scales():
+    weights = torch.rand(2, 48, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+    class TwoScales(nn.Module):
+        def forward(self, x):
+            flat = x.flatten(1)
+            return [(flat @ weights[0]).square()[:, None], (flat @ weights[1])[:, None]]
+
+    real = torch.rand(3, 3, 4, 4)
+    values = real.flatten(1).double().numpy() @ weights[0].detach().double().numpy()
+    slopes = 2 * values[:, None] * weights[0].detach().numpy() + weights[1].detach().numpy()  # (3, 48)
+    penalty = r1_penalty(TwoScales(), real)
+    assert penalty.item() == pytest.approx((slopes**2).sum(1).mean() / 2, rel=1e-5)
+    penalty.backward()
+    assert (weights.grad != 0).all()
+
+
+@pytest.mark.parametrize("name", ["vanilla", "relativistic", "hinge", "wgan_gp"])
+def test_the_adversarys_loss_is_the_mean_of_its_scales_and_r1_comes_every_so_many_updates(name):
+    """Against the loss of each scale by itself, for a discriminator of two scales."""
+    torch.manual_seed(0)
+    layers = nn.ModuleList(nn.Conv2d(3, 1, kernel) for kernel in (1, 3))
+    discriminator = nn.Module()
+    discriminator.forward = lambda x: [layer(x) for layer in layers]
+    loss = build("adversarial loss", LOSSES, {"name": name, **({"penalty_weight": 0.0} if name == "wgan_gp" else {})})
+    adversary = Adversary(loss, discriminator, every=2, r1_gamma=3.0, r1_every=2)
+    fake, real = torch.rand(2, 2, 3, 5, 5)
+    of_fake, of_real = ([layer(x) for layer in layers] for x in (fake, real))
+    expected = sum(loss.discriminator(r, f) for r, f in zip(of_real, of_fake, strict=True)) / 2
+    got = {step: adversary.discriminator_loss(fake, real, step) for step in (0, 2, 4)}
+    torch.testing.assert_close(got[2][0], expected)
+    torch.testing.assert_close(got[4][0], expected + 3 * 2 * r1_penalty(discriminator, real))
+    assert [("loss/r1_penalty" in scalars) for _, scalars in got.values()] == [True, False, True]
+    teaches = sum(loss.generator(f, r) for r, f in zip(of_real, of_fake, strict=True)) / 2
+    torch.testing.assert_close(adversary.generator_loss(fake, real), teaches)
+    accuracy = np.mean([float((r > f).float().mean()) for r, f in zip(of_real, of_fake, strict=True)])
+    assert float(got[0][1]["gan/d_accuracy"]) == pytest.approx(accuracy)
 
 
 def test_fft_loss_against_numpy():

@@ -106,6 +106,32 @@ def test_resume_in_the_middle_of_accumulation_waits_for_the_update(train):
     assert_same(state(part), state(whole))
 
 
+def test_several_new_things_at_once_resume_to_the_same_bits(train):
+    options = [
+        *TINY_GAN,
+        *gan_schedule(0, 0),
+        "loss/perceptual=none",
+        "loss/discriminator=multiscale_patch",
+        "optim=muon",
+    ]
+    options += ["loss.discriminator.r1_gamma=1", "loss.discriminator.r1_every=2", "loss.discriminator.layers=1"]
+    options += ["+augment=[mixup,cutmix,rgb]", "augment.mixup.probability=0.5", "optim.ema_decay=0.9"]
+    options += [
+        "optim=muon",
+        "optim.weight_decay=0.1",
+        "optim.accumulate=2",
+        "optim/schedule=wsd",
+        "trainer.checkpoint_every=2",
+    ]
+    options += ["callbacks.samples.count=0", "trainer.val_every=100", "optim.warmup_steps=2"]
+    folder = train(*options, "trainer.max_steps=10", "trainer.val_every=4", name="whole")
+    part = train(*options, "trainer.max_steps=4", "optim.schedule.decay=0", name="part")
+    assert any(key.startswith("ema.") for key in state(part)["state_dict"])
+    assert len(state(part)["optimizer_states"]) == 4, "Muon and AdamW, of both networks"
+    train(f"resume={part}", "trainer.max_steps=10", "optim.schedule.decay=0.2")
+    assert_same(state(part), state(folder))
+
+
 def test_longer_after_the_end(train):
     options = ["optim/schedule=constant", "trainer.val_every=2"]
     folder = train(*options, "trainer.max_steps=4")

@@ -33,7 +33,10 @@ class Gradients(Callback):
         if step // self.every == max(step - module.optim.accumulate, 0) // self.every:
             return
         index = next(i for i, known in enumerate(trainer.optimizers) if known is optimizer)
-        name, network = list(module.networks().items())[index]
+        name = module.optimizer_owners[index]
+        if module.optimizer_owners.index(name) < index:  # a network with several is logged at its first one
+            return
+        network = module.networks()[name]
         histograms = {}
         for block, gradients in blocks(network).items():
             counts = histogram(torch.cat([gradient.detach().flatten().float() for gradient in gradients]))

@@ -1,0 +1,84 @@
+"""Augmentations of training batches: LR and HR are changed in step, on the device, after LR was made.
+
+To add one: a subclass of `Augment`, registered in its file, and a YAML file. Flips, turns and crops are the datasets'.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr_experiments.config.constraints import Share
+from sr_experiments.errors import SRError
+from sr_experiments.registry import Group, Registry, build
+
+Pair = tuple[Tensor, Tensor]  # LR (N, T, C, H, W) and HR (N, T, C, scale * H, scale * W) of clips, in [0, 1]
+
+
+class Augment:
+    """Base of augmentations: what is drawn holds for all frames of a clip.
+
+    Attributes:
+        needs_others: it mixes images of a batch, and needs two or more.
+        phase: of LR pixels, see `Degradation`.
+    """
+
+    needs_others = False
+    phase = "centred"
+
+    def __init__(self) -> None:
+        """Take no arguments, unless a subclass does."""
+
+    def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator) -> Pair:
+        """Return new LR and HR, of the same sizes; `rng` is on the CPU, so that drawing waits for no device."""
+        raise NotImplementedError
+
+
+AUGMENTS: Registry[Augment] = Registry("augmentation", __name__)
+
+
+class AugmentSettings(Group):
+    """What every augmentation has besides its own arguments."""
+
+    probability: Share
+    """Of being applied to a batch; at most one is, so those of all augmentations may add up to 1."""
+
+
+class Augments:
+    """Several augmentations, of which a batch gets one or none: the mixture of Yoo et al. 2020 (arXiv 2004.00448).
+
+    Args:
+        config: settings of each by name, with their `probability`.
+        phase: of LR pixels, see `Degradation`.
+
+    Raises:
+        SRError: a wrong setting; the probabilities add up to more than 1.
+    """
+
+    def __init__(self, config: Mapping[str, Mapping[str, Any]], phase: str = "centred") -> None:
+        self.probabilities = {name: float(settings["probability"]) for name, settings in config.items()}
+        total = sum(self.probabilities.values())
+        if total > 1 + 1e-9:
+            raise SRError(
+                f"the probabilities of augment.{', '.join(config)} add up to {total:g}: a batch gets one of them, so "
+                "lower them until they add up to 1 or less"
+            )
+        own = {name: {k: v for k, v in s.items() if k != "probability"} for name, s in config.items()}
+        self.augments = {name: build("augmentation", AUGMENTS, settings) for name, settings in own.items()}
+        for augment in self.augments.values():
+            augment.phase = phase
+
+    def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
+        """Apply one augmentation or none to a batch (N, C, H, W), in which the frames of a clip follow each other."""
+        drawn = float(torch.rand((), generator=rng, dtype=torch.float64))
+        for name, probability in self.probabilities.items():
+            drawn -= probability
+            if drawn < 0:
+                return self.apply(name, lr, hr, rng, frames)
+        return lr, hr
+
+    def apply(self, name: str, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
+        """Apply the augmentation of a name to a batch, (N, C, H, W)."""
+        new_lr, new_hr = self.augments[name](lr.unflatten(0, (-1, frames)), hr.unflatten(0, (-1, frames)), rng)
+        return new_lr.flatten(0, 1), new_hr.flatten(0, 1)

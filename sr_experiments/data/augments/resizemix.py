@@ -1,0 +1,43 @@
+"""ResizeMix (Qin et al. 2020, arXiv 2012.11101) of images."""
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from sr_experiments.config.constraints import Interval
+from sr_experiments.data.augments import AUGMENTS, Augment, Pair, draw
+
+
+@AUGMENTS.register("resizemix")
+class ResizeMix(Augment):
+    """A box of each image is the whole of another image of the batch, made smaller.
+
+    Args:
+        share: range of the share of the sides of the image that the box has.
+    """
+
+    needs_others = True
+
+    def __init__(self, share: Interval[Annotated[float, Ge(0), Le(1)]] = (0.1, 0.8)) -> None:
+        self.share = share
+
+    def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator) -> Pair:
+        """Put small clips into clips."""
+        other = draw.others(lr, rng)
+        low, high = self.share
+        box = draw.place(lr, *draw.size(lr, draw.uniform(low, high, rng)), rng)
+        new_lr, new_hr = lr.clone(), hr.clone()
+        scale = draw.scale_of(lr, hr)
+        for old, new, factor in ((lr, new_lr, 1), (hr, new_hr, scale)):
+            part = box.of(new, factor)
+            part.copy_(smaller(old[other], (part.shape[-2], part.shape[-1])))
+        return new_lr, new_hr
+
+
+def smaller(clips: Tensor, size: tuple[int, int]) -> Tensor:
+    """Reduce clips (N, T, C, H, W) in [0, 1] to a size, with an antialiased bicubic kernel."""
+    frames = F.interpolate(clips.flatten(0, 1), size, mode="bicubic", antialias=True, align_corners=False)
+    return frames.clamp(0, 1).unflatten(0, clips.shape[:2])

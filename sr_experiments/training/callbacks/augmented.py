@@ -1,0 +1,52 @@
+"""A picture of what the augmentations do: the first batch of a run, with each of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pytorch_lightning.callbacks import Callback
+
+from sr_experiments.files import replacing
+from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.training.module import SRModule
+
+SHOWN = 4  # images of a batch, at most
+
+
+@dataclass(eq=False)
+class Augmented(Callback):
+    """Write `samples/augmented.png`: LR above HR of the first images of a run, as they are and with each augmentation.
+
+    It draws from a generator of its own, so the run is the same without it.
+    """
+
+    folder: Path  # the run's samples folder
+
+    @torch.no_grad()
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: SRModule, batch: dict[str, Any], batch_idx: int
+    ) -> None:
+        """Draw the picture before the first step."""
+        if module.step or module.augments is None or not trainer.is_global_zero:
+            return
+        rng = torch.Generator().manual_seed(module.seed)
+        lr, hr, frames = module.images_of(batch, rng)
+        rows = []
+        for name in ("", *module.augments.augments):
+            pair = module.augments.apply(name, lr, hr, rng, frames) if name else (lr, hr)
+            large = F.interpolate(pair[0], pair[1].shape[-2:], mode="nearest")
+            for kind, images in (("lr", large), ("hr", pair[1])):
+                shown = images[::frames][:SHOWN]
+                rows.append(
+                    labelled({f"{name} {kind} {i}".strip(): as_picture(shown[i : i + 1]) for i in range(len(shown))})
+                )
+        sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
+        for i, row in enumerate(rows):
+            sheet.paste(row, (0, i * row.height))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self.folder / "augmented.png") as temporary:
+            sheet.save(temporary, format="PNG")

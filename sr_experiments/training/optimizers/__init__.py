@@ -1,0 +1,101 @@
+"""Optimisers of networks by name. To add one: one file with a function that makes it, registered there.
+
+Such a function takes a network and the learning rate, and returns one optimiser or, where parts of the network need
+different ones, several. The learning rate of their parameter groups is set before each update.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Le, Len
+from torch import nn
+
+from sr_experiments.config.constraints import BatchSize, CountOrZero, Positive, Share
+from sr_experiments.errors import SRError
+from sr_experiments.registry import Component, Group, Registry, build
+from sr_experiments.training.schedules import SCHEDULES
+
+Beta = Annotated[float, Ge(0), Le(0.999999)]
+Betas = Annotated[Sequence[Beta], Len(2, 2)]
+Optimizers = torch.optim.Optimizer | list[torch.optim.Optimizer]
+
+OPTIMIZERS: Registry[Optimizers] = Registry(
+    "optimizer", __name__, {"network": "model or loss.discriminator", "learning_rate": "optim.learning_rate"}
+)
+# Those that take over each other's state when a run is resumed with another name.
+ALIKE = ("adam", "adamw")
+
+
+class OptimSettings(Group):
+    """What training with any optimiser has, besides the optimiser's own arguments."""
+
+    learning_rate: Positive
+    """Of the generator."""
+    discriminator_learning_rate: Positive
+    """Of the discriminator."""
+    warmup_steps: CountOrZero
+    """Steps over which the learning rate rises to full."""
+    schedule: Annotated[Mapping[str, Any], Component(SCHEDULES)]
+    """How the learning rate changes over the run."""
+    clip_norm: Positive | None
+    """Largest gradient norm of each network; null: any."""
+    accumulate: BatchSize
+    """Batches per optimiser update."""
+    ema_decay: Share | None
+    """Decay of the moving average of the weights; null: no average."""
+
+
+def make_optimizers(network: nn.Module, config: Mapping[str, Any], learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Make the optimisers of a network's trainable parameters.
+
+    Args:
+        network: to be trained.
+        config: `name` and the arguments of the optimiser.
+        learning_rate: of the first update.
+
+    Raises:
+        SRError: the package of the optimiser is not installed.
+    """
+    made = build("optimizer", OPTIMIZERS, config, network=network, learning_rate=learning_rate)
+    return made if isinstance(made, list) else [made]
+
+
+def from_package(name: str, package: str, class_name: str) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimiser's class from a package of the extra `optimizers`.
+
+    Raises:
+        SRError: it is not installed.
+    """
+    try:
+        found: Callable[..., torch.optim.Optimizer] = getattr(import_module(package), class_name)
+    except ImportError as error:
+        distribution = package.replace("_", "-")
+        raise SRError(
+            f"optim={name} needs the package {distribution}: pip install {distribution}, "
+            "or the extra: pip install -e '.[optimizers]'"
+        ) from error
+    return found
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of a network that are trained."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def is_matrix(parameter: nn.Parameter) -> bool:
+    """Return whether a parameter has two dimensions or more that are larger than 1: no bias, norm or PReLU has."""
+    return sum(side > 1 for side in parameter.shape) > 1
+
+
+def decay_groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups of which the first decays: biases, norms and PReLU's slopes don't."""
+    kinds = [[p for p in parameters if is_matrix(p) == decays] for decays in (True, False)]
+    groups = zip(kinds, (weight_decay, 0.0), strict=True)
+    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+
+
+def fused(parameters: Sequence[nn.Parameter]) -> bool | None:
+    """Return what torch's optimisers take as `fused`: true where the device has a fused kernel, else their choice."""
+    return all(parameter.device.type in ("cpu", "cuda") for parameter in parameters) or None

@@ -1,0 +1,24 @@
+"""Adam (Kingma & Ba 2015, arXiv 1412.6980): the field's optimiser."""
+
+import torch
+from torch import nn
+
+from sr_experiments.config.constraints import Weight
+from sr_experiments.training.optimizers import OPTIMIZERS, Betas, fused, trainable
+
+
+@OPTIMIZERS.register("adam")
+def adam(
+    network: nn.Module, learning_rate: float, betas: Betas = (0.9, 0.99), weight_decay: Weight = 0.0
+) -> torch.optim.Optimizer:
+    """PyTorch's Adam.
+
+    Args:
+        network: to be trained.
+        learning_rate: of the first update.
+        betas: decay of the running means of the gradient and of its square.
+        weight_decay: this share of each weight is added to its gradient, as in BasicSR.
+    """
+    parameters = trainable(network)
+    floats = tuple(map(float, betas))  # torch refuses (0, 0.99)
+    return torch.optim.Adam(parameters, learning_rate, floats, weight_decay=weight_decay, fused=fused(parameters))  # type: ignore[arg-type]

@@ -1,0 +1,30 @@
+"""AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101): Adam with weight decay apart from the gradient."""
+
+import torch
+from torch import nn
+
+from sr_experiments.config.constraints import Weight
+from sr_experiments.training.optimizers import OPTIMIZERS, Betas, decay_groups, fused, trainable
+
+
+@OPTIMIZERS.register("adamw")
+def adamw(
+    network: nn.Module,
+    learning_rate: float,
+    betas: Betas = (0.9, 0.99),
+    weight_decay: Weight = 0.0,
+    decay_biases: bool = True,
+) -> torch.optim.Optimizer:
+    """PyTorch's AdamW.
+
+    Args:
+        network: to be trained.
+        learning_rate: of the first update.
+        betas: decay of the running means of the gradient and of its square.
+        weight_decay: at each update a weight loses this share of itself, times the learning rate.
+        decay_biases: whether biases, norms and other parameters of one dimension decay, too.
+    """
+    parameters = trainable(network)
+    groups = parameters if decay_biases else decay_groups(parameters, weight_decay)
+    floats = tuple(map(float, betas))  # torch refuses (0, 0.99)
+    return torch.optim.AdamW(groups, learning_rate, floats, weight_decay=weight_decay, fused=fused(parameters))  # type: ignore[arg-type]

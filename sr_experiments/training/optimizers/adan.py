@@ -1,0 +1,30 @@
+"""Adan (Xie et al. 2022, arXiv 2208.06677): Adam with Nesterov's look ahead, from the change of the gradient."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from annotated_types import Len
+from torch import nn
+
+from sr_experiments.config.constraints import Weight
+from sr_experiments.training.optimizers import OPTIMIZERS, Beta, decay_groups, from_package, trainable
+
+
+@OPTIMIZERS.register("adan")
+def adan(
+    network: nn.Module,
+    learning_rate: float,
+    betas: Annotated[Sequence[Beta], Len(3, 3)] = (0.98, 0.92, 0.99),
+    weight_decay: Weight = 0.0,
+) -> torch.optim.Optimizer:
+    """Adan of the package pytorch-optimizer.
+
+    Args:
+        network: to be trained.
+        learning_rate: of the first update.
+        betas: decay of the running means of the gradient, of its change, and of the square of both together.
+        weight_decay: at each update a weight is divided by 1 + learning rate times this; biases and norms are not.
+    """
+    made = from_package("adan", "pytorch_optimizer", "Adan")
+    return made(decay_groups(trainable(network), weight_decay), lr=learning_rate, betas=tuple(map(float, betas)))

@@ -1,0 +1,92 @@
+"""Muon (Jordan et al. 2024): updates of matrices are made orthogonal; AdamW trains what is no matrix."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Le
+from torch import nn
+
+from sr_experiments.config.constraints import Weight
+from sr_experiments.training.optimizers import (
+    OPTIMIZERS,
+    Beta,
+    Betas,
+    decay_groups,
+    fused,
+    is_matrix,
+    trainable,
+)
+
+
+class KernelMuon(torch.optim.Muon):
+    """PyTorch's Muon, which takes matrices alone, for the kernels of convolutions.
+
+    A kernel (O, I, h, w) is updated as the matrix (O, I * h * w): it maps what a position sees to its output. The
+    matrices are copies, in an order that does not depend on the memory layout of the kernels, and so are their states.
+
+    Args:
+        kernels: parameters of two or more dimensions.
+        **options: of `torch.optim.Muon`.
+    """
+
+    def __init__(self, kernels: Sequence[nn.Parameter], **options: Any) -> None:
+        self.kernels = list(kernels)
+        self.matrices = [nn.Parameter(kernel.detach().flatten(1).clone()) for kernel in kernels]
+        super().__init__(self.matrices, **options)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update the kernels that have gradients."""
+        for kernel, matrix in zip(self.kernels, self.matrices, strict=True):
+            matrix.copy_(kernel.flatten(1))
+            matrix.grad = None if kernel.grad is None else kernel.grad.flatten(1)
+        loss = super().step(closure)
+        for kernel, matrix in zip(self.kernels, self.matrices, strict=True):
+            kernel.copy_(matrix.view_as(kernel))
+            matrix.grad = None
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of the kernels."""
+        for kernel in self.kernels:
+            if set_to_none:
+                kernel.grad = None
+            elif kernel.grad is not None:
+                kernel.grad.zero_()
+
+
+@OPTIMIZERS.register("muon")
+def muon(
+    network: nn.Module,
+    learning_rate: float,
+    momentum: Beta = 0.95,
+    iterations: Annotated[int, Ge(1), Le(99)] = 5,
+    betas: Betas = (0.9, 0.99),
+    weight_decay: Weight = 0.0,
+) -> list[torch.optim.Optimizer]:
+    """PyTorch's Muon for convolutions and linear layers, AdamW for the rest.
+
+    An update is scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982), so that both take the same learning
+    rate. Depthwise convolutions, which mix no channels, are AdamW's.
+
+    Args:
+        network: to be trained.
+        learning_rate: of the first update.
+        momentum: decay of the running mean of the gradients of matrices.
+        iterations: of Newton and Schulz, towards an orthogonal matrix.
+        betas: of AdamW: decay of the running means of the gradient and of its square.
+        weight_decay: share of itself, times the learning rate, that a weight loses at each update; not biases, norms.
+    """
+    mixing = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear) and getattr(m, "groups", 1) == 1]
+    weights = {id(p) for module in mixing for p in module.parameters(recurse=False) if is_matrix(p)}
+    kernels: list[nn.Parameter] = [p for p in trainable(network) if id(p) in weights]
+    others = [p for p in trainable(network) if id(p) not in weights]
+    made: list[torch.optim.Optimizer] = []
+    if kernels:
+        options = {"momentum": momentum, "ns_steps": iterations, "adjust_lr_fn": "match_rms_adamw"}
+        made.append(KernelMuon(kernels, lr=learning_rate, weight_decay=weight_decay, **options))
+    if others:
+        floats: Any = tuple(map(float, betas))
+        made.append(torch.optim.AdamW(decay_groups(others, weight_decay), learning_rate, floats, fused=fused(others)))
+    return made
