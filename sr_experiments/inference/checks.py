@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sr_experiments.errors import SRError
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import WantedSize
 from sr_experiments.video.encode import check_options
 from sr_experiments.video.formats import EXTENSIONS, cannot_hold, container_of
 
@@ -20,6 +21,15 @@ def check_checkpoints(checkpoints: Sequence[Path], options: Options) -> None:
         raise SRError(f"{len(checkpoints)} checkpoints: give one, or two of one network and --strength between them")
     if len(checkpoints) == 2 and options.strength is None:
         raise SRError("two checkpoints: give --strength, from 0 for the first to 1 for the second")
+
+
+def check_size(options: Options) -> None:
+    """Check the size that was asked for.
+
+    Raises:
+        SRError: it was given in two ways.
+    """
+    WantedSize.of(options).check()
 
 
 def check_video(names: Sequence[str], output: Path, options: Options) -> None:

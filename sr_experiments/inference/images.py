@@ -31,7 +31,7 @@ from sr_experiments.data.formats.metadata import (
 from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
-from sr_experiments.inference.image_engine import ImageEngine
+from sr_experiments.inference.sizes import Enlarger
 
 FORMATS = {
     ".png": "PNG",
@@ -95,11 +95,11 @@ def read_picture(path: Path) -> Picture:
 
 
 def upscale_picture(
-    engine: ImageEngine, picture: Picture, progress: Callable[[int, int], None] | None = None
+    enlarger: Enlarger, picture: Picture, progress: Callable[[int, int], None] | None = None
 ) -> Picture:
     """Upscale an image by the network, and its alpha bicubically; `progress` as for `ImageEngine.upscale`."""
-    alpha = None if picture.alpha is None else engine.bicubic(picture.alpha)
-    return Picture(engine.upscale(picture.pixels, progress), alpha, picture.icc, picture.metadata, picture.lost)
+    alpha = None if picture.alpha is None else enlarger.bicubic(picture.alpha)
+    return Picture(enlarger(picture.pixels, progress), alpha, picture.icc, picture.metadata, picture.lost)
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:

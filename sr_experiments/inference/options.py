@@ -30,4 +30,8 @@ class Options(EncoderOptions):
     steps: int | None = None
     strength: float | None = None
     seed: int | None = None
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    longest: int | None = None
     again: str = "the same command with --resume"  # what continues interrupted work, for messages

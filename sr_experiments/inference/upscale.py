@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +22,7 @@ from sr_experiments.inference.images import Picture, format_of, in_words, read_p
 from sr_experiments.inference.inputs import Job, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.terminal import job_progress
@@ -53,6 +55,8 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
     keep_little()
     engine, network = _engine(checkpoints, options)
+    if len(checkpoints) == 2 or engine.traits.sampling:  # it decided what the network is or draws
+        options = replace(options, strength=None)
     precision = engine.precision
     if options.precision == "auto" and precision == "bf16":
         precision = "bf16 (off fp32 by up to some levels of 255; --precision fp32 is exact, and slower)"
@@ -146,22 +150,25 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
     for job in jobs:
         format_of(job.target)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
+    enlarger = Enlarger.of(engine, options)
     start, pixels, failed = time.perf_counter(), 0, 0
     with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
         for number, (job, picture) in enumerate(_read_ahead(jobs)):
-            if isinstance(picture, UnreadableImage):
+            error = picture if isinstance(picture, SRError) else _size_error(enlarger, job, picture)
+            if error is not None:
                 if alone:
-                    raise picture
-                log.error("%s", picture)
+                    raise error
+                log.error("%s", error)
                 failed += 1
                 continue
+            assert isinstance(picture, Picture)
 
             def report(tile: int, tiles: int, number: int = number) -> None:
                 progress.update(task, completed=number + tile / tiles)
 
-            large = upscale_picture(engine, picture, report)
+            large = upscale_picture(enlarger, picture, report)
             if writing is not None:
                 writing.result()
             writing = writer.submit(_write, job, large, options.quality)
@@ -179,6 +186,15 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
         f"({engine.device}, {engine.precision}){f'; {failed} failed, named above' if failed else ''}"
     )
     return failed
+
+
+def _size_error(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | None:
+    """Return why a picture can't have the size that was asked for, or None if it can."""
+    try:
+        enlarger.size(*picture.pixels.shape[:2])
+    except SRError as error:
+        return SRError(f"{job.source}: {error}")
+    return None
 
 
 def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Picture | UnreadableImage]]:

@@ -37,14 +37,13 @@ def mux(
     segments: Sequence[Path],
     delays: Sequence[int],
     extra_streams: Sequence[ExtraStream],
-    scale: int,
     extra_packets: int | None = None,
 ) -> int:
     """Write the output file, in the format of FFmpeg's name, and return the number of frames written.
 
     Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0. The segments
-    are files by `SegmentEncoder`, in order, and each has its delay; `scale` is the upsampling factor of their frames.
-    The other streams are written whole, or up to a number of packets together.
+    are files by `SegmentEncoder`, in order, and each has its delay. The other streams are written whole, or up to a
+    number of packets together.
 
     Raises:
         SRError: the source can no longer be read.
@@ -59,7 +58,12 @@ def mux(
         _set_properties(stream, encoding, container_format)
         if source.matrix is not None:
             matrix, shift = list(source.matrix), slice(6, 8)  # the translation, in pixels, grows with the frames
-            matrix[shift] = [value * scale for value in matrix[shift]]
+            growth = [
+                after / before for after, before in zip((encoding.width, encoding.height), source.size, strict=True)
+            ]
+            if source.on_its_side:  # what is moved is the upright picture
+                growth.reverse()
+            matrix[shift] = [round(value * factor) for value, factor in zip(matrix[shift], growth, strict=True)]
             stream.set_display_matrix(matrix)
         start = 0.0
         others: Iterable[Any] = ()

@@ -29,6 +29,7 @@ class VideoSource:
         aspect: aspect ratio of a pixel, or None if square.
         matrix: FFmpeg's display matrix, 9 integers; None if frames are upright, or rotated here because PyAV is too
             old (17.0) to write such a matrix.
+        on_its_side: whether the display matrix turns frames by 90 degrees.
         notes: notes about the file for the user.
 
     Raises:
@@ -63,6 +64,7 @@ class VideoSource:
             if self._quarter_turns % 2:
                 self.size = self.size[::-1]
                 self.aspect = 1 / self.aspect if self.aspect else None
+        self.on_its_side = self.matrix is not None and round(self.first.rotation / 90) % 2 == 1
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -111,6 +113,7 @@ class FolderSource:
         self.aspect: Fraction | None = None
         self.matrix: Sequence[int] | None = None
         self.codec: str | None = None
+        self.on_its_side = False
         self.alpha = False
         self.notes: list[str] = []
         first = decode_image(self.images[0])

@@ -74,7 +74,6 @@ def test_a_strength_between_two_checkpoints_is_that_of_their_averaged_weights(sr
 @pytest.mark.parametrize(
     ("of", "options", "said"),
     [("msrresnet", ["--steps", "4"], "--steps is for a network of model=flow, not for msrresnet"),
-     ("msrresnet", ["--strength", "0.5"], "--strength is for a network of model=flow_distilled, or two checkpoints of"),
      ("msrresnet", ["--seed", "1"], "--seed is for networks that draw noise"),
      ("flow", ["--strength", "0.5"], "not for flow.safetensors"),
      ("flow_distilled", ["--steps", "4"], "not for flow_distilled.safetensors"),
