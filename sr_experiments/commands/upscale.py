@@ -51,12 +51,18 @@ def upscale(
         str | None,
         typer.Option(
             "--format",
-            help="Format of images in a folder: png, jpg, webp, bmp, tif; by default the input's.",
+            help="Format of images in a folder: png, jpg, webp, avif, heic, bmp, tif; by default the input's.",
             rich_help_panel=IMAGES,
         ),
     ] = None,
     quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP.", rich_help_panel=IMAGES)
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Quality of JPEG, WebP, HEIC and AVIF, which is lossless at 100.",
+            rich_help_panel=IMAGES,
+        ),
     ] = 95,
     resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
     codec: Annotated[
