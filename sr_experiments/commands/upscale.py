@@ -88,6 +88,14 @@ def upscale(
     scene_cuts: Annotated[
         bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.", rich_help_panel=VIDEOS)
     ] = True,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to begin in a video, in seconds or as HH:MM:SS.mmm; its sound is cut alike.",
+            rich_help_panel=VIDEOS,
+        ),
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="Where to end.", rich_help_panel=VIDEOS)] = None,
     preview: Annotated[
         float, typer.Option(help="Seconds of video to write side by side first, as a preview.", rich_help_panel=VIDEOS)
     ] = 0.0,
@@ -126,6 +134,7 @@ def upscale(
     from sr_experiments.config.quoting import shell_text, sr_command
     from sr_experiments.inference.checks import check_checkpoints, check_size, check_video
     from sr_experiments.inference.options import Options
+    from sr_experiments.video.part import read_time
 
     given = [argument for argument in sys.argv[1:] if argument not in ("--overwrite", "--resume")]
     again = sr_command([*map(shell_text, given), "--resume"])
@@ -134,6 +143,7 @@ def upscale(
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
         scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
         scale=scale, width=width, height=height, longest=longest,
+        start=read_time(start, "--start") if start else None, end=read_time(end, "--end") if end else None,
     )  # fmt: skip
     check_checkpoints(checkpoint, options)
     check_size(options)

@@ -1,6 +1,7 @@
 """The options of `sr upscale`."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from sr_experiments.video.encode import EncoderOptions
 
@@ -34,4 +35,6 @@ class Options(EncoderOptions):
     width: int | None = None
     height: int | None = None
     longest: int | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
     again: str = "the same command with --resume"  # what continues interrupted work, for messages

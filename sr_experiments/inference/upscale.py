@@ -53,6 +53,8 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     to_video = output.suffix.lower() in VIDEO_EXTENSIONS
     if inputs.images and inputs.root is None and to_video:
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
+    if inputs.images and (options.start is not None or options.end is not None):
+        raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
     keep_little()
     engine, network = _engine(checkpoints, options)
     if len(checkpoints) == 2 or engine.traits.sampling:  # it decided what the network is or draws

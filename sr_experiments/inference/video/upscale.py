@@ -60,7 +60,9 @@ def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Opti
     container_of(target)
     if (finished := _finished_output(target, options)) is not None:
         return finished
-    return _to_video(engine, VideoSource(source), target, options, console, file_settings(source))
+    settings = file_settings(source)
+    settings |= {name: str(value) for name in ("start", "end") if (value := getattr(options, name)) is not None}
+    return _to_video(engine, VideoSource(source, options.start, options.end), target, options, console, settings)
 
 
 def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
