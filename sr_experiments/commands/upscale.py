@@ -26,7 +26,8 @@ def upscale(
         typer.Option(
             "--checkpoint",
             "-c",
-            help="Run folder, or file of weights in any of the usual formats. Two of one network: see --strength.",
+            help="Run folder, or file of weights in any of the usual formats. Several make a labelled sheet of "
+            "each image; two with --strength the network between them.",
             rich_help_panel=NETWORK,
         ),
     ],
@@ -65,6 +66,12 @@ def upscale(
         ),
     ] = 95,
     resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
+    html: Annotated[
+        bool,
+        typer.Option(
+            "--html", help="Write sheets, and a page with a slider between any two networks.", rich_help_panel=IMAGES
+        ),
+    ] = False,
     codec: Annotated[
         str | None,
         typer.Option(
@@ -142,7 +149,7 @@ def upscale(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
         scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
-        scale=scale, width=width, height=height, longest=longest,
+        scale=scale, width=width, height=height, longest=longest, html=html,
         start=read_time(start, "--start") if start else None, end=read_time(end, "--end") if end else None,
     )  # fmt: skip
     check_checkpoints(checkpoint, options)

@@ -35,6 +35,7 @@ class Options(EncoderOptions):
     width: int | None = None
     height: int | None = None
     longest: int | None = None
+    html: bool = False
     start: Fraction | None = None
     end: Fraction | None = None
     again: str = "the same command with --resume"  # what continues interrupted work, for messages
