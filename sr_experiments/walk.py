@@ -1,6 +1,7 @@
 """The walk over a folder and all folders below it, for everything that looks for images, videos or runs."""
 
 import functools
+import importlib.util
 import logging
 import os
 import unicodedata
@@ -23,7 +24,7 @@ Identity = tuple[int, int]  # device and inode
 _TO_PNG = "convert it to PNG"
 # Formats of pictures that aren't read, and what to do with such a file.
 UNREAD = {
-    **dict.fromkeys((".avif", ".heic", ".heif", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".jxl", ".jxr", ".wdp", ".bpg",
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".jxl", ".jxr", ".wdp", ".bpg",
                      ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".xcf", ".pcx", ".dds", ".ico", ".qoi", ".sgi",
                      ".svg"), _TO_PNG),
     **dict.fromkeys((".gif", ".apng", ".mng"), "make it a video, ffmpeg -i in.gif out.mkv"),
@@ -33,6 +34,8 @@ UNREAD = {
     **dict.fromkeys((".wmv", ".flv", ".ogv", ".vob"),
                     "put it into another container, ffmpeg -i in.wmv -c copy out.mkv"),
 }  # fmt: skip
+if importlib.util.find_spec("pillow_heif") is None:
+    UNREAD |= dict.fromkeys((".heic", ".heif", ".hif"), "pip install -e '.[heic]', or convert it to PNG")
 
 
 @dataclass

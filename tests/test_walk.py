@@ -96,22 +96,22 @@ def test_thumbnails_and_deleted_files_are_left_out_and_other_formats_counted_in_
     system = ("@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "@eaDir/b.jpg/SYNOPHOTO_THUMB_SM.jpg", "sub/@eaDir/c.jpg/T.jpg",
               "#recycle/old.png", "__MACOSX/sub/._a.jpg", "$RECYCLE.BIN/x.png", "System Volume Information/y.png",
               "lost+found/z.png", ".thumbnails/a.png", ".a.png", "sub/._b.jpg", "Thumbs.db", ".DS_Store")  # fmt: skip
-    touch(tmp_path, *system, "a.jpg", "sub/b.jfif", "sub/c.JPE", "d.TIFF", "notes.txt", "a.avif", "b.AVIF", "sub/c.gif")
+    touch(tmp_path, *system, "a.jpg", "sub/b.jfif", "sub/c.JPE", "d.TIFF", "notes.txt", "a.jp2", "b.JP2", "sub/c.gif")
     with caplog.at_level(logging.WARNING):
         assert found(tmp_path) == ["a.jpg", "d.TIFF", "sub/b.jfif", "sub/c.JPE"]
         list_images(tmp_path)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == (
-        f"{tmp_path}: left out: 2 .avif, 1 .gif (formats that aren't read); 1 in #recycle; 1 in $RECYCLE.BIN; "
+        f"{tmp_path}: left out: 1 .gif, 2 .jp2 (formats that aren't read); 1 in #recycle; 1 in $RECYCLE.BIN; "
         "3 in @eaDir; 1 in System Volume Information; 1 in __MACOSX; 1 in lost+found"
     )
 
 
 def test_a_folder_of_other_formats_only_says_what_to_do(tmp_path: Path) -> None:
-    touch(tmp_path, "a.heic", "b.heic")
-    with pytest.raises(SRError, match=r"no images in .*left out: 2 \.heic .*: convert it to PNG"):
+    touch(tmp_path, "a.jp2", "b.jp2")
+    with pytest.raises(SRError, match=r"no images in .*left out: 2 \.jp2 .*: convert it to PNG"):
         list_images(tmp_path)
-    with pytest.raises(SRError, match=r"nothing to pack in .*left out: 2 \.heic .*: convert it to PNG"):
+    with pytest.raises(SRError, match=r"nothing to pack in .*left out: 2 \.jp2 .*: convert it to PNG"):
         scan(tmp_path)
 
 

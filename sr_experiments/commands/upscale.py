@@ -12,6 +12,7 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option(help=AUTO),
 ]
+NETWORK, SIZE, IMAGES, VIDEOS = "The network", "The size", "Images", "Videos"  # headings of the help
 Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")]
 
 
@@ -26,18 +27,23 @@ def upscale(
             "--checkpoint",
             "-c",
             help="Run folder, or outputs/<name> for its newest run, or file of weights in any of the usual formats. "
-            "Two of one network: see --strength.",
+            "Several make a labelled sheet of each image; two with --strength the network between them.",
+            rich_help_panel=NETWORK,
         ),
     ],
     device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
-        typer.Option(help=f"{AUTO} int8: on a CPU, fastest; made from the checkpoint once, or a file of sr quantize."),
+        typer.Option(
+            help=f"{AUTO} int8: on a CPU, fastest; made from the checkpoint once, or a file of sr quantize.",
+            rich_help_panel=NETWORK,
+        ),
     ] = "auto",
     runtime: Annotated[
         Literal["auto", "torch", "compile", "openvino"],
         typer.Option(
-            help="auto: openvino on a CPU where it is installed, else torch. compile: for long videos on a GPU."
+            help="auto: openvino on a CPU where it is installed, else torch. compile: for long videos on a GPU.",
+            rich_help_panel=NETWORK,
         ),
     ] = "auto",
     tile: Tile = None,
@@ -45,38 +51,98 @@ def upscale(
     image_format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="Format of images in a folder: png, jpg, webp, bmp, tif; by default the input's."
+            "--format",
+            help="Format of images in a folder: png, jpg, webp, avif, heic, bmp, tif; by default the input's.",
+            rich_help_panel=IMAGES,
         ),
     ] = None,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP.")] = 95,
+    quality: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Quality of JPEG, WebP, HEIC and AVIF, which is lossless at 100.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = 95,
     resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
+    html: Annotated[
+        bool,
+        typer.Option(
+            "--html", help="Write sheets, and a page with a slider between any two networks.", rich_help_panel=IMAGES
+        ),
+    ] = False,
     codec: Annotated[
-        str | None, typer.Option(help="Video encoder; by default one that suits the input and the container.")
+        str | None,
+        typer.Option(
+            help="Video encoder; by default one that suits the input and the container.", rich_help_panel=VIDEOS
+        ),
     ] = None,
-    crf: Annotated[int | None, typer.Option(help="Video quality, lower is better; by default the encoder's.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.")] = None,
+    crf: Annotated[
+        int | None,
+        typer.Option(help="Video quality, lower is better; by default the encoder's.", rich_help_panel=VIDEOS),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.", rich_help_panel=VIDEOS)
+    ] = None,
     pix_fmt: Annotated[
-        str | None, typer.Option(help="Video pixel format; by default the closest to the input's.")
+        str | None,
+        typer.Option(help="Video pixel format; by default the closest to the input's.", rich_help_panel=VIDEOS),
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frame rate of a video made from a folder of frames.")] = None,
-    scene_cuts: Annotated[bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.")] = True,
-    preview: Annotated[float, typer.Option(help="Seconds of video to write side by side first, as a preview.")] = 0.0,
-    steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow).")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frame rate of a video made from a folder of frames.", rich_help_panel=VIDEOS)
+    ] = None,
+    scene_cuts: Annotated[
+        bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.", rich_help_panel=VIDEOS)
+    ] = True,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to begin in a video, in seconds or as HH:MM:SS.mmm; its sound is cut alike.",
+            rich_help_panel=VIDEOS,
+        ),
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="Where to end.", rich_help_panel=VIDEOS)] = None,
+    preview: Annotated[
+        float, typer.Option(help="Seconds of video to write side by side first, as a preview.", rich_help_panel=VIDEOS)
+    ] = 0.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow).", rich_help_panel=NETWORK)
+    ] = None,
     strength: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="From 0, fidelity, to 1, realism: of model=flow_distilled, or between two checkpoints of one network.",
+            help="From 0, fidelity, to 1, realism: of model=flow_distilled; from 0, the first, to 1, the second of two "
+            "checkpoints of one network; from 0, bicubic, to 1, the network, of any other.",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of a flow's noise; by default 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of a flow's noise; by default 0.", rich_help_panel=NETWORK)
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Factor to the input, such as 1.5 or 6; by default the network's own.",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=1, help="Width of the output; with --height the box that it fits into.", rich_help_panel=SIZE),
+    ] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Height of the output.", rich_help_panel=SIZE)] = None,
+    longest: Annotated[int | None, typer.Option(min=1, help="Longer side of the output.", rich_help_panel=SIZE)] = None,
 ) -> None:
     """Super-resolve an image, a folder of images, a video, or a folder of frames."""
     from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.config.quoting import shell_text, sr_command
-    from sr_experiments.inference.checks import check_checkpoints, check_video
+    from sr_experiments.inference.checks import check_checkpoints, check_size, check_video
     from sr_experiments.inference.options import Options
+    from sr_experiments.video.part import read_time
 
     given = [argument for argument in sys.argv[1:] if argument not in ("--overwrite", "--resume")]
     again = sr_command([*map(shell_text, given), "--resume"])
@@ -84,9 +150,12 @@ def upscale(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
         scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
+        scale=scale, width=width, height=height, longest=longest, html=html,
+        start=read_time(start, "--start") if start else None, end=read_time(end, "--end") if end else None,
     )  # fmt: skip
     checkpoint = [newest_run(path) for path in checkpoint]
     check_checkpoints(checkpoint, options)
+    check_size(options)
     check_video(source, output, options)  # before torch is imported, which takes seconds
     from sr_experiments.inference.upscale import run
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from PIL import Image
 
+from sr_experiments.data.formats import avif, heif_image
 from sr_experiments.data.formats.decoded import Decoded
+from sr_experiments.data.formats.heif_image import HeifImage, MissingExtra
 from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
 from sr_experiments.errors import SRError
 from sr_experiments.walk import UNREAD, Walk, walk
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".bmp", ".tif", ".tiff", ".webp")
+EXTENSIONS = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".bmp", ".tif", ".tiff", ".webp", ".avif"),
+    *(heif_image.EXTENSIONS if heif_image.is_installed() else ()),
+)
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 
@@ -35,7 +40,7 @@ Size = tuple[int, int] | UnreadableImage  # (height, width), or the error in its
 
 
 @contextmanager
-def open_image(path: str | Path) -> "Iterator[PillowImage | TiffImage]":
+def open_image(path: str | Path) -> "Iterator[PillowImage | HeifImage | TiffImage]":
     """Open an image by its content, whatever its extension, and read its header.
 
     Raises:
@@ -51,6 +56,8 @@ def open_image(path: str | Path) -> "Iterator[PillowImage | TiffImage]":
             from sr_experiments.data.formats.tiff_image import TiffImage  # here, since importing tifffile takes time
 
             yield TiffImage(file)
+        elif (found := avif.brands(file)) and b"avif" not in found and set(heif_image.BRANDS) & set(found):
+            yield HeifImage(file)
         else:
             yield PillowImage(file, head)
 
@@ -63,6 +70,8 @@ def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
         return UnreadableImage(f"{path} does not exist")
     if (todo := UNREAD.get(Path(path).suffix.lower())) and isinstance(error, Image.UnidentifiedImageError):
         return UnreadableImage(f"{path} is of a format that isn't read: {todo}")
+    if isinstance(error, MissingExtra):
+        return UnreadableImage(f"can't read image {path}: {error}")
     if Path(path).is_dir():
         return UnreadableImage(f"can't read image {path}: a folder; give an image")
     reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -14,11 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.data.cubic import PHASES, resize_weights
 from sr_experiments.errors import SRError
-
-# Position of LR pixel i on the HR grid: the centre of HR pixels scale * i to scale * i + scale - 1, or the first of
-# them. The values are added to a pixel index to get its coordinate in pixels.
-PHASES = {"centred": 0.5, "corner": 0.0}
 
 
 def imresize(
@@ -106,29 +103,3 @@ def device_matrix(
 ) -> Tensor:
     """Return the matrix `weights(*arguments)` on the device; cached, since training repeats a few sizes."""
     return torch.from_numpy(weights(*arguments)).to(device, dtype)
-
-
-def resize_weights(size: int, out_size: int, scale: Fraction, phase: str = "centred") -> np.ndarray:
-    """Return the weights of input pixels in each output pixel, (out_size, size); rows sum to 1."""
-    shrink = min(float(scale), 1.0)
-    support = 4 / shrink
-    # Centres of the output pixels in coordinates where input pixel i has its centre at i.
-    offset = PHASES[phase]
-    centres = (np.arange(out_size) + offset) / float(scale) - offset
-    taps = math.ceil(support) + 2
-    positions = np.floor(centres - support / 2).astype(np.int64)[:, None] + np.arange(taps)  # (out_size, taps)
-    weights = _cubic((centres[:, None] - positions) * shrink)
-    weights /= weights.sum(axis=1, keepdims=True)
-    mirrored = positions % (2 * size)
-    mirrored = np.where(mirrored < size, mirrored, 2 * size - 1 - mirrored)
-    matrix = np.zeros((out_size, size))
-    np.add.at(matrix, (np.arange(out_size)[:, None], mirrored), weights)
-    return matrix
-
-
-def _cubic(x: np.ndarray) -> np.ndarray:
-    """Evaluate Keys' cubic convolution kernel, a = -0.5."""
-    x = np.abs(x)
-    inner = 1.5 * x**3 - 2.5 * x**2 + 1
-    outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from sr_experiments.baseline import BASELINES
 from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
 from sr_experiments.data.preview import load_config
 from sr_experiments.errors import SRError
@@ -117,7 +117,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         precision = request.precision if network.int8 is None else "int8"
         engine = Engine(network.generator, request.device, precision, request.tile, int8=network.int8)
         candidates.append(Network(network.name, network.source, engine))
-    for name, sr in zip(unique_names(finished, [n.name for n in networks]), finished, strict=True):
+    for name, sr in zip(unique_names(finished, [NAME, *(n.name for n in networks)]), finished, strict=True):
         if clips:
             readers = finished_clips(scenes, hr, sr, scale, channels, request.limit, request.suffix)
         else:
@@ -160,42 +160,9 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     )
 
 
-def unique_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
-    """Name each path by its run folder or file, with the folders above where that isn't unique."""
-    given = [_significant(path) for path in paths]
-    names: list[str] = []
-    for i, path in enumerate(given):
-        others = [other for j, other in enumerate(given) if j != i and other != path]
-        depth = 1
-        while depth < len(path) and any(other[-depth:] == path[-depth:] for other in others):
-            depth += 1
-        name = plain = "/".join(path[-depth:])
-        number = 2
-        while name in (*names, *taken, *BASELINES, NAME):
-            name, number = f"{plain} ({number})", number + 1
-        names.append(name)
-    return names
-
-
-def _significant(path: Path) -> tuple[str, ...]:
-    """Return the parts of a path that tell runs apart, the most significant last.
-
-    A run's name is that of the folder above its time stamp; run/checkpoints/best.ckpt is best of run.
-    """
-    path = path.expanduser().absolute()
-    parts, which = path.parts[1:], ""
-    if not path.is_dir():
-        parts = (*parts[:-1], path.stem)
-        if path.parent.name == "checkpoints" and len(parts) > 2:
-            parts, which = parts[:-2], f" {parts[-1]}"
-    if len(parts) > 1 and re.match(r"\d{4}-\d\d-\d\d_", parts[-1]):
-        parts = (*parts[:-2], parts[-1], parts[-2])
-    return (*parts[:-1], parts[-1] + which)
-
-
 def _load(request: Request) -> list[_Loaded]:
     loaded = []
-    for name, path in zip(unique_names(request.checkpoints), request.checkpoints, strict=True):
+    for name, path in zip(unique_names(request.checkpoints, [NAME]), request.checkpoints, strict=True):
         if holds_int8(path.expanduser()):
             network = read_int8(path.expanduser())
             loaded.append(_Loaded(name, network.generator, str(network.facts["file"]), network.layers))

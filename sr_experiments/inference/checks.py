@@ -6,20 +6,36 @@ from pathlib import Path
 
 from sr_experiments.errors import SRError
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import WantedSize
 from sr_experiments.video.encode import check_options
 from sr_experiments.video.formats import EXTENSIONS, cannot_hold, container_of
 
 
 def check_checkpoints(checkpoints: Sequence[Path], options: Options) -> None:
-    """Check that there is one checkpoint, or two with a strength between them.
+    """Check that a strength is of one network, or between two checkpoints.
 
     Raises:
-        SRError: there are others.
+        SRError: there are more.
     """
-    if len(checkpoints) > 2:
-        raise SRError(f"{len(checkpoints)} checkpoints: give one, or two of one network and --strength between them")
-    if len(checkpoints) == 2 and options.strength is None:
-        raise SRError("two checkpoints: give --strength, from 0 for the first to 1 for the second")
+    if len(checkpoints) > 2 and options.strength is not None:
+        raise SRError(
+            f"--strength is of one --checkpoint, or between two, and here are {len(checkpoints)}: leave it out for a "
+            "sheet of them"
+        )
+
+
+def is_sheet(checkpoints: Sequence[Path], options: Options) -> bool:
+    """Return whether sheets are asked for: several checkpoints without a strength between two, or a page."""
+    return options.html or (len(checkpoints) > 1 and options.strength is None)
+
+
+def check_size(options: Options) -> None:
+    """Check the size that was asked for.
+
+    Raises:
+        SRError: it was given in two ways.
+    """
+    WantedSize.of(options).check()
 
 
 def check_video(names: Sequence[str], output: Path, options: Options) -> None:

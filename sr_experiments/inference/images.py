@@ -1,9 +1,10 @@
 """Reading and writing of images for upscaling, with their alpha channel, colour profile and metadata.
 
 Pictures are upright in memory and in the output, whose EXIF and XMP orientation says so. 8-bit images are written by
-Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile.
+Pillow, 16-bit PNG and AVIF by imagecodecs, TIFF by tifffile, HEIC by pillow-heif.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sr_experiments.data.formats import png
+from sr_experiments.data.formats import avif, heif_image, png
 from sr_experiments.data.formats.decoded import to_8_bits
 from sr_experiments.data.formats.directory import Entry, byte_order, encode_directory, read_directory
 from sr_experiments.data.formats.metadata import (
     DESCRIPTIONS,
     EXIF_IFD,
     GPS_IFD,
+    SRGB_CICP,
     Metadata,
     directory_of,
     resolution_of,
@@ -31,7 +33,7 @@ from sr_experiments.data.formats.metadata import (
 from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
-from sr_experiments.inference.image_engine import ImageEngine
+from sr_experiments.inference.sizes import Enlarger
 
 FORMATS = {
     ".png": "PNG",
@@ -45,8 +47,12 @@ FORMATS = {
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".avif": "AVIF",
+    **dict.fromkeys(heif_image.EXTENSIONS, "HEIC"),
 }
-FORMATS_16_BIT = ("PNG", "TIFF")
+# Most bits per channel, where they are more than 8.
+DEEPEST = {"PNG": 16, "TIFF": 16, "AVIF": 12, "HEIC": 12}
+CICP = ("AVIF", "HEIC")  # besides PNG: formats that state colours by the codes of H.273
 FORMATS_WITHOUT_ALPHA = ("JPEG", "BMP")
 
 _LONGEST_EXIF, _LONGEST_XMP = 65_527, 65_504  # bytes that fit into a segment of a JPEG
@@ -55,6 +61,7 @@ _LARGEST_TIFF = 2**32 - 2**25  # bytes; tifffile makes larger ones BigTIFF, to w
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
 _XMP = 700
 _INTEROPERABILITY = 40965  # place of a directory in the file that EXIF data were read from
+_UNSPECIFIED = 2  # primaries or transfer of H.273
 _BYTE, _ASCII, _LONG = 1, 2, 4  # types of TIFF tags
 
 
@@ -68,6 +75,7 @@ class Picture:
         icc: colour profile of the pixels, or None.
         metadata: what else its file says about it.
         lost: what its file holds besides and is not read, in words.
+        bits: per channel in its file, where they are fewer than those of the type.
     """
 
     pixels: np.ndarray
@@ -75,6 +83,7 @@ class Picture:
     icc: bytes | None = None
     metadata: Metadata = field(default_factory=Metadata)
     lost: tuple[str, ...] = ()
+    bits: int | None = None
 
 
 def read_picture(path: Path) -> Picture:
@@ -88,22 +97,24 @@ def read_picture(path: Path) -> Picture:
         with open_image(path) as image:
             if image.pictures > 1:
                 raise ValueError(f"it has {image.pictures} pictures; make it a video, or a folder of frames")
-            pixels, alpha, icc, lost = image.decode()
-            return Picture(pixels, alpha, icc, image.metadata(), lost)
+            pixels, alpha, icc, lost, bits = image.decode()
+            return Picture(pixels, alpha, icc, image.metadata(), lost, bits)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
 
 
 def upscale_picture(
-    engine: ImageEngine, picture: Picture, progress: Callable[[int, int], None] | None = None
+    enlarger: Enlarger, picture: Picture, progress: Callable[[int, int], None] | None = None
 ) -> Picture:
     """Upscale an image by the network, and its alpha bicubically; `progress` as for `ImageEngine.upscale`."""
-    alpha = None if picture.alpha is None else engine.bicubic(picture.alpha)
-    return Picture(engine.upscale(picture.pixels, progress), alpha, picture.icc, picture.metadata, picture.lost)
+    alpha = None if picture.alpha is None else enlarger.bicubic(picture.alpha)
+    return replace(picture, pixels=enlarger(picture.pixels, progress), alpha=alpha)
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
-    """Write an image atomically, in the format of its extension; `quality`, from 1 to 100, is of JPEG and WebP.
+    """Write an image atomically, in the format of its extension.
+
+    `quality`, from 1 to 100, is of JPEG, WebP, HEIC and AVIF, which is lossless at 100.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.
@@ -114,9 +125,13 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
     image_format = format_of(path)
     lost: list[str] = []
     pixels, alpha = picture.pixels, picture.alpha
-    if pixels.dtype == np.uint16 and image_format not in FORMATS_16_BIT:
+    bits = 8 if pixels.dtype == np.uint8 else picture.bits or 16
+    if bits > 8 and image_format not in DEEPEST:
         pixels, alpha = to_8_bits(pixels), None if alpha is None else to_8_bits(alpha)
-        lost.append("16 bits per channel")
+        lost.append(f"{bits} bits per channel")
+    elif bits > DEEPEST.get(image_format, 8):
+        bits = DEEPEST[image_format]
+        lost.append(f"more than {bits} bits per channel")
     if alpha is not None and image_format in FORMATS_WITHOUT_ALPHA:
         alpha = None
         lost.append("transparency")
@@ -130,6 +145,10 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
                 temporary.write_bytes(png.with_chunks(_encode_png(content), kept.chunks))
             elif image_format == "TIFF":
                 _write_tiff(temporary, content, picture.icc, kept)
+            elif image_format == "AVIF":
+                temporary.write_bytes(_encode_avif(content, bits, quality, picture.icc, kept))
+            elif image_format == "HEIC":
+                _write_heic(temporary, content, bits, quality, picture.icc, kept)
             else:
                 options = _pillow_options(image_format, picture.icc, kept, quality)
                 _image(content).save(temporary, image_format, **options)
@@ -142,6 +161,8 @@ def format_of(path: Path) -> str:
     """Return Pillow's name of the format of a file's extension; an unknown one is an SRError."""
     if path.suffix.lower() not in FORMATS:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
+    if FORMATS[path.suffix.lower()] == "HEIC" and not heif_image.is_installed():
+        raise SRError(f"can't write {path}: HEIC needs pillow-heif: {heif_image.EXTRA}, or choose .avif")
     return FORMATS[path.suffix.lower()]
 
 
@@ -167,10 +188,11 @@ def _fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: lis
         return Metadata(chunks=_png_chunks(icc, metadata))
     if image_format == "BMP" and icc:
         lost.append("the colour profile")
-    if colours := metadata.colours(icc is not None):
+    if (colours := metadata.colours(icc is not None)) and (image_format not in CICP or not metadata.of_kind("cICP")):
         lost.append(colours)
+    only_exif = image_format in ("WEBP", "AVIF", "HEIC")  # they have no other place for a resolution
     exif, xmp, resolution = metadata.exif, metadata.xmp, metadata.resolution
-    if image_format == "WEBP" and resolution:  # it has no place but EXIF
+    if only_exif and resolution:
         exif = exif or _exif_of_resolution(resolution)
         resolution = None if resolution_of(exif) else resolution
     dropped = {
@@ -180,7 +202,7 @@ def _fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: lis
         "the comment": metadata.comment and image_format != "JPEG",
         "text": metadata.of_kind(*png.TEXTS),
         "the resolution": resolution
-        and (image_format == "WEBP" or (image_format == "JPEG" and max(resolution) > _LARGEST_JFIF_RESOLUTION)),
+        and (only_exif or (image_format == "JPEG" and max(resolution) > _LARGEST_JFIF_RESOLUTION)),
     }
     lost += [name for name, is_lost in dropped.items() if is_lost]
     return Metadata(
@@ -189,6 +211,7 @@ def _fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: lis
         iptc=metadata.iptc,
         comment=metadata.comment,
         resolution=None if dropped["the resolution"] else resolution,
+        chunks=metadata.of_kind("cICP") if image_format in CICP else (),
     )
 
 
@@ -255,6 +278,64 @@ def _encode_png(content: np.ndarray) -> bytes:
     fast = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.SUB}
     content = np.ascontiguousarray(content[..., 0] if content.shape[2] == 1 else content)
     return bytes(imagecodecs.png_encode(content, **fast))
+
+
+def _levels(content: np.ndarray, bits: int) -> np.ndarray:
+    """Scale uint16 from 0 to 65535 to 0 to the maximum of `bits` bits, rounded; uint8 is returned as it is."""
+    if content.dtype == np.uint8:
+        return content
+    top = 2**bits - 1
+    return ((content.astype(np.uint32) * top + 32767) // 65535).astype(np.uint16)
+
+
+def _colour_codes(icc: bytes | None, metadata: Metadata) -> tuple[int, int]:
+    """Return the primaries and the transfer characteristics, as of H.273, of a picture with this profile."""
+    chunks = dict(metadata.of_kind("cICP"))
+    if icc and not chunks:
+        return _UNSPECIFIED, _UNSPECIFIED
+    return chunks.get("cICP", SRGB_CICP)[0], chunks.get("cICP", SRGB_CICP)[1]
+
+
+def _encode_avif(content: np.ndarray, bits: int, quality: int, icc: bytes | None, metadata: Metadata) -> bytes:
+    """Encode 1 to 4 channels in 8, 10 or 12 bits; with a colour profile, or the colours of cICP, else as sRGB."""
+    import imagecodecs  # here, since most images don't need it
+
+    bits = next(depth for depth in (8, 10, 12) if bits <= depth)
+    levels = np.ascontiguousarray(_levels(content, bits))
+    primaries, transfer = _colour_codes(icc, metadata)
+    file = imagecodecs.avif_encode(
+        levels[..., 0] if levels.shape[2] == 1 else levels,
+        level=quality,
+        bitspersample=bits,
+        pixelformat="400" if levels.shape[2] < 3 else "444" if quality >= 90 else "420",
+        primaries=primaries,
+        transfer=transfer,
+        numthreads=os.cpu_count(),
+    )
+    return avif.with_metadata(bytes(file), icc, metadata.exif, metadata.xmp)
+
+
+def _write_heic(
+    path: Path, content: np.ndarray, bits: int, quality: int, icc: bytes | None, metadata: Metadata
+) -> None:
+    """Write 1 to 4 channels in 8, 10 or 12 bits."""
+    import pillow_heif  # here, since most images don't need it
+
+    bits = next(depth for depth in (8, 10, 12) if bits <= depth)
+    levels, deep = _levels(content, bits), content.dtype == np.uint16
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[content.shape[2]] + (";16" if deep else "")
+    levels = np.ascontiguousarray(levels << (16 - bits) if deep else levels)
+    image = pillow_heif.from_bytes(mode, (content.shape[1], content.shape[0]), levels.tobytes())
+    primaries, transfer = _colour_codes(icc, metadata)
+    options: dict[str, Any] = {"color_primaries": primaries, "transfer_characteristics": transfer}
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if icc:
+        options |= {"icc_profile": icc, "icc_profile_type": "prof"}
+    with path.open("wb") as file:
+        image.save(file, quality=quality, chroma=444 if quality >= 90 else 420, bit_depth=bits, **options)
 
 
 def _write_tiff(path: Path, content: np.ndarray, icc: bytes | None, metadata: Metadata) -> None:

@@ -83,9 +83,7 @@ def key_of(checkpoints: Sequence[Path], options: Options) -> str | None:
     Raises:
         SRError: there is no such checkpoint.
     """
-    sampled = options.steps is not None or options.seed is not None
-    between = len(checkpoints) == 2
-    if sampled or (options.strength is not None and not between) or options.precision == "fp16":
+    if options.steps is not None or options.seed is not None or options.precision == "fp16":
         return None
     if options.runtime not in ("auto", "openvino") or importlib.util.find_spec("openvino") is None:
         return None
@@ -95,7 +93,7 @@ def key_of(checkpoints: Sequence[Path], options: Options) -> str | None:
     decisive = {
         "format": FORMAT,
         "checkpoints": [[of_one[0].name, sha256_of(*of_one)] for of_one in files],
-        "strength": options.strength,
+        "strength": options.strength if len(checkpoints) == 2 else None,
         "precision": options.precision,
         # The pictures that int8 is calibrated with are the run's own.
         "place": str(checkpoints[0].expanduser().resolve()) if options.precision == "int8" else "",

@@ -22,7 +22,7 @@ def load_engine(checkpoints: Sequence[Path], options: Options) -> tuple[Engine, 
     """
     first = checkpoints[0].expanduser()
     if holds_int8(first):
-        _refuse_sampling(_sampling(options), str(first))
+        _refuse_sampling(_sampling(options).keys() - {"strength"}, str(first))
     return make_engine(
         first, options.device, options.precision, options.tile, options.runtime, lambda: load(checkpoints, options)
     )
@@ -30,6 +30,8 @@ def load_engine(checkpoints: Sequence[Path], options: Options) -> tuple[Engine, 
 
 def load(checkpoints: Sequence[Path], options: Options) -> tuple[Generator, Checkpoint]:
     """Return the network of a checkpoint, or the one between two, set to sample as the options say.
+
+    The strength of a network that doesn't sample is left to `sizes.Enlarger`.
 
     Raises:
         SRError: as `load_generator` and `load_between`; or the network has no such option.
@@ -39,6 +41,8 @@ def load(checkpoints: Sequence[Path], options: Options) -> tuple[Generator, Chec
         generator, found = load_between(checkpoints[0], checkpoints[1], given.pop("strength"))
     else:
         generator, found = load_generator(checkpoints[0])
+        if not generator.sampling:
+            given.pop("strength", None)
     _refuse_sampling(given.keys() - generator.sampling.keys(), found.source)
     generator.sampling = {**generator.sampling, **given}
     return generator, found

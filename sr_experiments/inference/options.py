@@ -1,6 +1,7 @@
 """The options of `sr upscale`."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from sr_experiments.video.encode import EncoderOptions
 
@@ -30,4 +31,11 @@ class Options(EncoderOptions):
     steps: int | None = None
     strength: float | None = None
     seed: int | None = None
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    longest: int | None = None
+    html: bool = False
+    start: Fraction | None = None
+    end: Fraction | None = None
     again: str = "the same command with --resume"  # what continues interrupted work, for messages

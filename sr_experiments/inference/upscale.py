@@ -8,19 +8,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
+from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
 from sr_experiments.inference import kept
+from sr_experiments.inference.checks import is_sheet
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
-from sr_experiments.inference.inputs import Job, find_inputs, pending_jobs, plan_jobs
+from sr_experiments.inference.inputs import Inputs, Job, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.terminal import job_progress
@@ -51,12 +55,12 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     to_video = output.suffix.lower() in VIDEO_EXTENSIONS
     if inputs.images and inputs.root is None and to_video:
         raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
+    if inputs.images and (options.start is not None or options.end is not None):
+        raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
     keep_little()
-    engine, network = _engine(checkpoints, options)
-    precision = engine.precision
-    if options.precision == "auto" and precision == "bf16":
-        precision = "bf16 (off fp32 by up to some levels of 255; --precision fp32 is exact, and slower)"
-    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, precision, engine.runtime)
+    if is_sheet(checkpoints, options):
+        return _make_sheets(inputs, output, checkpoints, options, console)
+    engine, options = _engine(checkpoints, options)
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
@@ -79,7 +83,18 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     return 1 if failed else 0
 
 
-def _engine(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, str]:
+def _engine(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, Options]:
+    """Return the engine, and the options that are left to do, without a strength that decided what the network is."""
+    engine, network = _kept_or_made(checkpoints, options)
+    precision = engine.precision
+    if options.precision == "auto" and precision == "bf16":
+        precision = "bf16 (off fp32 by up to some levels of 255; --precision fp32 is exact, and slower)"
+    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, precision, engine.runtime)
+    decided = len(checkpoints) == 2 or engine.traits.sampling
+    return engine, replace(options, strength=None) if decided else options
+
+
+def _kept_or_made(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, str]:
     """Return the engine, and in words what network it runs: the one that was kept, or one made now, and kept."""
     key = kept.key_of(checkpoints, options)
     if key is not None and (found := kept.read(key, options.tile)) is not None:
@@ -146,22 +161,25 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
     for job in jobs:
         format_of(job.target)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
+    enlarger = Enlarger.of(engine, options)
     start, pixels, failed = time.perf_counter(), 0, 0
     with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
         for number, (job, picture) in enumerate(_read_ahead(jobs)):
-            if isinstance(picture, UnreadableImage):
+            error = picture if isinstance(picture, SRError) else _size_error(enlarger, job, picture)
+            if error is not None:
                 if alone:
-                    raise picture
-                log.error("%s", picture)
+                    raise error
+                log.error("%s", error)
                 failed += 1
                 continue
+            assert isinstance(picture, Picture)
 
             def report(tile: int, tiles: int, number: int = number) -> None:
                 progress.update(task, completed=number + tile / tiles)
 
-            large = upscale_picture(engine, picture, report)
+            large = upscale_picture(enlarger, picture, report)
             if writing is not None:
                 writing.result()
             writing = writer.submit(_write, job, large, options.quality)
@@ -179,6 +197,53 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
         f"({engine.device}, {engine.precision}){f'; {failed} failed, named above' if failed else ''}"
     )
     return failed
+
+
+def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], options: Options, console: Console) -> int:
+    """Write a sheet of each image; return the exit code."""
+    from sr_experiments.inference.sheet import Sheets, page_of  # here, since few uses make sheets
+
+    if inputs.videos or output.suffix.lower() in VIDEO_EXTENSIONS:
+        raise SRError(
+            f"several checkpoints, or --html, make sheets of images, and {(*inputs.videos, output)[0]} is a video: "
+            "give one --checkpoint"
+        )
+    jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
+    for job in jobs:
+        format_of(job.target)
+    page = page_of(output, options)
+    jobs = pending_jobs(jobs, options.overwrite, options.resume)
+    together = [checkpoints] if options.strength is not None else [[checkpoint] for checkpoint in checkpoints]
+    labels = unique_names(checkpoints) if len(together) == len(checkpoints) else ["between"]
+    engines = {}
+    for label, group in zip(labels, together, strict=True):
+        engines[label], left = _engine(group, options)
+    sheets, start, failed = Sheets(engines, left, page), time.perf_counter(), 0
+    for job, picture in _read_ahead(jobs):
+        try:
+            if isinstance(picture, SRError):
+                raise picture
+            height, width = sheets.write(job.target, job.source.name, picture, options.quality)
+        except SRError as error:
+            if len(jobs) == 1:
+                raise
+            log.error("%s", error)
+            failed += 1
+    sheets.finish()
+    done = len(jobs) - failed
+    what = f"{jobs[0].target}: {width}x{height}" if done == len(jobs) == 1 else f"{done} sheets"
+    also = f", {page}" if page is not None and done else ""
+    _print(f"{what}{also} in {time.perf_counter() - start:.1f} s{f'; {failed} failed, named above' if failed else ''}")
+    return 1 if failed else 0
+
+
+def _size_error(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | None:
+    """Return why a picture can't have the size that was asked for, or None if it can."""
+    try:
+        enlarger.size(*picture.pixels.shape[:2])
+    except SRError as error:
+        return SRError(f"{job.source}: {error}")
+    return None
 
 
 def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Picture | UnreadableImage]]:

@@ -1,12 +1,9 @@
-"""The comparison as one HTML file that needs no other files and no network."""
+"""The comparison of runs as one HTML page."""
 
-import json
 import math
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from sr_experiments.baseline import baseline
 from sr_experiments.pictures import ERROR_RANGE
 from sr_experiments.report.comparison import OTHERS, WAY, Comparison, baselines_of
 from sr_experiments.report.differences import MISSING, Setting, short_texts, value_text
+from sr_experiments.report.html import html_page
 from sr_experiments.report.media import Media
 from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.samples import clip_groups, picture_groups
@@ -22,7 +20,6 @@ from sr_experiments.runs.metrics import higher_is_better
 from sr_experiments.runs.series import thinned, training_hours
 
 MOST_POINTS = 2000  # points of a curve
-# Concatenated in this order into one script, whose functions see each other.
 SCRIPTS = (
     "elements", "table", "plots", "curves", "plane", "parallel", "study", "viewer", "pictures", "moving", "evaluation",
     "commands", "main",
@@ -39,23 +36,8 @@ def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int
     """
     from plotly.offline import get_plotlyjs
 
-    assets = files(__package__) / "assets"
-    scripts = "\n".join((assets / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
-    parts = {
-        "STYLE": (assets / "style.css").read_text(encoding="utf-8"),
-        "PLOTLY": get_plotlyjs(),
-        "DATA": json_for_script(_content(comparison, evaluations, pictures, most_megabytes)),
-        "SCRIPT": f'(() => {{\n"use strict";\n{scripts}\n}})();',
-    }
-    # A function as the replacement: in a string, re.sub would interpret the backslashes of the scripts.
-    template = (assets / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
-
-
-def json_for_script(content: Any) -> str:
-    """Write JSON that is safe inside a script element: nothing in it can end the element or open another."""
-    written = json.dumps(content, allow_nan=False, separators=(",", ":"))  # ASCII, so no U+2028 either
-    return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    content = _content(comparison, evaluations, pictures, most_megabytes)
+    return html_page("Runs side by side", SCRIPTS, content, get_plotlyjs())
 
 
 def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int, most_megabytes: int) -> dict[str, Any]:

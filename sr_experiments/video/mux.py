@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.video.container import ExtraStream, timecode
 from sr_experiments.video.decode import damage, open_container
 from sr_experiments.video.encode import SEGMENT_TIME_BASE, Encoding
+from sr_experiments.video.part import Part
 from sr_experiments.video.source import Source, VideoSource
 
 # Metadata that describes the input file rather than its content.
@@ -26,6 +28,7 @@ _AUDIO_BIT_RATE = 96_000  # per channel
 # The layouts of Opus, by channels: what AC-3 and DTS call sides are its backs. FFmpeg mixes up the order of its 5.0 and
 # 6.1, so these become 5.1 and 7.1.
 _OPUS_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.1", 6: "5.1", 7: "7.1", 8: "7.1"}
+_SEEK_MARGIN = 10.0  # seconds before a part in which a subtitle may begin that reaches into it
 _MOV_TEXT_GAP = b"\0\0"  # an empty subtitle, which fills a gap; the muxer adds its own
 
 
@@ -37,14 +40,13 @@ def mux(
     segments: Sequence[Path],
     delays: Sequence[int],
     extra_streams: Sequence[ExtraStream],
-    scale: int,
     extra_packets: int | None = None,
 ) -> int:
     """Write the output file, in the format of FFmpeg's name, and return the number of frames written.
 
     Time stamps are those of the input; MPEG streams, which start at any time, are shifted to start at 0. The segments
-    are files by `SegmentEncoder`, in order, and each has its delay; `scale` is the upsampling factor of their frames.
-    The other streams are written whole, or up to a number of packets together.
+    are files by `SegmentEncoder`, in order, and each has its delay. The other streams are written whole, or up to a
+    number of packets together.
 
     Raises:
         SRError: the source can no longer be read.
@@ -59,17 +61,25 @@ def mux(
         _set_properties(stream, encoding, container_format)
         if source.matrix is not None:
             matrix, shift = list(source.matrix), slice(6, 8)  # the translation, in pixels, grows with the frames
-            matrix[shift] = [value * scale for value in matrix[shift]]
+            growth = [
+                after / before for after, before in zip((encoding.width, encoding.height), source.size, strict=True)
+            ]
+            if source.on_its_side:  # what is moved is the upright picture
+                growth.reverse()
+            matrix[shift] = [round(value * factor) for value, factor in zip(matrix[shift], growth, strict=True)]
             stream.set_display_matrix(matrix)
         start = 0.0
         others: Iterable[Any] = ()
         if isinstance(source, VideoSource):
             given = stack.enter_context(open_container(source.path))
-            if given.format.name in ("mpegts", "mpeg"):
+            part = source.part
+            if part is not None and not part.from_first:
+                start = float(part.start)
+            elif given.format.name in ("mpegts", "mpeg"):
                 start = (given.start_time or 0) / av.time_base
-            _copy_metadata(given, output, given.streams.video[0], stream)
-            output.set_chapters(given.chapters())
-            others = islice(_ExtraPackets(given, output, extra_streams, start), extra_packets)
+            _copy_metadata(given, output, given.streams.video[0], stream, part)
+            output.set_chapters(given.chapters() if part is None else part.chapters(given.chapters()))
+            others = islice(_ExtraPackets(given, output, extra_streams, start, part), extra_packets)
         video_packets = _video_packets(segments, source, max(delays, default=0), stream, start)
         output.start_encoding()
         frames = 0
@@ -100,11 +110,15 @@ def _set_properties(stream: Any, encoding: Encoding, container_format: str) -> N
         stream.metadata["alpha_mode"] = "1"  # else decoders ignore it
 
 
-def _copy_metadata(given: Any, output: Any, video: Any, stream: Any) -> None:
+def _copy_metadata(given: Any, output: Any, video: Any, stream: Any, part: Part | None) -> None:
     output.metadata.update(_valid_metadata(given.metadata))
     stream.metadata.update(_valid_metadata(video.metadata))
     stated = [found for given_stream in (video, *given.streams.data) if (found := timecode(given_stream))]
-    if stated:
+    if part is not None and not part.from_first:  # it is of the first frame of all
+        for metadata in (output.metadata, stream.metadata):
+            for key in [key for key in metadata if key.lower() == "timecode"]:
+                del metadata[key]
+    elif stated:
         stream.metadata["timecode"] = stated[0]
     stream.disposition = video.disposition
     if output.format.name in ("mp4", "mov") and {key.lower() for key in output.metadata} - _KNOWN_TO_MP4:
@@ -151,11 +165,14 @@ def _video_packets(segments: Sequence[Path], source: Source, delay: int, stream:
 
 
 class _ExtraPackets:
-    """The packets of the other streams, copied or re-encoded."""
+    """The packets of the other streams, copied or re-encoded; of a part those that begin in it."""
 
-    def __init__(self, given: Any, output: Any, extra_streams: Sequence[ExtraStream], start: float) -> None:
+    def __init__(
+        self, given: Any, output: Any, extra_streams: Sequence[ExtraStream], start: float, part: Part | None
+    ) -> None:
         self.given = given
         self.start = start
+        self.part = part
         self.copied: dict[int, Any] = {}  # output streams, by the index of the input stream
         self.encoded: dict[int, Any] = {}
         self.earliest: dict[int, int] = {}  # earliest valid decoding time of the next packet of each output stream
@@ -180,6 +197,8 @@ class _ExtraPackets:
         if not streams:
             return
         try:
+            if self.part is not None and self.start > _SEEK_MARGIN:
+                self.given.seek(round((self.start - _SEEK_MARGIN) * 1_000_000))
             for given in self.given.demux(streams):
                 for packet in self._convert(given):
                     shift = round(self.start / packet.time_base)
@@ -203,9 +222,25 @@ class _ExtraPackets:
             packet.pts = earliest if packet.pts is None else max(packet.pts, earliest)
         self.earliest[packet.stream.index] = packet.dts + self.step
 
+    def _in_part(self, packet: Any) -> bool:
+        """Return whether a packet belongs to the part; a subtitle that reaches beyond it is cut."""
+        time = packet.dts if packet.pts is None else packet.pts
+        if self.part is None or time is None or packet.stream.type == "video":  # a cover has no time
+            return True
+        begin = time * packet.time_base
+        if packet.stream.type != "subtitle" or not packet.duration:
+            return self.part.holds(begin)
+        span = self.part.cut(begin, begin + packet.duration * packet.time_base)
+        if span is not None:
+            packet.pts = packet.dts = round((span[0] + self.part.start) / packet.time_base)
+            packet.duration = round((span[1] - span[0]) / packet.time_base)
+        return span is not None
+
     def _convert(self, packet: Any) -> Iterator[Any]:
         """Yield the output packets of an input packet."""
         stream, index = packet.stream, packet.stream.index
+        if not (index in self.encoded and stream.type == "audio") and not self._in_part(packet):
+            return
         if index in self.copied:
             if packet.size and not (stream.type == "subtitle" and bytes(packet) == _MOV_TEXT_GAP):
                 packet.stream = self.copied[index]
@@ -213,7 +248,8 @@ class _ExtraPackets:
         elif stream.type == "audio":
             encoder = self.encoded[index]
             for frame in packet.decode():
-                yield from encoder.encode(frame)
+                if self.part is None or self.part.holds(Fraction(frame.pts or 0) * frame.time_base):
+                    yield from encoder.encode(frame)
             if not packet.size:  # the last packet of a stream is empty
                 yield from encoder.encode(None)
         elif packet.size and (subtitle := stream.codec_context.decode2(packet)) and len(subtitle):

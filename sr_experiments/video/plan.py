@@ -18,9 +18,9 @@ from sr_experiments.video.trial import try_output
 
 
 def plan_output(
-    options: EncoderOptions, source: Source, target: Path, scale: int
+    options: EncoderOptions, source: Source, target: Path, size: tuple[int, int]
 ) -> tuple[Encoding, list[ExtraStream], list[str]]:
-    """Plan an output, try it, and also return notes for the user.
+    """Plan an output whose frames have this (width, height), try it, and also return notes for the user.
 
     Raises:
         SRError: the output can't be written with these options, or the source can't be read.
@@ -39,25 +39,24 @@ def plan_output(
         planned, stream_notes = plan_extra_streams(source.path, target)
     for name, alpha in attempts:
         try:
-            encoding, notes = _choose(options, name, source, target, scale, alpha)
+            encoding, notes = _choose(options, name, source, target, size, alpha)
         except SRError:
             if (name, alpha) == attempts[-1]:
                 raise
         else:
             break
-    kept, left_out = _choose_streams(target, source, encoding, planned, scale)
+    kept, left_out = _choose_streams(target, source, encoding, planned)
     return encoding, kept, [*source.notes, *notes, *stream_notes, *left_out]
 
 
 def _choose(
-    options: EncoderOptions, name: str, source: Source, target: Path, scale: int, alpha: bool
+    options: EncoderOptions, name: str, source: Source, target: Path, size: tuple[int, int], alpha: bool
 ) -> tuple[Encoding, list[str]]:
     """Choose the encoding with an encoder, and check that the container can hold the video."""
-    size = (source.size[0] * scale, source.size[1] * scale)
     encoding, notes = choose_encoding(
         options, name, source.first, size, source.time_base, source.rate, source.aspect, alpha
     )
-    problem = try_output(target, source, encoding, [], scale)
+    problem = try_output(target, source, encoding, [])
     if problem:
         raise cannot_hold(target, name, "transparency" if problem == "transparency" else "video")
     if source.alpha and not alpha:
@@ -66,14 +65,14 @@ def _choose(
 
 
 def _choose_streams(
-    target: Path, source: Source, encoding: Encoding, planned: list[ExtraStream], scale: int
+    target: Path, source: Source, encoding: Encoding, planned: list[ExtraStream]
 ) -> tuple[list[ExtraStream], list[str]]:
     """Leave out the streams that the container doesn't take beside the video; also return notes for the user."""
-    if not planned or not try_output(target, source, encoding, planned, scale):
+    if not planned or not try_output(target, source, encoding, planned):
         return planned, []
     kept, notes = list[ExtraStream](), list[str]()
     for stream in planned:
-        if problem := try_output(target, source, encoding, [*kept, stream], scale):
+        if problem := try_output(target, source, encoding, [*kept, stream]):
             notes.append(f"stream {stream.index} left out: {target.suffix} can't hold it ({problem})")
         else:
             kept.append(stream)

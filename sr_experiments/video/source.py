@@ -10,15 +10,23 @@ import numpy as np
 from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
 from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
+from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
+from sr_experiments.video.part import Part
 
 _HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
 
 class VideoSource:
-    """Frames of the first video stream of a file, exactly and in order.
+    """Frames of the first video stream of a file, or of a part of it, exactly and in order.
+
+    Args:
+        path: the file.
+        start: where the part begins, in seconds; its first frame is the first that is shown then or later.
+        end: where it ends; its last frame is the last that is shown before.
 
     Attributes:
+        part: from the time of the first frame to that of the first one that is left out; None for the whole file.
         first: the first frame, as PyAV's VideoFrame.
         size: (width, height).
         alpha: whether frames have an alpha channel.
@@ -29,13 +37,15 @@ class VideoSource:
         aspect: aspect ratio of a pixel, or None if square.
         matrix: FFmpeg's display matrix, 9 integers; None if frames are upright, or rotated here because PyAV is too
             old (17.0) to write such a matrix.
+        on_its_side: whether the display matrix turns frames by 90 degrees.
         notes: notes about the file for the user.
 
     Raises:
         UnreadableVideo: the file is missing or damaged, or has no video stream.
+        SRError: the part has no frames.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start: Fraction | None = None, end: Fraction | None = None) -> None:
         self.path = path
         self._index = Index(path)
         with open_container(path) as container:
@@ -44,17 +54,25 @@ class VideoSource:
             self.time_base = Fraction(stream.time_base)
             self.codec: str | None = stream.codec_context.codec.canonical_name
             aspect = stream.sample_aspect_ratio
+            stated = any(timecode(stream) for stream in (stream, *container.streams.data))
+            begin = Fraction(container.start_time or 0, 1_000_000)
         self.aspect = Fraction(aspect) if aspect and aspect != 1 else None
         self.stamps: Sequence[int] = self._index.stamps.tolist()
         if self._index.counted is not None:  # unreliable time stamps: frames are numbered, at a constant rate
-            self.time_base = 1 / self.rate
+            self.time_base, begin = 1 / self.rate, Fraction(0)
+        self._skipped = 0
+        self.part: Part | None = None
+        if start is not None or end is not None:
+            self._cut(begin, start or Fraction(0), end)
         decoder = Decoder(path, self._index)
-        self.first = decoder.frame(0)
+        self.first = decoder.frame(self._skipped)
         decoder.close()
         self.size = (self.first.width, self.first.height)
         self.alpha = has_alpha(self.first.format)
         self.matrix = _display_matrix(self.first)
         self.notes = _notes(self.first)
+        if stated and self._skipped:
+            self.notes.append(f"time code of {path} left out: it is that of its first frame")
         if self._index.lost:
             self.notes.append(f"{self._index.lost} frames of {path} could not be read: no keyframe comes before them")
         self._quarter_turns = 0
@@ -63,9 +81,23 @@ class VideoSource:
             if self._quarter_turns % 2:
                 self.size = self.size[::-1]
                 self.aspect = 1 / self.aspect if self.aspect else None
+        self.on_its_side = self.matrix is not None and round(self.first.rotation / 90) % 2 == 1
 
     def __len__(self) -> int:
         return len(self.stamps)
+
+    def _cut(self, begin: Fraction, start: Fraction, end: Fraction | None) -> None:
+        """Leave out the frames before `start` and from `end` on, counted from where the file begins."""
+        wanted = Part(begin + start, None if end is None else begin + end)
+        chosen = [i for i, stamp in enumerate(self.stamps) if wanted.holds(stamp * self.time_base)]
+        if not chosen:
+            last = float((self.stamps[-1] - self.stamps[0]) * self.time_base + 1 / self.rate)
+            until = "" if end is None else f" before {float(end):g} s"
+            raise SRError(f"{self.path} has no frame from {float(start):g} s on{until}: it is {last:.3f} s long")
+        first, behind = chosen[0], chosen[-1] + 1
+        stop = self.stamps[behind] * self.time_base if behind < len(self.stamps) else None
+        self.part = Part(self.stamps[first] * self.time_base if first else Fraction(0), stop, from_first=not first)
+        self._skipped, self.stamps = first, self.stamps[first:behind]
 
     def frames(self, start: int = 0, end: int | None = None, alpha: bool = False) -> Iterator[tuple[int, np.ndarray]]:
         """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8 or uint16.
@@ -78,7 +110,7 @@ class VideoSource:
         decoder, to_rgb = Decoder(self.path, self._index, threads=0), ToRGB(alpha=alpha)
         try:
             for number in range(start, len(self) if end is None else end):
-                frame = decoder.frame(number)
+                frame = decoder.frame(self._skipped + number)
                 if (frame.width, frame.height) != (self.first.width, self.first.height):
                     raise UnreadableVideo(
                         f"can't read frame {number} of {self.path}: it is {frame.width}x{frame.height}, "
@@ -111,6 +143,7 @@ class FolderSource:
         self.aspect: Fraction | None = None
         self.matrix: Sequence[int] | None = None
         self.codec: str | None = None
+        self.on_its_side = False
         self.alpha = False
         self.notes: list[str] = []
         first = decode_image(self.images[0])

@@ -19,7 +19,7 @@ from sr_experiments.video.source import Source
 EXTRA_PACKETS = 100  # of the other streams together
 
 
-def try_output(target: Path, source: Source, encoding: Encoding, extra: Sequence[ExtraStream], scale: int) -> str:
+def try_output(target: Path, source: Source, encoding: Encoding, extra: Sequence[ExtraStream]) -> str:
     """Write an output of one blank frame, and packets of the other streams, to a temporary file.
 
     Returns:
@@ -38,7 +38,7 @@ def try_output(target: Path, source: Source, encoding: Encoding, extra: Sequence
             with SegmentEncoder(segment, encoding) as encoder:
                 encoder.write(pixels, source.stamps[0])
             delays = [encoder.delay]
-            frames = mux(path, container_format, source, encoding, [segment], delays, extra, scale, EXTRA_PACKETS)
+            frames = mux(path, container_format, source, encoding, [segment], delays, extra, EXTRA_PACKETS)
             if frames != 1:
                 return f"{frames} frames of 1"
             if transparent and not _keeps_alpha(path):

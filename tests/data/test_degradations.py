@@ -6,9 +6,10 @@ import torch
 import yaml
 from scipy.ndimage import gaussian_filter
 
+from sr_experiments.data.cubic import resize_weights
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.degradations.blur_down import gaussian_weights
-from sr_experiments.data.resize import bicubic_upsample, resize_weights
+from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
 from tests.conftest import ROOT

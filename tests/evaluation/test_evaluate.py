@@ -13,11 +13,11 @@ from skimage import color, metrics
 from skimage.data import chelsea
 
 from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.evaluation import Report, Result
 from sr_experiments.evaluation.candidates import Baseline, to_pixels, to_tensor
 from sr_experiments.evaluation.cost import macs_per_pixel
-from sr_experiments.evaluation.evaluate import unique_names
 from sr_experiments.evaluation.measure import measure
 from sr_experiments.evaluation.metrics_config import metrics_config
 from sr_experiments.evaluation.protocol import Protocol

@@ -17,6 +17,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, read_picture, upscale_picture, write_picture
+from sr_experiments.inference.sizes import Enlarger
 
 LOSSLESS = [".png", ".bmp", ".tif"]
 
@@ -33,7 +34,7 @@ class Doubling(Generator):
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine(Doubling(), "cpu", "fp32")
+    return Enlarger(Engine(Doubling(), "cpu", "fp32"))
 
 
 def pixels(*shape, kind=np.uint8, seed=0):

@@ -63,7 +63,8 @@ def test_later_uses_do_without_torch_and_two_may_start_at_once(weights, image, t
     )
 
     def start(name, *options):
-        arguments = ["upscale", image, tmp_path / "grey.png", "-o", tmp_path / name, "-c", weights(), *CPU, *options]
+        options = (*CPU, "--scale", "1.5", "--strength", "0.5", *options)
+        arguments = ["upscale", image, tmp_path / "grey.png", "-o", tmp_path / name, "-c", weights(), *options]
         return subprocess.Popen(
             [sys.executable, "-c", script, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
@@ -168,7 +169,7 @@ def test_both_files_of_ncnn_decide(tmp_path):
 
 
 def test_other_ways_of_running_are_not_kept(weights, monkeypatch):
-    for options in ({"runtime": "torch"}, {"precision": "fp16"}, {"device": "cuda"}, {"steps": 2}, {"strength": 0.5}):
+    for options in ({"runtime": "torch"}, {"precision": "fp16"}, {"device": "cuda"}, {"steps": 2}):
         assert kept.key_of([weights()], Options(**{"device": "cpu", **options})) is None
     monkeypatch.setattr(kept, "_may_have_gpu", lambda: True)
     assert kept.key_of([weights()], Options(device="auto")) is None

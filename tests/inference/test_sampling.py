@@ -74,22 +74,20 @@ def test_a_strength_between_two_checkpoints_is_that_of_their_averaged_weights(sr
 @pytest.mark.parametrize(
     ("of", "options", "said"),
     [("msrresnet", ["--steps", "4"], "--steps is for a network of model=flow, not for msrresnet"),
-     ("msrresnet", ["--strength", "0.5"], "--strength is for a network of model=flow_distilled, or two checkpoints of"),
      ("msrresnet", ["--seed", "1"], "--seed is for networks that draw noise"),
      ("flow", ["--strength", "0.5"], "not for flow.safetensors"),
      ("flow_distilled", ["--steps", "4"], "not for flow_distilled.safetensors"),
-     ("both", [], "two checkpoints: give --strength"),
-     ("three", ["--strength", "0.5"], "3 checkpoints: give one, or two of one network")],
+     ("three", ["--strength", "0.5"], "--strength is of one --checkpoint, or between two, and here are 3")],
 )  # fmt: skip
 def test_an_option_that_a_network_does_not_have_is_one_line(sr, weights, flow, photograph, tmp_path, of, options, said):
-    names = [flow(of)] if of.startswith("flow") else [weights()] * {"msrresnet": 1, "both": 2, "three": 3}[of]
+    names = [flow(of)] if of.startswith("flow") else [weights()] * {"msrresnet": 1, "three": 3}[of]
     done = sr("upscale", photograph, "-o", tmp_path / "out.png", *(x for n in names for x in ("-c", n)), *options)
     assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err
     assert not (tmp_path / "out.png").exists()
 
 
 def test_the_number_of_checkpoints_is_checked_without_torch(tmp_path):
-    check_checkpoints([tmp_path], Options())
+    check_checkpoints([tmp_path] * 3, Options())
     check_checkpoints([tmp_path, tmp_path], Options(strength=0.0))
 
 

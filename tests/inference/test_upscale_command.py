@@ -62,7 +62,7 @@ def test_what_a_folder_has_besides_is_said_in_one_line(sr, weights, tmp_path):
     folder = photographs(tmp_path / "in", "a.png", "@eaDir/a.png/THUMB.jpg", "one.gif")
     photographs(tmp_path / "in", "photo.jpg")
     (folder / "photo.jpg").rename(folder / "photo.jfif")
-    for name in ("a.avif", "Thumbs.db", "._a.png"):
+    for name in ("a.jp2", "Thumbs.db", "._a.png"):
         (folder / name).touch()
     (folder / "back").symlink_to("..", target_is_directory=True)
     done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights())
@@ -71,7 +71,7 @@ def test_what_a_folder_has_besides_is_said_in_one_line(sr, weights, tmp_path):
     assert Image.open(tmp_path / "out" / "photo.jfif").format == "JPEG"
     (line,) = [line for line in done.err.splitlines() if "left out" in line]
     assert line.rstrip().endswith(
-        "left out: 1 .avif, 1 .gif (formats that aren't read); 1 in @eaDir; back, a link to a folder above"
+        "left out: 1 .gif, 1 .jp2 (formats that aren't read); 1 in @eaDir; back, a link to a folder above"
     )
     assert "2 images in" in done.out
 
@@ -115,11 +115,11 @@ def test_a_video_inside_its_folder_of_frames_is_made_anew(sr, weights, tmp_path)
 
 def test_a_file_of_another_format_is_refused_with_what_to_do(sr, weights, tmp_path):
     folder = photographs(tmp_path / "in", "a.png", "one.gif")
-    (folder / "a.avif").touch()
+    (folder / "a.jp2").touch()
     for names, says in (
-        (["a.avif"], "a.avif is of a format that isn't read: convert it to PNG"),
+        (["a.jp2"], "a.jp2 is of a format that isn't read: convert it to PNG"),
         (["one.gif"], "one.gif is of a format that isn't read: make it a video, ffmpeg -i one.gif out.mkv"),
-        (["a.png", "a.avif"], "a.avif is of a format that isn't read: leave it out, or convert it to PNG"),
+        (["a.png", "a.jp2"], "a.jp2 is of a format that isn't read: leave it out, or convert it to PNG"),
     ):
         done = sr("upscale", *(folder / name for name in names), "-o", tmp_path / "out", "-c", weights())
         assert done.code == 2 and says in done.err

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sr_experiments.report.page import json_for_script
+from sr_experiments.report.html import json_for_script
 from tests.conftest import TINY_GAN
 
 Make = Callable[..., Path]

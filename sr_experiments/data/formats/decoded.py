@@ -18,12 +18,14 @@ class Decoded(NamedTuple):
         alpha: not premultiplied, (H, W, 1) of the same type; None if the image is opaque.
         icc: colour profile of the pixels, or None.
         lost: what the file holds besides and is not read, in words.
+        bits: per channel in the file, where they are fewer than those of the type.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     icc: bytes | None = None
     lost: tuple[str, ...] = ()
+    bits: int | None = None
 
 
 def to_full_range(values: np.ndarray, maximum: int) -> np.ndarray:

@@ -19,7 +19,7 @@ _RESOLUTIONS, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128
 INCHES = {2: 1.0, 3: 1 / 2.54}  # a unit of resolution in inches
 
 # Contents of chunks that say that the image is sRGB, as is assumed of images that say nothing.
-_SRGB_CICP = b"\x01\x0d\x00\x01"
+SRGB_CICP = b"\x01\x0d\x00\x01"
 _SRGB_GAMMA = 45455
 _SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
@@ -52,7 +52,7 @@ class Metadata:
         """Name the chunks that say that colours are other than sRGB, and other than the colour `profile` if any."""
         chunks = dict(self.of_kind(*png.COLOURS))
         if "cICP" in chunks:
-            return "" if chunks["cICP"] == _SRGB_CICP else "colours as of cICP"
+            return "" if chunks["cICP"] == SRGB_CICP else "colours as of cICP"
         if profile or "sRGB" in chunks:
             return ""
         gamma = struct.unpack(">I", chunks["gAMA"])[0] if len(chunks.get("gAMA", b"")) == 4 else _SRGB_GAMMA

@@ -1,4 +1,7 @@
-"""PNG, JPEG, WebP, BMP and GIF files: read by Pillow, but PNG of 16 bits, of which Pillow keeps 8, by imagecodecs."""
+"""PNG, JPEG, WebP, BMP, GIF and AVIF files, read by Pillow.
+
+PNG and AVIF of more than 8 bits, of which Pillow keeps 8, are read by imagecodecs.
+"""
 
 import logging
 import math
@@ -8,13 +11,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sr_experiments.data.formats import png
-from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, swaps_axes, to_8_bits, upright
+from sr_experiments.data.formats import avif, png
+from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, swaps_axes, to_8_bits, to_full_range, upright
 from sr_experiments.data.formats.metadata import ORIENTATION, Metadata, described_appendix, resolution_of
 
 # The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
 # external programs.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "AVIF")
 _GREY = 0
 _BITS, _KIND = 24, 25  # places of bit depth and colour type in a PNG file
 HEAD = 26  # bytes at the start of a file that tell its kind
@@ -46,7 +49,9 @@ class PillowImage:
                 raise ValueError(f"{bits} bits per channel in a JPEG are not supported, convert it to 8") from error
             raise
         self.info = dict(self.image.info)  # as it is in the file: Pillow changes EXIF and XMP when it turns an image
-        self.bits = head[_BITS] if head.startswith(png.SIGNATURE) else 8
+        self.bits, self.colours = head[_BITS] if head.startswith(png.SIGNATURE) else 8, None
+        if self.image.format == "AVIF":
+            self.bits, self.colours = avif.depth_and_colours(file)
         self.is_grey_png = head.startswith(png.SIGNATURE) and head[_KIND] == _GREY
 
     @property
@@ -63,7 +68,7 @@ class PillowImage:
     def read_8_bits(self, channels: int) -> np.ndarray:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
         mode = "L" if channels == 1 else "RGB"
-        if self.bits == 16:
+        if self.bits > 8:
             return in_8_bits(self.decode(), channels)
         image = self._upright()
         if image.mode == "CMYK":
@@ -76,8 +81,8 @@ class PillowImage:
     def decode(self) -> Decoded:
         """Read the picture: palettes become RGB, black and white becomes grey, CMYK becomes RGB by its profile."""
         icc = self.image.info.get("icc_profile") or None
-        if self.bits == 16:
-            return self._decode_16_bits(icc)
+        if self.bits > 8:
+            return self._decode_deep(icc)
         image = self._upright()
         if image.mode == "CMYK":
             return Decoded(np.array(cmyk_to_rgb(image, icc)), None, None, self._lost())
@@ -109,6 +114,7 @@ class PillowImage:
             iptc=next((content for content in segments if content.startswith(b"Photoshop 3.0\0")), None),
             comment=info.get("comment") if image.format in ("JPEG", "MPO") else None,
             resolution=resolution or resolution_of(exif),
+            chunks=(("cICP", self.colours),) if self.colours else (),
         )
 
     def _orientation(self) -> int:
@@ -126,14 +132,17 @@ class PillowImage:
         ImageOps.exif_transpose(self.image, in_place=True)
         return self.image
 
-    def _decode_16_bits(self, icc: bytes | None) -> Decoded:
+    def _decode_deep(self, icc: bytes | None) -> Decoded:
         import imagecodecs  # here, since most images don't need it
 
         self.file.seek(0)
-        samples = upright(np.atleast_3d(imagecodecs.png_decode(self.file.read())), self._orientation())
+        decode = imagecodecs.avif_decode if self.image.format == "AVIF" else imagecodecs.png_decode
+        samples = upright(np.atleast_3d(decode(self.file.read())), self._orientation())
+        samples = to_full_range(samples, 2**self.bits - 1)
         colours = samples.shape[2] - (samples.shape[2] + 1) % 2  # of 2 and 4 channels, the last is alpha
         alpha = np.ascontiguousarray(samples[..., colours:]) if samples.shape[2] > colours else None
-        return Decoded(np.ascontiguousarray(samples[..., :colours]), alpha, icc)
+        bits = self.bits if self.bits < 16 else None
+        return Decoded(np.ascontiguousarray(samples[..., :colours]), alpha, icc, bits=bits)
 
     def _lost(self) -> tuple[str, ...]:
         """Name what else a JPEG holds: Pillow tells by the format of a second picture, XMP of a gain map or a video."""

@@ -12,8 +12,8 @@ from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 
 from sr_experiments.errors import SRError
-from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.pipe import run_overlapped
 from sr_experiments.inference.video.resume import PartialOutput
@@ -37,7 +37,7 @@ Item = tuple[int, np.ndarray] | SegmentEnd
 
 
 def run(
-    engine: ImageEngine,
+    enlarger: Enlarger,
     source: Source,
     options: Options,
     console: Console,
@@ -52,13 +52,13 @@ def run(
     Raises:
         SRError: a frame can't be read, or `write` fails.
     """
-    start = output.frames
+    engine, start = enlarger.engine, output.frames
     if start == len(source):
         return
     engine.start_clip()
     if engine.recurrent and start:
         engine.restore_state(output.load_state())
-    batch_size = _batch_size(engine)
+    batch_size = _batch_size(enlarger)
     # To detect a cut at the first frame, the one before it is decoded again.
     extra = engine.recurrent and options.scene_cuts and start > 0
     numbers = (MofNCompleteColumn(table_column=WHOLE), _FPSColumn(table_column=WHOLE))
@@ -67,7 +67,7 @@ def run(
 
     def upscale_segments(frames: Iterator[tuple[int, np.ndarray]]) -> Iterator[Item]:
         begun = time.monotonic()
-        for number, pixels in upscaled(engine, frames, start, options):
+        for number, pixels in upscaled(enlarger, frames, start, options):
             yield number, pixels
             progress.advance(task)
             done = number + 1
@@ -83,7 +83,7 @@ def run(
 
 
 def upscaled(
-    engine: ImageEngine, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
+    enlarger: Enlarger, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Upscale frames, numbers and pixels (H, W, 3), in order from number `start` on.
 
@@ -92,13 +92,14 @@ def upscaled(
     The engine is at the start of a clip or in its state after frame `start` - 1. This frame may be given too, to detect
     a cut after it.
     """
+    engine = enlarger.engine
     if not engine.recurrent:
         # Batches never span two segments, so that resuming forms the same batches.
-        while batch := list(islice(frames, min(_batch_size(engine), resume.SEGMENT - start % resume.SEGMENT))):
+        while batch := list(islice(frames, min(_batch_size(enlarger), resume.SEGMENT - start % resume.SEGMENT))):
             numbers, images = zip(*batch, strict=True)
-            upscaled_images = engine.upscale_batch([image[..., :3] for image in images])
+            upscaled_images = enlarger.batch([image[..., :3] for image in images])
             for number, large, image in zip(numbers, upscaled_images, images, strict=True):
-                yield number, _with_alpha(engine, large, image)
+                yield number, _with_alpha(enlarger, large, image)
             start += len(batch)
         return
     previous = None
@@ -109,18 +110,21 @@ def upscaled(
             if options.scene_cuts and previous is not None and is_cut(previous, frame_8_bits):
                 engine.start_clip()
             grey = engine.channels == 1
-            large = engine.next_frame(pixels[..., :1] if grey else colours)
-            yield number, _with_alpha(engine, large.repeat(3, 2) if grey else large, pixels)
+            large = enlarger.next_frame(pixels[..., :1] if grey else colours)
+            yield number, _with_alpha(enlarger, large.repeat(3, 2) if grey else large, pixels)
         previous = frame_8_bits
 
 
-def _batch_size(engine: ImageEngine) -> int:
+def _batch_size(enlarger: Enlarger) -> int:
+    engine = enlarger.engine
     return 1 if engine.recurrent or engine.device_type == "cpu" else BATCH_SIZE
 
 
-def _with_alpha(engine: ImageEngine, large: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+def _with_alpha(enlarger: Enlarger, large: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Add the alpha channel of a frame, if it has one, to its upscaled colours."""
-    return large if pixels.shape[2] == 3 else np.dstack((large, engine.bicubic(np.ascontiguousarray(pixels[..., 3:]))))
+    if pixels.shape[2] == 3:
+        return large
+    return np.dstack((large, enlarger.bicubic(np.ascontiguousarray(pixels[..., 3:]))))
 
 
 class _FPSColumn(ProgressColumn):

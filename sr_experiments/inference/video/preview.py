@@ -9,8 +9,8 @@ from PIL import Image
 from sr_experiments.baseline import baseline
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
-from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video.network import upscaled
 from sr_experiments.pictures import labelled
 from sr_experiments.video.source import Source
@@ -18,7 +18,7 @@ from sr_experiments.video.source import Source
 log = logging.getLogger(__name__)
 
 
-def write_preview(engine: ImageEngine, source: Source, target: Path, options: Options) -> None:
+def write_preview(enlarger: Enlarger, source: Source, target: Path, options: Options) -> None:
     """Write the baseline | SR of the first `options.preview` seconds as 8-bit H.264 at a constant frame rate.
 
     For the output `clip.mkv` it is `clip.preview.mp4`.
@@ -35,12 +35,12 @@ def write_preview(engine: ImageEngine, source: Source, target: Path, options: Op
         raise SRError(f"{path} exists: give --overwrite to replace, or no --preview")
     end = source.stamps[0] + options.preview / source.time_base
     count = max(sum(stamp < end for stamp in source.stamps), 1)
-    engine.start_clip()
-    upscaled_frames = upscaled(engine, source.frames(0, count), 0, options)
+    enlarger.engine.start_clip()
+    upscaled_frames = upscaled(enlarger, source.frames(0, count), 0, options)
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=source.rate.limit_denominator(30000), options={"crf": "16"})
         for (_, small), (_, large) in zip(source.frames(0, count), upscaled_frames, strict=True):
-            pictures = {baseline(engine.scale): _picture(engine.bicubic(small)), "sr": _picture(large)}
+            pictures = {baseline(enlarger.engine.scale): _picture(enlarger.bicubic(small)), "sr": _picture(large)}
             sheet = np.asarray(labelled(pictures))
             height, width = (side // 2 * 2 for side in sheet.shape[:2])  # 4:2:0 needs even sides
             if not stream.codec_context.is_open:

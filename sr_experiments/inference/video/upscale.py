@@ -26,6 +26,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, writing_failed
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import Enlarger, WantedSize
 from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
@@ -59,7 +60,9 @@ def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Opti
     container_of(target)
     if (finished := _finished_output(target, options)) is not None:
         return finished
-    return _to_video(engine, VideoSource(source), target, options, console, file_settings(source))
+    settings = file_settings(source)
+    settings |= {name: str(value) for name in ("start", "end") if (value := getattr(options, name)) is not None}
+    return _to_video(engine, VideoSource(source, options.start, options.end), target, options, console, settings)
 
 
 def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
@@ -90,23 +93,29 @@ def _to_video(
 ) -> Summary:
     start = time.perf_counter()
     _check_channels(engine, source)
-    width, height = (source.size[0] * engine.scale, source.size[1] * engine.scale)
-    encoding, extra_streams, notes = plan_output(options, source, target, engine.scale)
-    settings |= engine_settings(engine) | {
-        "codec": encoding.codec,
-        "crf": options.crf,
-        "preset": options.preset,
-        "pix_fmt": encoding.pix_fmt,
-        "fps": str(source.rate),
-        "scene_cuts": options.scene_cuts,
-    }
+    enlarger = _enlarger(engine, source, options)
+    height, width = enlarger.size(source.size[1], source.size[0])
+    encoding, extra_streams, notes = plan_output(options, source, target, (width, height))
+    settings |= (
+        engine_settings(engine)
+        | enlarger.settings()
+        | {
+            "codec": encoding.codec,
+            "crf": options.crf,
+            "preset": options.preset,
+            "pix_fmt": encoding.pix_fmt,
+            "fps": str(source.rate),
+            "scene_cuts": options.scene_cuts,
+        }
+    )
     output = PartialOutput(target, settings, options)
     try:
         with output.unfinished(len(source), console, options.again):
             if options.preview > 0:
-                write_preview(engine, source, target, options)
-            run(engine, source, options, console, output, partial(_encode, output, encoding, source), encoding.alpha)
-            _join(output, encoding, source, extra_streams, engine.scale)
+                write_preview(enlarger, source, target, options)
+            write = partial(_encode, output, encoding, source)
+            run(enlarger, source, options, console, output, write, encoding.alpha)
+            _join(output, encoding, source, extra_streams)
     finally:
         if not output.frames:
             output.remove()
@@ -114,15 +123,21 @@ def _to_video(
     return Summary(len(source), time.perf_counter() - start, width, height, notes)
 
 
-def _join(
-    output: PartialOutput, encoding: Encoding, source: Source, extra_streams: Sequence[ExtraStream], scale: int
-) -> None:
+def _enlarger(engine: ImageEngine, source: Source, options: Options) -> Enlarger:
+    """Return what makes frames as the options say, whose width is that of the picture when it is shown upright."""
+    wanted = WantedSize.of(options)
+    if source.on_its_side:
+        wanted = wanted.turned()
+    return Enlarger(engine, wanted, options.strength, step=2)
+
+
+def _join(output: PartialOutput, encoding: Encoding, source: Source, extra_streams: Sequence[ExtraStream]) -> None:
     """Write the output from the segments and the other streams."""
     target = output.target
     joined = output.folder / f"joined{target.suffix}"
     segments = [output.segment(i) for i in range(len(output.delays))]
     try:
-        written = mux(joined, container_of(target), source, encoding, segments, output.delays, extra_streams, scale)
+        written = mux(joined, container_of(target), source, encoding, segments, output.delays, extra_streams)
         if written != len(source):
             raise SRError(f"{target} would have {written} frames, {source.path} has {len(source)}: not written")
         with joined.open("rb+") as file:  # safe on disk before the segments are removed
@@ -147,13 +162,14 @@ def _to_folder(
     if len(set(targets)) < len(targets):
         duplicate = next(path for path in targets if targets.count(path) > 1)
         raise SRError(f"two frames would both become {duplicate}: rename one")
-    width, height = source.size[0] * engine.scale, source.size[1] * engine.scale
+    enlarger = Enlarger.of(engine, options)
+    height, width = enlarger.size(source.size[1], source.size[0])
     existing = [path for path in targets if path.exists()]
     if existing and not folder_of(target).exists() and not options.overwrite:
         if options.resume and len(existing) == len(targets):
             return Summary(len(source), 0.0, width, height, [f"{target} was finished before: left unchanged"])
         raise SRError(f"{existing[0]} exists: give --overwrite to replace")
-    settings |= engine_settings(engine) | {"scene_cuts": options.scene_cuts}
+    settings |= engine_settings(engine) | enlarger.settings() | {"scene_cuts": options.scene_cuts}
     output = PartialOutput(target, settings, options)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -161,7 +177,7 @@ def _to_folder(
         raise writing_failed(target, error, "--output") or error from error
     try:
         with output.unfinished(len(source), console, options.again):
-            run(engine, source, options, console, output, partial(_write_images, output, targets))
+            run(enlarger, source, options, console, output, partial(_write_images, output, targets))
     finally:
         if not output.frames and not any(path.exists() for path in targets):
             output.remove()

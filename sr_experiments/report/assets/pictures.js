@@ -55,10 +55,11 @@ function picturesSection() {
     scale.hidden = !errors;
     draw();
   } }, "error maps");
+  button.hidden = !data.pictures.some((g) => g.columns.some((column) => column.error != null)); // without HR
   const scale = el("p", { class: "small quiet", hidden: true }, `|sr − hr|, mean of the channels: black is 0, the brightest ${data.errorRange} levels of 255 or more.`);
   const zoom = (label, title, act) => el("button", { title, "aria-label": title, onclick: act }, label);
   section("pictures", "Pictures",
-    el("p", { class: "quiet small" }, "Of each run's last validation. Double click to zoom in and out, or Ctrl and wheel, or pinch; drag to move. All move together. dB: PSNR of this crop, RGB."),
+    el("p", { class: "quiet small" }, (data.runs.length ? "Of each run's last validation. dB: PSNR of this crop, RGB. " : "") + "Double click to zoom in and out, or Ctrl and wheel, or pinch; drag to move. All move together."),
     el("div", { class: "controls" },
       choice("picture", data.pictures.map((g, i) => [String(i), g.name]), "0", (v) => {
         [group, a, b] = [data.pictures[Number(v)], "", ""];

@@ -1,0 +1,95 @@
+"""HEIC files, as phones write them, by libheif through pillow-heif, the extra `heic`."""
+
+import importlib.util
+import math
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from sr_experiments.data.formats.avif import cicp
+from sr_experiments.data.formats.decoded import Decoded, to_full_range
+from sr_experiments.data.formats.metadata import Metadata, described_appendix, resolution_of
+from sr_experiments.data.formats.pillow_image import in_8_bits
+
+EXTENSIONS = (".heic", ".heif", ".hif")
+BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+EXTRA = "pip install -e '.[heic]'"
+
+
+class MissingExtra(Exception):
+    """A file is of a format that an extra reads, which isn't installed; the message names it."""
+
+
+def is_installed() -> bool:
+    """Return whether pillow-heif is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+class HeifImage:
+    """An open HEIC file, of which the primary picture is meant; libheif turns it upright.
+
+    Args:
+        file: that is read from.
+
+    Raises:
+        MissingExtra: pillow-heif is not installed.
+        Exception: whatever it raises on a file that is damaged, or too large.
+    """
+
+    pictures = 1
+
+    def __init__(self, file: BinaryIO) -> None:
+        if not is_installed():
+            raise MissingExtra(f"HEIC needs pillow-heif: {EXTRA}, or convert it to PNG")
+        import pillow_heif  # here, since most images don't need it
+
+        heif = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+        self.others = len(heif) - 1
+        self.image: Any = heif[heif.primary_index]
+        pixels, limit = math.prod(self.image.size), 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+        if pixels > limit:  # as Pillow's for other formats
+            raise ValueError(f"{pixels} pixels are more than the {limit} that are decoded")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) when upright, from the header alone."""
+        width, height = self.image.size
+        return height, width
+
+    def read_8_bits(self, channels: int) -> np.ndarray:
+        """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
+        return in_8_bits(self.decode(), channels)
+
+    def decode(self) -> Decoded:
+        """Read the picture."""
+        info, bits = self.image.info, int(self.image.info["bit_depth"])
+        samples = np.atleast_3d(np.asarray(self.image))
+        if samples.dtype == np.uint16:  # its bits are the upper ones, so that white is less than 65535
+            samples = to_full_range(samples >> (16 - bits), 2**bits - 1)
+        colours = samples.shape[2] - (samples.shape[2] + 1) % 2  # of 2 and 4 channels, the last is alpha
+        alpha = np.ascontiguousarray(samples[..., colours:]) if samples.shape[2] > colours else None
+        lost = [
+            name
+            for name, is_lost in (
+                ("the other pictures", self.others),
+                ("the depth map", info["depth_images"]),
+                (described_appendix(info.get("xmp")) or "auxiliary pictures", info.get("aux")),
+            )
+            if is_lost
+        ]
+        colours = np.ascontiguousarray(samples[..., :colours])
+        return Decoded(colours, alpha, info.get("icc_profile") or None, tuple(lost), bits)
+
+    def metadata(self) -> Metadata:
+        """Return what the file says about the picture."""
+        exif, xmp = self.image.info.get("exif"), self.image.info.get("xmp") or None
+        exif = exif.removeprefix(b"Exif\0\0") if exif else None
+        codes = self.image.info.get("nclx_profile") or {}
+        colours = cicp(int(codes.get("color_primaries", 2)), int(codes.get("transfer_characteristics", 2)))
+        return Metadata(
+            exif,
+            None if described_appendix(xmp) else xmp,
+            resolution=resolution_of(exif),
+            chunks=(("cICP", colours),) if colours else (),
+        )

@@ -1,0 +1,108 @@
+"""Sheets of `sr upscale`: one picture by bicubic enlargement and by several networks, side by side, with labels."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sr_experiments.baseline import baseline
+from sr_experiments.data.formats.decoded import to_8_bits
+from sr_experiments.errors import SRError
+from sr_experiments.files import replacing
+from sr_experiments.inference.image_engine import ImageEngine
+from sr_experiments.inference.images import Picture, write_picture
+from sr_experiments.inference.options import Options
+from sr_experiments.inference.sizes import Enlarger
+from sr_experiments.pictures import labelled
+from sr_experiments.report.html import html_page
+from sr_experiments.report.media import Media
+
+LARGEST_PAGE = 200_000_000  # bytes of pictures in it
+
+
+class Sheets:
+    """Makes the sheets of pictures, and one page of all of them with a slider between any two.
+
+    Networks of several scales are compared at the largest, unless a size was asked for.
+
+    Args:
+        engines: the networks, by label.
+        options: with the size that was asked for.
+        page: where to write the page, or None.
+    """
+
+    def __init__(self, engines: dict[str, ImageEngine], options: Options, page: Path | None) -> None:
+        scales = {engine.scale for engine in engines.values()}
+        if len(scales) > 1 and not Enlarger.of(next(iter(engines.values())), options).wanted.given:
+            options = replace(options, scale=float(max(scales)))
+        self.enlargers = {label: Enlarger.of(engine, options) for label, engine in engines.items()}
+        self.page = page
+        self._media = Media(LARGEST_PAGE)
+        self._groups: list[dict[str, Any]] = []
+
+    def pictures(self, picture: Picture) -> dict[str, np.ndarray]:
+        """Return the picture by bicubic enlargement, or as it is at scale 1, and by each network, by label.
+
+        All are uint8 (H, W, 3). Transparency is left out.
+
+        Raises:
+            SRError: a network can't make the size.
+        """
+        first = next(iter(self.enlargers.values()))
+        made = {baseline(first.engine.scale): first.bicubic(picture.pixels)}
+        for label, enlarger in self.enlargers.items():
+            made[label] = enlarger(picture.pixels)
+        return {label: _in_colour(pixels) for label, pixels in made.items()}
+
+    def write(self, target: Path, name: str, picture: Picture, quality: int) -> tuple[int, int]:
+        """Write the sheet of a picture and put it on the page, if there is one; return its (height, width)."""
+        made = self.pictures(picture)
+        sheet = np.asarray(labelled({label: Image.fromarray(pixels) for label, pixels in made.items()}))
+        write_picture(target, Picture(sheet, icc=picture.icc), quality)
+        if self.page is not None:
+            columns = [
+                {"label": label, "run": None, "image": place, "error": None, "psnr": None, "step": None}
+                for label, pixels in made.items()
+                if (place := self._media.add_picture(pixels)) is not None
+            ]
+            height, width = next(iter(made.values())).shape[:2]
+            self._groups.append({"name": name, "width": width, "height": height, "columns": columns})
+        return sheet.shape[0], sheet.shape[1]
+
+    def finish(self) -> None:
+        """Write the page, if there is one."""
+        if self.page is None or not self._groups:
+            return
+        content = {
+            "made": time.strftime("%Y-%m-%d %H:%M"),
+            "runs": [],
+            "pictures": self._groups,
+            "media": self._media.uris,
+            "mediaLeftOut": self._media.left_out,
+            "errorRange": 0,
+        }
+        with replacing(self.page) as temporary:
+            scripts = ("elements", "viewer", "pictures", "sheet")
+            temporary.write_text(html_page("Networks side by side", scripts, content), encoding="utf-8")
+
+
+def page_of(output: Path, options: Options) -> Path | None:
+    """Return where the page is written: beside the sheet, or in the folder of sheets; None without --html.
+
+    Raises:
+        SRError: it exists.
+    """
+    if not options.html:
+        return None
+    page = output.with_suffix(".html") if output.suffix and not output.is_dir() else output / "index.html"
+    if page.exists() and not options.overwrite:
+        raise SRError(f"{page} exists: give --overwrite to replace")
+    return page
+
+
+def _in_colour(pixels: np.ndarray) -> np.ndarray:
+    pixels = to_8_bits(pixels)
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2)
