@@ -34,7 +34,7 @@ app = typer.Typer(
 
 @app.callback()
 def about() -> None:
-    """Prepare data for training super-resolution networks; use, evaluate and export what was trained."""
+    """Prepare data for super-resolution training; use, evaluate and export trained networks."""
 
 
 for command in COMMANDS:
