@@ -39,7 +39,7 @@ def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0) -> S
     Args:
         total_steps: length of the run in steps.
         cycles: number of cosine periods.
-        floor: smallest factor, as a share of the base learning rate.
+        floor: smallest factor, relative to the base learning rate.
     """
     period = max(1, math.ceil(total_steps / cycles))
 
