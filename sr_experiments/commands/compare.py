@@ -7,18 +7,20 @@ import typer
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders of runs: a sweep.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders of runs such as a sweep.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
-    table: Annotated[bool, typer.Option("--table", help="Print the table here instead.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON instead.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Print a table instead of writing a page.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of writing a page.")] = False,
     evaluation: Annotated[
         list[Path] | None,
-        typer.Option("--evaluation", "-e", help="File of sr evaluate --json, to compare image by image."),
+        typer.Option("--evaluation", "-e", help="File written by sr evaluate --json, to compare image by image."),
     ] = None,
     pictures: Annotated[int, typer.Option(min=0, help="Number of validation crops to show.")] = 8,
-    max_mb: Annotated[int, typer.Option(min=0, help="Largest size of pictures and clips in the page, in MB.")] = 60,
+    max_mb: Annotated[int, typer.Option(min=0, help="Maximum total size of images and clips in the page, in MB.")] = 60,
 ) -> None:
-    """Compare runs: settings that differ, metrics, curves and pictures side by side."""
+    """Compare runs: settings that differ, metrics, curves and images side by side."""
     from sr_experiments.report.command import print_json, print_table, write_page
 
     if as_json:

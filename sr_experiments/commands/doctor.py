@@ -1,4 +1,4 @@
-"""`sr doctor`: check a training configuration before it costs a night."""
+"""`sr doctor`: check a training configuration before a long run."""
 
 from pathlib import Path
 from typing import Annotated

@@ -15,66 +15,73 @@ def evaluate(
         typer.Option(
             "--checkpoint",
             "-c",
-            help="Run folder, or outputs/<name> for its newest run, or file of weights; repeat it to compare several.",
+            help="Run folder, outputs/<name> for its newest run, or a weights file; repeat to compare several.",
         ),
     ] = None,
     sr: Annotated[
         list[Path] | None,
-        typer.Option("--sr", help="SR made elsewhere: a folder of images or clips, or a video."),
+        typer.Option("--sr", help="SR produced by other programs: a folder of images or clips, or a video."),
     ] = None,
     suffix: Annotated[
         str | None,
-        typer.Option(help="What names in --sr have after those in --hr, as in _out; by default it is found."),
+        typer.Option(help="Suffix of file names in --sr compared with --hr, such as _out; by default detected."),
     ] = None,
-    lr: Annotated[Path | None, typer.Option("--lr", help="Folder of LR; by default LR is made from HR.")] = None,
+    lr: Annotated[Path | None, typer.Option("--lr", help="Folder of LR; by default generated from HR.")] = None,
     degradation: Annotated[
         str,
         typer.Option(
-            help="How LR is made, or how --lr was made: a name in conf/degradation or a YAML file; auto: bicubic, or "
-            "blur_down for networks that were trained with it."
+            help="How LR is generated, or how --lr was: a name in conf/degradation or a YAML file. auto: bicubic, or "
+            "blur_down for networks trained with it."
         ),
     ] = "auto",
-    scale: Annotated[int | None, typer.Option(min=1, help="Scale of --sr, where --lr doesn't tell.")] = None,
+    scale: Annotated[int | None, typer.Option(min=1, help="Scale of --sr, if it can't be inferred from --lr.")] = None,
     crop: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Border to cut, in pixels; by default the scale; none at scale 1.", show_default=False
+            min=0, help="Border to crop, in pixels; by default the scale, or none at scale 1.", show_default=False
         ),
     ] = None,
     clips: Annotated[
         bool | None,
         typer.Option(
             "--clips/--images",
-            help="Content of --hr; by default clips if it has folders or videos, or if a network needs them.",
+            help="What --hr contains; by default clips if it has folders or videos, or if a network needs them.",
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="A further metric: the name of a file in conf/metrics; also several."),
+        typer.Option("--metric", help="Additional metric: the name of a file in conf/metrics; can be repeated."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of images or clips, from the first.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Largest number of frames of each clip.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use only the first images or clips, up to this many.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Use only the first frames of each clip, up to this many.")
+    ] = None,
     device: Device = "auto",
     precision: Precision = "fp32",
     tile: Tile = None,
     steps: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow); repeat it for a column of each."),
+        typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow); repeat for one column each."),
     ] = None,
     strength: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=1, help="Strength of model=flow_distilled, 0 to 1; repeat it for a column of each."),
+        typer.Option(min=0, max=1, help="Strength of model=flow_distilled, 0 to 1; repeat for one column each."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of a flow's noise; by default 0.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for all results.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of a flow's noise; by default 0.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File to write all results to.")] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="File for all values, with columns model, image, metric, value.")
+        Path | None,
+        typer.Option("--csv", help="File to write all values to, with columns model, image, metric, value."),
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Folder for the SR images, as PNG.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder to save the SR images in, as PNG.")] = None,
 ) -> None:
-    """Measure networks, or SR images and videos made elsewhere, against the ground truth.
+    """Evaluate networks, or SR images and videos produced by other programs, against the ground truth.
 
-    They stand beside bicubic enlargement, at scale 1 beside the input.
+    Results are shown next to bicubic upscaling; at scale 1, next to the input.
     """
     from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.evaluation.command import run

@@ -14,7 +14,7 @@ def export(
         Path,
         typer.Argument(
             metavar="CKPT",
-            help="Run folder, or outputs/<name> for its newest run, or file of weights in any of the usual formats.",
+            help="Run folder, outputs/<name> for its newest run, or a weights file in any common format.",
         ),
     ],
     output: Annotated[
@@ -22,53 +22,57 @@ def export(
         typer.Option(
             "--output",
             "-o",
-            help="File: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts; no extension: .param and .bin of ncnn.",
+            help="File to write: .safetensors, .pth, .onnx, .pt2 (torch.export), .ts; without extension, .param and "
+            ".bin for ncnn.",
         ),
     ],
     kind: Annotated[
         Format | None,
-        typer.Option("--format", help="By default that of the file's extension.", show_default=False),
+        typer.Option("--format", help="Output format; by default that of the file extension.", show_default=False),
     ] = None,
     precision: Annotated[
         Precision | None,
         typer.Option(
-            help="fp32, the default; of weights, ONNX and ncnn also fp16; of ONNX also int8, made as by sr quantize if "
-            "the network isn't in int8 yet.",
+            help="fp32 (default); fp16 for weights, ONNX and ncnn; int8 for ONNX, quantised as by sr quantize if the "
+            "network isn't in int8 yet.",
             show_default=False,
         ),
     ] = None,
     opset: Annotated[
-        int | None, typer.Option(min=1, help="Of ONNX; by default the one that torch recommends.", show_default=False)
+        int | None, typer.Option(min=1, help="ONNX opset; by default the one torch recommends.", show_default=False)
     ] = None,
     input_name: Annotated[
         list[str] | None,
-        typer.Option(help="Name of ONNX's input, by default lr; of a video network once for each.", show_default=False),
+        typer.Option(
+            help="Name of the ONNX input, by default lr; repeat for each input of a video network.", show_default=False
+        ),
     ] = None,
     output_name: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name of ONNX's output, by default sr; of a video network once for each.", show_default=False
+            help="Name of the ONNX output, by default sr; repeat for each output of a video network.",
+            show_default=False,
         ),
     ] = None,
     fp16_images: Annotated[
-        bool, typer.Option("--fp16-images", help="ONNX in fp16 takes and gives images in fp16, not fp32.")
+        bool, typer.Option("--fp16-images", help="Inputs and outputs of ONNX in fp16 are fp16 instead of fp32.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
-    card: Annotated[
-        bool, typer.Option("--card", help="Write a model card beside the file: .md, .json and a picture.")
-    ] = False,
+    card: Annotated[bool, typer.Option("--card", help="Also write a model card: .md, .json and an image.")] = False,
     hub: Annotated[
         bool,
         typer.Option(
             "--hub", help="Write a folder for the Hugging Face Hub: README.md, config.json, model.safetensors."
         ),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Network's name; by default the file's.", show_default=False)] = None,
-    author: Annotated[str, typer.Option(help="Author on the card.")] = "",
-    licence: Annotated[str, typer.Option("--license", help="License on the card, such as CC-BY-4.0.")] = "",
-    description: Annotated[str, typer.Option(help="Description on the card.")] = "",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the network; by default the file name.", show_default=False)
+    ] = None,
+    author: Annotated[str, typer.Option(help="Author, for the card.")] = "",
+    licence: Annotated[str, typer.Option("--license", help="License, for the card, such as CC-BY-4.0.")] = "",
+    description: Annotated[str, typer.Option(help="Description, for the card.")] = "",
 ) -> None:
-    """Write a network as safetensors, BasicSR's .pth, ONNX, ncnn or a torch program, compared with the original."""
+    """Export a network to safetensors, BasicSR's .pth, ONNX, ncnn or a torch program, and verify it."""
     from rich.console import Console
 
     from sr_experiments.checkpoints.places import newest_run

@@ -8,14 +8,16 @@ import typer
 
 def interpolate(
     first: Annotated[
-        Path, typer.Argument(metavar="A", help="Run folder, or outputs/<name> for its newest run, or file of weights.")
+        Path, typer.Argument(metavar="A", help="Run folder, outputs/<name> for its newest run, or a weights file.")
     ],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same network, fine-tuned from it.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File: .pth, .safetensors, or another as of export.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one of the same network, fine-tuned from A.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .pth, .safetensors, or another format of sr export.")
+    ],
     weight: Annotated[float, typer.Option("--weight", "-w", help="0 gives A, 1 gives B.")] = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Average two networks: between a pixel run and its GAN, or for the denoising strength of realesr-general."""
+    """Average two networks, such as a pixel run and its GAN, or to set the denoising strength of realesr-general."""
     from rich.console import Console
 
     from sr_experiments.checkpoints.places import newest_run

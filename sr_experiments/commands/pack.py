@@ -11,23 +11,25 @@ def pack(
         Path, typer.Argument(metavar="SRC", help="Folder of images or clips; with --verify, the pack to check.")
     ],
     destination: Annotated[
-        Path | None, typer.Argument(metavar="DST", help="Folder to write; data.train.root=DST trains from it.")
+        Path | None, typer.Argument(metavar="DST", help="Folder to write; train from it with data.train.root=DST.")
     ] = None,
     lr: Annotated[
         list[Path] | None,
-        typer.Option("--lr", help="Folder of the LR of SRC, can be repeated; DST then has HR and each LR by name."),
+        typer.Option(
+            "--lr", help="Folder with the LR of SRC; can be repeated. DST then contains HR and each LR by name."
+        ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Processes; by default one per core, at most 8.", show_default=False),
+        typer.Option(min=0, help="Number of processes; by default one per core, at most 8.", show_default=False),
     ] = None,
     on_error: Annotated[
         Literal["stop", "skip"],
-        typer.Option(help="At a file that can't be read: stop, or skip it, also in training."),
+        typer.Option(help="If a file can't be read: stop, or skip it, also in training."),
     ] = "stop",
     verify: Annotated[bool, typer.Option("--verify", help="Read a pack and check it against its checksums.")] = False,
 ) -> None:
-    """Decode images and videos once, into a pack that training reads crops from without decoding."""
+    """Decode images and videos once, into a pack from which training reads crops without decoding."""
     from sr_experiments.data.packs.command import make, verify_all
     from sr_experiments.errors import SRError
 

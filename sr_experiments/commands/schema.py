@@ -6,19 +6,20 @@ from typing import Annotated
 import typer
 
 Config = Annotated[
-    Path | None, typer.Argument(help="A run's config.yaml, or a whole configuration of your own: check it.")
+    Path | None, typer.Argument(help="File to check: a run's config.yaml, or your own complete configuration.")
 ]
 
 
 def schema(
     file: Config = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit code 1 if conf/schema.json or a part of it is old.")
+        bool,
+        typer.Option("--check", help="Write nothing; exit code 1 if conf/schema.json or a part of it is out of date."),
     ] = False,
 ) -> None:
-    """Write conf/schema.json, from which editors and --help know the settings; or check a configuration.
+    """Write conf/schema.json, which describes the settings to editors and --help; or check a configuration.
 
-    Editors read it by way of .vscode/settings.json, which gives each folder of conf/ its part in .vscode/schemas.
+    Editors find it through .vscode/settings.json, which maps each folder of conf/ to its part in .vscode/schemas.
     """
     from sr_experiments.config.schema_file import check_file, write_schema
 

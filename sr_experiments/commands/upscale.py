@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-AUTO = "auto: fp16 on a GPU; bf16 on a CPU that computes in it, else fp32."
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+AUTO = "auto: fp16 on a GPU, bf16 on a CPU with native bf16, otherwise fp32."
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option(help=AUTO),
@@ -18,7 +18,8 @@ Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by 
 
 def upscale(
     source: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="An image, a video, a folder, a glob, or several files.")
+        list[str],
+        typer.Argument(metavar="INPUT", help="An image, a video, a folder, a glob pattern, or several files."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
     checkpoint: Annotated[

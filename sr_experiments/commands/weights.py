@@ -1,4 +1,4 @@
-"""`sr weights`: the trained weights of perceptual losses and metrics, listed and fetched."""
+"""`sr weights`: list and download the pretrained weights of perceptual losses and metrics."""
 
 from typing import Annotated, Literal
 
@@ -7,14 +7,17 @@ import typer
 
 def weights(
     action: Annotated[
-        Literal["list", "get"], typer.Argument(help="List them, or get those that are not there.", show_default=True)
+        Literal["list", "get"],
+        typer.Argument(help="List the weights, or download the missing ones.", show_default=True),
     ] = "list",
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Which to get; by default what losses and metrics use first."),
+        typer.Argument(
+            metavar="[NAME]...", help="Weights to download; by default the first choices of losses and metrics."
+        ),
     ] = None,
 ) -> None:
-    """List the trained weights that perceptual losses and metrics need; with get, fetch those that are not there."""
+    """List the pretrained weights that perceptual losses and metrics need; with get, download the missing ones."""
     from sr_experiments.pretrained.command import get, show
 
     if action == "get":

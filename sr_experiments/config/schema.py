@@ -54,212 +54,212 @@ def _is_label(name: str) -> bool:
 
 
 class Data(Group):
-    """Where images come from, and how many at a time."""
+    """Source of the training images and batch settings."""
 
     batch_size: BatchSize
-    """Crops, or clips, a batch, per device."""
+    """Crops or clips per batch and device."""
     crop: Annotated[int, Ge(1), Le(2**16)]
-    """Side of the HR crops, a multiple of scale."""
+    """Side of the HR crops in pixels, a multiple of scale."""
     num_workers: Literal["auto"] | Annotated[int, Ge(0), Le(256)] = optional()
-    """Processes that read images, per device; auto: the CPU cores, at most 8."""
+    """Data loading processes per device; auto: the number of CPU cores, at most 8."""
     cache: bool | AnyPath = optional()
-    """Decode once and keep the pixels: true for ~/.cache/sr_experiments ($SR_CACHE), or a folder."""
+    """Decode once and cache the pixels: true for ~/.cache/sr_experiments ($SR_CACHE), or a folder."""
     val_share: Literal["auto"] | Annotated[float, Ge(0), Lt(1)] = optional()
-    """Share of the training files that is held out for validation where val is empty; auto: a tenth, 0: none."""
+    """Fraction of the training files held out for validation if val is empty; auto: a tenth, 0: none."""
     train: Annotated[Mapping[str, Any], Component(TRAINING_SETS)]
-    """What is trained on."""
+    """The training set."""
     val: Mapping[FileName, Annotated[Mapping[str, Any], Component(VALIDATION_SETS, named=False)]] = optional()
-    """Validation sets by name; with none, what val_share holds out, else sample photographs or clips."""
+    """Validation sets by name; if empty, the files held out by val_share, otherwise sample photographs or clips."""
 
 
 class Loss(Group):
-    """What training minimises: a sum of named terms."""
+    """The training objective: a sum of named terms."""
 
     name: Annotated[FileName, Rule(_is_label, ", a label and not a loss: choose loss=pixel or gan, and loss/pixel=l1")]
     """Label of the objective, part of the run's name."""
     terms: Mapping[FileName, Annotated[Mapping[str, Any], Component(LOSSES, TermSettings, none=True)]]
-    """The terms by name; name: none leaves one out."""
+    """Terms by name; name: none disables a term."""
     discriminator: Annotated[Mapping[str, Any], Component(DISCRIMINATORS, DiscriminatorSettings)] = optional()
-    """The network that tells real from generated images, for the adversarial term."""
+    """The discriminator of the adversarial term."""
     val_steps: Sequence[FlowSteps] = optional()
-    """Numbers of Euler steps that are validated, besides model.steps; of model=flow."""
+    """For model=flow: numbers of Euler steps to validate, in addition to model.steps."""
     val_strengths: Sequence[Share] = optional()
-    """Strengths that are validated, besides model.strength; of model=flow_distilled."""
+    """For model=flow_distilled: strengths to validate, in addition to model.strength."""
 
 
 class MetricSettings(Group):
-    """What every metric has besides its own arguments."""
+    """Settings of every metric, in addition to its own arguments."""
 
     required: bool = optional()
-    """Stop where pretrained weights can't be had, instead of leaving the metric out."""
+    """Stop if pretrained weights are not available, instead of leaving the metric out."""
 
 
 class Rollback(Group):
-    """What to do when a loss or gradient becomes NaN or infinite."""
+    """Response to a loss or gradient that is NaN or infinite."""
 
     tries: CountOrZero = optional()
-    """How often a run may go back to its last good checkpoint; 0: it ends."""
+    """How many times a run may return to its last good checkpoint; 0: the run ends."""
     factor: Annotated[float, Gt(0), Lt(1)] = optional()
-    """Of all learning rates from there on, each time."""
+    """Factor applied to all learning rates at each rollback."""
 
 
 class Trainer(Group):
-    """How long, and on what. One step is one training batch, everywhere."""
+    """Length of the run and hardware. A step is always one training batch."""
 
     max_steps: Steps
-    """Length of the run."""
+    """Length of the run in steps."""
     val_every: Steps
     """Steps between validations."""
     checkpoint_every: Steps
-    """Steps between checkpoints; there is one at every validation, too."""
+    """Steps between checkpoints; every validation also saves one."""
     log_every: Steps
     """Steps between logged values."""
     accelerator: str
     """auto, cpu, gpu or mps."""
     devices: Literal["auto"] | Devices | Sequence[Devices]
-    """How many devices, or which; auto or -1: all."""
+    """Number of devices, or a list of their indices; auto or -1: all."""
     num_nodes: Annotated[int, Ge(1), Le(4096)]
-    """Machines."""
+    """Number of machines."""
     # Sharding saves nothing: parameters, gradients, Adam and EMA of RRDBNet as a GAN take less than a gigabyte.
     strategy: Literal["auto", "ddp"]
-    """ddp for several devices; no network here needs sharding."""
+    """ddp for several devices; no network needs sharding."""
     precision: Literal["auto", "32-true", "bf16-mixed"]
-    """auto: bf16-mixed on GPUs that have it, else 32-true."""
+    """auto: bf16-mixed on GPUs that support it, otherwise 32-true."""
     channels_last: bool
     """Use the channels-last memory layout."""
     compile: bool
-    """Compile the networks with torch.compile, but for discriminator=unet."""
+    """Compile the networks with torch.compile, except discriminator=unet."""
     checkpoint_activations: bool
-    """Compute activations twice: a third more time, for a fraction of the generator's memory."""
+    """Activation checkpointing: a third more time for a fraction of the generator's memory."""
     monitor: str
-    """Metric that decides best.ckpt; auto: psnr_y, or lpips_alex of GANs and flows."""
+    """Metric that selects best.ckpt; auto: psnr_y, or lpips_alex for GANs and flows."""
     validate_start: bool = optional()
-    """Validate before the first step, too: the start may become best.ckpt, and each validation is compared with it."""
+    """Also validate before the first step: the start may become best.ckpt, and each validation is compared with it."""
     patience: Count | None = optional()
-    """Stop after so many validations in a row without a better monitor; null: never."""
+    """Stop after this many validations in a row without an improvement of the monitor; null: never."""
     rollback: Rollback = optional()
-    """When a loss or gradient becomes NaN or infinite."""
+    """Response to a loss or gradient that is NaN or infinite."""
 
 
 class Logger(Group):
-    """Where values and pictures go, besides the run folder."""
+    """Where values and images are logged, in addition to the run folder."""
 
     name: Literal["wandb", "tensorboard", "none"]
-    """Of the logger."""
+    """Name of the logger."""
     project: str = optional()
-    """W&B's project."""
+    """W&B project."""
     entity: str | None = optional()
-    """W&B user or team; null: yours."""
+    """W&B user or team; null: your default."""
     group: str | None = optional()
-    """W&B's group; null: the sweep's name in a sweep, else none."""
+    """W&B group; null: the name of the sweep in a sweep, otherwise none."""
     tags: Sequence[str] | None = optional()
-    """W&B tags, besides model, loss, data, degradation, scale and stages."""
+    """W&B tags, in addition to model, loss, data, degradation, scale and stages."""
     tables: Literal["last", "every", "none"] | None = optional()
-    """W&B table of LR, SR, HR and errors by image: last validation's, every one's, or none."""
+    """W&B table of LR, SR, HR and errors per image: for the last validation, every one, or none."""
     watch: Literal["gradients", "none"] | None = optional()
-    """W&B histograms of the gradients each trainer.log_every steps."""
+    """W&B histograms of the gradients every trainer.log_every steps."""
 
 
 class Samples(Group):
     """Strips of validation images by step."""
 
     count: CountOrZero
-    """Strips of each validation set."""
+    """Strips per validation set."""
     size: PictureSide
-    """Side of the crop shown, in HR pixels: where HR has the most texture."""
+    """Side of the crop shown, in HR pixels; it is taken where HR has the most texture."""
 
 
 class Clips(Group):
-    """Validation clips: side by side as video, and time slices."""
+    """Validation clips as side-by-side videos and time slices."""
 
     count: CountOrZero
-    """Of each validation set."""
+    """Clips per validation set."""
     size: PictureSide
-    """Side of the centre shown, in HR pixels."""
+    """Side of the centre crop shown, in HR pixels."""
     frames: Count
-    """Of a clip, at most."""
+    """Maximum number of frames per clip."""
     fps: Annotated[int, Ge(1), Le(1000)]
-    """Frames a second."""
+    """Frames per second."""
 
 
 class GANHealth(Group):
-    """A watch on the discriminator."""
+    """Monitoring of the discriminator."""
 
     patience: Steps = optional()
-    """Steps a discriminator must have won or lost before the warning."""
+    """Number of steps a discriminator must be winning or losing before the warning."""
     won: Share = optional()
-    """Accuracy from which it has won."""
+    """Accuracy at or above which the discriminator is winning."""
     lost: Share = optional()
-    """Accuracy up to which it has lost."""
+    """Accuracy at or below which the discriminator is losing."""
 
 
 class Callbacks(Group):
-    """Pictures by step, and a watch on the discriminator."""
+    """Sample images by step, and monitoring of the discriminator."""
 
     samples: Samples
     """Strips of validation images."""
     clips: Clips
-    """Validation clips as video."""
+    """Validation clips as videos."""
     gan_health: GANHealth = optional()
-    """A watch on the discriminator."""
+    """Monitoring of the discriminator."""
 
 
 class Stage(Group):
-    """A part of a run with networks, losses and a length of its own."""
+    """A part of a run with its own networks, losses and length."""
 
     steps: Steps
-    """Its length."""
+    """Length of the stage in steps."""
     trains: Annotated[Mapping[Literal["fnet", "srnet"], Positive], Rule(bool, " that names fnet, srnet or both")]
-    """What trains, fnet or srnet, and its share of optim.learning_rate."""
+    """Networks that train, fnet or srnet, each with its learning rate as a fraction of optim.learning_rate."""
     losses: Annotated[Mapping[str, Positive], Rule(bool, " of terms of loss.terms and their weights")]
-    """Weights of the terms that act in the stage; a loss without settings of its own need not be in loss.terms."""
+    """Terms used in the stage and their weights; a loss without settings of its own need not be in loss.terms."""
     gan_losses: Mapping[str, Positive] = optional()
-    """Weights of further terms, where a term of loss.terms is adversarial."""
+    """Additional terms and their weights, used if a term of loss.terms is adversarial."""
     update_margin: float | None = optional()
-    """Instead of loss.discriminator.update_margin."""
+    """Overrides loss.discriminator.update_margin."""
     batch_size: BatchSize
-    """Clips, per device."""
+    """Clips per batch and device."""
     clip_length: Annotated[int, Ge(1), Le(10_000)]
-    """Frames of a clip."""
+    """Frames per clip."""
     schedule: Schedule
-    """Of the learning rate over the stage."""
+    """Learning rate schedule of the stage."""
 
 
 class Val(Group):
-    """What validation does besides measuring."""
+    """Additional validation settings."""
 
     compare_with: InputPath | None
-    """A run folder or checkpoint: a network to measure beside, frame by frame."""
+    """A run folder or checkpoint of a network to compare with, applied frame by frame."""
 
 
 class Run(Group):
-    """A run's whole configuration."""
+    """The complete configuration of a run."""
 
     scale: Annotated[int, Ge(1), Le(16)]
-    """Upsampling factor; most networks do 2, 3 and 4, and some 1: restoration without enlarging."""
+    """Upsampling factor; most networks support 2, 3 and 4, some also 1: restoration without upscaling."""
     channels: Annotated[int, Rule(_is_image, ", 3 or 1")]
     """3 for RGB, 1 for grey."""
     seed: Annotated[int, Ge(0), Lt(2**32)]
-    """Of all that is random."""
+    """Random seed."""
     name: FolderName
-    """A run's folder is <output_dir>/<name>/<timestamp>."""
+    """Name of the run, whose folder is <output_dir>/<name>/<timestamp>."""
     output_dir: AnyPath
-    """Where runs are written."""
+    """Folder for all runs."""
     resume: InputPath | None = optional()
-    """A run folder: continue it exactly where it stopped."""
+    """A run folder to continue exactly where the run stopped."""
     init_from: InputPath | Mapping[str, InputPath] | None
-    """A run folder or any SR checkpoint: start a new run from its weights. One for each part by name: fnet and srnet of
+    """A run folder or any SR checkpoint to initialise the weights from; or one for each part by name: fnet and srnet of
     frvsr and basicvsr_uni, mse of flow, teacher of flow_distilled."""
     offline: bool
-    """No connection to the network: no weights are downloaded, W&B logs offline."""
+    """Make no network connections: no weights are downloaded, W&B logs offline."""
     val: Val
-    """What validation does besides measuring."""
+    """Additional validation settings."""
     model: Annotated[Mapping[str, Any], Component(GENERATORS)]
-    """The network from LR to SR."""
+    """The generator, from LR to SR."""
     loss: Loss
-    """What training minimises."""
+    """The training objective."""
     data: Data
-    """Where images come from."""
+    """Source of the training images."""
     degradation: Annotated[Mapping[str, Any], Component(DEGRADATIONS)]
     """How LR is made from HR."""
     augment: Mapping[FileName, Annotated[Mapping[str, Any], Component(AUGMENTS, AugmentSettings)]] = optional()
@@ -269,19 +269,19 @@ class Run(Group):
     optim: Annotated[Mapping[str, Any], Component(OPTIMIZERS, OptimSettings)]
     """How the networks learn."""
     trainer: Trainer
-    """How long, and on what."""
+    """Length of the run and hardware."""
     logger: Logger
-    """Where values and pictures go."""
+    """Where values and images are logged."""
     callbacks: Callbacks
-    """Pictures by step."""
+    """Sample images by step."""
     stage: Mapping[FileName, Stage] = optional()
-    """Stages by name, of model=frvsr and basicvsr_uni."""
+    """For model=frvsr and basicvsr_uni: stages by name."""
     stages: Sequence[str] = optional()
-    """Names of the stages that run, in their order."""
+    """Names of the stages to run, in order."""
     arch: str = optional()
-    """Of model=spandrel: its architecture."""
+    """For model=spandrel: the architecture."""
     int8: Mapping[str, Annotated[Sequence[float], Len(2, 2)]] = optional()
-    """Ranges of the inputs of convolutions, by name: they are fine-tuned for int8. sr quantize --train sets it."""
+    """Input ranges of the convolutions to fine-tune for int8, by name; set by sr quantize --train."""
 
 
 def check(config: Mapping[str, Any]) -> None:

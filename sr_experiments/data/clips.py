@@ -92,7 +92,7 @@ class TrainingClips(TrainingSet):
         lr_clips: the LR clips, in the same order and with as many frames.
         scene_cuts: "detect" to skip windows that contain a cut, "none" if every clip is one shot, or a text file with
             lines of `<clip name> <first frame of a new shot> ...`, counted from 0.
-        moving_frame: share of the samples that are a single moving frame.
+        moving_frame: fraction of the samples that are a single moving frame.
         on_error: "stop" at a frame that can't be read, or "skip" to the next window of the permutation.
         augment: rotate, flip and reverse clips at random, and move single frames; if False, only crop at random.
     """
@@ -291,7 +291,7 @@ class ValidationClips(Dataset[dict[str, Any]]):
         clips: clips of HR frames.
         scale: upsampling factor.
         lr_clips: the LR clips, in the same order and with as many frames.
-        frames: use at most this many frames of each clip, from the first.
+        frames: use only the first frames of each clip, up to this many.
 
     Attributes:
         ranges: the item numbers of each clip.

@@ -20,7 +20,7 @@ from sr_experiments.errors import SRError
 
 @TRAINING_SETS.register("images")
 class ImageFolder(TrainingCrops):
-    """Training crops of all images in a folder and below it.
+    """Training crops of all images in a folder and its subfolders.
 
     Args:
         root: the folder, or a pack of it.
@@ -67,7 +67,7 @@ class ImageValidation(Dataset[dict[str, Any]]):
 
     Args:
         root: the folder, or a pack of it.
-        limit: use only this many images, from the first.
+        limit: use only the first images, up to this many.
 
     Raises:
         SRError: no images; when an item is read, an image smaller than one LR pixel.

@@ -25,8 +25,8 @@ class PairedFolder(TrainingCrops):
 
     Args:
         hr: folder of HR images, or a pack of it.
-        lr: folder of LR images, or a folder that holds them in `X2`, `X3`, `X4`. Names are those of HR, possibly with
-            the usual additions: `0001x4`, `0001_LRBI_x4`, `lr_0001`, `img_SRF_4_LR`.
+        lr: folder of LR images, or a folder that contains them in `X2`, `X3`, `X4`. File names are those of HR,
+            possibly with the usual suffixes and prefixes: `0001x4`, `0001_LRBI_x4`, `lr_0001`, `img_SRF_4_LR`.
 
     Raises:
         SRError: names or sizes don't match, or an image is smaller than the crop or unreadable.
@@ -77,7 +77,7 @@ class PairedValidation(Dataset[dict[str, Any]]):
     Args:
         hr: folder of HR images.
         lr: folder of LR images, named as for `PairedFolder`.
-        limit: use only this many pairs, from the first.
+        limit: use only the first pairs, up to this many.
 
     Raises:
         SRError: names or sizes don't match.

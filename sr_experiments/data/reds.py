@@ -17,12 +17,12 @@ REDS4 = ("000", "011", "015", "020")
 
 @TRAINING_SETS.register("reds")
 class REDS(VideoFolder):
-    """Training clips of REDS, without REDS4.
+    """Training clips of REDS, excluding REDS4.
 
     Args:
         root: the folder that holds `train_sharp`.
-        lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
-        scene_cuts: "none", because every clip is one shot; else as for `VideoFolder`.
+        lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is generated from HR.
+        scene_cuts: "none", because every clip is one shot; otherwise as for `VideoFolder`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class REDSValidation(VideoValidation):
 
     Args:
         root: the folder that holds `train_sharp`.
-        lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is made from HR.
+        lr: "bicubic" for the LR of `train_sharp_bicubic`; if not given, LR is generated from HR.
     """
 
     def __init__(

@@ -47,11 +47,11 @@ class SampleImages(TrainingCrops):
 
 @VALIDATION_SETS.register("sample")
 class SampleValidation(Dataset[dict[str, Any]]):
-    """Centres of four photographs that are not trained on: `{"hr": uint8 (C, H, W), "name": str}`.
+    """Centres of four photographs that are not used for training: `{"hr": uint8 (C, H, W), "name": str}`.
 
     Args:
         size: side of the centre, rounded down to a multiple of the scale; small, so that validation is fast.
-        limit: use only this many images, from the first.
+        limit: use only the first images, up to this many.
     """
 
     in_memory: ClassVar[bool] = True

@@ -26,8 +26,8 @@ class SampleVideo(TrainingSet):
     speed. An item is `{"hr": uint8 (T, C, crop, crop), "skipped": -1}`. The photographs are kept in memory.
 
     Args:
-        root: folder of photographs, searched recursively; null for nine that scikit-image ships.
-        objects: at most so many pieces of other photographs move in front of it, each on a path of its own; how many is
+        root: folder of photographs, searched recursively; null for nine that ship with scikit-image.
+        objects: maximum number of pieces of other photographs that move in front, each on its own path; the number is
             drawn for each sample.
 
     Raises:
@@ -70,7 +70,7 @@ class SampleVideo(TrainingSet):
 
 @VALIDATION_SETS.register("sample_video")
 class SampleVideoValidation(Dataset[dict[str, Any]]):
-    """Clips of four photographs that are not trained on, frame by frame, with their true flow.
+    """Clips of four photographs that are not used for training, frame by frame, with their true flow.
 
     An item is one frame: `{"hr": uint8 (C, H, W), "flow": float32 (2, H, W), "name": str, "clip": str,
     "frame": int}`; the flow is in HR pixels, 0 for the first frame of a clip.
@@ -78,8 +78,8 @@ class SampleVideoValidation(Dataset[dict[str, Any]]):
     Args:
         size: side of the frames, rounded down to a multiple of the scale.
         frames: number of frames per clip.
-        limit: use only this many clips, from the first.
-        objects: so many pieces of the other photographs move in front of each.
+        limit: use only the first clips, up to this many.
+        objects: number of pieces of the other photographs that move in front of each.
 
     Attributes:
         ranges: the item numbers of each clip.

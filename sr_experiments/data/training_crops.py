@@ -21,7 +21,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     Args:
         paths: paths of the images or clips, for messages.
         crop, scale, seed: the settings of the run of these names; `crop` is a multiple of `scale`.
-        on_error: "stop" at an image that can't be read, or "skip" to the next of the permutation.
+        on_error: "stop" at an image that can't be read, or "skip" to the next one in the permutation.
         augment: rotate and flip crops at random; all eight orientations are equally likely.
     """
 

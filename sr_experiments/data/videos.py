@@ -69,7 +69,7 @@ def open_frames(folder: FileFolder, path: Path, files: Sequence[str], name: str,
 
 @TRAINING_SETS.register("videos")
 class VideoFolder(TrainingClips):
-    """Training clips of a folder and all folders below it.
+    """Training clips in a folder and its subfolders.
 
     Every folder that directly contains images is a clip, named by its path below the root (the root by its own name);
     so is every video file, named without its extension. Windows of a video are decoded from the previous keyframe on,
@@ -78,9 +78,9 @@ class VideoFolder(TrainingClips):
     Args:
         root: the folder, or a pack of it.
         lr: folder of LR clips with the same names and numbers of frames, or a folder that contains it as `X2`, `X3`,
-            `X4`; if not given, LR is made from HR.
+            `X4`; if not given, LR is generated from HR.
         on_error: "stop" at a clip that can't be used, or "skip" it.
-        shrink: by how much frames are reduced before they are HR, see `ShrunkClip`: 2 or 3 make clean HR of compressed
+        shrink: factor by which frames are downscaled to give HR, see `ShrunkClip`: 2 or 3 give clean HR from compressed
             videos.
 
     Raises:
@@ -118,10 +118,10 @@ class VideoValidation(ValidationClips):
     """Whole clips of a folder for validation, frame by frame; clips as for `VideoFolder`.
 
     Args:
-        root: the folder of HR clips, or a pack of it; LR is made from them.
+        root: the folder of HR clips, or a pack of it; LR is generated from them.
         hr: the same, if there is LR.
         lr: folder of LR clips, as for `VideoFolder`.
-        limit: use only this many clips, from the first.
+        limit: use only the first clips, up to this many.
         shrink: as for `VideoFolder`.
 
     Raises:

@@ -58,7 +58,7 @@ class Vimeo90KValidation(ValidationClips):
 
     Args:
         root: folder that contains `sequences` and `sep_testlist.txt`.
-        limit: use only this many clips, from the first.
+        limit: use only the first clips, up to this many.
 
     Raises:
         SRError: the list or clips are missing.

@@ -12,12 +12,12 @@ from sr_experiments.discriminators.normalisation import Norm, normalised_conv
 
 @DISCRIMINATORS.register("patch", small={"features": 4})
 class PatchDiscriminator(nn.Module):
-    """pix2pix's n-layer discriminator.
+    """The n-layer discriminator of pix2pix.
 
     Args:
         channels: of the image.
-        features: channels after the first convolution; at most eight times as many later.
-        layers: number of convolutions of stride 2; 3 give patches of 70x70.
+        features: channels after the first convolution, rising to at most eight times as many.
+        layers: number of convolutions with stride 2; 3 give patches of 70x70.
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
 

@@ -9,13 +9,13 @@ from sr_experiments.discriminators.normalisation import Norm, normalised_conv
 
 @DISCRIMINATORS.register("tecogan", small={"features": 4})
 class TecoGANDiscriminator(nn.Module):
-    """A convolution, four convolutions of stride 2, and a linear layer to one logit.
+    """A convolution, four convolutions with stride 2, and a linear layer to one logit.
 
     TecoGAN-PyTorch's, which is tied to crops of 128, with adaptive pooling to the 8x8 that such crops give.
 
     Args:
         channels: of the input; nine times a frame's for TecoGAN's arrangement of three frames.
-        features: channels after the first convolution; four times as many at the end.
+        features: channels after the first convolution, rising to four times as many.
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
 

@@ -19,7 +19,7 @@ class VGGDiscriminator(nn.Module):
 
     Args:
         channels: of the image.
-        features: channels after the first convolution; at most eight times as many later.
+        features: channels after the first convolution, rising to at most eight times as many.
         norm: "batch", "instance" or "none" (for wgan_gp, whose penalty is per sample).
     """
 

@@ -21,7 +21,7 @@ MEMORY = 0.5  # by which the kernels on the previous features are smaller: what 
 
 @GENERATORS.register("basicvsr_uni", small={"features": 8, "blocks": 1})
 class BasicVSRUni(RecurrentGenerator):
-    """Hands on features of LR size, where FRVSR hands on the SR picture.
+    """Propagates features of LR size, where FRVSR propagates the SR frame.
 
     The features of the previous frame are warped by the flow between the two LR frames and concatenated with the LR
     frame; residual blocks make the features of this frame of them, and a head makes SR of these. The flow net is
@@ -29,13 +29,13 @@ class BasicVSRUni(RecurrentGenerator):
 
     Args:
         scale: 2, 3 or 4.
-        features: channels of the features that are handed on, and of the hidden layers.
+        features: channels of the propagated features and of the hidden layers.
         blocks: number of residual blocks.
-        head: from features to SR: "direct", one convolution and a pixel shuffle; or "steps", BasicVSR's: pixel shuffles
-            by 2 and a convolution at full size, twice the operations.
-        memory: how the previous features come to this frame: "warped" by the flow; "unwarped", without a flow net; or
-            "none": frame by frame, to compare with.
-        flow: "net", FRVSR's flow net, which has to be trained; or "lucas_kanade", see `FRVSR`.
+        head: layers from features to SR: "direct", one convolution and a pixel shuffle; or "steps", as in BasicVSR:
+            pixel shuffles by 2 and a convolution at full size, with twice the operations.
+        memory: how the previous features are aligned with this frame: "warped" by the flow; "unwarped", without a flow
+            network; or "none", frame by frame without recurrence, for comparison.
+        flow: "net", FRVSR's flow network, which has to be trained; or "lucas_kanade", see `FRVSR`.
         phase: see `FRVSR`.
     """
 

@@ -18,7 +18,7 @@ from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 @SR_NETS.register("compact")
 @GENERATORS.register("compact", small={"features": 8, "convolutions": 1})
 class Compact(Generator):
-    """3x3 convolutions with PReLU at LR size, one pixel shuffle, plus the input enlarged by repeating its pixels.
+    """3x3 convolutions with PReLU at LR size and one pixel shuffle, plus the nearest-neighbour upscaled input.
 
     Layers and state dict names are Real-ESRGAN's. The last convolution begins small, so that the output begins close
     to the enlarged input.
@@ -26,10 +26,10 @@ class Compact(Generator):
     Args:
         scale: upsampling factor, 1 or more.
         features: channels of the hidden layers.
-        convolutions: between the first and the last one.
+        convolutions: number of convolutions between the first and the last one.
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
-        inner_scale: the factor before bicubic interpolation to `scale`, as in ncnn's realesr-animevideov3-x2 and -x3;
-            by default `scale`, without interpolation.
+        inner_scale: upsampling factor before bicubic interpolation to `scale`, as in ncnn's realesr-animevideov3-x2 and
+            -x3; by default `scale`, without interpolation.
     """
 
     def __init__(

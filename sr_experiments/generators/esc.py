@@ -24,7 +24,7 @@ SMALL = {"features": 8, "blocks": 1, "convolutions": 1, "window": 8, "heads": 2,
 
 @GENERATORS.register("esc", small=SMALL)
 class ESC(Generator):
-    """Blocks of window attention and convolutional attention at LR size, one pixel shuffle, plus the repeated input.
+    """Blocks of window attention and convolutional attention at LR size and one pixel shuffle, plus the repeated input.
 
     Layers and state dict names are those of the authors' checkpoints, and so are the reflected borders of windows that
     the image does not fill. The windows don't overlap, and the computed kernels depend on the mean over the whole
@@ -33,13 +33,13 @@ class ESC(Generator):
     Args:
         scale: upsampling factor, 1 or more.
         features: channels of the blocks.
-        blocks: each has one self-attention.
-        convolutions: layers of convolutional attention in each block.
+        blocks: number of blocks, each with one self-attention.
+        convolutions: number of layers of convolutional attention in each block.
         window: side of the windows of self-attention, in LR pixels.
-        heads: of self-attention; they share the features evenly.
-        conv_features: how many of the features the large and the computed kernels filter.
+        heads: number of heads of self-attention; they share the features evenly.
+        conv_features: number of features filtered by the large and the computed kernels.
         kernel: side of the large kernel.
-        hidden: channels inside the layers between the convolutions; the paper's 1.25 times the features.
+        hidden: channels inside the layers between the convolutions; 1.25 times the features in the paper.
 
     Raises:
         SRError: the features can't be shared by the heads, or are fewer than `conv_features`.

@@ -47,14 +47,15 @@ class FlowNetwork(Generator):
     Args:
         scale: upsampling factor of the MSE network.
         channels: of the LR and the SR image.
-        mse: name and arguments of the MSE network, which is never trained; init_from decides it.
-        noise: standard deviation of the noise on its output, for values in [0, 1].
-        patch: side of the squares of pixels that the velocity network has as channels; larger is faster and coarser.
-        features: of the velocity network at full size, at least channels * patch^2 for it to see all of the noise; they
-            double at each level.
-        encoder_blocks: blocks at each level of its encoder, each half the size of the one before.
-        middle_blocks: blocks at its smallest size.
-        decoder_blocks: blocks at each level of its decoder, the smallest size first.
+        mse: name and arguments of the MSE network, which is never trained; determined by init_from.
+        noise: standard deviation of the noise added to its output, for values in [0, 1].
+        patch: side of the squares of pixels that are folded into channels of the velocity network; larger is faster and
+            coarser.
+        features: channels of the velocity network at full size, doubled at each level; at least channels * patch^2, so
+            that it sees all of the noise.
+        encoder_blocks: number of blocks at each level of its encoder; each level has half the size of the one before.
+        middle_blocks: number of blocks at its smallest size.
+        decoder_blocks: number of blocks at each level of its decoder, from the smallest size.
 
     Attributes:
         mse: the MSE network, frozen, always in eval mode.
@@ -146,10 +147,10 @@ class Velocity(nn.Module):
 
 @GENERATORS.register("flow", small={**SMALL, "steps": 2})
 class Flow(FlowNetwork):
-    """A rectified flow from the noised output of an MSE network to a real picture, by Euler steps (PMRF).
+    """A rectified flow from the noised output of an MSE network to a realistic image, in Euler steps (PMRF).
 
     Args:
-        steps: Euler steps; 1 gives about the MSE output, more give sharper pictures further from HR.
+        steps: number of Euler steps; 1 gives roughly the MSE output, more give sharper images further from HR.
     """
 
     def __init__(
@@ -176,14 +177,14 @@ class Flow(FlowNetwork):
 
 @GENERATORS.register("flow_distilled", small={**SMALL, "strength": 0.5})
 class DistilledFlow(FlowNetwork):
-    """A flow distilled to one step, from the MSE output's fidelity to the flow's realism as you choose (OFTSR).
+    """A flow distilled to one step, with a trade-off between the MSE output's fidelity and the flow's realism (OFTSR).
 
     The velocity network takes the noised MSE output and a time, the strength, and gives the mean velocity of the flow
     from its start to that time. The whole way at this velocity ends, for time 0, at the mean of all pictures that LR
     may be of; for time 1 at the flow's end.
 
     Args:
-        strength: 0 for the fidelity of the MSE output, 1 for the realism of the flow's end.
+        strength: 0 for the fidelity of the MSE output, 1 for the realism of the flow's endpoint.
     """
 
     def __init__(

@@ -23,18 +23,18 @@ from sr_experiments.registry import Component, build
 
 @GENERATORS.register("frvsr", small={"srnet": {"name": "resnet", "features": 8, "blocks": 1}})
 class FRVSR(RecurrentGenerator):
-    """Flow net, warping, space-to-depth and SR net (figure 2).
+    """Flow network, warping, space-to-depth and SR network (figure 2).
 
     The flow net estimates the flow between two LR frames. The previous SR frame is warped by it, rearranged to LR
     size by space-to-depth, and concatenated with the LR frame: the input of the SR net.
 
     Args:
         scale: 2 or 4.
-        srnet: `name` of the SR net, one of `SR_NETS`, and its arguments.
+        srnet: `name` of the SR network, one of `SR_NETS`, and its arguments.
         phase: where LR pixels lie on the HR grid, see `Degradation`: "centred" for bicubic LR, "corner" for
-            blur_down. Frames and flow are enlarged accordingly, as by TecoGAN-PyTorch's FRNet for its BI and BD
-            data: bilinear, or bicubic (a = -0.75) from the corner.
-        flow: "net", which has to be trained; or "lucas_kanade", which has no weights and is exact from the start.
+            blur_down. Frames and flow are upscaled accordingly, as by TecoGAN-PyTorch's FRNet for its BI and BD data:
+            bilinear, or bicubic (a = -0.75) from the corner.
+        flow: "net", which has to be trained; or "lucas_kanade", which has no weights and is accurate from the start.
     """
 
     scales = (2, 4)
@@ -74,7 +74,7 @@ class FRVSR(RecurrentGenerator):
 
 @SR_NETS.register("resnet", small={"features": 8, "blocks": 1})
 class SRNet(TwoPartGenerator):
-    """FRVSR's own SR net: residual blocks without batch norm, then transposed convolutions (figure 3).
+    """SR network of the FRVSR paper: residual blocks without batch norm, then transposed convolutions (figure 3).
 
     With 10 blocks and 64 features, and FNet, this is FRVSR 10-64: 2,589,093 parameters.
 

@@ -12,7 +12,7 @@ from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 @SR_NETS.register("msrresnet")
 @GENERATORS.register("msrresnet", small={"features": 8, "blocks": 1})
 class MSRResNet(TwoPartGenerator):
-    """Residual blocks at LR size, sub-pixel upsampling, plus the bilinearly enlarged input.
+    """Residual blocks at LR size and sub-pixel upsampling, plus the bilinearly upscaled input.
 
     Layers and state dict names are BasicSR's, and so is the initialisation of the residual branches. The other layers
     begin ten times larger than there, the first one with zero-mean kernels, the last one small.

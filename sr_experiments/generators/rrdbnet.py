@@ -27,7 +27,7 @@ class RRDBNet(TwoPartGenerator):
         scale: 1, 2 or 4.
         features: channels between the blocks.
         blocks: number of residual-in-residual dense blocks.
-        growth: channels that each convolution of a dense block adds.
+        growth: channels added by each convolution of a dense block.
         extra_channels: further input channels behind the image's: the previous frame, as the SR net of FRVSR.
     """
 

@@ -78,13 +78,13 @@ class SpandrelNetwork(Generator):
 
 @GENERATORS.register("spandrel", small={"arch": "SPAN", "options": {"feature_channels": 8}})
 class SpandrelGenerator(SpandrelNetwork):
-    """A freshly initialised network of any of spandrel's architectures.
+    """A randomly initialised network of any architecture in spandrel.
 
     Each network is run on a small image as it is built, so that wrong options show before training.
 
     Args:
-        arch: spandrel's id of the architecture, in any case: "SwinIR", "span", "PLKSR".
-        options: further arguments of the architecture's constructor, for example `{"embed_dim": 60}`.
+        arch: spandrel's name of the architecture, case-insensitive: "SwinIR", "span", "PLKSR".
+        options: additional arguments of the architecture's constructor, for example `{"embed_dim": 60}`.
 
     Raises:
         SRError: spandrel is not installed; unknown architecture or option; the architecture can't do the scale or

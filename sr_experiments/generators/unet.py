@@ -28,9 +28,9 @@ class NAFNet(Generator):
     Args:
         scale: pixels that come out of each pixel, along each side.
         channels: of the image.
-        features: channels at full size; they double at each level.
-        encoder_blocks: blocks at each level of the encoder, each half the size of the one before.
-        middle_blocks: blocks at the smallest size.
+        features: channels at full size, doubled at each level.
+        encoder_blocks: number of blocks at each level of the encoder; each level has half the size of the one before.
+        middle_blocks: number of blocks at the smallest size.
         decoder_blocks: blocks at each level of the decoder, the smallest size first.
         time_features: channels of the time embedding that the blocks take; 0 for none.
 
@@ -98,7 +98,7 @@ class NAFNet(Generator):
     "unet", small={"features": 8, "encoder_blocks": [1, 1], "middle_blocks": 1, "decoder_blocks": [1, 1]}
 )
 class UNet(NAFNet):
-    """NAFNet, for restoration at scale 1; enlarging, the same at LR size, a pixel shuffle, and the enlarged input.
+    """NAFNet, for restoration at scale 1; else the same at LR size, a pixel shuffle and the upscaled input.
 
     The defaults are NAFNet-SIDD-width32: 29,159,715 parameters at scale 1. The published networks for deblurring have
     encoder_blocks=[1,1,1,28], middle_blocks=1, decoder_blocks=[1,1,1,1]; the larger ones of both have features=64.
@@ -107,10 +107,11 @@ class UNet(NAFNet):
 
     Args:
         scale: upsampling factor, 1 or more.
-        features: channels at full size; they double at each level.
-        encoder_blocks: blocks at each level of the encoder, each half the size of the one before.
-        middle_blocks: blocks at the smallest size.
-        decoder_blocks: blocks at each level of the decoder, the smallest size first; as many levels as the encoder has.
+        features: channels at full size, doubled at each level.
+        encoder_blocks: number of blocks at each level of the encoder; each level has half the size of the one before.
+        middle_blocks: number of blocks at the smallest size.
+        decoder_blocks: number of blocks at each level of the decoder, from the smallest size; as many levels as in the
+            encoder.
     """
 
     def __init__(
@@ -141,10 +142,11 @@ class VelocityUNet(NAFNet):
 
     Args:
         channels: of the image and of the velocity.
-        features: channels at full size; they double at each level.
-        encoder_blocks: blocks at each level of the encoder, each half the size of the one before.
-        middle_blocks: blocks at the smallest size.
-        decoder_blocks: blocks at each level of the decoder, the smallest size first; as many levels as the encoder has.
+        features: channels at full size, doubled at each level.
+        encoder_blocks: number of blocks at each level of the encoder; each level has half the size of the one before.
+        middle_blocks: number of blocks at the smallest size.
+        decoder_blocks: number of blocks at each level of the decoder, from the smallest size; as many levels as in the
+            encoder.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ class AdversarialLoss(nn.Module):
     """What the GAN training asks of a loss.
 
     Args:
-        label_smoothing: s makes the discriminator's target for real images 1 - s (one-sided, Salimans et al. 2016),
-            where the loss has targets.
+        label_smoothing: with s, the discriminator's target for real images is 1 - s (one-sided, Salimans et al. 2016),
+            if the loss has targets.
     """
 
     uses_real = False  # whether `generator` needs D's logits of real images
@@ -58,7 +58,7 @@ class VanillaLoss(AdversarialLoss):
 
 @LOSSES.register("relativistic")
 class RelativisticLoss(AdversarialLoss):
-    """Relativistic average GAN: more real than the average fake (1807.00734), as ESRGAN weighs it (both halves / 2)."""
+    """Relativistic average GAN (1807.00734): more real than the average fake; ESRGAN's weighting (both halves / 2)."""
 
     uses_real = True
 
@@ -108,7 +108,7 @@ class WassersteinLoss(AdversarialLoss):
     Use a discriminator without batch norm: the penalty is per sample.
 
     Args:
-        penalty_weight: lambda of the penalty.
+        penalty_weight: lambda, the weight of the penalty.
     """
 
     def __init__(self, penalty_weight: Weight = 10.0) -> None:

@@ -13,14 +13,14 @@ from sr_experiments.losses import LOSSES
 
 @LOSSES.register("consistency")
 class ConsistencyLoss(nn.Module):
-    """Mean absolute difference of LR and SR made small as LR was.
+    """Mean absolute difference of LR and SR downscaled in the same way as LR.
 
     An SR that is consistent with LR has no error in what LR shows, and is free in the rest. Only for LR that is made by
     the degradation `kernel` alone, without noise or compression.
 
     Args:
         kernel: "bicubic" for degradation=bicubic, "gaussian" for degradation=blur_down.
-        sigma: of the Gaussian, in HR pixels.
+        sigma: standard deviation of the Gaussian, in HR pixels.
     """
 
     inputs = ("sr", "lr")

@@ -19,8 +19,8 @@ class ContextualLoss(VGGLoss):
     grow with the square of the number of positions: a crop of 128 has 1024 at conv3_4, one of 256 has 4096.
 
     Args:
-        layers: weights by layer, as of vgg19.
-        bandwidth: of the kernel that makes similarities of distances; smaller is stricter.
+        layers: weights by layer, as for vgg19.
+        bandwidth: bandwidth of the kernel that turns distances into similarities; smaller is stricter.
 
     Raises:
         SRError: unknown layer.

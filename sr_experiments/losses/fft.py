@@ -30,7 +30,7 @@ class FocalFrequencyLoss(nn.Module):
     maximum over the channel and taken as constant: frequencies that are far off count most.
 
     Args:
-        alpha: how much more.
+        alpha: exponent of the weights w; larger emphasises the worst frequencies more.
     """
 
     def __init__(self, alpha: Weight = 1.0) -> None:

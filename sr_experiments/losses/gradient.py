@@ -21,7 +21,7 @@ class GradientLoss(nn.Module):
 
 @LOSSES.register("total_variation")
 class TotalVariationLoss(nn.Module):
-    """Mean absolute difference of neighbours, rows plus columns, of SR alone (Rudin et al. 1992): against noise."""
+    """Mean absolute difference of neighbours, rows plus columns, of SR alone (Rudin et al. 1992); reduces noise."""
 
     inputs = ("sr",)
 

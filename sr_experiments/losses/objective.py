@@ -34,17 +34,17 @@ class TermSettings(Group):
     """What every term of the loss has besides its own arguments."""
 
     weight: Weight | Literal["auto"] = optional()
-    """Weight of the term; auto: what suits the other terms of a GAN; 1 if it is left out."""
+    """Weight of the term, 1 by default; auto: chosen to suit the other terms of a GAN."""
     start: CountOrZero = optional()
-    """First step at which the term acts; in a run with stages counted from the start of the stage."""
+    """First step at which the term is used; in a run with stages, counted from the start of the stage."""
     ramp: CountOrZero = optional()
     """Steps over which the weight then rises from 0."""
     ramp_shape: Annotated[str, NameOf(RAMPS)] = optional()
     """Shape of the rise."""
     every: Count = optional()
-    """Steps from one computation of the term to the next."""
+    """Compute the term once in this many steps."""
     required: bool = optional()
-    """Stop where pretrained weights can't be had, instead of leaving the term out."""
+    """Stop if pretrained weights are not available, instead of leaving the term out."""
 
 
 OWN_SETTINGS = tuple(TermSettings.model_fields)  # all other settings of a term are arguments of its loss

@@ -139,7 +139,7 @@ class VGGLoss(PerceptualLoss):
 
 @LOSSES.register("vgg16")
 class VGG16Loss(VGGLoss):
-    """Weighted distance between VGG16 features of SR and HR, as `vgg19` in all else.
+    """Weighted distance between VGG16 features of SR and HR, otherwise the same as `vgg19`.
 
     Args:
         layers: weights by layer: conv5_3 is the convolution's output, before ReLU; relu5_3 after it. A layer with
@@ -159,7 +159,7 @@ class LPIPSLoss(PerceptualLoss):
     """LPIPS v0.1 as a loss (Zhang et al. 2018, arXiv 1801.03924).
 
     Args:
-        net: trunk: "vgg", which its authors advise for optimisation, "alex" or "squeeze".
+        net: backbone: "vgg", which its authors recommend for optimisation, "alex" or "squeeze".
 
     Raises:
         WeightsUnavailable: no trained weights of the trunk.
@@ -177,7 +177,7 @@ class LPIPSLoss(PerceptualLoss):
 
 @LOSSES.register("dists")
 class DISTSLoss(PerceptualLoss):
-    """DISTS as a loss (Ding et al. 2020, arXiv 2004.07728): it takes one texture for another that looks alike.
+    """DISTS as a loss (Ding et al. 2020, arXiv 2004.07728): it accepts another texture that looks alike.
 
     Computed in float32.
 

@@ -19,14 +19,14 @@ WINDOW, SIGMA = 11, 1.5  # Gaussian, in pixels
 
 @LOSSES.register("ms_ssim")
 class MSSSIMLoss(nn.Module):
-    """1 - MS-SSIM (Wang et al. 2003), each channel by itself, without borders, in float32.
+    """1 - MS-SSIM (Wang et al. 2003), per channel, without borders, in float32.
 
     The definition's five scales, each half the size of the one before, need crops of 176 pixels a side or more.
     Smaller ones are compared at the finest scales that fit, whose weights are divided by their sum: four from 88 on,
     three from 44. (torchmetrics' MS-SSIM mirrors the borders at the coarsest scale only, and is some percent off.)
 
     Args:
-        scales: the most that are used.
+        scales: maximum number of scales.
 
     Raises:
         SRError: images of at most 10 pixels a side.
@@ -81,7 +81,7 @@ class MSSSIML1Loss(nn.Module):
     Kornia's: the scales are Gaussians of sigma 0.5 to 8 at full resolution, as in the paper.
 
     Args:
-        alpha: share of MS-SSIM; the paper's is 0.84 by default.
+        alpha: share of MS-SSIM; 0.84 in the paper.
     """
 
     def __init__(self, alpha: Share = 0.84) -> None:

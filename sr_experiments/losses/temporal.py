@@ -15,7 +15,7 @@ CHARBONNIER = {"name": "charbonnier"}
 
 @LOSSES.register("warp")
 class WarpLoss(nn.Module):
-    """Distance of each LR frame to the frame before it, warped by the estimated flow (Sajjadi et al. 2018, eq. 4).
+    """Distance of each LR frame to the previous frame, warped by the estimated flow (Sajjadi et al. 2018, eq. 4).
 
     Args:
         criterion: the pixel loss that measures the distance, as `{"name": "charbonnier", "eps": 1e-6}`.
@@ -35,7 +35,7 @@ class WarpLoss(nn.Module):
 
 @LOSSES.register("ping_pong")
 class PingPongLoss(nn.Module):
-    """Distance between the SR frames of the way to a clip's end and those of the way back.
+    """Distance between the SR frames of the forward and the backward pass over a clip.
 
     Details that a recurrent network invents and lets drift differ between the two (Chu et al. 2020, arXiv 1811.09393,
     section 3.2).

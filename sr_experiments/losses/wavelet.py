@@ -20,9 +20,9 @@ class WaveletLoss(nn.Module):
     wrap around. Filters are orthonormal: constant images have 2^levels times their value in the smoothed band.
 
     Args:
-        levels: how many.
-        smooth: weight of the last level's smoothed image.
-        detail: weight of the three bands of detail of each level.
+        levels: number of levels.
+        smooth: weight of the smoothed image of the last level.
+        detail: weight of the three detail bands of each level.
     """
 
     def __init__(self, levels: Annotated[int, Ge(1), Le(5)] = 2, smooth: Weight = 0.1, detail: Weight = 1.0) -> None:

@@ -94,7 +94,7 @@ class L2Pooling(nn.Module):
 
 @METRICS.register("dists")
 class DISTS(ImageMetric):
-    """Deep image structure and texture similarity, as a distance: smaller is better.
+    """Deep image structure and texture similarity (a distance: lower is better).
 
     Raises:
         WeightsUnavailable: no VGG16 weights, or no weights of its layers.

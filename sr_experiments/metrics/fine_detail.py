@@ -21,8 +21,8 @@ class FineDetail(ImageMetric):
     that its borders don't count as detail.
 
     Args:
-        scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles a pixel of HR. At scale 1, where LR has
-            all frequencies of HR, it is the upper half of them that counts, as at scale 2.
+        scale: upsampling factor; LR's Nyquist frequency is 0.5 / scale cycles per HR pixel. At scale 1, where LR has
+            all frequencies of HR, the upper half of them counts, as at scale 2.
     """
 
     higher_is_better = False

@@ -18,10 +18,10 @@ LEAST_SIZES: dict[Trunk, int] = {"alex": 31, "vgg": 16, "squeeze": 17}
 
 @METRICS.register("lpips")
 class LPIPS(ImageMetric):
-    """Learned perceptual distance; smaller is better.
+    """Learned perceptual distance; lower is better.
 
     Args:
-        net: trunk: "alex", the usual one for reporting, "vgg" or "squeeze".
+        net: backbone: "alex", the usual one for reporting, "vgg" or "squeeze".
 
     Raises:
         WeightsUnavailable: no trained weights of the trunk.

@@ -15,7 +15,7 @@ class TLP(TemporalMetric):
     The first and the last two frames of a clip are left out, so a clip needs 6.
 
     Args:
-        net: trunk of LPIPS: "alex", the published one, "vgg" or "squeeze".
+        net: backbone of LPIPS: "alex", as published, "vgg" or "squeeze".
         crop_border: unused, the definition has its own crop, to multiples of 32.
 
     Raises:

@@ -19,7 +19,7 @@ class _Frame(NamedTuple):
 
 @METRICS.register("warping_error")
 class WarpingError(TemporalMetric):
-    """1000 times the MSE between an SR frame and the one before, warped to it by the flow of the HR frames.
+    """1000 times the MSE between an SR frame and the previous one, warped to it by the flow of the HR frames.
 
     Pixels that can't be followed are left out: those from outside the frame, occluded ones and motion boundaries.
     Every pair of frames of a clip counts, unless no pixel of it can be followed. The flow is OpenCV's DIS, preset

@@ -18,7 +18,7 @@ class DiscriminatorSettings(Group):
     """What every discriminator has besides its own arguments."""
 
     every: Count = optional()
-    """Steps from one update of the discriminator to the next."""
+    """Update the discriminator once in this many steps."""
     update_margin: float | None = optional()
     """The discriminator is updated only while log D(real) - log D(fake) is below; null: always."""
     r1_gamma: Weight = optional()

@@ -241,5 +241,5 @@ def test_sr_schema_says_when_the_file_is_old(tmp_path, sr, monkeypatch):
 
 def test_help_says_what_settings_mean_and_take(command):
     said = command("model=rrdbnet", "--help").stdout
-    assert "growth: 32" in said and "Channels that each convolution of a dense block adds. (a whole number" in said
-    assert "max_steps: 400" in said and "Length of the run." in said
+    assert "growth: 32" in said and "Channels added by each convolution of a dense block. (a whole number" in said
+    assert "max_steps: 400" in said and "Length of the run in steps." in said

@@ -10,7 +10,7 @@ from sr_experiments.data.resize import imresize
 
 @DEGRADATIONS.register("bicubic")
 class Bicubic(Degradation):
-    """Degradation by MATLAB's `imresize(hr, 1 / scale)` on 8-bit images."""
+    """Degradation with MATLAB's `imresize(hr, 1 / scale)` on 8-bit images."""
 
     def __init__(self, scale: int) -> None:
         super().__init__(scale)

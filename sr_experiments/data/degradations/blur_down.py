@@ -20,7 +20,7 @@ class BlurDown(Degradation):
     Borders are reflected about the centres of the border pixels (OpenCV's BORDER_REFLECT_101).
 
     Args:
-        sigma: standard deviation of the Gaussian, in HR pixels; 1.5 is the published one.
+        sigma: standard deviation of the Gaussian, in HR pixels; 1.5 is the published value.
     """
 
     phase = "corner"

@@ -41,8 +41,8 @@ class Pipeline(Degradation):
     Args:
         stages: steps in order, each a mapping of `name` and its arguments; see `STEPS`. A last resize to the size of
             LR is added.
-        usm: make LR from sharpened HR, and return sharpened HR as `target`.
-        pool: number of pairs of LR and HR that batches are mixed from, see `PairPool`; 0 for no pool.
+        usm: generate LR from sharpened HR, and return sharpened HR as `target`.
+        pool: number of LR and HR pairs from which batches are mixed, see `PairPool`; 0 for no pool.
     """
 
     def __init__(

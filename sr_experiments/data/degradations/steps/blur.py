@@ -38,13 +38,13 @@ class _Blur(OptionalStep):
 @STEPS.register("blur")
 @dataclass
 class Blur(_Blur):
-    """Blur of a lens: Gaussian, generalised Gaussian and plateau kernels, or a sinc filter (ringing).
+    """Lens blur: Gaussian, generalised Gaussian and plateau kernels, or a sinc filter (ringing).
 
     Args:
         kinds: weights of the kernel families, see `FAMILIES`.
         sigma: range of the standard deviation along both axes, in pixels.
         generalized_beta: range of the shape of generalised Gaussians; half are drawn below 1, half above.
-        plateau_beta: range of the shape of plateaus, drawn likewise.
+        plateau_beta: range of the shape of plateaus, drawn in the same way.
         sinc: probability of a sinc filter in place of the families.
         size: range of the kernel side in pixels, odd.
     """
@@ -149,7 +149,7 @@ class Motion(_Blur):
 @STEPS.register("defocus")
 @dataclass
 class Defocus(_Blur):
-    """Blur of a lens that is out of focus: a disk.
+    """Defocus blur: a disk.
 
     Args:
         radius: range of the radius, in pixels.

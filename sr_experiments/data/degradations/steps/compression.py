@@ -89,8 +89,8 @@ class VideoCodec(Encoded):
 
     Args:
         codecs: weights of the choice: h264 (libx264), hevc (libx265), av1 (libsvtav1).
-        crf: range of the constant rate factor on x264's scale, 0 to 51, where 23 is the default; the others get as much
-            more as their defaults are larger, HEVC 5 and AV1 12.
+        crf: range of the constant rate factor on x264's scale, 0 to 51, where 23 is the default; the other encoders get
+            a larger value by the difference of their defaults, 5 for HEVC and 12 for AV1.
 
     Raises:
         SRError: this build of PyAV lacks an encoder or decoder that may be drawn.

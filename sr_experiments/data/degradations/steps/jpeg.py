@@ -40,11 +40,11 @@ TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 @STEPS.register("jpeg")
 @dataclass
 class JPEG(OptionalStep):
-    """Step that compresses and decompresses with JPEG, 4:2:0 like almost all software.
+    """Step that compresses and decompresses with JPEG, 4:2:0 as in almost all software.
 
     Args:
         quality: range of the quality, 1 to 100; whole numbers are drawn.
-        real: use libjpeg itself, one image at a time, on GPUs too.
+        real: use libjpeg itself, one image at a time, even on GPUs.
     """
 
     quality: Interval[Annotated[float, Ge(1), Le(100)]]

@@ -26,14 +26,14 @@ def _encloses_one(limits: Sequence[float]) -> bool:
 
 @STEPS.register("resize")
 class Resize(Step):
-    """Step that enlarges, shrinks or keeps each image.
+    """Step that upscales, downscales or keeps each image.
 
     The new size is rounded down and the image fills it from edge to edge, so resizing and resizing back does not
     shift it. (`F.interpolate(scale_factor=...)`, which Real-ESRGAN uses for its first resize, cuts off the last
     fraction of a pixel instead, and the next resize to a given size then stretches the image by as much.)
 
     Args:
-        factor: [smallest, largest], enclosing 1: enlarging draws from 1 to the largest, shrinking from the smallest
+        factor: [smallest, largest], enclosing 1: upscaling draws from 1 to the largest, downscaling from the smallest
             to 1.
         kinds: weights of up, down and keep.
         modes: weights of area, bilinear and bicubic.
