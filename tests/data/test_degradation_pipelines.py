@@ -14,6 +14,7 @@ from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.degradations.pipeline import Pipeline
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.sharpen import sharpen
+from sr_experiments.data.resize import imresize
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
 from tests.conftest import ROOT
@@ -273,3 +274,18 @@ def test_gpu_gives_nearly_the_cpus_lr_but_for_the_noise(name, monkeypatch):
     on_cpu = made(hr, rng())
     on_gpu = made(hr.cuda(), rng()).cpu()
     assert (on_cpu - on_gpu).abs().mean() * 255 < 0.3
+
+
+def test_a_share_of_lr_is_plain_bicubic_and_the_rest_as_without():
+    stages = [{"name": "blur", "kinds": {"iso": 1}, "sigma": [1, 3]}]
+    plain, mixed = (
+        build("degradation", DEGRADATIONS, {"name": "mine", "stages": stages, "bicubic": share}, scale=4)
+        for share in (0.0, 0.3)
+    )
+    hr = torch.randint(0, 256, (400, 3, 16, 16), generator=torch.Generator().manual_seed(0)) / 255
+    lr, other = (one(hr, torch.Generator().manual_seed(1), 2) for one in (plain, mixed))
+    bicubic = imresize(hr, 1 / 4)
+    is_bicubic, as_before = ((other == lr_).flatten(1).all(1) for lr_ in (bicubic, lr))
+    assert (is_bicubic | as_before).all() and torch.equal(is_bicubic[::2], is_bicubic[1::2])
+    assert is_bicubic.double().mean().item() == pytest.approx(0.3, abs=0.08)
+    assert torch.equal(mixed.validation(hr[:2]), plain.validation(hr[:2]))

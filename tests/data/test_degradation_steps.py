@@ -242,8 +242,47 @@ def test_every_step_says_what_it_did():
         "jpeg": {"quality": [30, 95]},
         "h264": {"crf": [18, 30]},
         "codec": {"codecs": {"h264": 1, "hevc": 1, "av1": 1}, "crf": [18, 30]},
+        "image_codec": {"formats": {"webp": 1}, "quality": [30, 95]},
         "random_order": {"groups": [[{"name": "sinc"}], [{"name": "resize"}]]},
     }
     for name in STEPS:
         step = build_step({"name": name, **made.get(name, {})})
         assert step.describe(step.draw(2, 1, rng()), 1)
+
+
+# -- JPEG, WebP and AVIF of images ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_image_codecs_are_pillows(name, channels):
+    images = [photograph("chelsea")[:channels, 60 : 60 + h, 90 : 90 + w] for h, w in ((64, 50), (17, 31))]
+    step = build_step({"name": "image_codec", "formats": {name: 1}, "quality": [30, 60]})
+    parameters = step.draw(2, 1, rng())
+    made = step.apply(canvas_of(images), parameters, rng())
+    for i, image in enumerate(images):
+        file = io.BytesIO()
+        levels = (image * 255).round().byte().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+        settings = {"avif": {"speed": 8, "max_threads": 1}}.get(name, {})
+        Image.fromarray(levels).save(file, name, quality=int(parameters["quality"][i]), **settings)
+        expected = np.asarray(Image.open(file).convert("RGB"))[..., :channels]
+        assert np.array_equal((image_of(made, i) * 255).round().byte().permute(1, 2, 0).numpy(), expected)
+        assert 20 < 10 * math.log10(255**2 / np.square(expected - levels[..., :channels].astype(float)).mean()) < 50
+    again = step.apply(canvas_of(images), parameters, rng())
+    assert torch.equal(again.pixels, made.pixels)
+    assert step.describe(parameters, 0) == f"{name} {parameters['quality'][0]:.0f}"
+
+
+def test_formats_are_drawn_by_their_weights_and_frames_of_a_clip_have_one():
+    step = build_step({"name": "image_codec", "formats": {"webp": 3, "avif": 1}, "quality": [40, 90]})
+    drawn = step.draw(4000, 2, rng())
+    assert torch.equal(drawn["format"][::2], drawn["format"][1::2])
+    assert (drawn["format"] == 1).double().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert {step.describe(drawn, i).split()[0] for i in range(20)} == {"webp", "avif"}
+
+
+def test_a_format_that_pillow_lacks_is_named(monkeypatch):
+    monkeypatch.setattr("PIL.features.check", lambda name: name != "avif")
+    with pytest.raises(SRError, match="Pillow has no avif: leave it out"):
+        build_step({"name": "image_codec", "formats": {"avif": 1}, "quality": [40, 90]})
+    build_step({"name": "image_codec", "formats": {"avif": 0, "webp": 1}, "quality": [40, 90]})

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
+from sr_experiments.config.constraints import Share
 from sr_experiments.data.degradations import DEGRADATIONS, Degradation
-from sr_experiments.data.degradations.steps import STEPS, build_step
+from sr_experiments.data.degradations.steps import STEPS, build_step, draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.resize import Resize
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.data.degradations.steps.step import Parameters, take
+from sr_experiments.data.resize import imresize
 from sr_experiments.registry import Component
 
 CPU_GROUP = 12  # images per group on a CPU: small enough to stay in its cache
@@ -43,6 +46,7 @@ class Pipeline(Degradation):
             LR is added.
         usm: generate LR from sharpened HR, and return sharpened HR as `target`.
         pool: number of LR and HR pairs from which batches are mixed, see `PairPool`; 0 for no pool.
+        bicubic: fraction of the training images, or clips, whose LR is plain bicubic instead of all steps.
     """
 
     def __init__(
@@ -51,18 +55,25 @@ class Pipeline(Degradation):
         stages: Annotated[Sequence[Annotated[Mapping[str, Any], Component(STEPS)]], MinLen(1)],
         usm: bool = False,
         pool: Annotated[int, Ge(0), Le(100_000)] = 0,
+        bicubic: Share = 0.0,
     ) -> None:
         super().__init__(scale)
         self.steps = [build_step(stage) for stage in stages]
         self._to_lr = Resize(of="lr", modes={"area": 1})
         self.usm = usm
         self.pool_size = pool
+        self.bicubic = bicubic
 
     def __call__(self, hr: Tensor, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
         """Return the LR batch of a training step."""
         seeds = torch.randint(2**62, (2,), generator=generator).tolist()
         parameters = self.draw(len(hr) // frames, frames, torch.Generator().manual_seed(seeds[0]))
-        return self.apply(hr, parameters, torch.Generator(hr.device).manual_seed(seeds[1]), frames)
+        lr = self.apply(hr, parameters, torch.Generator(hr.device).manual_seed(seeds[1]), frames)
+        if not self.bicubic:
+            return lr
+        plain = draw.chance(len(hr) // frames, self.bicubic, torch.Generator().manual_seed(seeds[0] + 1))
+        chosen = plain.repeat_interleave(frames)[:, None, None, None].to(hr.device)
+        return torch.where(chosen, imresize(self.target(hr), Fraction(1, self.scale)), lr)
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Return LR of validation images, (N, C, H / scale, W / scale).
