@@ -14,7 +14,7 @@ from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
 from sr_experiments.video.part import Part
 
-_HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
+_DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
 
 class VideoSource:
@@ -192,7 +192,7 @@ def _notes(frame: Any) -> list[str]:
     if frame.interlaced_frame:
         notes.append("the video is interlaced, which upscaling ignores: better deinterlace it first")
     kinds = {frame.side_data[i].type.name for i in range(len(frame.side_data))}
-    if hdr := sorted(kinds & _HDR):
+    if hdr := sorted(kinds & _DYNAMIC_HDR):
         notes.append(f"HDR metadata left out ({', '.join(hdr).lower()}): colours and their tags are kept")
     return notes
 

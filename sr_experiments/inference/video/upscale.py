@@ -106,6 +106,7 @@ def _to_video(
             "pix_fmt": encoding.pix_fmt,
             "fps": str(source.rate),
             "scene_cuts": options.scene_cuts,
+            **({"lossless": True} if options.lossless else {}),
         }
     )
     output = PartialOutput(target, settings, options)
