@@ -187,7 +187,7 @@ def choose_encoding(
     options = replace(options, codec=codec)
     check_options(options)
     hdr = HDRMetadata.of(frame)
-    settings = _encoder_settings(codec, options, hdr.options(codec))
+    settings = _encoder_settings(codec, options, size[0], hdr.options(codec))
     if options.pix_fmt and not alpha and has_alpha(av.VideoFormat(options.pix_fmt)):
         raise SRError(f"--pix-fmt {options.pix_fmt} holds transparency, which the input doesn't have: choose another")
     known = _formats(codec) or ["yuv420p"]
@@ -250,12 +250,12 @@ def _formats(codec: str) -> list[str]:
     return [pix_fmt.name for pix_fmt in av.codec.Codec(codec, "w").video_formats or []]
 
 
-def _encoder_settings(codec: str, options: EncoderOptions, more: Mapping[str, str]) -> dict[str, str]:
+def _encoder_settings(codec: str, options: EncoderOptions, width: int, more: Mapping[str, str]) -> dict[str, str]:
     """Return the options of an encoder, by FFmpeg's names, with `more`, which join those of the same name."""
     settings = {}
     if codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # only errors; it has no option for this
-    x265 = {"log-level": "error"}
+    x265: dict[str, object] = {"log-level": "error"}
     if codec.startswith("libx264"):
         settings.update(repeatable_x264())
     if options.crf is not None:
@@ -268,6 +268,8 @@ def _encoder_settings(codec: str, options: EncoderOptions, more: Mapping[str, st
         settings["rc-lookahead"] = str(LOOKAHEAD)
     elif codec == "libx265":
         x265["rc-lookahead"] = str(LOOKAHEAD)
+    if codec == "libx265" and width in (32, 64):
+        x265["ctu"] = width // 2  # in frames as wide as its blocks, x265 makes pixels wrong
     if codec == "libx265":
         settings["x265-params"] = ":".join(f"{name}={value}" for name, value in x265.items())
     lossless = _LOSSLESS[codec] if options.lossless else {}
