@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,8 +16,8 @@ from rich.console import Console
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
-from sr_experiments.inference import kept
 from sr_experiments.inference.checks import is_sheet
+from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.inputs import Inputs, Job, find_inputs, pending_jobs, plan_jobs
@@ -60,7 +59,7 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     keep_little()
     if is_sheet(checkpoints, options):
         return _make_sheets(inputs, output, checkpoints, options, console)
-    engine, options = _engine(checkpoints, options)
+    engine, options = engine_for(checkpoints, options)
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
@@ -81,30 +80,6 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
         jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
         failed += _upscale_images(engine, jobs, options, console, alone)
     return 1 if failed else 0
-
-
-def _engine(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, Options]:
-    """Return the engine, and the options that are left to do, without a strength that decided what the network is."""
-    engine, network = _kept_or_made(checkpoints, options)
-    precision = engine.precision
-    if options.precision == "auto" and precision == "bf16":
-        precision = "bf16 (off fp32 by up to some levels of 255; --precision fp32 is exact, and slower)"
-    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, precision, engine.runtime)
-    decided = len(checkpoints) == 2 or engine.traits.sampling
-    return engine, replace(options, strength=None) if decided else options
-
-
-def _kept_or_made(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, str]:
-    """Return the engine, and in words what network it runs: the one that was kept, or one made now, and kept."""
-    key = kept.key_of(checkpoints, options)
-    if key is not None and (found := kept.read(key, options.tile)) is not None:
-        return found, found.source
-    from sr_experiments.inference.loading import load_engine  # here, since it imports torch, which takes seconds
-
-    engine, network = load_engine(checkpoints, options)
-    if key is not None and options.precision in ("auto", engine.precision):  # not in int8: that is said each time
-        kept.write(key, engine, network)
-    return engine, network
 
 
 @contextmanager
@@ -217,7 +192,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
     labels = unique_names(checkpoints) if len(together) == len(checkpoints) else ["between"]
     engines = {}
     for label, group in zip(labels, together, strict=True):
-        engines[label], left = _engine(group, options)
+        engines[label], left = engine_for(group, options)
     sheets, start, failed = Sheets(engines, left, page), time.perf_counter(), 0
     for job, picture in _read_ahead(jobs):
         try:
