@@ -24,9 +24,10 @@ from sr_experiments.inference.inputs import Inputs, Job, find_inputs, pending_jo
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
-from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
+from sr_experiments.inference.video.upscale import Summary, upscale_animation, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.terminal import job_progress
+from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
@@ -52,8 +53,9 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     output = output.expanduser()
     inputs = find_inputs(names, output)
     to_video = output.suffix.lower() in VIDEO_EXTENSIONS
-    if inputs.images and inputs.root is None and to_video:
-        raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
+    single = inputs.images[0] if inputs.images and inputs.root is None else None
+    if single is not None and to_video and not is_animated(single):
+        raise SRError(f"{single} is a single image: to make a video, give a folder of frames")
     if inputs.images and (options.start is not None or options.end is not None):
         raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
     keep_little()
@@ -69,7 +71,9 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
             if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # they can only be read
                 jobs[i] = Job(source, target.with_suffix(".mkv"))
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
-    if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
+    if single is not None and to_video:
+        failed += _upscale_clips(engine, [Job(single, output)], options, console, upscale_animation, alone)
+    elif inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
         folders = list(dict.fromkeys(path.parent for path in inputs.images))
         if to_video and len(folders) > 1:

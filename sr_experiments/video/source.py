@@ -1,4 +1,4 @@
-"""Sources of frames to upscale: a video file or a folder of images."""
+"""Sources of frames to upscale: a video file, a folder of images or an animated image."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -9,6 +9,7 @@ import numpy as np
 
 from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
+from sr_experiments.video.animation import AnimationSource
 from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
 from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
@@ -176,7 +177,7 @@ class FolderSource:
             yield number, pixels
 
 
-Source = VideoSource | FolderSource
+Source = VideoSource | FolderSource | AnimationSource
 
 
 def _display_matrix(frame: Any) -> list[int] | None:
