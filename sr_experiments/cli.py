@@ -18,13 +18,15 @@ from sr_experiments.commands.runs import runs
 from sr_experiments.commands.schema import schema
 from sr_experiments.commands.sync import sync
 from sr_experiments.commands.train import CONTEXT, train
+from sr_experiments.commands.tune import tune
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, one_line, path_error
 from sr_experiments.threads import let_waiting_threads_sleep
 
 COMMANDS = (
-    upscale, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, init, schema,
+    upscale, tune, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, init,
+    schema,
 )  # fmt: skip
 app = typer.Typer(
     no_args_is_help=True,

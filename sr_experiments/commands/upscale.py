@@ -76,13 +76,18 @@ def upscale(
     codec: Annotated[
         str | None,
         typer.Option(
-            help="Video encoder; by default one that suits the input and the container.", rich_help_panel=VIDEOS
+            help="h264, hevc, av1, vp9, ffv1, prores or an encoder of FFmpeg's; by default what suits the input.",
+            rich_help_panel=VIDEOS,
         ),
     ] = None,
     crf: Annotated[
         int | None,
         typer.Option(help="Video quality, lower is better; by default the encoder's.", rich_help_panel=VIDEOS),
     ] = None,
+    lossless: Annotated[
+        bool,
+        typer.Option("--lossless", help="Encode without loss, in the video's pixel format.", rich_help_panel=VIDEOS),
+    ] = False,
     preset: Annotated[
         str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.", rich_help_panel=VIDEOS)
     ] = None,
@@ -143,14 +148,16 @@ def upscale(
     from sr_experiments.config.quoting import shell_text, sr_command
     from sr_experiments.inference.checks import check_checkpoints, check_size, check_video
     from sr_experiments.inference.options import Options
+    from sr_experiments.video.formats import CODECS
     from sr_experiments.video.part import read_time
 
+    codec = CODECS.get(codec or "", codec)
     given = [argument for argument in sys.argv[1:] if argument not in ("--overwrite", "--resume")]
     again = sr_command([*map(shell_text, given), "--resume"])
     options = Options(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
-        quality=quality, resume=resume, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, fps=fps,
-        scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
+        quality=quality, resume=resume, codec=codec, lossless=lossless, crf=crf, preset=preset, pix_fmt=pix_fmt,
+        fps=fps, scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
         scale=scale, width=width, height=height, longest=longest, html=html,
         start=read_time(start, "--start") if start else None, end=read_time(end, "--end") if end else None,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import and_left_out, natural_key, walk_images
 from sr_experiments.errors import SRError
+from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.walk import UNREAD, is_left_out
 
@@ -58,8 +59,11 @@ def find_inputs(names: Sequence[str], output: Path) -> Inputs:
             raise SRError(f"{unread[0]} is of a format that isn't read: leave it out, or {_todo(unread[0])}")
         root = Path(os.path.commonpath([file.parent for file in files]))
     elif path.is_file():
-        if path.suffix.lower() in UNREAD:
+        animation = path.suffix.lower() in ANIMATIONS and output.suffix.lower() in VIDEO_EXTENSIONS
+        if path.suffix.lower() in UNREAD and not animation:
             raise SRError(f"{path} is of a format that isn't read: {_todo(path)}")
+        if animation:
+            return Inputs([path], [], None)
         files = [path]
     elif path.is_dir():
         found = walk_images(path, VIDEO_EXTENSIONS)

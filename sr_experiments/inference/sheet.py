@@ -23,6 +23,45 @@ from sr_experiments.report.media import Media
 LARGEST_PAGE = 200_000_000  # bytes of pictures in it
 
 
+class Page:
+    """One HTML page of groups of pictures, with a slider between any two of a group.
+
+    Args:
+        file: that is written.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._media = Media(LARGEST_PAGE)
+        self._groups: list[dict[str, Any]] = []
+
+    def add(self, name: str, pictures: dict[str, np.ndarray]) -> None:
+        """Add a group of pictures of one size, uint8 (H, W, 3), by label."""
+        columns = [
+            {"label": label, "run": None, "image": place, "error": None, "psnr": None, "step": None}
+            for label, pixels in pictures.items()
+            if (place := self._media.add_picture(pixels)) is not None
+        ]
+        height, width = next(iter(pictures.values())).shape[:2]
+        self._groups.append({"name": name, "width": width, "height": height, "columns": columns})
+
+    def write(self) -> None:
+        """Write the page, if it has pictures."""
+        if not self._groups:
+            return
+        content = {
+            "made": time.strftime("%Y-%m-%d %H:%M"),
+            "runs": [],
+            "pictures": self._groups,
+            "media": self._media.uris,
+            "mediaLeftOut": self._media.left_out,
+            "errorRange": 0,
+        }
+        with replacing(self.file) as temporary:
+            scripts = ("elements", "viewer", "pictures", "sheet")
+            temporary.write_text(html_page("Networks side by side", scripts, content), encoding="utf-8")
+
+
 class Sheets:
     """Makes the sheets of pictures, and one page of all of them with a slider between any two.
 
@@ -39,9 +78,7 @@ class Sheets:
         if len(scales) > 1 and not Enlarger.of(next(iter(engines.values())), options).wanted.given:
             options = replace(options, scale=float(max(scales)))
         self.enlargers = {label: Enlarger.of(engine, options) for label, engine in engines.items()}
-        self.page = page
-        self._media = Media(LARGEST_PAGE)
-        self._groups: list[dict[str, Any]] = []
+        self.page = None if page is None else Page(page)
 
     def pictures(self, picture: Picture) -> dict[str, np.ndarray]:
         """Return the picture by bicubic enlargement, or as it is at scale 1, and by each network, by label.
@@ -55,7 +92,7 @@ class Sheets:
         made = {baseline(first.engine.scale): first.bicubic(picture.pixels)}
         for label, enlarger in self.enlargers.items():
             made[label] = enlarger(picture.pixels)
-        return {label: _in_colour(pixels) for label, pixels in made.items()}
+        return {label: in_colour(pixels) for label, pixels in made.items()}
 
     def write(self, target: Path, name: str, picture: Picture, quality: int) -> tuple[int, int]:
         """Write the sheet of a picture and put it on the page, if there is one; return its (height, width)."""
@@ -63,30 +100,13 @@ class Sheets:
         sheet = np.asarray(labelled({label: Image.fromarray(pixels) for label, pixels in made.items()}))
         write_picture(target, Picture(sheet, icc=picture.icc), quality)
         if self.page is not None:
-            columns = [
-                {"label": label, "run": None, "image": place, "error": None, "psnr": None, "step": None}
-                for label, pixels in made.items()
-                if (place := self._media.add_picture(pixels)) is not None
-            ]
-            height, width = next(iter(made.values())).shape[:2]
-            self._groups.append({"name": name, "width": width, "height": height, "columns": columns})
+            self.page.add(name, made)
         return sheet.shape[0], sheet.shape[1]
 
     def finish(self) -> None:
         """Write the page, if there is one."""
-        if self.page is None or not self._groups:
-            return
-        content = {
-            "made": time.strftime("%Y-%m-%d %H:%M"),
-            "runs": [],
-            "pictures": self._groups,
-            "media": self._media.uris,
-            "mediaLeftOut": self._media.left_out,
-            "errorRange": 0,
-        }
-        with replacing(self.page) as temporary:
-            scripts = ("elements", "viewer", "pictures", "sheet")
-            temporary.write_text(html_page("Networks side by side", scripts, content), encoding="utf-8")
+        if self.page is not None:
+            self.page.write()
 
 
 def page_of(output: Path, options: Options) -> Path | None:
@@ -103,6 +123,7 @@ def page_of(output: Path, options: Options) -> Path | None:
     return page
 
 
-def _in_colour(pixels: np.ndarray) -> np.ndarray:
+def in_colour(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels of any depth, grey or colour, as uint8 (H, W, 3)."""
     pixels = to_8_bits(pixels)
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2)

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,17 +16,18 @@ from rich.console import Console
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
-from sr_experiments.inference import kept
 from sr_experiments.inference.checks import is_sheet
+from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
 from sr_experiments.inference.inputs import Inputs, Job, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
-from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
+from sr_experiments.inference.video.upscale import Summary, upscale_animation, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.terminal import job_progress
+from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
@@ -53,14 +53,15 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     output = output.expanduser()
     inputs = find_inputs(names, output)
     to_video = output.suffix.lower() in VIDEO_EXTENSIONS
-    if inputs.images and inputs.root is None and to_video:
-        raise SRError(f"{inputs.images[0]} is a single image: to make a video, give a folder of frames")
+    single = inputs.images[0] if inputs.images and inputs.root is None else None
+    if single is not None and to_video and not is_animated(single):
+        raise SRError(f"{single} is a single image: to make a video, give a folder of frames")
     if inputs.images and (options.start is not None or options.end is not None):
         raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
     keep_little()
     if is_sheet(checkpoints, options):
         return _make_sheets(inputs, output, checkpoints, options, console)
-    engine, options = _engine(checkpoints, options)
+    engine, options = engine_for(checkpoints, options)
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
@@ -70,7 +71,9 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
             if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # they can only be read
                 jobs[i] = Job(source, target.with_suffix(".mkv"))
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
-    if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
+    if single is not None and to_video:
+        failed += _upscale_clips(engine, [Job(single, output)], options, console, upscale_animation, alone)
+    elif inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
         folders = list(dict.fromkeys(path.parent for path in inputs.images))
         if to_video and len(folders) > 1:
@@ -81,30 +84,6 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
         jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
         failed += _upscale_images(engine, jobs, options, console, alone)
     return 1 if failed else 0
-
-
-def _engine(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, Options]:
-    """Return the engine, and the options that are left to do, without a strength that decided what the network is."""
-    engine, network = _kept_or_made(checkpoints, options)
-    precision = engine.precision
-    if options.precision == "auto" and precision == "bf16":
-        precision = "bf16 (off fp32 by up to some levels of 255; --precision fp32 is exact, and slower)"
-    log.info("x%d, %s; %s, %s, %s", engine.scale, network, engine.device, precision, engine.runtime)
-    decided = len(checkpoints) == 2 or engine.traits.sampling
-    return engine, replace(options, strength=None) if decided else options
-
-
-def _kept_or_made(checkpoints: Sequence[Path], options: Options) -> tuple[ImageEngine, str]:
-    """Return the engine, and in words what network it runs: the one that was kept, or one made now, and kept."""
-    key = kept.key_of(checkpoints, options)
-    if key is not None and (found := kept.read(key, options.tile)) is not None:
-        return found, found.source
-    from sr_experiments.inference.loading import load_engine  # here, since it imports torch, which takes seconds
-
-    engine, network = load_engine(checkpoints, options)
-    if key is not None and options.precision in ("auto", engine.precision):  # not in int8: that is said each time
-        kept.write(key, engine, network)
-    return engine, network
 
 
 @contextmanager
@@ -217,7 +196,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
     labels = unique_names(checkpoints) if len(together) == len(checkpoints) else ["between"]
     engines = {}
     for label, group in zip(labels, together, strict=True):
-        engines[label], left = _engine(group, options)
+        engines[label], left = engine_for(group, options)
     sheets, start, failed = Sheets(engines, left, page), time.perf_counter(), 0
     for job, picture in _read_ahead(jobs):
         try:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,9 +14,20 @@ import numpy as np
 
 from sr_experiments.errors import SRError
 from sr_experiments.video.colour import Colours, FromRGB, depth, has_alpha
+from sr_experiments.video.formats import CODECS
+from sr_experiments.video.hdr import HDRMetadata
 
 # Largest crf of encoders that clip it silently, or complain only on standard error.
 _MAX_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx": 63, "libvpx-vp9": 63, "libsvtav1": 63}
+# The options with which an encoder is lossless; none for those that always are.
+_LOSSLESS: dict[str, dict[str, str]] = {
+    "libx264": {"qp": "0"},
+    "libx264rgb": {"qp": "0"},
+    "libx265": {"x265-params": "lossless=1"},
+    "libvpx-vp9": {"lossless": "1"},
+    "libsvtav1": {"svtav1-params": "lossless=1"},
+    **{name: {} for name in ("ffv1", "ffvhuff", "huffyuv", "utvideo", "qtrle", "png")},
+}
 # Presets of x264 and x265, from fast to slow.
 _FAST_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast")
 _PRESETS = (*_FAST_PRESETS, "medium", "slow", "slower", "veryslow", "placebo")
@@ -34,6 +45,7 @@ class EncoderOptions:
     crf: int | None = None  # constant rate factor
     preset: str | None = None
     pix_fmt: str | None = None  # FFmpeg's name of a pixel format, or None for the closest to the input's
+    lossless: bool = False  # the encoder loses nothing of the frames in its pixel format
 
 
 @dataclass(frozen=True)
@@ -133,9 +145,13 @@ def check_options(options: EncoderOptions) -> None:
     try:
         codec = av.codec.Codec(options.codec, "w")
     except (av.codec.codec.UnknownCodecError, ValueError) as error:
-        raise SRError(f"no video encoder --codec {options.codec}: try libx264, libx265 or libsvtav1") from error
+        raise SRError(f"no video encoder --codec {options.codec}: choose one of {_known_encoders()}") from error
     if codec.type != "video":
-        raise SRError(f"--codec {options.codec} encodes {codec.type}: try libx264, libx265 or libsvtav1")
+        raise SRError(f"--codec {options.codec} encodes {codec.type}: choose one of {_known_encoders()}")
+    if options.lossless and options.codec not in _LOSSLESS:
+        raise SRError(f"{options.codec} has no --lossless: choose --codec ffv1, h264, hevc, av1 or vp9")
+    if options.lossless and options.crf is not None:
+        raise SRError("--lossless leaves nothing to --crf: give one of them")
     known = _formats(options.codec)
     if options.pix_fmt is not None and known and options.pix_fmt not in known:
         raise SRError(f"{options.codec} can't encode --pix-fmt {options.pix_fmt}: choose one of {' '.join(known)}")
@@ -170,7 +186,8 @@ def choose_encoding(
 
     options = replace(options, codec=codec)
     check_options(options)
-    settings = _encoder_settings(codec, options)
+    hdr = HDRMetadata.of(frame)
+    settings = _encoder_settings(codec, options, size[0], hdr.options(codec))
     if options.pix_fmt and not alpha and has_alpha(av.VideoFormat(options.pix_fmt)):
         raise SRError(f"--pix-fmt {options.pix_fmt} holds transparency, which the input doesn't have: choose another")
     known = _formats(codec) or ["yuv420p"]
@@ -195,6 +212,8 @@ def choose_encoding(
     if unused:
         raise SRError(f"{codec} has no --{unused[0]}: leave it out, or choose another --codec")
     notes = []
+    if hdr != HDRMetadata() and not hdr.options(codec):
+        notes.append(f"HDR metadata left out, which {codec} can't write: colours and their tags are kept")
     before, after = av.VideoFormat(frame.format.name), av.VideoFormat(chosen.pix_fmt)
     if alpha and not has_alpha(after):
         notes.append(transparency_lost(f"{codec} in {chosen.pix_fmt}"))
@@ -210,6 +229,20 @@ def transparency_lost(where: str) -> str:
     return f"transparency was lost: {where} can't hold it; without options of the encoder .mov, .mkv and .webm do"
 
 
+def _known_encoders() -> str:
+    """Return which of the usual encoders this build of FFmpeg has, in words."""
+    import av
+
+    def exists(encoder: str) -> bool:
+        try:
+            return bool(av.codec.Codec(encoder, "w").type == "video")
+        except (av.codec.codec.UnknownCodecError, ValueError):
+            return False
+
+    usual = " ".join(name for name, encoder in CODECS.items() if exists(encoder))
+    return f"{usual}, or another of FFmpeg's encoders"
+
+
 def _formats(codec: str) -> list[str]:
     """Return FFmpeg's names of the pixel formats of an encoder; none if it does not say."""
     import av
@@ -217,12 +250,12 @@ def _formats(codec: str) -> list[str]:
     return [pix_fmt.name for pix_fmt in av.codec.Codec(codec, "w").video_formats or []]
 
 
-def _encoder_settings(codec: str, options: EncoderOptions) -> dict[str, str]:
-    """Return the options of an encoder, by FFmpeg's names."""
+def _encoder_settings(codec: str, options: EncoderOptions, width: int, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the options of an encoder, by FFmpeg's names, with `more`, which join those of the same name."""
     settings = {}
     if codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # only errors; it has no option for this
-    x265 = {"log-level": "error"}
+    x265: dict[str, object] = {"log-level": "error"}
     if codec.startswith("libx264"):
         settings.update(repeatable_x264())
     if options.crf is not None:
@@ -235,8 +268,13 @@ def _encoder_settings(codec: str, options: EncoderOptions) -> dict[str, str]:
         settings["rc-lookahead"] = str(LOOKAHEAD)
     elif codec == "libx265":
         x265["rc-lookahead"] = str(LOOKAHEAD)
+    if codec == "libx265" and width in (32, 64):
+        x265["ctu"] = width // 2  # in frames as wide as its blocks, x265 makes pixels wrong
     if codec == "libx265":
         settings["x265-params"] = ":".join(f"{name}={value}" for name, value in x265.items())
+    lossless = _LOSSLESS[codec] if options.lossless else {}
+    for name, value in (*lossless.items(), *more.items()):
+        settings[name] = f"{settings[name]}:{value}" if name in settings else value
     return settings
 
 

@@ -11,6 +11,16 @@ EXTENSIONS = (
 )
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
+# FFmpeg's encoders by the names of what they make.
+CODECS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "ffv1": "ffv1",
+    "prores": "prores_ks",
+}
+
 
 def container_of(target: Path) -> str:
     """Return FFmpeg's name of the container format of an output file.

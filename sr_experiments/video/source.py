@@ -1,4 +1,4 @@
-"""Sources of frames to upscale: a video file or a folder of images."""
+"""Sources of frames to upscale: a video file, a folder of images or an animated image."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -9,12 +9,13 @@ import numpy as np
 
 from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
+from sr_experiments.video.animation import AnimationSource
 from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
 from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
 from sr_experiments.video.part import Part
 
-_HDR = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
+_DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
 
 class VideoSource:
@@ -176,7 +177,7 @@ class FolderSource:
             yield number, pixels
 
 
-Source = VideoSource | FolderSource
+Source = VideoSource | FolderSource | AnimationSource
 
 
 def _display_matrix(frame: Any) -> list[int] | None:
@@ -192,7 +193,7 @@ def _notes(frame: Any) -> list[str]:
     if frame.interlaced_frame:
         notes.append("the video is interlaced, which upscaling ignores: better deinterlace it first")
     kinds = {frame.side_data[i].type.name for i in range(len(frame.side_data))}
-    if hdr := sorted(kinds & _HDR):
+    if hdr := sorted(kinds & _DYNAMIC_HDR):
         notes.append(f"HDR metadata left out ({', '.join(hdr).lower()}): colours and their tags are kept")
     return notes
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sr_experiments.inference.sheet import Page
 from sr_experiments.pictures import GAP, LABEL_HEIGHT
+from tests.report.browser import CHROMIUM, browser, visit  # noqa: F401, fixtures
 
 PLAIN = ["--device", "cpu", "--precision", "fp32", "--runtime", "torch"]
 
@@ -71,3 +73,17 @@ def test_sheets_are_of_images_and_never_replace_unasked(sr, weights, photograph,
     done = sr("upscale", photograph, "-o", tmp_path / "sheet.png", *both, "--html", *PLAIN)
     assert done.code == 2 and "sheet.html exists: give --overwrite" in done.err
     assert not (tmp_path / "sheet.png").exists() and (tmp_path / "sheet.html").read_text() == "mine"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium in PATH, and Playwright (uv sync)")
+def test_the_page_has_a_slider_between_any_two_pictures(visit, tmp_path):  # noqa: F811
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    page = Page(tmp_path / "page.html")
+    page.add("a.png", {"bicubic": pixels, "A": pixels + 9, "<b>B</b>": pixels + 20})
+    page.write()
+    seen = visit(tmp_path / "page.html", ready="#pictures .pair")
+    assert seen.locator("#pictures figcaption").all_inner_texts() == ["bicubic", "A", "<b>B</b>"]
+    assert seen.locator(".pair .tag").all_inner_texts() == ["bicubic", "<b>B</b>"]
+    seen.get_by_label("right").select_option("1")
+    assert seen.locator(".pair .tag").all_inner_texts() == ["bicubic", "A"]
+    assert seen.get_by_text("error maps").is_hidden()

@@ -80,8 +80,8 @@ def test_ten_bits_stay_ten_bits(nearest, tmp_path, codec):
 def test_what_cannot_be_done_justice_is_said(nearest, tmp_path):
     hdr = "master-display=G(1,1)B(1,1)R(1,1)WP(1,1)L(10000000,1):max-cll=1000,400:log-level=none"
     source = write(tmp_path / "in.mkv", film(3), "libx265", "yuv420p10le", options={"x265-params": hdr})
-    (note,) = upscale(nearest, source, tmp_path / "out.mkv").notes
-    assert note.startswith("HDR metadata left out (content_light_level, mastering_display_metadata)")
+    (note,) = upscale(nearest, source, tmp_path / "out.mkv", codec="ffv1").notes
+    assert note.startswith("HDR metadata left out")
     source = write(tmp_path / "fields.mkv", film(3, 32), options={"x264-params": "tff=1"})
     (note,) = upscale(nearest, source, tmp_path / "out2.mkv").notes
     assert "interlaced" in note
@@ -170,7 +170,7 @@ def test_mpeg_transport_streams_begin_at_zero(nearest, tmp_path):
             {"codec": "libx264"},
             r"\.webm can't hold the video of libx264: give --codec libvpx-vp9 or libsvtav1",
         ),
-        ("out.mp4", {"codec": "libx999"}, "no video encoder --codec libx999: try libx264"),
+        ("out.mp4", {"codec": "libx999"}, "no video encoder --codec libx999: choose one of h264 hevc"),
         ("out.mp4", {"codec": "aac"}, "--codec aac encodes audio"),
         ("out.mp4", {"pix_fmt": "yuv421"}, "no pixel format --pix-fmt yuv421"),
         (

@@ -31,7 +31,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Page]]:
     asked: list[str] = []
     contexts = []
 
-    def visit(file: Path, **options: Any) -> Page:
+    def visit(file: Path, ready: str = "#commands code", **options: Any) -> Page:
         contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}))
         page = contexts[-1].new_page()
         page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
@@ -39,7 +39,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Page]]:
         page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
         page.on("request", lambda request: asked.append(request.url[:100]))
         page.goto(file.as_uri())
-        page.wait_for_selector("#commands code", state="attached")
+        page.wait_for_selector(ready, state="attached")
         return page
 
     yield visit

@@ -31,6 +31,7 @@ from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
+from sr_experiments.video.animation import AnimationSource
 from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage
 from sr_experiments.video.encode import Encoding, SegmentEncoder
@@ -63,6 +64,18 @@ def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Opti
     settings = file_settings(source)
     settings |= {name: str(value) for name in ("start", "end") if (value := getattr(options, name)) is not None}
     return _to_video(engine, VideoSource(source, options.start, options.end), target, options, console, settings)
+
+
+def upscale_animation(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
+    """Upscale an animated image to a video file.
+
+    Raises:
+        SRError: the input is damaged, the output can't be written with these options, or it exists.
+    """
+    container_of(target)
+    if (finished := _finished_output(target, options)) is not None:
+        return finished
+    return _to_video(engine, AnimationSource(source), target, options, console, file_settings(source))
 
 
 def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
@@ -106,6 +119,7 @@ def _to_video(
             "pix_fmt": encoding.pix_fmt,
             "fps": str(source.rate),
             "scene_cuts": options.scene_cuts,
+            **({"lossless": True} if options.lossless else {}),
         }
     )
     output = PartialOutput(target, settings, options)

@@ -1,0 +1,152 @@
+"""`sr tune`: a few frames by several networks and strengths, side by side, with the time that each takes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sr_experiments.baseline import baseline
+from sr_experiments.checkpoints.names import unique_names
+from sr_experiments.config.quoting import shell_text, sr_command
+from sr_experiments.errors import SRError
+from sr_experiments.inference.engines import engine_for
+from sr_experiments.inference.images import Picture, format_of, read_picture, write_picture
+from sr_experiments.inference.options import Options
+from sr_experiments.inference.sheet import Page, in_colour, page_of
+from sr_experiments.inference.sizes import Enlarger
+from sr_experiments.pictures import GAP, labelled
+from sr_experiments.video.formats import EXTENSIONS
+from sr_experiments.video.source import VideoSource
+
+LEAD = 4  # frames before a shown one that a network for video is given
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network and a strength that were tried.
+
+    Attributes:
+        label: of its pictures.
+        seconds: for a frame.
+        whole: estimate for the whole clip, without decoding and encoding, in seconds.
+        command: that upscales the whole input with it.
+    """
+
+    label: str
+    seconds: float
+    whole: float
+    command: str
+
+
+def tune(
+    source: Path,
+    output: Path,
+    checkpoints: Sequence[Path],
+    strengths: Sequence[float],
+    count: int,
+    crop: int,
+    options: Options,
+) -> list[Setting]:
+    """Write a sheet with a row for each of `count` frames, evenly spread, and return what the settings cost.
+
+    The sheet shows the middle of each output, at most `crop` pixels a side; the page that `options.html` asks for shows
+    the same. Times are those of whole frames.
+
+    Raises:
+        SRError: the output exists, or a network can't do what the options ask for.
+    """
+    format_of(output)
+    page = page_of(output, options)
+    if output.exists() and not options.overwrite:
+        raise SRError(f"{output} exists: give --overwrite to replace")
+    clips, total = _clips(source, count)
+    rows: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in clips}
+    settings, tried = [], list[float | None](strengths) or [None]
+    scale = None if len(checkpoints) == 1 else _largest_scale(checkpoints, options)
+    for label, checkpoint in zip(unique_names(checkpoints), checkpoints, strict=True):
+        for strength in tried:
+            engine, left = engine_for([checkpoint], replace(options, strength=strength, scale=options.scale or scale))
+            enlarger = Enlarger.of(engine, left)
+            named = label if strength is None else f"{label} {strength:g}"
+            seconds = []
+            for name, frames in clips:
+                made, taken = _made(enlarger, frames)
+                seconds.append(taken)
+                if not rows[name]:
+                    rows[name][baseline(engine.scale)] = _middle(enlarger.bicubic(frames[-1]), crop)
+                rows[name][named] = _middle(made, crop)
+            each = float(np.median(seconds))
+            settings.append(Setting(named, each, each * total, _command(source, checkpoint, strength, options.scale)))
+    _write(output, page, rows, options.quality)
+    return settings
+
+
+def _clips(source: Path, count: int) -> tuple[list[tuple[str, list[np.ndarray]]], int]:
+    """Return for each frame to show its name and the frames that lead to it, and the number of frames of all."""
+    if source.suffix.lower() not in EXTENSIONS:
+        return [(source.name, [read_picture(source).pixels])], 1
+    video = VideoSource(source)
+    numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
+    clips = []
+    for number in numbers:
+        frames = [pixels for _, pixels in video.frames(max(number - LEAD, 0), number + 1)]
+        seconds = float((video.stamps[number] - video.stamps[0]) * video.time_base)
+        clips.append((f"{seconds:.2f} s", frames))
+    return clips, len(video)
+
+
+def _largest_scale(checkpoints: Sequence[Path], options: Options) -> float | None:
+    """Return the scale at which networks of several are compared, if no size was asked for."""
+    scales = {engine_for([checkpoint], replace(options, strength=None))[0].scale for checkpoint in checkpoints}
+    return float(max(scales)) if len(scales) > 1 else None
+
+
+def _made(enlarger: Enlarger, frames: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+    """Return the output of the last frame and the seconds that it took, when the network is warm."""
+    if not enlarger.engine.recurrent:
+        frames = [frames[-1], frames[-1]]
+    enlarger.engine.start_clip()
+    for frame in frames:
+        start = time.perf_counter()
+        large = enlarger.next_frame(frame)
+        taken = time.perf_counter() - start
+    return large, taken
+
+
+def _middle(pixels: np.ndarray, crop: int) -> np.ndarray:
+    height, width = (min(side, crop) for side in pixels.shape[:2])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return in_colour(pixels[top : top + height, left : left + width])
+
+
+def _command(source: Path, checkpoint: Path, strength: float | None, scale: float | None) -> str:
+    target = source.with_name(f"{source.stem}_large{source.suffix}")
+    chosen = [] if strength is None else ["--strength", f"{strength:g}"]
+    chosen += [] if scale is None else ["--scale", f"{scale:g}"]
+    return sr_command(["upscale", *map(shell_text, (source, "-o", target, "-c", checkpoint)), *chosen])
+
+
+def _write(output: Path, page: Path | None, rows: dict[str, dict[str, np.ndarray]], quality: int) -> None:
+    sheets = []
+    for name, pictures in rows.items():
+        sheets += [labelled({f"{label}, {name}": Image.fromarray(pixels) for label, pixels in pictures.items()})]
+    height = sum(sheet.height + GAP for sheet in sheets) - GAP
+    whole = Image.new("RGB", (max(sheet.width for sheet in sheets), height), "white")
+    for place, sheet in zip(_places(sheets), sheets, strict=True):
+        whole.paste(sheet, (0, place))
+    write_picture(output, Picture(np.asarray(whole)), quality)
+    if page is not None:
+        made = Page(page)
+        for name, pictures in rows.items():
+            made.add(name, pictures)
+        made.write()
+
+
+def _places(sheets: Sequence[Image.Image]) -> Iterator[int]:
+    place = 0
+    for sheet in sheets:
+        yield place
+        place += sheet.height + GAP

@@ -1,0 +1,49 @@
+"""`sr tune`: settings side by side on a few frames, with their time and the command of each."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr_experiments.pictures import GAP, LABEL_HEIGHT
+from tests.inference.films import film, write
+
+PLAIN = ["--device", "cpu", "--precision", "fp32"]
+
+
+def test_a_video_by_two_networks_and_two_strengths(sr, weights, tmp_path):
+    source = write(tmp_path / "in.mp4", film(12))
+    both = ["-c", weights("msrresnet", 2), "-c", weights("frvsr", 4)]
+    more = ["--strength", "0.5", "--strength", "1", "--frames", "2", "--crop", "48", "--html"]
+    done = sr("tune", source, "-o", tmp_path / "sheet.png", *both, *more, *PLAIN)
+    assert done.code == 0, done.err
+    sheet = np.array(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (2 * (48 + LABEL_HEIGHT) + GAP, 5 * (48 + GAP) - GAP, 3)  # bicubic and four settings
+    lines = done.out.splitlines()
+    assert lines[-1] == f"wrote {tmp_path}/sheet.png and {tmp_path}/sheet.html" and len(lines) == 5
+    assert re.fullmatch(
+        r"msrresnet_x2_0 0\.5: \d+\.\d\d s a frame, .* in all: .*sr upscale .* --strength 0\.5", lines[0]
+    )
+    assert (tmp_path / "sheet.html").is_file()
+
+
+def test_an_image_is_what_sr_upscale_makes(sr, weights, tmp_path):
+    Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
+    arguments = ("-c", weights(), *PLAIN)
+    done = sr("tune", tmp_path / "in.png", "-o", tmp_path / "sheet.png", *arguments)
+    assert done.code == 0, done.err
+    assert sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", *arguments).code == 0
+    alone, sheet = (np.array(Image.open(tmp_path / name)) for name in ("out.png", "sheet.png"))
+    np.testing.assert_array_equal(sheet[LABEL_HEIGHT:, 64 + GAP :], alone)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("absent.mp4", "no file"), ("in.png", "sheet.png exists: give --overwrite")]
+)
+def test_mistakes_are_one_line(sr, weights, tmp_path, given, said):
+    Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
+    (tmp_path / "sheet.png").write_bytes(b"mine")
+    done = sr("tune", tmp_path / given, "-o", tmp_path / "sheet.png", "-c", weights(), *PLAIN)
+    assert done.code == 2 and said in done.err
+    assert (tmp_path / "sheet.png").read_bytes() == b"mine"
