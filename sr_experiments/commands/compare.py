@@ -19,11 +19,20 @@ def compare(
     ] = None,
     pictures: Annotated[int, typer.Option(min=0, help="Number of validation crops to show.")] = 8,
     max_mb: Annotated[int, typer.Option(min=0, help="Maximum total size of images and clips in the page, in MB.")] = 60,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the page on this machine instead, and keep it fresh; Ctrl-C ends it.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --live; 0: any that is free.")] = 0,
 ) -> None:
     """Compare runs: settings that differ, metrics, curves and images side by side."""
-    from sr_experiments.report.command import print_json, print_table, write_page
+    from sr_experiments.errors import SRError
+    from sr_experiments.report.command import print_json, print_table, serve_page, write_page
 
-    if as_json:
+    if live:
+        if as_json or table:
+            raise SRError(f"--live serves a page: leave out {'--json' if as_json else '--table'}")
+        serve_page(runs, evaluation or [], pictures, max_mb, port)
+    elif as_json:
         print_json(runs)
     elif table:
         print_table(runs)

@@ -60,10 +60,7 @@ def write_page(
     output = output.expanduser()
     if output.is_dir():
         raise SRError(f"{output} is a folder: name the file to write, {output / 'report.html'}")
-    try:
-        import plotly  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise SRError("the page needs Plotly: pip install plotly; --table works without it") from error
+    _require_plotly()
     from sr_experiments.report.page import page
 
     comparison = read_all(places)
@@ -76,6 +73,27 @@ def write_page(
         temporary.write_text(html, encoding="utf-8")
     count = len(comparison.runs)
     _print(f"{output}: {count} run{'s' if count > 1 else ''}, {len(html) / 1e6:.1f} MB; open it in a browser")
+
+
+def serve_page(
+    places: Sequence[Path], evaluations: Sequence[Path], pictures: int, most_megabytes: int, port: int
+) -> None:
+    """Serve the page to this machine until Ctrl-C, fresh while runs train.
+
+    Raises:
+        SRError: as of `read_all` and `page`; the port is taken.
+    """
+    _require_plotly()
+    from sr_experiments.report.live import LiveRuns, serve
+
+    serve(LiveRuns(places, evaluations, pictures, most_megabytes), port)
+
+
+def _require_plotly() -> None:
+    try:
+        import plotly  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise SRError("the page needs Plotly: pip install plotly; --table works without it") from error
 
 
 def _print(text: str) -> None:

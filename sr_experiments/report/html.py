@@ -7,10 +7,11 @@ from importlib.resources import files
 from typing import Any
 
 
-def html_page(title: str, scripts: Sequence[str], content: Any, plotly: str = "") -> str:
+def html_page(title: str, scripts: Sequence[str], content: Any, plotly: str = "", live: bool = False) -> str:
     """Return a page that draws its content by these scripts of the folder `assets`.
 
     The scripts become one, in this order, and their functions see each other. Where they plot, they need `plotly`.
+    A `live` page may ask where it came from for what has changed since.
     """
     assets = files(__package__) / "assets"
     script = "\n".join((assets / f"{name}.js").read_text(encoding="utf-8") for name in scripts)
@@ -18,6 +19,7 @@ def html_page(title: str, scripts: Sequence[str], content: Any, plotly: str = ""
         "TITLE": title,
         "STYLE": (assets / "style.css").read_text(encoding="utf-8"),
         "PLOTLY": plotly,
+        "CONNECT": "; connect-src 'self'" if live else "",
         "DATA": json_for_script(content),
         "SCRIPT": f'(() => {{\n"use strict";\n{script}\n}})();',
     }

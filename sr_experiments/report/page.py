@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from sr_experiments.report.next_commands import next_commands
 from sr_experiments.report.samples import clip_groups, picture_groups
 from sr_experiments.report.studies import studies_of
 from sr_experiments.runs.metrics import higher_is_better
+from sr_experiments.runs.reading import Run
 from sr_experiments.runs.series import thinned, training_hours
 
 MOST_POINTS = 2000  # points of a curve
 SCRIPTS = (
-    "elements", "table", "plots", "curves", "plane", "parallel", "study", "viewer", "pictures", "moving", "evaluation",
-    "commands", "main",
+    "elements", "live", "table", "plots", "curves", "plane", "parallel", "study", "viewer", "pictures", "moving",
+    "evaluation", "commands", "main",
 )  # fmt: skip
 
 
@@ -34,20 +35,50 @@ def page(comparison: Comparison, evaluations: Sequence[Path] = (), pictures: int
     Raises:
         SRError: a file of `evaluations` is none of `sr evaluate --json`.
     """
+    return page_of(
+        {**measured_content(comparison), **picture_content(comparison.runs, pictures, most_megabytes)}, evaluations
+    )
+
+
+def page_of(content: Mapping[str, Any], evaluations: Sequence[Path], live: bool = False) -> str:
+    """Return the HTML of a content of `measured_content` and `picture_content`, and of files of `sr evaluate --json`.
+
+    A `live` page may ask where it came from for what has changed since.
+
+    Raises:
+        SRError: a file of `evaluations` is none of `sr evaluate --json`.
+    """
     from plotly.offline import get_plotlyjs
 
-    content = _content(comparison, evaluations, pictures, most_megabytes)
-    return html_page("Runs side by side", SCRIPTS, content, get_plotlyjs())
-
-
-def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int, most_megabytes: int) -> dict[str, Any]:
     sections = []
     if evaluations:
         from sr_experiments.report.evaluations import evaluation_section  # imports torch
 
         sections = [evaluation_section(path) for path in evaluations]
+
+    return html_page("Runs side by side", SCRIPTS, {**content, "evaluations": sections}, get_plotlyjs(), live)
+
+
+def picture_content(runs: Sequence[Run], pictures: int, most_megabytes: int, with_best: bool = False) -> dict[str, Any]:
+    """Return the pictures of so many validation crops, and the clips, of each run's last validation.
+
+    Args:
+        runs: in the order of the page.
+        pictures: number of crops.
+        most_megabytes: size of all together.
+        with_best: also those of each run's best checkpoint, where that is another one.
+    """
     media = Media(most_megabytes * 1_000_000)
-    groups = picture_groups(comparison.runs, media, pictures)
+    return {
+        "pictures": picture_groups(runs, media, pictures, with_best),
+        "clips": clip_groups(runs, media),
+        "media": media.uris,
+        "mediaLeftOut": media.left_out,
+    }
+
+
+def measured_content(comparison: Comparison) -> dict[str, Any]:
+    """Return all that the page shows of runs but pictures."""
     runs = [
         {
             **comparison.run_fields(number),
@@ -68,12 +99,7 @@ def _content(comparison: Comparison, evaluations: Sequence[Path], pictures: int,
         "digits": comparison.digits,
         "notes": comparison.notes,
         "curves": _curves(comparison),
-        "pictures": groups,
-        "clips": clip_groups(comparison.runs, media),
-        "media": media.uris,
-        "mediaLeftOut": media.left_out,
         "errorRange": ERROR_RANGE,
-        "evaluations": sections,
         "studies": [asdict(study) for study in studies_of(comparison.runs)],
     }
 

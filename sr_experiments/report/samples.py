@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,18 @@ class Strip:
     run: int  # index of the run
     step: int  # training step of the validation
     tiles: dict[str, np.ndarray]  # pixels by tile name, uint8 (H, W, 3)
+    best: bool = False  # of the best checkpoint, beside the last one
 
 
-def picture_groups(runs: Sequence[Run], media: Media, most: int) -> list[dict[str, Any]]:
-    """Return the picture groups of the page: for each of `most` HR crops, the SR of every run that validated on it."""
+def picture_groups(runs: Sequence[Run], media: Media, most: int, with_best: bool = False) -> list[dict[str, Any]]:
+    """Return the picture groups of the page: for each of `most` HR crops, the SR of every run that validated on it.
+
+    With `with_best` also that of each run's best checkpoint, where it is not that of the last validation.
+    """
     groups: dict[tuple[str, str], list[Strip]] = {}
     for number, run in enumerate(runs):
-        for strip in last_strips(run, number):
+        last = last_strips(run, number)
+        for strip in [*last, *(_best_strips(run, number, last) if with_best else ())]:
             # By content and not by name alone: runs may have validated on other crops of an image.
             digest = hashlib.sha256(strip.tiles["hr"].tobytes()).hexdigest()
             groups.setdefault((strip.name, digest), []).append(strip)
@@ -59,6 +64,21 @@ def clip_groups(runs: Sequence[Run], media: Media) -> list[dict[str, Any]]:
                     clip = clips.setdefault(path.name.removesuffix(ending), {})
                     clip.setdefault(number, {"run": number})[kind] = place
     return [{"name": name, "runs": list(clip.values())} for name, clip in clips.items()]
+
+
+def newest_steps(runs: Sequence[Run]) -> list[int | None]:
+    """Return the step of each run's newest pictures; None where there are none."""
+    newest = [next((f for f in _latest_first(run) if any(f.glob("*.png"))), None) for run in runs]
+    return [None if folder is None else int(folder.name.removeprefix("step_")) for folder in newest]
+
+
+def _best_strips(run: Run, number: int, last: Sequence[Strip]) -> list[Strip]:
+    """Return the strips of a run's best checkpoint; none where they are the `last` ones."""
+    step, tiles = run.best_step, strip_tiles(run.scale)
+    if step is None or (last and last[0].step == step):
+        return []
+    folders = [folder for folder in _latest_first(run) if int(folder.name.removeprefix("step_")) == step]
+    return [replace(strip, best=True) for folder in folders for strip in _strips_in(folder, number, tiles)]
 
 
 def last_strips(run: Run, number: int) -> list[Strip]:
@@ -104,13 +124,15 @@ def _group(strips: Sequence[Strip], media: Media) -> dict[str, Any]:
     height, width = hr.shape[:2]
     columns: list[dict[str, Any]] = []
 
-    def add_column(label: str, tile: np.ndarray, run: int | None = None, step: int | None = None) -> None:
+    def add_column(label: str, tile: np.ndarray, strip: Strip | None = None) -> None:
         place = media.add_picture(tile)
         if place is not None:
             compared = not label.startswith(("lr", "hr"))
             error = media.add_picture(error_map(tile, hr)) if compared else None
             psnr = _psnr(tile, hr) if compared else None
-            columns.append({"label": label, "run": run, "image": place, "error": error, "psnr": psnr, "step": step})
+            of = {"run": None, "step": None} if strip is None else {"run": strip.run, "step": strip.step}
+            best = {"best": True} if strip is not None and strip.best else {}
+            columns.append({"label": label, **of, "image": place, "error": error, "psnr": psnr, **best})
 
     # Runs with different degradations have different LR of the same HR: each is shown once.
     for tile in ("lr", *BASELINES):
@@ -120,7 +142,7 @@ def _group(strips: Sequence[Strip], media: Media) -> dict[str, Any]:
             add_column(label, pixels)
     add_column("hr", hr)  # before SR, so that it is not the one that does not fit
     for strip in strips:
-        add_column("", strip.tiles["sr"], strip.run, strip.step)
+        add_column("", strip.tiles["sr"], strip)
     order = [*(c for c in columns if c["label"] != "hr"), *(c for c in columns if c["label"] == "hr")]
     return {"name": strips[0].name, "width": width, "height": height, "columns": order}
 

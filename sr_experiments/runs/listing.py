@@ -103,14 +103,11 @@ def _read(folder: Path, name: str) -> ListedRun:
     except SRError as error:
         return ListedRun(name, str(folder), "unreadable", state.step, active=state.active, problem=str(error))
     run = Run(folder, name, config, summary, state, series={})
-    left = None
-    if state.state == "running" and state.seconds_per_step is not None and run.max_steps is not None:
-        left = max(run.max_steps - state.step, 0) * state.seconds_per_step
     metric, best = run.monitor and run.monitor.removeprefix("val/"), run.best().get(run.monitor or "")
     problem = str(summary.get("error", "")) if state.state == "failed" else ""
     decimals = digits(run.monitor or "", [summary])
-    return ListedRun(name, str(folder), state.state, state.step, run.max_steps, left, metric, best, decimals,
-                     run.best_step, run.seconds, state.active, problem)  # fmt: skip
+    return ListedRun(name, str(folder), state.state, state.step, run.max_steps, run.seconds_left, metric, best,
+                     decimals, run.best_step, run.seconds, state.active, problem)  # fmt: skip
 
 
 def _table(runs: Sequence[ListedRun], width: int) -> Table:

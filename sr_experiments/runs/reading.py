@@ -50,6 +50,13 @@ class Run:
         return float(value) if isinstance(value, int | float) else None
 
     @property
+    def seconds_left(self) -> float | None:
+        """Estimated time until it has trained all its steps, while it runs."""
+        if self.state.state != "running" or self.state.seconds_per_step is None or self.max_steps is None:
+            return None
+        return max(self.max_steps - self.state.step, 0) * self.state.seconds_per_step
+
+    @property
     def parameters(self) -> int | None:
         """Number of parameters of the network."""
         value = self.summary.get("parameters")

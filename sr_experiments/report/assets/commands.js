@@ -26,6 +26,12 @@ function commandsSection() {
     const summary = el("summary", { class: "run" }, swatch(r), " ", breakable(run.name));
     return el("details", { open: data.runs.length <= 3 }, summary, failure, el("div", { class: "commands" }, ...lines));
   }));
+  let drawn = JSON.stringify(data.runs.map((run) => run.commands));
+  whenDataChanges(() => {
+    const now = JSON.stringify(data.runs.map((run) => run.commands));
+    if (now !== drawn) draw();
+    drawn = now;
+  });
   section("commands", "Repeat, continue, use", place);
   whenShownChanges(draw);
   draw();

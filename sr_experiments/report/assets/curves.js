@@ -23,7 +23,8 @@ const direction = (metric) => (metric.startsWith("val/") ? `, ${betterMark(data.
 const axisOf = (by) => ({ title: { text: by === "steps" ? "step" : "hours of training" } });
 
 function curvesSection() {
-  const metrics = Object.keys(data.curves).sort((a, b) => b.startsWith("val/") - a.startsWith("val/") || a.localeCompare(b));
+  const sorted = () => Object.keys(data.curves).sort((a, b) => b.startsWith("val/") - a.startsWith("val/") || a.localeCompare(b));
+  const metrics = sorted();
   const usual = ["psnr_y", "psnr"].flatMap((name) => metrics.filter((m) => m.startsWith("val/") && m.includes(name)));
   if (!metrics.length) return;
   const settings = { by: "steps", smoothing: 0, baseline: true };
@@ -34,8 +35,18 @@ function curvesSection() {
   const draw = () => {
     const traces = curveTraces(metric, settings);
     legend.textContent = traces.length ? (settings.baseline && traces.some((t) => t.line.dash === "dot" && t.line.width === 1) ? `Grey: ${data.baseline}. Colours and dashes are those of the table.` : "Colours and dashes are those of the table.") : "None of the shown runs has logged this metric.";
-    drawPlot(place, traces, { xaxis: axisOf(settings.by), yaxis: { title: { text: plain(metric) + direction(metric) }, type: log ? "log" : "linear" } });
+    drawPlot(place, traces, { xaxis: axisOf(settings.by), yaxis: { title: { text: plain(metric) + direction(metric) }, type: log ? "log" : "linear" }, uirevision: `${metric} ${settings.by} ${log}` });
   };
+  const chooser = choice("metric", metrics.map((m) => [m, m]), metric, (chosen) => {
+    metric = chosen;
+    draw();
+  });
+  whenDataChanges(() => {
+    const select = chooser.querySelector("select");
+    if (sorted().length === select.options.length) return;
+    select.replaceChildren(...sorted().map((m) => el("option", { value: m }, m)));
+    select.value = metric;
+  });
   const value = el("output", {}, "0");
   const slider = el("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": "smoothing", oninput: () => {
     settings.smoothing = Number(slider.value);
@@ -48,10 +59,7 @@ function curvesSection() {
   } });
   section("curves", "Learning curves",
     el("div", { class: "controls" },
-      choice("metric", metrics.map((m) => [m, m]), metric, (chosen) => {
-        metric = chosen;
-        draw();
-      }),
+      chooser,
       choice("by", [["steps", "step"], ["hours", "hour"]], "steps", (chosen) => {
         settings.by = chosen;
         draw();

@@ -83,6 +83,11 @@ function showOnly(runs) {
   for (const listener of listeners) listener();
 }
 
+// Of a live page: what draws numbers, and what draws pictures, listens for new ones.
+const [dataListeners, pictureListeners] = [[], []];
+const whenDataChanges = (listener) => dataListeners.push(listener);
+const whenPicturesChange = (listener) => pictureListeners.push(listener);
+
 // By how much a value is better than another: positive is better, whatever the metric's direction.
 const gainOf = (metric, value, other) => (data.higher[metric] ? value - other : other - value);
 const betterMark = (higher, up, down) => `better ${higher ? up : down}`;

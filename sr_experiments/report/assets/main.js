@@ -1,4 +1,5 @@
 document.getElementById("made").textContent = `${data.runs.length} run${data.runs.length > 1 ? "s" : ""}, as of ${data.made}`;
+if (data.live) liveSection();
 tableSection();
 curvesSection();
 planeSection();

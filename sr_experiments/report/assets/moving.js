@@ -10,6 +10,10 @@ function movingSection() {
       slice == null ? null : el("img", { class: "slice", src: data.media[slice], alt: `time slice of ${data.runs[run].name}` })));
     place.replaceChildren(...rows);
   }
+  whenPicturesChange(() => {
+    clip = data.clips.find((c) => c.name === clip.name) ?? data.clips[0];
+    draw();
+  });
   const together = (act) => () => place.querySelectorAll("video").forEach(act);
   section("clips", "Clips and time slices",
     el("p", { class: "quiet small" }, "A time slice is one row of pixels over time, downwards: still content is vertical, smooth motion a clean slanted line, flicker a ragged one."),

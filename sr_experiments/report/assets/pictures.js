@@ -4,7 +4,7 @@ function picturesSection() {
   let [group, errors, a, b] = [data.pictures[0], false, "", ""];
   let lens, slider, selects;
   const place = el("div");
-  const titled = (column) => (column.run == null ? column.label : data.runs[column.run].name);
+  const titled = (column) => (column.run == null ? column.label : data.runs[column.run].name + (column.best ? ", best so far" : ""));
   const visible = () => group.columns.filter((column) => column.run == null || shown.has(column.run));
   const comparable = () => visible().filter((column) => !errors || column.error != null); // error maps with error maps
   const source = (column) => data.media[errors && column.error != null ? column.error : column.image];
@@ -49,6 +49,24 @@ function picturesSection() {
     showPair();
   }
 
+  const chooser = () => choice("picture", data.pictures.map((g, i) => [String(i), g.name]), String(data.pictures.indexOf(group)), (v) => {
+    [group, a, b] = [data.pictures[Number(v)], "", ""];
+    lens.reset();
+    draw();
+  });
+  let chosen = chooser();
+  // New pictures take the places of those that are looked at, at the same zoom.
+  whenPicturesChange(() => {
+    const same = (column) => (other) => column && other.label === column.label && other.run === column.run && other.best === column.best;
+    const before = group;
+    group = data.pictures.find((g) => g.name === before.name) ?? data.pictures[0];
+    [a, b] = [a, b].map((key) => String(group.columns.findIndex(same(before.columns[Number(key)]))));
+    const now = chooser();
+    chosen.replaceWith(now);
+    chosen = now;
+    draw();
+  });
+
   const button = el("button", { "aria-pressed": "false", onclick: () => {
     errors = !errors;
     button.setAttribute("aria-pressed", String(errors));
@@ -61,11 +79,7 @@ function picturesSection() {
   section("pictures", "Pictures",
     el("p", { class: "quiet small" }, (data.runs.length ? "Of each run's last validation. dB: PSNR of this crop, RGB. " : "") + "Double click to zoom in and out, or Ctrl and wheel, or pinch; drag to move. All move together."),
     el("div", { class: "controls" },
-      choice("picture", data.pictures.map((g, i) => [String(i), g.name]), "0", (v) => {
-        [group, a, b] = [data.pictures[Number(v)], "", ""];
-        lens.reset();
-        draw();
-      }),
+      chosen,
       button,
       el("span", { class: "controls", style: { margin: 0 } }, zoom("−", "zoom out", () => lens.zoomOn(0.5, 0.5, 1 / 1.5)), zoom("+", "zoom in", () => lens.zoomOn(0.5, 0.5, 1.5)), zoom("whole", "whole picture", () => lens.reset()), level)),
     scale, place, data.mediaLeftOut ? el("p", { class: "note" }, `${data.mediaLeftOut} pictures or clips had no room in this page: make it with a larger --max-mb.`) : null);

@@ -10,6 +10,7 @@ function layout(extra) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), size: narrow ? 11 : 12 },
     margin: { l: narrow ? 44 : 58, r: 14, t: 12, b: 44 }, hovermode: "closest", showlegend: false,
     hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink") } },
+    uirevision: "kept", // a zoomed plot stays so when it is drawn anew
     ...extra,
     xaxis: { ...axis, ...extra.xaxis }, yaxis: { ...axis, ...extra.yaxis },
     // A finger on a plot scrolls the page.
@@ -27,6 +28,7 @@ function drawPlot(place, traces, extra = {}) {
 // Draw now, and whenever the shown runs or the colours change.
 function keepDrawn(draw) {
   whenShownChanges(draw);
+  whenDataChanges(draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();
 }

@@ -134,7 +134,7 @@ function tableSection() {
       return [metric, values.length > 1 ? Math[data.higher[metric] ? "max" : "min"](...values) : null];
     }));
     body.replaceChildren(...sorted(runs, all).map((r) => {
-      const box = el("input", { type: "checkbox", "aria-label": "show in plots", onchange: () => {
+      const box = el("input", { type: "checkbox", "aria-label": "show in plots", "data-run": r, onchange: () => {
         ticked[box.checked ? "add" : "delete"](r);
         draw();
       } });
@@ -164,5 +164,10 @@ function tableSection() {
   section("runs", "Runs", el("p", { class: "quiet small" }, `${difference} The boxes and the filter choose what the rest of the page shows. Small numbers: gain over ${data.baseline}, + is better.`),
     el("div", { class: "controls" }, filter, both, el("span", { class: "controls", style: { margin: 0 } }, ...toggles), count), ...scrollable("The table", el("table", {}, head, body, foot)), ...notes,
     Object.keys(conventions).length ? explained : null);
+  whenDataChanges(() => {
+    const box = document.activeElement?.dataset?.run; // the keyboard stays where it is
+    draw();
+    if (box != null) body.querySelector(`[data-run="${box}"]`)?.focus();
+  });
   draw();
 }

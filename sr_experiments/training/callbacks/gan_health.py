@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from sr_experiments.runs.trouble import LOST, PATIENCE, WON, judged
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.callbacks.record import Record
 from sr_experiments.training.module import SRModule
@@ -30,9 +31,9 @@ class GANHealth(Callback):
     """
 
     record: Record  # has the latest logged means
-    patience: int = 1000  # length of the sliding window, in steps
-    won: float = 0.995  # mean accuracy from which D has won: it learns nothing more, and G gets no useful gradient
-    lost: float = 0.55  # mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed
+    patience: int = PATIENCE  # length of the sliding window, in steps
+    won: float = WON  # mean accuracy from which D has won: it learns nothing more, and G gets no useful gradient
+    lost: float = LOST  # mean accuracy up to which D has lost: it can't tell real from fake, or has collapsed
     recent: list[tuple[int, float]] = field(default_factory=list)  # (step, accuracy) of log intervals in the window
     alerted: list[str] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ class GANHealth(Callback):
             return
         self.recent = [(when, accuracy) for when, accuracy in self.recent if when > step - self.patience]
         mean = sum(accuracy for _, accuracy in self.recent) / len(self.recent)
-        state = "won" if mean >= self.won else "lost" if mean <= self.lost else "fair"
+        state = judged(mean, self.won, self.lost)
         if state == "fair":
             return
         self.recent = self.recent[-1:]  # the next warning needs a full window again

@@ -1,0 +1,216 @@
+"""`sr compare --live`: the page on this machine alone, kept fresh while runs train.
+
+The page asks for what has changed: numbers every few seconds, pictures when the reader wants the new ones. The address
+has a token that cannot be guessed, since every user and every web page of this machine can reach a port of it.
+"""
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from rich.console import Console
+
+from sr_experiments.errors import SRError
+from sr_experiments.report.comparison import Comparison, compare
+from sr_experiments.report.page import measured_content, page_of, picture_content
+from sr_experiments.report.samples import newest_steps
+from sr_experiments.runs.reading import Run, find_runs, names_of, read_run
+from sr_experiments.runs.state import WRITTEN_FILES, read_summary, state_of
+from sr_experiments.runs.trouble import discriminator, troubles
+
+HOST = "127.0.0.1"
+HTML, JSON = "text/html; charset=utf-8", "application/json"
+HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+
+
+class LiveRuns:
+    """Runs that are read again as their files change.
+
+    Args:
+        places: run folders, or folders of runs, where further runs may begin.
+        evaluations: files of `sr evaluate --json`.
+        pictures: number of validation crops to show.
+        most_megabytes: of pictures and clips.
+
+    Raises:
+        SRError: a place has no run, or a run can't be read.
+    """
+
+    def __init__(self, places: Sequence[Path], evaluations: Sequence[Path], pictures: int, most_megabytes: int) -> None:
+        self.places, self.evaluations = places, evaluations
+        self.pictures, self.most_megabytes = pictures, most_megabytes
+        self._lock = threading.Lock()
+        self._runs: dict[Path, tuple[Any, Run]] = {}  # each with the signature of the files it was read from
+        self._comparison: Comparison | None = None
+        self.comparison()
+
+    def comparison(self) -> Comparison:
+        """Return the runs as they are now; those that were there keep their places, new ones follow them.
+
+        A run that can't be read any more, for it was moved or removed, stays as it was last.
+        """
+        with self._lock:
+            found = {folder.resolve(): folder for folder in self._found()}
+            folders = [*self._runs, *(path for path in found if path not in self._runs)]
+            names = names_of([found.get(path, path) for path in folders])
+            changed = self._comparison is None
+            for path, name in zip(folders, names, strict=True):
+                signature, run = self._runs.get(path, (None, None))
+                now = _signature(path)
+                try:
+                    if run is None or now != signature:
+                        self._runs[path], changed = (now, read_run(found.get(path, path), name)), True
+                    elif run.name != name:
+                        self._runs[path], changed = (now, replace(run, name=name)), True
+                except SRError:
+                    if self._comparison is None:
+                        raise
+            if changed or self._comparison is None:
+                self._comparison = compare([run for _, run in self._runs.values()])
+            return self._comparison
+
+    def page(self) -> str:
+        """Return the page, whose script asks for the rest."""
+        comparison = self.comparison()
+        pictures = picture_content(comparison.runs, self.pictures, self.most_megabytes, with_best=True)
+        return page_of({**self.numbers(comparison), **pictures}, self.evaluations, live=True)
+
+    def numbers(self, comparison: Comparison | None = None) -> dict[str, Any]:
+        """Return all that the page shows but pictures, and how each run is doing."""
+        comparison = comparison or self.comparison()
+        return {**measured_content(comparison), "live": {"runs": [_doing(run) for run in comparison.runs]}}
+
+    def answer(self, name: str, query: Mapping[str, Sequence[str]]) -> tuple[HTTPStatus, str, bytes]:
+        """Return status, media type and content of one of the page's addresses."""
+        if name == "":
+            return HTTPStatus.OK, HTML, self.page().encode()
+        if name == "pictures":
+            runs = self.comparison().runs
+            content = picture_content(runs, self.pictures, self.most_megabytes, with_best=True)
+            return HTTPStatus.OK, JSON, json.dumps({**content, "steps": newest_steps(runs)}, allow_nan=False).encode()
+        if name == "numbers":
+            text = json.dumps(self.numbers(), allow_nan=False)
+            # The time at which it was made makes no news.
+            version = hashlib.sha256(json.dumps({**json.loads(text), "made": ""}).encode()).hexdigest()[:16]
+            if query.get("have") == [version]:
+                return HTTPStatus.NO_CONTENT, JSON, b""
+            return HTTPStatus.OK, JSON, f'{{"version":"{version}",{text[1:]}'.encode()
+        return HTTPStatus.NOT_FOUND, HTML, b"there is no such page"
+
+    def _found(self) -> list[Path]:
+        try:
+            return find_runs(self.places)
+        except SRError:
+            if self._comparison is None:
+                raise
+            return []
+
+
+def _doing(run: Run) -> dict[str, Any]:
+    return {
+        "left": run.seconds_left,
+        "monitor": (run.monitor or "").removeprefix("val/"),
+        "gan": discriminator(run),
+        "troubles": troubles(run),
+        "pictures": newest_steps([run])[0],
+    }
+
+
+def _signature(folder: Path) -> tuple[Any, ...]:
+    """Return what changes when a run's files do, or when it ends without writing anything."""
+    stamps = []
+    for name in (*WRITTEN_FILES, "samples"):
+        try:
+            stat = (folder / name).stat()
+            stamps.append((stat.st_mtime_ns, stat.st_size))
+        except OSError:
+            stamps.append((0, 0))
+    return (*stamps, state_of(folder, read_summary(folder)).state)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the page to this machine.
+
+    Args:
+        live: the runs.
+        port: 0 for any that is free.
+
+    Raises:
+        SRError: the port is taken or not allowed.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, live: LiveRuns, port: int) -> None:
+        self.live, self.token = live, secrets.token_urlsafe(18)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise SRError(f"can't serve on port {port} ({error.strerror}): choose another with --port") from error
+
+    @property
+    def address(self) -> str:
+        """Address of the page, with its token."""
+        return f"http://{HOST}:{self.server_port}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a browser closes connections as it likes, and other errors are answered by the handler."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        path, hosts = urlsplit(self.path), {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
+        _, token, *name = path.path.split("/", 2)
+        # Another web site may give its own name this address; its pages then ask with that name.
+        if (
+            self.headers.get("Host") not in hosts
+            or not secrets.compare_digest(token.encode(), self.server.token.encode())
+            or not name
+        ):
+            self._send(HTTPStatus.NOT_FOUND, HTML, b"open the whole address that sr compare --live printed")
+            return
+        try:
+            answer = self.server.live.answer(name[0], parse_qs(path.query))
+        except Exception as error:  # the reader should see it, and the others are served on
+            answer = HTTPStatus.INTERNAL_SERVER_ERROR, HTML, f"{type(error).__name__}: {error}".encode()
+        self._send(*answer)
+
+    def _send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+def serve(live: LiveRuns, port: int) -> None:
+    """Serve the page until Ctrl-C, and print its address."""
+    with Server(live, port) as server:
+        console = Console()
+        count = len(live.comparison().runs)
+        console.print(f"{count} run{'s' if count > 1 else ''}: open", highlight=False)
+        console.print(f"  {server.address}", soft_wrap=True, markup=False, highlight=False)
+        far = f"ssh -N -L {server.server_port}:{HOST}:{server.server_port} <this machine>"
+        console.print(f"in a browser on this machine; from another one, first {far}", soft_wrap=True, markup=False)
+        console.print("Ctrl-C ends it; the runs go on", highlight=False)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            server.shutdown()
