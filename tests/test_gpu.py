@@ -105,7 +105,16 @@ IMAGES = {
     "classical": ["degradation=classical", "loss/pixel=l1", "trainer.channels_last=false"],
     "tensorboard": ["degradation=blur_down", "logger=tensorboard"],
     **{kind: [*TINY_GAN, f"loss/adversarial={kind}"] for kind in ("relativistic", "lsgan", "hinge", "wgan_gp")},
-    **{kind: [*TINY_GAN, f"loss/discriminator={kind}"] for kind in ("unet", "patch", "vgg")},
+    **{kind: [*TINY_GAN, f"loss/discriminator={kind}"] for kind in ("unet", "patch", "vgg", "multiscale_patch")},
+    **{kind: [*TINY_GAN, f"optim={kind}"] for kind in ("adan", "muon", "schedule_free_adamw", "soap")},
+    "augmented": [
+        "+augment=[mixup,cutmix,resizemix,rgb,cutblur]",
+        "trainer.max_steps=12",
+        "degradation=web",
+        "loss/adversarial=hinge",
+        *TINY_GAN,
+        "loss.discriminator.r1_gamma=0.1",
+    ],
 }
 CLIPS = {
     "video": ["degradation=video", "trainer.checkpoint_activations=true"],

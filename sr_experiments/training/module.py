@@ -279,7 +279,8 @@ class SRModule(pl.LightningModule):
             for optimizer in self._optimizers_of(name):
                 for group in optimizer.param_groups:
                     group["lr"] = self.current_rate(name, self.step)
-                optimizer.step()
+                with torch.autocast(self.device.type, enabled=False):  # its matrices are in fp32
+                    optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             norms[f"grad_norm/{name}"] = norm.detach()
         return norms
