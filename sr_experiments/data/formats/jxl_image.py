@@ -183,7 +183,10 @@ def _header(bits: _Bits) -> Header:
             _skip_preview(bits)
         header.animated = bool(bits.u(1))
         if header.animated:
-            return header
+            bits.u32((100, 0), (1000, 0), (1, 10), (1, 30))  # ticks a second, and below them
+            bits.u32((1, 0), (1001, 0), (1, 8), (1, 10))
+            bits.u32((0, 0), (0, 3), (0, 16), (0, 32))  # how often it is shown
+            bits.u(1)
     header.floating, header.bits = _depth(bits)
     bits.u(1)  # modular_16bit_buffers
     header.further = bits.u32((0, 0), (1, 0), (2, 4), (1, 12))

@@ -83,6 +83,13 @@ def test_damaged_enormous_and_moving_files_are_refused_in_one_line(tmp_path):
             read_picture(path)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_of_an_animation_training_reads_the_first_picture(tmp_path, channels):
+    frames = np.stack([levels(16, channels), levels(16, channels)[::-1]])
+    (tmp_path / "in.jxl").write_bytes(imagecodecs.jpegxl_encode(frames, lossless=True))
+    np.testing.assert_array_equal(read_image(tmp_path / "in.jxl"), (levels(16).astype(np.uint32) + 128) // 257)
+
+
 def test_floating_point_numbers_are_refused(tmp_path):
     (tmp_path / "in.jxl").write_bytes(imagecodecs.jpegxl_encode(levels(16) / np.float32(65535), lossless=True))
     with pytest.raises(UnreadableImage, match="floating-point ones, convert it to 8 or 16 bits"):
