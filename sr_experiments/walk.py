@@ -24,7 +24,7 @@ Identity = tuple[int, int]  # device and inode
 _TO_PNG = "convert it to PNG"
 # Formats of pictures that aren't read, and what to do with such a file.
 UNREAD = {
-    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".jxl", ".jxr", ".wdp", ".bpg",
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".jxr", ".wdp", ".bpg",
                      ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".xcf", ".pcx", ".dds", ".ico", ".qoi", ".sgi",
                      ".svg"), _TO_PNG),
     **dict.fromkeys((".gif", ".apng", ".mng"), "make it a video, ffmpeg -i in.gif out.mkv"),

@@ -53,7 +53,7 @@ def upscale(
         str | None,
         typer.Option(
             "--format",
-            help="Format of images in a folder: png, jpg, webp, avif, heic, bmp, tif; by default the input's.",
+            help="Format of images in a folder: png, jpg, webp, avif, heic, jxl, bmp, tif; by default the input's.",
             rich_help_panel=IMAGES,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def upscale(
         typer.Option(
             min=1,
             max=100,
-            help="Quality of JPEG, WebP, HEIC and AVIF, which is lossless at 100.",
+            help="Quality of JPEG, WebP, HEIC, AVIF and JPEG XL; the last two are lossless at 100.",
             rich_help_panel=IMAGES,
         ),
     ] = 95,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from PIL import Image
 
-from sr_experiments.data.formats import avif, heif_image
+from sr_experiments.data.formats import avif, heif_image, jxl_image
 from sr_experiments.data.formats.decoded import Decoded
 from sr_experiments.data.formats.heif_image import HeifImage, MissingExtra
 from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXTENSIONS = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".bmp", ".tif", ".tiff", ".webp", ".avif"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jxl"),
     *(heif_image.EXTENSIONS if heif_image.is_installed() else ()),
 )
 
@@ -40,7 +40,7 @@ Size = tuple[int, int] | UnreadableImage  # (height, width), or the error in its
 
 
 @contextmanager
-def open_image(path: str | Path) -> "Iterator[PillowImage | HeifImage | TiffImage]":
+def open_image(path: str | Path) -> "Iterator[PillowImage | HeifImage | jxl_image.JxlImage | TiffImage]":
     """Open an image by its content, whatever its extension, and read its header.
 
     Raises:
@@ -56,6 +56,8 @@ def open_image(path: str | Path) -> "Iterator[PillowImage | HeifImage | TiffImag
             from sr_experiments.data.formats.tiff_image import TiffImage  # here, since importing tifffile takes time
 
             yield TiffImage(file)
+        elif head.startswith((jxl_image.CODESTREAM, jxl_image.CONTAINER)):
+            yield jxl_image.JxlImage(file)
         elif (found := avif.brands(file)) and b"avif" not in found and set(heif_image.BRANDS) & set(found):
             yield HeifImage(file)
         else:

@@ -1,7 +1,7 @@
 """Reading and writing of images for upscaling, with their alpha channel, colour profile and metadata.
 
 Pictures are upright in memory and in the output, whose EXIF and XMP orientation says so. 8-bit images are written by
-Pillow, 16-bit PNG and AVIF by imagecodecs, TIFF by tifffile, HEIC by pillow-heif.
+Pillow, 16-bit PNG, AVIF and JPEG XL by imagecodecs, TIFF by tifffile, HEIC by pillow-heif.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sr_experiments.data.formats import avif, heif_image, png
+from sr_experiments.data.formats import avif, heif_image, jxl_image, png
 from sr_experiments.data.formats.decoded import to_8_bits
 from sr_experiments.data.formats.directory import Entry, byte_order, encode_directory, read_directory
 from sr_experiments.data.formats.metadata import (
@@ -49,10 +49,11 @@ FORMATS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".avif": "AVIF",
+    ".jxl": "JXL",
     **dict.fromkeys(heif_image.EXTENSIONS, "HEIC"),
 }
 # Most bits per channel, where they are more than 8.
-DEEPEST = {"PNG": 16, "TIFF": 16, "AVIF": 12, "HEIC": 12}
+DEEPEST = {"PNG": 16, "TIFF": 16, "JXL": 16, "AVIF": 12, "HEIC": 12}
 CICP = ("AVIF", "HEIC")  # besides PNG: formats that state colours by the codes of H.273
 FORMATS_WITHOUT_ALPHA = ("JPEG", "BMP")
 
@@ -118,7 +119,7 @@ def upscale_picture(
 def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
     """Write an image atomically, in the format of its extension.
 
-    `quality`, from 1 to 100, is of JPEG, WebP, HEIC and AVIF, which is lossless at 100.
+    `quality`, from 1 to 100, is of JPEG, WebP, HEIC and, which are lossless at 100, of AVIF and JPEG XL.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.
@@ -151,6 +152,8 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
                 _write_tiff(temporary, content, picture.icc, kept)
             elif image_format == "AVIF":
                 temporary.write_bytes(_encode_avif(content, bits, quality, picture.icc, kept))
+            elif image_format == "JXL":
+                temporary.write_bytes(_encode_jxl(content, quality, kept))
             elif image_format == "HEIC":
                 _write_heic(temporary, content, bits, quality, picture.icc, kept)
             else:
@@ -190,11 +193,11 @@ def _fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: lis
         if metadata.iptc:
             lost.append("IPTC")
         return Metadata(chunks=_png_chunks(icc, metadata))
-    if image_format == "BMP" and icc:
+    if image_format in ("BMP", "JXL") and icc:
         lost.append("the colour profile")
     if (colours := metadata.colours(icc is not None)) and (image_format not in CICP or not metadata.of_kind("cICP")):
         lost.append(colours)
-    only_exif = image_format in ("WEBP", "AVIF", "HEIC")  # they have no other place for a resolution
+    only_exif = image_format in ("WEBP", "AVIF", "HEIC", "JXL")  # they have no other place for a resolution
     exif, xmp, resolution = metadata.exif, metadata.xmp, metadata.resolution
     if only_exif and resolution:
         exif = exif or _exif_of_resolution(resolution)
@@ -317,6 +320,20 @@ def _encode_avif(content: np.ndarray, bits: int, quality: int, icc: bytes | None
         numthreads=os.cpu_count(),
     )
     return avif.with_metadata(bytes(file), icc, metadata.exif, metadata.xmp)
+
+
+def _encode_jxl(content: np.ndarray, quality: int, metadata: Metadata) -> bytes:
+    """Encode 1 to 4 channels, uint8 or uint16, as sRGB; uint16 without loss, whatever the quality."""
+    import imagecodecs  # here, since most images don't need it
+
+    distance = 0.1 + (100 - quality) * 0.09 if quality >= 30 else 53 / 3000 * quality**2 - 23 / 20 * quality + 25
+    pixels = np.ascontiguousarray(content[..., 0] if content.shape[2] == 1 else content)
+    lossless = quality == 100 or content.dtype == np.uint16
+    way = {"lossless": True} if lossless else {"distance": distance}  # as libjxl's own programs do
+    file = bytes(imagecodecs.jpegxl_encode(pixels, usecontainer=True, numthreads=os.cpu_count(), **way))
+    if content.dtype == np.uint16:
+        file = jxl_image.marked_as_srgb(file)
+    return jxl_image.with_metadata(file, metadata.exif, metadata.xmp)
 
 
 def _write_heic(

@@ -13,9 +13,11 @@ import numpy as np
 from sr_experiments.data.cubic import resize_pixels
 from sr_experiments.errors import SRError
 from sr_experiments.inference.image_engine import ImageEngine
+from sr_experiments.inference.memory import free_on_host
 from sr_experiments.inference.options import Options
 
 MOST_PASSES = 3  # of the network over one picture
+_PIXEL_BYTES = 6  # of 16 bits in RGB
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Enlarger:
         """Return (height, width) of the output of an input.
 
         Raises:
-            SRError: the network would have to go over it too often, or hands on frames and can't go over it twice.
+            SRError: the network would have to go over it too often, or hands on frames and can't go over it twice, or
+                there isn't enough memory for what it makes.
         """
         size = self.wanted.size(height, width, self.engine.scale, self.step)
         passes = self._passes(height, width, size)
@@ -114,6 +117,12 @@ class Enlarger:
             if scale > 1:
                 why += f", {scale**most} at most" + (" in one pass" if self.engine.recurrent else f" in {most} passes")
             raise SRError(f"can't make {size[1]}x{size[0]} of {width}x{height}: {why}; ask for a smaller size")
+        tall, wide = (side * self.engine.scale**passes for side in (height, width))
+        if passes > 1 and tall * wide * _PIXEL_BYTES > free_on_host():
+            raise SRError(
+                f"can't make {size[1]}x{size[0]} of {width}x{height}: in {passes} passes the network makes "
+                f"{wide}x{tall}, more than there is memory for; ask for a smaller size"
+            )
         return size
 
     def __call__(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:

@@ -185,7 +185,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
     if inputs.videos or output.suffix.lower() in VIDEO_EXTENSIONS:
         raise SRError(
             f"several checkpoints, or --html, make sheets of images, and {(*inputs.videos, output)[0]} is a video: "
-            "give one --checkpoint"
+            "give one --checkpoint; sr tune shows several on frames of a video"
         )
     jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
     for job in jobs:

@@ -49,6 +49,11 @@ def test_a_picture_has_the_size_that_was_asked_for(nearest, options, size):
         np.testing.assert_array_equal(made, resize_pixels(large, size))
 
 
+def test_what_is_made_on_the_way_has_to_fit_into_memory(nearest):
+    with pytest.raises(SRError, match="in 3 passes the network makes 640000x640000, more than there is memory for"):
+        Enlarger(nearest, WantedSize(scale=7)).size(80_000, 80_000)
+
+
 def test_the_command_makes_images_of_a_size_with_their_transparency(sr, weights, tmp_path):
     Image.fromarray(pixels(20, 30, 4)).save(tmp_path / "in.png")
     arguments = ("-c", weights("msrresnet", 2), "--device", "cpu")
