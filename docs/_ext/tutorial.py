@@ -1,7 +1,7 @@
 """`{made} first/sr.png`: an image produced by the commands of the tutorial, if `docs/run_tutorial.py` ran them.
 
-The last image that matches the pattern in the folder is shown. If the commands were not run, the caption and the pattern
-are shown instead.
+The last image that matches the pattern in the folder is shown. If the commands were not run, the caption and the
+pattern are shown instead.
 """
 
 from pathlib import Path
