@@ -34,7 +34,7 @@ def upscale(
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
         typer.Option(
-            help=f"{AUTO} int8: fastest, CPU only; the checkpoint is quantised once, or is a file of sr quantize."
+            help=f"{AUTO} int8: fastest, CPU only; quantised once, unless written by sr quantize."
         ),
     ] = "auto",
     runtime: Annotated[
