@@ -33,9 +33,7 @@ def upscale(
     device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
-        typer.Option(
-            help=f"{AUTO} int8: fastest, CPU only; quantised once, unless written by sr quantize."
-        ),
+        typer.Option(help=f"{AUTO} int8: fastest, CPU only; quantised once, unless written by sr quantize."),
     ] = "auto",
     runtime: Annotated[
         Literal["auto", "torch", "compile", "openvino"],
