@@ -1,12 +1,12 @@
-"""How many training crops a second: from PNG files, from an LMDB of PNG sub-images as BasicSR reads them, from a pack.
+"""Training crops per second: from PNG files, from an LMDB of PNG sub-images as in BasicSR, from a pack.
 
     python benchmarks/data.py --json data.json
 
-2K images (2040x1356, as DIV2K's) are made of the photographs of scikit-image, with noise so that they compress like
+2K images (2040x1356, as in DIV2K) are generated from scikit-image's photographs, with noise so that they compress like
 photographs. All three are read by a DataLoader with the same number of workers, in batches of 16 crops of 128x128,
-turned and mirrored. The LMDB holds sub-images of 480x480 at every 240 pixels, as BasicSR's extract_subimages.py and
-make_lmdb_from_imgs make them; it is spared BasicSR's conversion of whole sub-images to float. Each is the median of
-several passes; the time of starting workers is left out. Needs `pip install lmdb` for the second.
+with rotation and flips. The LMDB contains sub-images of 480x480 at every 240 pixels, as created by BasicSR's
+extract_subimages.py and make_lmdb_from_imgs, but without BasicSR's conversion of whole sub-images to float. Each result
+is the median of several passes, without the start of the workers. The LMDB needs `pip install lmdb`.
 """
 
 import argparse
@@ -64,8 +64,8 @@ def main() -> None:
     """Make the data, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small", help="small: 12 images; full: 100 images")
-    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="of the DataLoader")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="workers of the DataLoader")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     count, seconds, passes = SIZES[arguments.size]
     with tempfile.TemporaryDirectory(prefix="sr_benchmark_") as name:

@@ -1,11 +1,11 @@
-"""Real-ESRGAN's degradation: batched tensors against the same steps image by image with OpenCV and NumPy.
+"""Real-ESRGAN's degradation: batched tensors compared with the same steps image by image in OpenCV and NumPy.
 
     python benchmarks/degradations.py --json degradations.json
 
-Both do all of conf/degradation/real_esrgan.yaml, USM sharpening of HR included, on the same crops of photographs:
-batches of 12 HR crops of 128x128, the median of several batches. OpenCV's part is written as the data loaders of SR
-projects do it: kernels by NumPy and SciPy, `filter2D`, `resize`, NumPy's noise, `imencode`; both may use all cores.
-With a GPU: also the milliseconds of a batch of 48 HR crops of 256x256 on it.
+Both apply all of conf/degradation/real_esrgan.yaml, including USM sharpening of HR, to the same crops of photographs:
+batches of 12 HR crops of 128x128, the median of several batches. The OpenCV version is written like the data loaders of
+SR projects: kernels with NumPy and SciPy, `filter2D`, `resize`, NumPy's noise, `imencode`. Both can use all cores.
+With a GPU, the milliseconds for a batch of 48 HR crops of 256x256 are also measured.
 """
 
 import argparse
@@ -39,9 +39,9 @@ MODES = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=15, help="batches of each")
-    parser.add_argument("--threads", type=int, help="of torch and of OpenCV; by default all cores")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--repeats", type=int, default=15, help="batches per method")
+    parser.add_argument("--threads", type=int, help="threads of torch and OpenCV; by default all cores")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

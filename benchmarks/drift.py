@@ -1,10 +1,10 @@
-"""Does a recurrent network drift? PSNR over hundreds of frames of an almost still scene.
+"""Does a recurrent network drift? PSNR over hundreds of frames of an almost static scene.
 
     python benchmarks/drift.py --photograph photo.png -c outputs/frvsr_pixel_x4/RUN --plot drift.png
 
-A camera films the middle of a photograph; it only trembles, by a fraction of a pixel, as on a tripod in the wind.
-`sr evaluate` measures the networks on the clip, which is kept if asked: a network that drifts loses PSNR as the clip
-goes on, one that uses what it has seen keeps or gains. Bicubic's curve shows what the scene itself does.
+A camera films the middle of a photograph and only shakes by a fraction of a pixel, as on a tripod in the wind.
+`sr evaluate` measures the networks on the clip (saved with --keep). A network that drifts loses PSNR over the clip;
+one that uses earlier frames keeps or gains it. The curve of bicubic shows the effect of the scene itself.
 """
 
 import argparse
@@ -29,14 +29,18 @@ EARLY = slice(10, 60)  # frames, once the recurrence has something to look back 
 def main() -> None:
     """Film, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photograph", type=Path, required=True, help="what is filmed")
-    parser.add_argument("-c", "--checkpoint", action="append", required=True, help="run folder or weights; several")
+    parser.add_argument("--photograph", type=Path, required=True, help="image to film")
+    parser.add_argument(
+        "-c", "--checkpoint", action="append", required=True, help="run folder or weights; can be repeated"
+    )
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--size", type=int, default=256, help="side of the frames, HR pixels")
-    parser.add_argument("--tremble", type=float, default=0.25, help="standard deviation of the camera, HR pixels")
-    parser.add_argument("--plot", type=Path, help="PNG of Y-PSNR over the frames")
-    parser.add_argument("--json", type=Path, help="file for all that sr evaluate measured")
-    parser.add_argument("--keep", type=Path, help="folder to keep the clip in")
+    parser.add_argument(
+        "--tremble", type=float, default=0.25, help="standard deviation of the camera position, HR pixels"
+    )
+    parser.add_argument("--plot", type=Path, help="PNG to write: Y-PSNR over the frames")
+    parser.add_argument("--json", type=Path, help="file to write the results of sr evaluate to")
+    parser.add_argument("--keep", type=Path, help="folder to save the clip in")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sr_drift_") as name:
         clips, pictures = arguments.keep or Path(name) / "clips", Path(name) / "sr"

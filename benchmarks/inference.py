@@ -1,15 +1,14 @@
-"""Frames a second of super-resolution, against plain PyTorch and other runtimes, in one run.
+"""Frames per second of super-resolution, compared with plain PyTorch and other runtimes, in one run.
 
     python benchmarks/inference.py --json inference.json                      # 480x270 to 1920x1080, untrained
     python benchmarks/inference.py --checkpoint RUN --networks msrresnet      # a trained network
 
-`plain` is the network's own forward pass in eager float32, as everyone writes it: NCHW tensors on the device, TF32
-allowed on a GPU. `sr` is what `sr upscale` does for a frame, from its uint8 pixels to those of the enlarged frame.
-On a GPU both end with the pixels in main memory, `sr` is measured in fp16, plain and compiled, and images go through it
-in batches (--batch). Of RRDBNet, spandrel's ESRGAN with the same weights is measured too, and ONNX Runtime and OpenVINO
-where they are installed, on the ONNX file of `sr export`. With nncf, `sr int8` has all convolutions in int8. Runs take
-turns; the medians are compared. The difference to
-`plain` is that of the unrounded output (of the 8-bit output for `sr`), over a photograph.
+`plain` is the usual forward pass of the network in eager float32: NCHW tensors on the device, TF32 allowed on a GPU.
+`sr` is what `sr upscale` does for a frame, from uint8 input pixels to uint8 output pixels. On a GPU both end with the
+pixels in main memory, `sr` is measured in fp16, plain and compiled, and images are processed in batches (--batch). For
+RRDBNet, spandrel's ESRGAN with the same weights is also measured. ONNX Runtime and OpenVINO, if installed, run the ONNX
+file of `sr export`. With nncf, `sr int8` has all convolutions in int8. Runs are interleaved and their medians compared.
+The difference to `plain` is that of the unrounded output (for `sr`, of the 8-bit output), over a photograph.
 """
 
 import argparse
@@ -61,13 +60,13 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["msrresnet", "rrdbnet", "frvsr"])
-    parser.add_argument("--checkpoint", type=Path, help="of a single network: its weights")
-    parser.add_argument("--size", default="480x270", help="of LR frames")
+    parser.add_argument("--checkpoint", type=Path, help="weights, for a single network")
+    parser.add_argument("--size", default="480x270", help="size of the LR frames")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=1, help="images in one call of sr; seconds are of one")
+    parser.add_argument("--batch", type=int, default=1, help="images per call of sr; seconds are per image")
     parser.add_argument("--no-peers", action="store_true", help="only plain and sr")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     frames = photograph(height, width)

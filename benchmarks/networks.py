@@ -1,9 +1,9 @@
-"""Every network's parameters, operations and time on a CPU against MSRResNet's: the figures of docs/NETWORKS.md.
+"""Parameters, operations and CPU time of every network, relative to MSRResNet: the figures of docs/NETWORKS.md.
 
     python benchmarks/networks.py --json networks.json                        # 128x96 to 512x384, untrained
 
-The time is that of `sr upscale` for a frame (of a recurrent network, for its second one), in its default precision
-and runtime. Networks take turns, so that another program's load falls on all, and their medians are compared.
+The time is that of `sr upscale` for a frame (for a recurrent network, the second one), in its default precision
+and runtime. Runs are interleaved, so that the load of other programs affects all networks, and medians are compared.
 """
 
 import argparse
@@ -23,9 +23,9 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--size", default="128x96", help="of LR frames")
+    parser.add_argument("--size", default="128x96", help="size of the LR frames")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     frames = photograph(height, width)

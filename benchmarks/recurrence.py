@@ -1,11 +1,11 @@
-"""What are the frames before worth, and what does the flow to them have to be? One small network, several flows.
+"""How much do previous frames help, and how accurate must their flow be? One small network, several flows.
 
     python benchmarks/recurrence.py --photographs BSDS400 --flow none zero net lucas_kanade true [--steps 800]
 
-A BasicVSR-uni of 5 blocks with 32 features learns x4 on blurred and subsampled clips, photographs filmed by a moving
-camera whose motion is known, and is measured on the sample clips of validation (12 frames): Y-PSNR, also of the first
-frame, which has none before it, and of the last. `none` is the same network frame by frame, `zero` hands on features
-that aren't warped, `net` is FRVSR's flow net learning with it, `true` the motion of the camera. fp32, one core.
+A BasicVSR-uni with 5 blocks of 32 features is trained for x4 on blurred and subsampled clips of photographs filmed by a
+moving camera with known motion. It is measured on the sample validation clips (12 frames): Y-PSNR, also of the first
+frame, which has no previous one, and of the last. `none` is the same network frame by frame, `zero` propagates features
+without warping, `net` is FRVSR's flow network trained along with it, `true` the motion of the camera. fp32, one core.
 """
 
 import argparse

@@ -1,12 +1,11 @@
-r"""The tables and figures of docs/RESULTS.md, from the runs that benchmarks/trainings.py made.
+r"""The tables and figures of docs/RESULTS.md, from the runs of benchmarks/trainings.py.
 
     python benchmarks/results.py --hr Set5/HR --lr Set5/LRx4 --more BSD100 --clips Vid4 \
         --realesrgan RealESRGAN_x4plus.pth
 
-`sr evaluate` measures the best checkpoint of every training on images, which was chosen on photographs held out of
-training, and the last one of trainings on clips. The parts of docs/RESULTS.md between `<!-- NAME -->` and
-`<!-- end -->` are written anew, the figures go to docs/results/. Parts whose trainings are missing are left as they
-are.
+For trainings on images, `sr evaluate` measures the best checkpoint, which was selected on photographs held out of
+training; for trainings on clips, the last one. The parts of docs/RESULTS.md between `<!-- NAME -->` and `<!-- end -->`
+are rewritten, and the figures are saved in docs/results/. Parts whose trainings are missing are left unchanged.
 """
 
 import argparse
@@ -51,12 +50,12 @@ Report = dict[str, Any]
 def main() -> None:
     """Measure, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hr", type=Path, required=True, help="Set5")
-    parser.add_argument("--lr", type=Path, required=True, help="the same at a quarter of the size")
-    parser.add_argument("--more", type=Path, required=True, help="BSD100; LR is made from it")
+    parser.add_argument("--hr", type=Path, required=True, help="folder of Set5")
+    parser.add_argument("--lr", type=Path, required=True, help="folder of Set5 at a quarter of the size")
+    parser.add_argument("--more", type=Path, required=True, help="folder of BSD100; LR is generated from it")
     parser.add_argument("--clips", type=Path, required=True, help="folder of clips to measure video on")
-    parser.add_argument("--realesrgan", type=Path, required=True, help="the weights that `finetune` began with")
-    parser.add_argument("--only", nargs="+", help="parts to make, by name")
+    parser.add_argument("--realesrgan", type=Path, required=True, help="initial weights of `finetune`")
+    parser.add_argument("--only", nargs="+", help="names of the parts to write")
     arguments = parser.parse_args()
     FIGURES.mkdir(exist_ok=True)
     folders = latest_folders()

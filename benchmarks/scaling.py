@@ -1,13 +1,13 @@
-"""How time and memory grow: with the size of images, the length of clips, the files of a dataset, the runs compared.
+"""Growth of time and memory with the size of images, the length of clips, the files of a dataset, the runs compared.
 
     python benchmarks/scaling.py --json scaling.json --plot scaling.png      # about 20 minutes on two cores
-    python benchmarks/scaling.py --only clips --clip-frames 150 15000        # ten minutes at 25 frames a second
-    python benchmarks/scaling.py --only memory                               # the largest jobs, with whole networks
+    python benchmarks/scaling.py --only clips --clip-frames 150 15000        # ten minutes at 25 frames per second
+    python benchmarks/scaling.py --only memory                               # the largest jobs, with full networks
     python benchmarks/scaling.py --only sizes                                # a folder of images of 2000 sizes
 
-Every figure is of a command in a process of its own: its seconds from start to end, and the most memory that was
-resident in it (VmHWM, so Linux only). `slope` is d log(seconds) / d log(size) over the larger half of the sizes, of
-the seconds beyond those of the smallest: 1 is linear. Images and clips are of noise, which no encoder can shorten.
+Each figure is for a command in its own process: the seconds from start to end, and its peak resident memory
+(VmHWM, so Linux only). `slope` is d log(seconds) / d log(size) over the larger half of the sizes, for the seconds in
+excess of the smallest size: 1 is linear. Images and clips consist of noise, which no encoder can compress.
 """
 
 import argparse
@@ -56,15 +56,19 @@ def main() -> None:
     """Measure, print, write, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--image-sides", nargs="+", type=int, default=[256, 512, 1024, 2048], help="in LR pixels")
+    parser.add_argument(
+        "--image-sides", nargs="+", type=int, default=[256, 512, 1024, 2048], help="sides of the images, in LR pixels"
+    )
     parser.add_argument("--clip-frames", nargs="+", type=int, default=[50, 100, 200, 400, 800])
     parser.add_argument("--dataset-files", nargs="+", type=int, default=[1000, 10_000, 100_000])
     parser.add_argument("--compare-runs", nargs="+", type=int, default=[10, 25, 50, 100, 200])
-    parser.add_argument("--memory-frames", type=int, default=90, help="of the 480x270 clip of `memory`")
-    parser.add_argument("--memory-side", type=int, default=4096, help="of the LR image of `memory`")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[20, 2000], help="of images in a folder, at most 2705")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--plot", type=Path, help="file for the plot")
+    parser.add_argument("--memory-frames", type=int, default=90, help="frames of the 480x270 clip in `memory`")
+    parser.add_argument("--memory-side", type=int, default=4096, help="side of the LR image in `memory`")
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, default=[20, 2000], help="numbers of image sizes in a folder, at most 2705"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    parser.add_argument("--plot", type=Path, help="file to write the plot to")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "torch": torch.__version__}
     for part in arguments.only:

@@ -1,12 +1,12 @@
-"""Does a long run grow? Memory, open files, threads and processes of `python train.py`, watched while it trains.
+"""Does a long run grow? Monitors memory, open files, threads and processes of `python train.py` during training.
 
     python benchmarks/soak.py --minutes 60 --json soak.json --plot soak.png
 
 One real process trains a tiny GAN on a folder of PNG files with two data workers, validates every 200 steps with
-workers of its own, logs every 10 steps to metrics.csv and to W&B (offline, with histograms of gradients and pictures),
-and saves checkpoints. Every few seconds what it and its children hold is read from /proc. After a warm-up, the first
-quarter of the time, a line is fitted through the rest: its slope for each 1000 steps is the growth, beside what the
-figure itself does from its first third to its last. At the end the run is asked to stop, as by Ctrl-C.
+separate workers, logs every 10 steps to metrics.csv and to W&B (offline, with gradient histograms and images),
+and saves checkpoints. Every few seconds the resources of the process and its children are read from /proc. The first
+quarter of the time is a warm-up. A line is fitted through the rest; its slope per 1000 steps is the growth, reported
+with the change from the first third to the last. At the end the run is asked to stop, as with Ctrl-C.
 """
 
 import argparse
@@ -78,11 +78,13 @@ RUN = [
 def main() -> None:
     """Train, watch, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long it trains")
-    parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
-    parser.add_argument("--json", type=Path, help="file for the figures and all samples")
-    parser.add_argument("--plot", type=Path, help="PNG of the figures over the steps")
-    parser.add_argument("overrides", nargs="*", help="of the training, after --: other networks, data, loggers")
+    parser.add_argument("--minutes", type=float, default=60.0, help="duration of the training")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between samples")
+    parser.add_argument("--json", type=Path, help="file to write the results and all samples to")
+    parser.add_argument("--plot", type=Path, help="PNG to write: resources over the steps")
+    parser.add_argument(
+        "overrides", nargs="*", help="overrides for the training, after --: other networks, data, loggers"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sr_soak_") as name:
         samples, ended = watched(

@@ -1,14 +1,14 @@
 """How long the commands take to start: --help, --cfg job, sr upscale of a small image, a run to its first step.
 
     python benchmarks/startup.py --json startup.json
-    python benchmarks/startup.py --before ../earlier   # in turns with another checkout, with ratios to it
+    python benchmarks/startup.py --before ../earlier   # interleaved with another checkout, with ratios to it
 
-Each command is a process of its own, in turn with the others, and given in wall seconds and in the processor's: on a
-machine that does other work the wall's say little. `sr upscale` enlarges a photograph of 64x64 pixels with MSRResNet:
-"first" with an empty SR_CACHE, "later" with what the first left there. The default run is timed until metrics.csv has
-its first step (trainer.max_steps=1, else as it comes). Python's compiled files lie in a folder of their own, made by a
-first round that isn't counted: where nothing may be written beside the packages (PYTHONDONTWRITEBYTECODE), every start
-is as slow as that first one, which is given too.
+Each command runs in its own process, interleaved with the others, and is measured in wall-clock and CPU seconds: on a
+machine with other load, wall-clock seconds say little. `sr upscale` processes a 64x64 photograph with MSRResNet:
+"first" with an empty SR_CACHE, "later" with the cache of the first. The default run is timed until metrics.csv has
+its first step (trainer.max_steps=1, otherwise with default settings). Python's compiled files are in a separate folder,
+created by a first round that isn't counted. If compiled files can't be written (PYTHONDONTWRITEBYTECODE), every start
+is as slow as that first one, which is reported too.
 """
 
 import argparse
@@ -52,11 +52,11 @@ class Starts:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9, help="of each command")
-    parser.add_argument("--runs", type=int, default=3, help="starts of the default run; 0 to leave it out")
-    parser.add_argument("--only", default="", help="commands whose names have this in them")
-    parser.add_argument("--before", type=Path, help="another checkout, that takes turns")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--repeats", type=int, default=9, help="repetitions of each command")
+    parser.add_argument("--runs", type=int, default=3, help="starts of the default run; 0 to skip it")
+    parser.add_argument("--only", default="", help="only commands whose names contain this")
+    parser.add_argument("--before", type=Path, help="another checkout to compare with")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sr_benchmark_") as name:
         builds = {"": HERE} | ({"before": arguments.before.resolve()} if arguments.before else {})

@@ -1,16 +1,16 @@
-"""Training steps: the framework's, with everything on, against plain loops over the same batches.
+"""Training steps of the framework, with all features enabled, compared with plain loops over the same batches.
 
     python benchmarks/training.py --json training.json
     python benchmarks/training.py --networks msrresnet --precision bf16-mixed --blocks 4 --steps 6
 
-After each step of the framework (the real trainer: loader, LightningModule, EMA, metrics.csv, W&B offline, progress,
-checkpoints) come a step of `plain` and one of `bare`, so that another program's load falls on all. `plain` is the usual
-loop: eager, fp32, NCHW, Adam as PyTorch chooses it. `bare` has the framework's own precision, memory layout and fused
-Adam in as few lines: the framework's time over it is the framework's overhead. Both have their data in memory as float
-tensors; the framework's is counted from one batch's end to the next one's: taking 8-bit samples from a dataset,
-collating, logging. All three start from the same weights and see the same batches, so their losses can be compared.
-Medians; `least` is of the fastest step of each, which is steadier on a machine with other work.
-With a GPU: also benchmarks/training_on_gpu.py.
+Each step of the framework (the real trainer: loader, LightningModule, EMA, metrics.csv, W&B offline, progress,
+checkpoints) is followed by a step of `plain` and one of `bare`, so that the load of other programs affects all of them.
+`plain` is the usual loop: eager, fp32, NCHW, PyTorch's default Adam. `bare` is an equally short loop with the
+framework's precision, memory layout and fused Adam; the difference to it is the framework's overhead. Both have their
+data in memory as float tensors. The framework's time is measured from the end of one batch to the end of the next,
+including reading 8-bit samples from a dataset, collating and logging. All three start from the same weights and see the
+same batches, so their losses can be compared. Medians; `least` is for the fastest step of each, which varies less on a
+machine with other load. With a GPU, see also benchmarks/training_on_gpu.py.
 """
 
 import argparse
@@ -53,14 +53,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", choices=BATCHES, default=list(BATCHES))
     parser.add_argument("--precision", nargs="*", choices=WANTED, default=list(WANTED))
-    parser.add_argument("--steps", type=int, default=12, help="timed steps of each loop, after two that are not")
-    parser.add_argument("--tiny-steps", type=int, default=300, help="of the tiny network; 0 to leave it out")
-    parser.add_argument("--validation-steps", type=int, default=6, help="between two validations; 0 to leave it out")
-    parser.add_argument("--blocks", type=int, help="of the networks, to shorten a run; by default as published")
-    parser.add_argument("--crop", type=int, default=128, help="side of HR")
-    parser.add_argument("--threads", type=int, help="of torch; by default all cores")
+    parser.add_argument("--steps", type=int, default=12, help="timed steps of each loop, after two warm-up steps")
+    parser.add_argument("--tiny-steps", type=int, default=300, help="steps of the tiny network; 0 to skip it")
+    parser.add_argument("--validation-steps", type=int, default=6, help="steps between validations; 0 to skip it")
+    parser.add_argument("--blocks", type=int, help="blocks of the networks, to shorten a run; by default as published")
+    parser.add_argument("--crop", type=int, default=128, help="side of the HR crops")
+    parser.add_argument("--threads", type=int, help="threads of torch; by default all cores")
     parser.add_argument("--profile", action="store_true", help="show where the tiny network's steps spend their time")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     os.environ["WANDB_MODE"] = "offline"
     if arguments.threads:

@@ -1,14 +1,14 @@
-"""Training on a GPU: bf16 and torch.compile against eager fp32 with TF32; memory of large batches; degradations.
+"""Training on a GPU: bf16 and torch.compile compared with eager fp32 and TF32; memory of large batches; degradations.
 
     python benchmarks/training_on_gpu.py --json training_on_gpu.json
-    python benchmarks/training_on_gpu.py --accelerator cpu --small      # tries the script itself, where there is no GPU
+    python benchmarks/training_on_gpu.py --accelerator cpu --small      # tests the script itself without a GPU
 
-Both sides are the framework's whole training with everything on, on sample data: `fast` with trainer.precision=
-bf16-mixed and trainer.compile=true, `eager` with 32-true, NCHW and TF32 allowed. Steps a second and the share of time
-that waits for data are medians of what metrics.csv says of ten steps at a time, the first windows left out, in which
-networks are compiled. ESRGAN's VGG19 has random weights where there are no trained ones: as fast, and of no other use.
-Then RRDBNet at batch 48 of HR 256, with and without trainer.checkpoint_activations: peak memory of the GPU, and the
-milliseconds of a batch's second-order degradation as a share of that step.
+Both are complete trainings with all features of the framework, on sample data: `fast` with trainer.precision=
+bf16-mixed and trainer.compile=true, `eager` with 32-true, NCHW and TF32 allowed. Steps per second and the fraction of
+time waiting for data are medians of the values in metrics.csv, over windows of ten steps, without the first windows, in
+which networks are compiled. ESRGAN's VGG19 has random weights if the trained ones are not available; the speed is the
+same. Then RRDBNet at batch 48 of HR 256, with and without trainer.checkpoint_activations: peak GPU memory, and the
+milliseconds of a batch's second-order degradation as a fraction of that step.
 """
 
 import argparse
@@ -65,11 +65,11 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainings", nargs="*", choices=TRAININGS, default=list(TRAININGS))
-    parser.add_argument("--steps", type=int, default=100, help="of each, those of the warm-up included")
+    parser.add_argument("--steps", type=int, default=100, help="steps of each training, including warm-up")
     parser.add_argument("--accelerator", default="gpu", choices=("gpu", "cpu"))
     parser.add_argument("--small", action="store_true", help="small networks, crops and batches")
-    parser.add_argument("--no-large", action="store_true", help="leave out the large batch and its degradation")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--no-large", action="store_true", help="skip the large batch and its degradation")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     os.environ["WANDB_MODE"] = "offline"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

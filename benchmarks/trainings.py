@@ -1,11 +1,11 @@
-"""The trainings behind docs/RESULTS.md, by the project's own commands, on your photographs.
+"""The trainings behind docs/RESULTS.md, with the project's own commands, on your photographs.
 
     python benchmarks/trainings.py --photographs BSDS400 --realesrgan RealESRGAN_x4plus.pth --list
     python benchmarks/trainings.py --photographs BSDS400 --realesrgan RealESRGAN_x4plus.pth [--only msrresnet gan_vgg16]
 
 Each is one `python train.py` on one CPU core, in `outputs/results/<training>/<timestamp>`. A tenth of the photographs
-(20) is held out of training and decides which checkpoint is best. What is finished is left as it is, what was
-interrupted goes on. `--list` prints the commands instead. Together they take about three hours.
+(20) is held out of training and used to select the best checkpoint. Finished trainings are skipped, interrupted ones
+are resumed. `--list` prints the commands instead. Together they take about three hours.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Where the time of `sr upscale` on a video goes: decoding, network, encoding, and the whole beside the network alone.
+"""Where `sr upscale` spends its time on a video: decoding, network, encoding, and everything vs. the network alone.
 
     python benchmarks/video.py --json video.json                              # 480x270 to 1920x1080, untrained weights
     python benchmarks/video.py --video match.mp4 --codec hevc_nvenc           # your own clip and encoder
 
-Each part is run alone on the same frames, then the whole, which does all three at once. `of the engine's rate` is the
-whole's frames a second to those of the network alone from pixels to pixels; below 0.8, the part that takes as long as
-the whole is what limits it. The first frames, on which memory and kernels are chosen, are left out of the network's.
+Each part is run alone on the same frames, then all three at once. `of the engine's rate` is the frames per second of
+everything relative to those of the network alone, from pixels to pixels; below 0.8, the part that takes as long as
+everything is the bottleneck. The network's time excludes the first frames, for which memory and kernels are chosen.
 """
 
 import argparse
@@ -43,13 +43,13 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["msrresnet", "frvsr"])
-    parser.add_argument("--video", type=Path, help="a clip; by default one of moving noise is made")
-    parser.add_argument("--frames", type=int, default=24, help="of the clip that is made")
+    parser.add_argument("--video", type=Path, help="a clip; by default one of moving noise is generated")
+    parser.add_argument("--frames", type=int, default=24, help="frames of the generated clip")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--runtime", default="auto")
     parser.add_argument("--codec", default="libx264")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"machine": machine(arguments.device), "codec": arguments.codec, "networks": {}}
     with tempfile.TemporaryDirectory(prefix="sr_video_") as name:

@@ -1,8 +1,8 @@
-"""Run the commands of the tutorial as they are written, one after the other, in one folder.
+"""Run the commands of the tutorial as they are written, in order, in one folder.
 
     uv run docs/run_tutorial.py outputs/tutorial
 
-The site shows the pictures that they make. A command that fails ends it, with what the command said.
+The site shows the images that they produce. A failing command stops the script, and its output is printed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def commands() -> list[str]:
 def main() -> None:
     """Run them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="to run them in; what an earlier run left there is removed")
+    parser.add_argument("folder", type=Path, help="folder to run them in; existing contents are removed")
     folder = parser.parse_args().folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

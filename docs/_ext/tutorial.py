@@ -1,7 +1,7 @@
-"""`{made} first/sr.png`: a picture that the commands of the tutorial made, where `docs/run_tutorial.py` ran them.
+"""`{made} first/sr.png`: an image produced by the commands of the tutorial, if `docs/run_tutorial.py` ran them.
 
-The first picture that matches the pattern in the folder is shown. Where the commands were not run, a line says that
-the picture is there after them.
+The last image that matches the pattern in the folder is shown. If the commands were not run, the caption and the
+pattern are shown instead.
 """
 
 from pathlib import Path

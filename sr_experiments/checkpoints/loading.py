@@ -22,7 +22,7 @@ def load_generator(path: str | Path) -> tuple[Generator, Checkpoint]:
     """Return the network of a checkpoint with its weights, in eval mode; `path` as for `read`.
 
     Raises:
-        SRError: as `read`; the network is known neither to this project nor to spandrel; weights are missing.
+        SRError: as in `read`; neither this project nor spandrel knows the network; weights are missing.
     """
     checkpoint = read(path)
     return generator_of(checkpoint), checkpoint

@@ -54,7 +54,7 @@ class _Writer:
     def setting(self, field: FieldInfo) -> dict[str, Any]:
         """Return a setting's schema, with its meaning and what it takes."""
         annotation = Annotated.__class_getitem__((field.annotation, *field.metadata, None))  # type: ignore[attr-defined]
-        said = {"description": field.description} if field.description else {}
+        said = {"description": " ".join(field.description.split())} if field.description else {}
         default = (
             {} if field.default in (PydanticUndefined, None) or field.default_factory else {"default": field.default}
         )

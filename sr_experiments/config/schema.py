@@ -115,16 +115,16 @@ class Trainer(Group):
     log_every: Steps
     """Steps between logged values."""
     accelerator: str
-    """auto, cpu, gpu or mps."""
+    """Device type: auto, cpu, gpu or mps."""
     devices: Literal["auto"] | Devices | Sequence[Devices]
     """Number of devices, or a list of their indices; auto or -1: all."""
     num_nodes: Annotated[int, Ge(1), Le(4096)]
     """Number of machines."""
     # Sharding saves nothing: parameters, gradients, Adam and EMA of RRDBNet as a GAN take less than a gigabyte.
     strategy: Literal["auto", "ddp"]
-    """ddp for several devices; no network needs sharding."""
+    """Distributed strategy: ddp for several devices; no network needs sharding."""
     precision: Literal["auto", "32-true", "bf16-mixed"]
-    """auto: bf16-mixed on GPUs that support it, otherwise 32-true."""
+    """Numerical precision; auto: bf16-mixed on GPUs that support it, otherwise 32-true."""
     channels_last: bool
     """Use the channels-last memory layout."""
     compile: bool

@@ -13,35 +13,35 @@ class Generator(nn.Module):
     """A super-resolution network: LR (N, C, H, W) in [0, 1] to SR (N, C, scale * H, scale * W).
 
     A subclass calls `super().__init__(scale, channels)` and defines `forward(lr) -> sr` for any H and W; nothing else
-    is required. It may also
+    is required. It can also
 
-    - set the attributes below, where it knows better than their defaults;
+    - set the attributes below to override their defaults;
     - derive from `TwoPartGenerator`, so that inference on a CPU needs less memory and time;
     - override `optimise_for_cpu` to replace slow blocks, and `prepare_for_export` to make itself exportable.
 
-    A network for video derives from `RecurrentGenerator`.
+    Video networks derive from `RecurrentGenerator`.
 
     Args:
         scale: upsampling factor.
-        channels: of the LR and the SR image.
+        channels: number of channels of LR and SR.
         phase: where LR pixels lie on the HR grid, "centred" or "corner", see `Degradation`. None: the network learns it
-            from the data it is trained on, and inference takes it for "centred".
+            from its training data, and inference assumes "centred".
 
     Raises:
-        SRError: it can't do the scale.
+        SRError: the network does not support the scale.
 
     Attributes:
-        scales: upsampling factors that it can do; None for any.
-        receptive_radius: distance in LR pixels from which an output pixel depends on the input; the overlap of
+        scales: supported upsampling factors; None for any.
+        receptive_radius: distance in LR pixels up to which an output pixel depends on the input; the overlap of
             tiles. None: measured, see `inference.probes.receptive_radius`.
-        size_multiple: the network pads its input to multiples of it: the window of a transformer, the factor of a
+        size_multiple: the network pads its input to multiples of this: the window of a transformer, the factor of a
             pixel-unshuffle.
-        smallest_size: height and width in LR pixels that it pads smaller inputs to.
-        whole_image: each output pixel depends on averages over the whole image, so that tiles differ a little from it.
-        sampling: of a network that draws its pictures: the numbers that decide how, by the names of the options of
+        smallest_size: height and width in LR pixels to which smaller inputs are padded.
+        whole_image: each output pixel depends on averages over the whole image, so tiled results differ slightly.
+        sampling: for a network that samples its output: the sampling parameters, by the names of the options of
             `sr upscale`; empty for all others. Its `forward` takes the row and column of LR's first pixel in the whole
-            image, for the noise, and in the place of these numbers others by their names.
-        of_clips: it is a `RecurrentGenerator`, for video.
+            image, for the noise, and keyword arguments that override these parameters.
+        of_clips: whether it is a `RecurrentGenerator`, for video.
     """
 
     scales: tuple[int, ...] | None = None
@@ -73,11 +73,11 @@ class Generator(nn.Module):
 
 
 class TwoPartGenerator(Generator):
-    """A generator in two parts: layers at LR size, then the enlargement.
+    """A generator in two parts: layers at LR size, then the upscaling.
 
-    Tensors of SR size with all features don't fit into a CPU's caches, nor into small machines' memory. Inference
-    on a CPU therefore runs `reconstruct` on strips of the image, with an overlap that it measures; see
-    `inference.fast`. It does without where the features are not of LR size, or where an output pixel of
+    Tensors of SR size with all features fit neither into the caches of a CPU nor into the memory of small machines.
+    Inference on a CPU therefore runs `reconstruct` on strips of the image, with a measured overlap; see
+    `inference.fast`. Strips are not used if the features are not of LR size, or if an output pixel of
     `reconstruct` depends on all rows.
     """
 

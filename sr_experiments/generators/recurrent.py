@@ -44,19 +44,19 @@ class Clip(NamedTuple):
 
 
 class RecurrentGenerator(Generator):
-    """A generator for video that makes each SR frame from the LR frame and from what the previous frame hands on.
+    """A video generator that computes each SR frame from the LR frame and the state propagated by the previous one.
 
     A subclass sets the attributes below and defines `first_frame` and `next_frame`. Training calls `forward` and
-    `clip_flow`, everything else `step`. Inference on a CPU replaces the two networks, each by a faster equivalent.
+    `clip_flow`, everything else `step`. Inference on a CPU replaces both networks by faster equivalents.
 
     Attributes:
-        phase: the network enlarges frames and flow itself, so it is made for one phase.
-        handed_on: the previous SR frame, features of LR size, or nothing: then it works frame by frame.
-        extra_channels: of what is handed on, once it is warped and of LR size: (N, extra_channels, H, W).
-        fnet: flow net, current and previous LR frame (N, 2 * C, H, W) to flow (N, 2, H, W); H and W multiples of
-            `size_multiple`; or `LucasKanade`. None: what is handed on is not warped, and flow is zero everywhere.
-        srnet: SR net, LR frame and extra channels (N, C + extra_channels, H, W) to SR (N, C, scale * H, scale * W). A
-            network that hands on features calls it by its parts, as a `TwoPartGenerator`.
+        phase: position of the LR pixels; the network upscales frames and flow itself, so it is built for one phase.
+        handed_on: what is propagated: the previous SR frame, features of LR size, or nothing (frame by frame).
+        extra_channels: channels of what is propagated, once warped and at LR size: (N, extra_channels, H, W).
+        fnet: flow network, current and previous LR frame (N, 2 * C, H, W) to flow (N, 2, H, W); H and W multiples of
+            `size_multiple`; or `LucasKanade`. None: no warping, and the flow is zero everywhere.
+        srnet: SR network, LR frame and extra channels (N, C + extra_channels, H, W) to SR (N, C, scale * H, scale * W).
+            A network that propagates features calls its parts, as a `TwoPartGenerator`.
     """
 
     of_clips = True

@@ -83,7 +83,7 @@ class SpandrelGenerator(SpandrelNetwork):
     Each network is run on a small image as it is built, so that wrong options show before training.
 
     Args:
-        arch: spandrel's name of the architecture, case-insensitive: "SwinIR", "span", "PLKSR".
+        arch: name of the architecture in spandrel, case-insensitive: "SwinIR", "span", "PLKSR".
         options: additional arguments of the architecture's constructor, for example `{"embed_dim": 60}`.
 
     Raises:

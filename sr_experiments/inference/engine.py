@@ -42,21 +42,21 @@ SavedState = Sequence[Tensor | None] | None  # plain tensors of a `State`, as `s
 class Engine(ImageEngine):
     """Super-resolve images and video frames, given as arrays of pixels, with a generator.
 
-    Only tiles are sent to the device. If it runs out of memory even with the smallest, or is lost, the CPU takes over;
-    both are logged.
+    Only tiles are sent to the device. If it runs out of memory even with the smallest tile, or is lost, the CPU takes
+    over; both are logged.
 
     Args:
         generator: the network.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: of the convolutions, see `choose_precision`.
-        tile: side of a tile in LR pixels with its margins; None to choose by the free memory.
-        runtime: which library runs the layers, see `choose_runtime`.
-        int8: the convolutions to compute in int8, for precision "int8"; of a recurrent network, of its SR net.
+        tile: side of a tile in LR pixels, including its margins; None to choose it by the free memory.
+        runtime: library that runs the layers, see `choose_runtime`.
+        int8: convolutions to compute in int8, for precision "int8"; for a recurrent network, those of its SR network.
 
     Attributes:
         generator: the given network, on the CPU.
         device: where the network runs; it, precision and runtime change if the device is lost.
-        state: of a recurrent network after the previous frame.
+        state: state of a recurrent network after the previous frame.
 
     Raises:
         SRError: no such device, precision, runtime or tile size.
@@ -108,7 +108,7 @@ class Engine(ImageEngine):
         self.state = None
 
     def next_frame(self, frame: np.ndarray) -> np.ndarray:
-        """Enlarge the next frame of a clip, (H, W, C) to (scale * H, scale * W, C), with a recurrent network."""
+        """Upscale the next frame of a clip, (H, W, C) to (scale * H, scale * W, C), with a recurrent network."""
         if frame.shape[2] != self.channels:
             raise SRError(f"the video has {frame.shape[2]} channels a pixel, the network {self.channels}")
         while True:

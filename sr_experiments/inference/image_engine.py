@@ -139,7 +139,7 @@ class ImageEngine:
         """Begin a new clip, or a new shot: of networks for images, no frame depends on the one before."""
 
     def next_frame(self, frame: np.ndarray) -> np.ndarray:
-        """Enlarge the next frame of a clip, (H, W, C) to (scale * H, scale * W, C)."""
+        """Upscale the next frame of a clip, (H, W, C) to (scale * H, scale * W, C)."""
         return self.upscale(frame)
 
     def save_state(self) -> Any:

@@ -1,4 +1,4 @@
-"""The objective: the named, weighted loss terms that a generator minimises, whatever the network."""
+"""The objective: the named, weighted loss terms that a generator minimises, for any network."""
 
 import logging
 import math
@@ -31,7 +31,7 @@ RAMPS: dict[str, Callable[[float], float]] = {
 
 
 class TermSettings(Group):
-    """What every term of the loss has besides its own arguments."""
+    """Settings of every loss term, in addition to its own arguments."""
 
     weight: Weight | Literal["auto"] = optional()
     """Weight of the term, 1 by default; auto: chosen to suit the other terms of a GAN."""
@@ -52,7 +52,7 @@ OWN_SETTINGS = tuple(TermSettings.model_fields)  # all other settings of a term 
 
 @dataclass(frozen=True)
 class Term:
-    """One term of an objective, with when and how much it counts."""
+    """One term of an objective, with its schedule and weight."""
 
     loss: nn.Module  # compares the tensors that its `inputs` name; an adversarial loss is evaluated by the `Adversary`
     weight: float = 1.0  # at its full height
@@ -67,7 +67,7 @@ class Term:
         return self.start + self.ramp
 
     def share(self, step: int) -> float:
-        """Share of the weight that a step has, from 0 (before `start`) to 1."""
+        """Fraction of the weight at a step, from 0 (before `start`) to 1."""
         if step < self.start:
             return 0.0
         return 1.0 if step >= self.full_step else RAMPS[self.ramp_shape]((step - self.start + 1) / (self.ramp + 1))
@@ -79,7 +79,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What losses may compare, by name: images in [0, 1], (N, C, H, W), or whole clips of them, (N, T, C, H, W)."""
+    """Tensors that losses can compare, by name: images in [0, 1], (N, C, H, W), or whole clips, (N, T, C, H, W)."""
 
     lr: Tensor  # network input
     hr: Tensor  # ground truth
@@ -118,7 +118,7 @@ class Objective(nn.Module):
     """Weighted sum of named terms.
 
     Args:
-        terms: by name, in the order in which they are added up. At most one of them is adversarial.
+        terms: terms by name, in the order in which they are summed. At most one of them is adversarial.
     """
 
     def __init__(self, terms: Mapping[str, Term]) -> None:
@@ -138,7 +138,7 @@ class Objective(nn.Module):
         return any(name in inputs_of(term.loss) and term.due(step) for term in self.terms.values())
 
     def adversarial_acts(self, step: int, names: Iterable[str]) -> bool:
-        """Whether the adversarial term is one of `names` and has begun: from then on the discriminator learns."""
+        """Whether the adversarial term is one of `names` and has started: from then on the discriminator trains."""
         return self.adversarial in names and self.terms[self.adversarial].share(step) > 0
 
     def check_inputs(self, available: Iterable[str], network: str) -> None:
@@ -178,10 +178,10 @@ class Objective(nn.Module):
     def weighted_sum(
         self, values: Mapping[str, Tensor], weights: Mapping[str, float], step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up the unweighted values of terms, each with the share of its full weight that the step decides.
+        """Sum the unweighted values of terms, each with its weight at this step.
 
         Returns:
-            The sum, and what is logged of it: `loss/<term>` and, of several terms, `loss_weighted/<term>` and
+            The sum, and the values to log: `loss/<term>` and, if there are several terms, `loss_weighted/<term>` and
             `loss/generator`.
         """
         weighted = {}
@@ -204,8 +204,8 @@ def build_objective(
 
     Args:
         terms: settings of each term by its name.
-        left_out: gets the terms whose pretrained weights can't be had, with the reason.
-        substituted: gets those in whose place another loss stands for the same reason.
+        left_out: receives the terms whose pretrained weights are not available, with the reason.
+        substituted: receives the terms that were replaced by another loss for the same reason.
 
     Raises:
         SRError: an unknown loss or a wrong setting; a required term can't be built; two adversarial terms; no term.

@@ -6,19 +6,19 @@ from torchmetrics import Metric
 
 
 class SRMetric(Metric):
-    """Mean of values, right under DDP: sum and count are summed over processes.
+    """Mean of values, correct under DDP: sum and count are summed over processes.
 
-    A subclass says here what tables, sweeps and records need to know of it, so that it stands nowhere else.
+    A subclass sets the attributes that tables, sweeps and records use.
     """
 
     full_state_update = False
-    higher_is_better: bool  # whether the value grows as pictures get better
-    digits: int = 4  # decimals that mean something
-    unit: str = ""  # "dB", "px" or, of a plain number, ""
+    higher_is_better: bool  # whether higher values are better
+    digits: int = 4  # number of significant decimals
+    unit: str = ""  # "dB", "px", or "" for a plain number
     temporal: bool = False  # whether consecutive frames are compared, so that images alone have no value
     needs_rgb: bool = False  # whether grey images have no value
-    least_size: int = 1  # pixels a side that must be left within the border
-    pretrained: tuple[str, ...] = ()  # weights that it is built with, by their names in `pretrained.catalogue`
+    least_size: int = 1  # smallest side in pixels, without the border
+    pretrained: tuple[str, ...] = ()  # pretrained weights that it uses, by their names in `pretrained.catalogue`
     convention: str  # what exactly is measured; set by the constructor, as it depends on the arguments
     total: Tensor
     count: Tensor

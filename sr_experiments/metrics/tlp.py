@@ -10,7 +10,7 @@ from sr_experiments.metrics.temporal import TemporalMetric, crop_8x8
 
 @METRICS.register("tlp")
 class TLP(TemporalMetric):
-    """tLP100: 100 |LPIPS(hr[t-1], hr[t]) - LPIPS(sr[t-1], sr[t])|, as in TecoGAN's `metrics.py`.
+    """Temporal LPIPS (tLP100): 100 |LPIPS(hr[t-1], hr[t]) - LPIPS(sr[t-1], sr[t])|, as in TecoGAN's `metrics.py`.
 
     The first and the last two frames of a clip are left out, so a clip needs 6.
 

@@ -243,3 +243,4 @@ def test_help_says_what_settings_mean_and_take(command):
     said = command("model=rrdbnet", "--help").stdout
     assert "growth: 32" in said and "Channels added by each convolution of a dense block. (a whole number" in said
     assert "max_steps: 400" in said and "Length of the run in steps." in said
+    assert "fnet and srnet of frvsr and basicvsr_uni, mse of flow" in said  # one line, though two in the source

@@ -132,7 +132,7 @@ class H264(Encoded):
 
     Args:
         crf: range of the constant rate factor, 0 to 51; whole numbers are drawn. x264's default is 23.
-        preset: x264 preset.
+        preset: preset of x264.
     """
 
     crf: Crf
