@@ -309,17 +309,14 @@ def _encode_avif(content: np.ndarray, bits: int, quality: int, icc: bytes | None
 
     bits = next(depth for depth in (8, 10, 12) if bits <= depth)
     levels = np.ascontiguousarray(_levels(content, bits))
-    primaries, transfer = _colour_codes(icc, metadata)
     file = imagecodecs.avif_encode(
         levels[..., 0] if levels.shape[2] == 1 else levels,
         level=quality,
         bitspersample=bits,
         pixelformat="400" if levels.shape[2] < 3 else "444" if quality >= 90 else "420",
-        primaries=primaries,
-        transfer=transfer,
         numthreads=os.cpu_count(),
     )
-    return avif.with_metadata(bytes(file), icc, metadata.exif, metadata.xmp)
+    return avif.with_metadata(bytes(file), _colour_codes(icc, metadata), icc, metadata.exif, metadata.xmp)
 
 
 def _encode_jxl(content: np.ndarray, quality: int, metadata: Metadata) -> bytes:

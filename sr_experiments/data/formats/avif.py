@@ -49,10 +49,10 @@ def cicp(primaries: int, transfer: int) -> bytes | None:
     return None if colours == SRGB_CICP else colours
 
 
-def with_metadata(file: bytes, icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> bytes:
-    """Return a file of libavif's with a colour profile, EXIF data and XMP."""
-    if not (icc or exif or xmp):
-        return file
+def with_metadata(
+    file: bytes, codes: tuple[int, int], icc: bytes | None, exif: bytes | None, xmp: bytes | None
+) -> bytes:
+    """Return a file of libavif's with the codes of H.273 for primaries and transfer, a profile, EXIF data and XMP."""
     top = list(_boxes(file))
     place = next(i for i, (name, _) in enumerate(top) if name == b"meta")
     given = dict(_boxes(top[place][1][_FULL_BOX:]))
@@ -67,6 +67,7 @@ def with_metadata(file: bytes, icc: bytes | None, exif: bytes | None, xmp: bytes
         given[b"iinf"] = bytes(_FULL_BOX) + struct.pack(">H", count + len(items)) + given[b"iinf"][6:] + entries
         references = (_box(b"cdsc", struct.pack(">HHH", count + 1 + i, 1, _PRIMARY)) for i in range(len(items)))
         given[b"iref"] = given.get(b"iref", bytes(_FULL_BOX)) + b"".join(references)
+    given[b"iprp"] = _with_codes(given[b"iprp"], codes)
     if icc:
         given[b"iprp"] = _with_profile(given[b"iprp"], icc)
     # The places of the items: first to find how much longer the boxes before them are, then as they are.
@@ -77,7 +78,8 @@ def with_metadata(file: bytes, icc: bytes | None, exif: bytes | None, xmp: bytes
         meta = top[place][1][:_FULL_BOX] + b"".join(_box(name, content[name]) for name in content)
         growth = len(meta) - len(top[place][1])
     top[place] = (b"meta", meta)
-    return b"".join(_box(*box) for box in (*top, (b"mdat", b"".join(content for _, content in items))))
+    added = [(b"mdat", b"".join(content for _, content in items))] if items else []
+    return b"".join(_box(*box) for box in (*top, *added))
 
 
 def _properties(file: BinaryIO) -> Iterator[Box]:
@@ -110,6 +112,12 @@ def _box(name: bytes, content: bytes) -> bytes:
 
 def _content_type(kind: bytes) -> bytes:
     return _XMP_TYPE + b"\0" if kind == b"mime" else b""
+
+
+def _with_codes(properties: bytes, codes: tuple[int, int]) -> bytes:
+    """State primaries and transfer where the colour matrix and the range are stated, which libavif always does."""
+    place = properties.index(b"colrnclx") + 8
+    return properties[:place] + struct.pack(">HH", *codes) + properties[place + 4 :]
 
 
 def _with_profile(properties: bytes, icc: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """AVIF and HEIC files: read and written with all their bits, transparency, colours and metadata."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -103,7 +104,8 @@ def test_pictures_are_turned_upright(tmp_path):
 def test_colours_of_hdr_pictures_are_kept_or_named(tmp_path, suffix):
     path = tmp_path / f"in{suffix}"
     if suffix == ".avif":
-        path.write_bytes(imagecodecs.avif_encode(levels(10), level=90, bitspersample=10, primaries=9, transfer=16))
+        content = imagecodecs.avif_encode(levels(10), level=90, bitspersample=10)
+        path.write_bytes(re.sub(rb"(?s)(?<=colrnclx)....", bytes((0, 9, 0, 16)), content))
     else:
         heic(path, levels(10), 10, color_primaries=9, transfer_characteristics=16, matrix_coefficients=9)
     picture = read_picture(path)
