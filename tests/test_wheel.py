@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from sr_experiments.config.quoting import BY_UV, SCRIPT
 from tests.conftest import ROOT, TINY_MODEL, TINY_RUN
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed")]
@@ -29,7 +30,7 @@ QUICK = [*TINY_RUN, "trainer.max_steps=2"]
 
 def run(*words: object, cwd: Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
     # None of what `uv run pytest` sets: not its environment, and not what tells that uv started this.
-    kept = {k: v for k, v in os.environ.items() if k not in ("UV", "VIRTUAL_ENV", "PYTHONPATH", "SR_TRAIN_SCRIPT")}
+    kept = {k: v for k, v in os.environ.items() if k not in (BY_UV, SCRIPT, "UV", "VIRTUAL_ENV", "PYTHONPATH")}
     done = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sr_experiments.config.command_line import prepared
-from sr_experiments.config.quoting import train_command
+from sr_experiments.config.quoting import SCRIPT, train_command
 from sr_experiments.config.settings_help import Settings, sweep_lines
 from sr_experiments.errors import SRError, one_line
 
@@ -28,6 +28,7 @@ ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
 
 TRACEBACKS = "HYDRA_FULL_ERROR"  # set, Hydra raises what is wrong, instead of writing it in many lines
 WANTED = TRACEBACKS in os.environ
+OF_SCRIPT = 'eval "$$(python train.py -sc install=bash)"; python train.py -sc install=fish | source'
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError)
 
 
@@ -51,6 +52,9 @@ def run_app(main: Callable[[Any], Any], folder: Path, arguments: Sequence[str], 
         "sweeps",
         lambda: "\n".join(sweep_lines(folder)).replace("python train.py", train_command([])).replace("$", "$$"),
         replace=True,
+    )
+    OmegaConf.register_new_resolver(
+        "completion", lambda: OF_SCRIPT if SCRIPT in os.environ else "sr --install-completion", replace=True
     )
     OmegaConf.register_new_resolver("train_command", lambda: train_command([]), replace=True)
     os.environ.setdefault(TRACEBACKS, "1")

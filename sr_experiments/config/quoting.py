@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+BY_UV = "UV_RUN_RECURSION_DEPTH"  # environment variable that `uv run` sets, and neither uvx nor an installed tool
 SCRIPT = "SR_TRAIN_SCRIPT"  # environment variable that train.py sets to its own path, as it was typed
 PLAIN = re.compile(r"[\w./][\w./+\-]*", re.ASCII)  # a text that Hydra reads as it is
 NOT_TEXT = re.compile(r"(?i)null|true|false|nan|inf|[\d_.]*(e[+-]?\d*)?")  # what Hydra takes for something else
@@ -79,12 +80,12 @@ def train_command(words: Sequence[str]) -> str:
     """Return the command that trains with these words, which are quoted already, as the user starts trainings."""
     if SCRIPT not in os.environ:
         return sr_command(["train", *words])
-    return " ".join(("uv run" if "UV" in os.environ else "python", shell_path(os.environ[SCRIPT]), *words))
+    return " ".join(("uv run" if BY_UV in os.environ else "python", shell_path(os.environ[SCRIPT]), *words))
 
 
 def sr_command(words: Sequence[str]) -> str:
     """Return a command of `sr` with these words, which are quoted already, as the user starts Python."""
-    return " ".join(("uv run sr" if "UV" in os.environ else "sr", *words))
+    return " ".join(("uv run sr" if BY_UV in os.environ else "sr", *words))
 
 
 def from_config(folder: Path) -> list[str]:

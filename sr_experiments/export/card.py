@@ -20,6 +20,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.sample import sample_paths
 from sr_experiments.errors import SRError
 from sr_experiments.export.export import Exported
+from sr_experiments.export.usage import usage
 from sr_experiments.files import replacing, sha256_of, write_json
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.spandrel_arch import SpandrelModel
@@ -63,10 +64,11 @@ class Card:
     _words: Mapping[str, str]
     _exported: Exported
     _config: dict[str, Any]
+    _usage: str
 
     def markdown(self, picture: str) -> str:
         """Return the text for people; `picture` is the name of the picture's file."""
-        return _markdown(self.facts, self._exported, self._words, self._config, self.summary, picture)
+        return _markdown(self.facts, self._exported, self._words, self._config, self.summary, picture, self._usage)
 
 
 def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> Card:
@@ -79,7 +81,8 @@ def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) ->
     generator = read_int8(checkpoint.expanduser()).generator if int8 else load_generator(checkpoint)[0]
     config, summary = _training_files(checkpoint)
     facts = {**_facts(exported, words, generator), **_training(config, summary)}
-    return Card(facts, summary, _before_and_after(Engine(generator, "cpu", "fp32")), words, exported, config)
+    how = usage(exported.file, exported.kind, generator)
+    return Card(facts, summary, _before_and_after(Engine(generator, "cpu", "fp32")), words, exported, config, how)
 
 
 def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
@@ -190,6 +193,7 @@ def _markdown(
     config: dict[str, Any],
     summary: dict[str, Any],
     picture: str,
+    how: str,
 ) -> str:
     compared = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
     trained = {key: config[key] for key in TRAINED_WITH if key in config}
@@ -220,6 +224,7 @@ def _markdown(
         "",
         "Images are RGB in [0, 1], (N, C, H, W)." if facts["inputChannels"] == 3 else "Images are grey, in [0, 1].",
         "",
+        *([how] if how else []),
         *_measured(summary, baseline(facts["scale"])),
     ]
     if trained:

@@ -17,6 +17,7 @@ from sr_experiments.runs.series import last_moments
 
 ENDED = ("finished", "pruned", "failed", "interrupted")
 QUIET = 600.0  # seconds without a write after which a run counts as killed
+CLOCK = 0.1  # seconds by which a file system's clock may be behind: Linux takes it from the last tick
 WRITTEN_FILES = ("metrics.csv", "train.log", "config.yaml", "summary.json")
 
 
@@ -37,7 +38,7 @@ def state_of(folder: Path, summary: dict[str, Any]) -> State:
     written = {name: _modified(folder / name) for name in WRITTEN_FILES}
     state, locked = summary.get("state"), is_locked(folder)
     # A resumed run logs values that are younger than the summary of the session before.
-    stale = logged > written["summary.json"]
+    stale = logged > written["summary.json"] + CLOCK
     if state in ENDED and not stale and not locked:
         last_step = summary.get("step")
         return State(state, last_step if isinstance(last_step, int) else step, max(written.values()), None)

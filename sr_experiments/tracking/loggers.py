@@ -1,18 +1,25 @@
 """Loggers besides W&B's: metrics.csv, which every run has, and TensorBoard."""
 
 import csv
+import io
+import json
+import math
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from sr_experiments.config.resume import dotted_values
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing, writing_failed
 
+MOST_PIXELS = 3_000_000  # of an animation in TensorBoard's event file, all frames together
 FIELDS = ("step", "time", "metric", "value")
 
 
@@ -73,3 +80,39 @@ def tensorboard_logger(folder: Path) -> TensorBoardLogger:
         raise SRError(
             'logger=tensorboard needs the tensorboard extra: pip install "sr-experiments[tensorboard]"'
         ) from error
+
+
+def log_settings(logger: TensorBoardLogger, config: Mapping[str, Any], metrics: Iterable[str]) -> None:
+    """Write the settings of a run for TensorBoard's HPARAMS tab, whose table shows the last value of each metric.
+
+    Lightning's own `log_hyperparams` would also log a value of each metric at step 0, where none was measured.
+
+    Args:
+        logger: of the run.
+        config: of the run; lists, null, true and false become texts: torch writes true as the number 1.
+        metrics: keys under which validation logs.
+    """
+    from torch.utils.tensorboard.summary import hparams
+
+    plain = {
+        key: value for key, value in dotted_values(config).items() if key.split(".")[0] not in ("hydra", "defaults")
+    }
+    settings = {key: v if type(v) in (int, float, str) else json.dumps(v) for key, v in plain.items()}
+    for summary in hparams(settings, dict.fromkeys(metrics, math.nan)):
+        logger.experiment._get_file_writer().add_summary(summary)
+
+
+def log_clip(logger: TensorBoardLogger, tag: str, frames: Sequence[np.ndarray], fps: int, step: int) -> None:
+    """Log frames, uint8 (H, W, 3), as an animation, of which TensorBoard shows GIF alone.
+
+    Of a long or large clip every second frame is kept, or every third and so on, at the same pace.
+    """
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    height, width = frames[0].shape[:2]
+    apart = math.ceil(len(frames) * height * width / MOST_PIXELS)
+    first, *others = [Image.fromarray(frame) for frame in frames[::apart]]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others, duration=round(1000 * apart / fps), loop=0)
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=file.getvalue())
+    logger.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)

@@ -19,7 +19,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.metrics.monitor import resolve_monitor
 from sr_experiments.runs.folder import code_state
-from sr_experiments.tracking.loggers import MetricsCSV, tensorboard_logger
+from sr_experiments.tracking.loggers import MetricsCSV, log_settings, tensorboard_logger
 from sr_experiments.tracking.wandb_run import start_wandb
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks.against_start import AgainstStart
@@ -143,7 +143,7 @@ def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, r
     """
     name = config["logger"]["name"]
     options = {k: v for k, v in config["logger"].items() if k != "name"}
-    others: list[Logger] = [tensorboard_logger(folder)] if name == "tensorboard" else []
+    others: list[Logger] = []
     csv = MetricsCSV(folder, resume_step)
     if name == "wandb":
         run = start_wandb(folder, config, csv.logged, **options)
@@ -151,6 +151,10 @@ def make_loggers(config: dict[str, Any], folder: Path, validation: Validation, r
             for key, metric in validation.metrics.items():
                 run.define_best(f"val/{place}/{key}", metric.higher_is_better)
         others.append(run)
+    if name == "tensorboard":
+        board = tensorboard_logger(folder)
+        log_settings(board, config, (f"val/{place}/{key}" for place in validation.names for key in validation.metrics))
+        others.append(board)
     csv.open()
     return [csv, *others]
 

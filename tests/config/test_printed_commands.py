@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from sr_experiments.config.command_line import prepared
-from sr_experiments.config.quoting import hydra_text, override, shell_path, shell_text
+from sr_experiments.config.quoting import BY_UV, hydra_text, override, shell_path, shell_text
 from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
 
 NAMES = [
@@ -47,7 +47,7 @@ def typed(monkeypatch, train_py):
     """`typed("loss=gan", ...)` runs `python train.py ...` in this process; its exit code, and what it said."""
 
     def run(*words: str) -> tuple[int, str]:
-        monkeypatch.delenv("UV", raising=False)
+        monkeypatch.delenv(BY_UV, raising=False)
         done = train_py(*words)
         return done.code, done.out + done.err
 

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -503,6 +506,32 @@ def test_card_of_a_run_says_what_it_is_and_how_good(sr, train, tmp_path):
     assert str(tmp_path) not in text and str(tmp_path) not in (tmp_path / "net.json").read_text()
     with Image.open(tmp_path / "net.png") as picture:
         assert picture.size[0] > 2 * 96
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [".safetensors", *(pytest.param(e, marks=pytest.mark.slow) for e in (".onnx", ".pth", ".pt2", ".ts"))],
+)
+def test_what_a_card_tells_to_type_enlarges_a_photograph(extension, sr, weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grey = extension == ".onnx"
+    words = ["-o", f"a net{extension}", "--card", *(["--fp16-images", "--precision", "fp16"] if grey else [])]
+    source = weights("compact", 2, channels=1) if grey else weights("msrresnet", 2)
+    done = sr("export", source, *words)
+    assert done.code == 0, done.err
+    Image.effect_noise((23, 18), 60).convert("L" if grey else "RGB").save("photo.png")
+    text = Path("a net.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    exec(compile(code, "a net.md", "exec"), {})
+    with Image.open("photo_large.png") as made:
+        assert made.size == (46, 36) and made.mode == ("L" if grey else "RGB")
+        pixels = np.asarray(made).astype(int)
+    command = re.findall(r"```sh\nsr (.*?)\n```", text)
+    if command:
+        assert sr(*shlex.split(command[0].replace("photo_large", "by_command"))).code == 0
+        assert np.abs(np.asarray(Image.open("by_command.png")).astype(int) - pixels).max() <= 1
+    else:
+        assert extension not in (".safetensors", ".pth")
 
 
 def test_a_card_names_the_data_without_its_place_on_the_machine(sr, weights, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sr_experiments.config.quoting import BY_UV
 from sr_experiments.pictures import labelled
 from tests.report.browser import browser, visit  # noqa: F401
 from tests.report.made import config_of, picture, rows_of
@@ -17,7 +18,7 @@ from tests.report.made import config_of, picture, rows_of
 @pytest.fixture(autouse=True)
 def _without_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands on the page begin with `sr`, and not with `uv run sr`, however the tests were started."""
-    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.delenv(BY_UV, raising=False)
 
 
 @pytest.fixture

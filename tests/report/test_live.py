@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from sr_experiments.config.quoting import BY_UV
 from sr_experiments.errors import SRError
 from sr_experiments.files import write_json
 from sr_experiments.pictures import labelled
@@ -267,7 +268,7 @@ def test_troubles_of_a_run(training: Any) -> None:
 @needs_chromium
 def test_a_real_gan_is_watched_from_its_first_step_to_its_end(browser: Any, tmp_path: Path) -> None:
     words = [*TINY_MODEL["msrresnet"], *TINY_GAN, *TINY_RUN, "trainer.max_steps=40", "trainer.val_every=20"]
-    environment = {key: value for key, value in os.environ.items() if key != "UV"}
+    environment = {key: value for key, value in os.environ.items() if key != BY_UV}
     command = [sys.executable, "train.py", *words, f"output_dir={tmp_path / 'outputs'}"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as trained:
         for line in trained.stderr:

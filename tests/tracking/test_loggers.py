@@ -1,5 +1,6 @@
 """What the loggers wrote, read back from the files themselves."""
 
+import io
 import json
 import logging
 import shutil
@@ -11,6 +12,7 @@ import psutil
 import pytest
 import torch
 import wandb
+from PIL import Image
 from wandb.sdk.lib.service.service_connection import ServiceConnection
 
 from sr_experiments.metrics import METRICS
@@ -285,12 +287,37 @@ def test_an_unknown_option_is_one_line(train, capsys, option, fix):
 def test_tensorboard_holds_scalars_and_images(train):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     folder = train("logger=tensorboard")
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
     assert [e.step for e in events.Scalars("loss/pixel")] == [1, 2, 3, 4]
     assert [e.step for e in events.Scalars("val/sample/psnr_y")] == [2, 4]
     assert [tag for tag in events.Tags()["images"] if tag.startswith("samples/")]
+    # The HPARAMS tab: settings, and the metrics whose last values it shows; no value that was not measured.
+    parts = {}
+    for part in ("session_start_info", "experiment"):
+        content = events.SummaryMetadata(f"_hparams_/{part}").plugin_data.content
+        parts[part] = getattr(HParamsPluginData.FromString(content), part)
+    shown = parts["session_start_info"].hparams
+    assert shown["model.features"].number_value == 8 and shown["optim.learning_rate"].number_value == 5e-4
+    assert shown["optim.betas"].string_value == "[0.9, 0.99]" and shown["trainer.channels_last"].string_value == "true"
+    metrics = {metric.name.tag for metric in parts["experiment"].metric_infos}
+    assert "val/sample/psnr_y" in metrics and metrics <= set(events.Tags()["scalars"])
+    assert "hp_metric" not in events.Tags()["scalars"]
+
+
+def test_tensorboard_shows_clips_and_time_slices(train):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = train("logger=tensorboard", "stages=[sr]", "stage.sr.steps=2", video=True)
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    tags = events.Tags()["images"]
+    [tag] = [tag for tag in tags if tag.startswith("clips/")]
+    assert f"time_slices/{tag.removeprefix('clips/')}" in tags
+    with Image.open(io.BytesIO(events.Images(tag)[-1].encoded_image_string)) as clip:
+        assert clip.format == "GIF" and clip.n_frames == 6 and clip.info["duration"] == 80  # ms, of 12 a second
 
 
 def test_metrics_csv_repeats_the_summary(train):

@@ -9,11 +9,13 @@ import numpy as np
 import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from sr_experiments.baseline import BASELINES
 from sr_experiments.files import replacing
 from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.tracking.loggers import log_clip
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.callbacks.samples import sample_folder
 from sr_experiments.training.module import SRModule
@@ -25,7 +27,7 @@ COLUMNS = (*BASELINES, "compared", "sr", "hr")
 
 @dataclass(eq=False)
 class Clips(Callback):
-    """Write `<set>_<clip>.mp4` and `<set>_<clip>_xt.png` beside the samples, and show them in W&B.
+    """Write `<set>_<clip>.mp4` and `<set>_<clip>_xt.png` beside the samples, and show them in W&B and TensorBoard.
 
     The clip shows the centres of the baseline, the network of `val.compare_with`, SR and HR side by side. The time
     slice shows one row of pixels of each over time, downwards: still content is a vertical line, smooth motion a clean
@@ -55,15 +57,21 @@ class Clips(Callback):
                 kept.append(np.asarray(as_picture(_centre(outputs[column], self.size))))
 
     def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
-        """Write the clips and time slices, and log them to W&B."""
+        """Write the clips and time slices, and log them to W&B or TensorBoard."""
         folder = sample_folder(self.folder, module)
         for name, clip in self._clips.items():
             columns = {column: frames for column, frames in clip.items() if frames}
             folder.mkdir(parents=True, exist_ok=True)
+            over_time, moving = time_slice(columns), side_by_side(columns)
             with replacing(folder / f"{name}_xt.png") as temporary:
-                time_slice(columns).save(temporary, format="PNG")
+                over_time.save(temporary, format="PNG")
             with replacing(folder / f"{name}.mp4") as temporary:
-                write_clip(temporary, side_by_side(columns), self.fps)
+                write_clip(temporary, moving, self.fps)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    picture = np.asarray(over_time)
+                    logger.experiment.add_image(f"time_slices/{name}", picture, module.step, dataformats="HWC")
+                    log_clip(logger, f"clips/{name}", moving, self.fps, module.step)
             caption = [f"{name}: {' | '.join(columns)}"]
             for run in wandb_runs(trainer.loggers):
                 image, video = folder / f"{name}_xt.png", folder / f"{name}.mp4"
