@@ -68,7 +68,8 @@ def muon(
     """PyTorch's Muon for convolutions and linear layers, AdamW for the rest.
 
     An update is scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982), so that both take the same learning
-    rate. Depthwise convolutions, which mix no channels, are AdamW's.
+    rate. Depthwise convolutions, which mix no channels, are AdamW's, and so are discriminators' classifiers: what sees
+    each image once has gradients of low rank, and bf16's rounding would fill Muon's updates of them.
 
     Args:
         network: to be trained.
@@ -78,7 +79,7 @@ def muon(
         betas: of AdamW: decay of the running means of the gradient and of its square.
         weight_decay: share of itself, times the learning rate, that a weight loses at each update; not biases, norms.
     """
-    mixing = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear) and getattr(m, "groups", 1) == 1]
+    mixing = [module for name, module in network.named_modules() if _mixes(name, module)]
     weights = {id(p) for module in mixing for p in module.parameters(recurse=False) if is_matrix(p)}
     kernels: list[nn.Parameter] = [p for p in trainable(network) if id(p) in weights]
     others = [p for p in trainable(network) if id(p) not in weights]
@@ -90,3 +91,9 @@ def muon(
         floats: Any = tuple(map(float, betas))
         made.append(torch.optim.AdamW(decay_groups(others, weight_decay), learning_rate, floats, fused=fused(others)))
     return made
+
+
+def _mixes(name: str, module: nn.Module) -> bool:
+    """Return whether Muon trains a module."""
+    kind = isinstance(module, nn.Conv2d | nn.Linear) and getattr(module, "groups", 1) == 1
+    return kind and "classifier" not in name.split(".")

@@ -135,6 +135,13 @@ def test_muon_makes_updates_of_kernels_orthogonal_and_leaves_the_rest_to_adamw(g
     assert other[0].weight.grad is None and other[1].weight.grad is not None
 
 
+def test_muon_leaves_depthwise_kernels_and_classifiers_to_adamw():
+    layers = {"body": nn.Conv2d(4, 4, 3), "depthwise": nn.Conv2d(4, 4, 3, groups=4), "classifier": nn.Linear(4, 4)}
+    of_kernels, rest = make_optimizers(nn.ModuleDict(layers), {"name": "muon"}, RATE)
+    assert isinstance(of_kernels, KernelMuon) and of_kernels.kernels == [layers["body"].weight]
+    assert sum(len(group["params"]) for group in rest.param_groups) == 5
+
+
 def test_muon_momentum_is_that_of_the_paper(gradients):
     net, _ = trained("muon", gradients, iterations=1, weight_decay=0.0)
     w, mean = network()[0].weight.detach().numpy().reshape(4, -1), 0.0
