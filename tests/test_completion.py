@@ -21,7 +21,11 @@ from tests.conftest import ROOT
         (["-m", "model=rrdbnet"], "loss=g", {"loss=gan"}),
         (["model", "="], "rr", {"rrdbnet"}),  # as bash splits it
         (["model=rrdbnet"], "model.f", {"model.features=64"}),  # the value it has, for one that has one setting
-        (["seed", "=", "1", "optim"], "", {"adam"}),  # bash's "optim="
+        (
+            ["seed", "=", "1", "optim"],
+            "",
+            {"adam", "adamw", "adan", "muon", "schedule_free_adamw", "soap"},
+        ),  # bash's "optim="
         ([], "init_f", {"init_from="}),
         (["mistyped=1"], "trainer=", {"trainer=ddp", "trainer=default", "trainer=slurm"}),
         (["--config-dir", "<tmp>"], "experiment=mi", {"experiment=mine"}),

@@ -116,8 +116,6 @@ class Settings:
                 parent, key = parent[:depth], parent[depth]
                 break
         held, known = self.group(parent)
-        if parent and self._holds_any_names(parent):
-            return f"{'.'.join(parent)} has no {key}: what it holds has names, write +{'.'.join(parent)}.mine.{key}=..."
         place = f"{'.'.join(parent)} has no {key}" if parent else f"there is no setting {key}"
         if key in known:
             return f"{dotted} is not in the YAML file: add it with +{dotted}=... ({known[key].get('takes', 'a group')})"
@@ -129,6 +127,8 @@ class Settings:
             return f"{place}: did you mean {'.'.join([*parent, moved])}?"
         names = [*dict.fromkeys([*held, *known, *([] if parent else groups)])]
         near = difflib.get_close_matches(key, names, 1)
+        if parent and not near and self._holds_any_names(parent):
+            return f"{place}: what it holds has names, write +{'.'.join(parent)}.mine.{key}=..."
         if parent and not near and key in self.config:
             return f"{place}: {key} is the run's, set {key}=..."
         return f"{place}: did you mean {near[0]}?" if near else f"{place}: it has {', '.join(names) or 'no settings'}"
