@@ -20,9 +20,9 @@ def compare(
     pictures: Annotated[int, typer.Option(min=0, help="Number of validation crops to show.")] = 8,
     max_mb: Annotated[int, typer.Option(min=0, help="Maximum total size of images and clips in the page, in MB.")] = 60,
     live: Annotated[
-        bool, typer.Option("--live", help="Serve the page on this machine instead, and keep it fresh; Ctrl-C ends it.")
+        bool, typer.Option("--live", help="Serve the page on this machine and keep it up to date, until Ctrl-C.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --live; 0: any that is free.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for --live; 0: any free port.")] = 0,
 ) -> None:
     """Compare runs: settings that differ, metrics, curves and images side by side."""
     from sr_experiments.errors import SRError

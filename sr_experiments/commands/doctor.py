@@ -9,14 +9,14 @@ import typer
 def doctor(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[OVERRIDES]...", help="As for sr train: model=rrdbnet data=images ..."),
+        typer.Argument(metavar="[OVERRIDES]...", help="Overrides as for sr train: model=rrdbnet data=images ..."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Largest number of training images to decode.")] = 2000,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each stage to time.")] = 8,
+    limit: Annotated[int, typer.Option(min=1, help="Decode at most this many training images.")] = 2000,
+    steps: Annotated[int, typer.Option(min=1, help="Number of steps to time in each stage.")] = 8,
     config_dir: Annotated[
-        Path | None, typer.Option("--config-dir", help="Folder of YAML files of your own, as of sr train.")
+        Path | None, typer.Option("--config-dir", help="Folder with your own YAML files, as in sr train.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the findings to this file too.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the findings to this file.")] = None,
 ) -> None:
     """Check data, pairing, duplicates, speed and memory of a training run; exit code 1 if something is wrong."""
     from dataclasses import asdict

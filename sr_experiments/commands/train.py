@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-# What Hydra reads, its options too, is left to it.
+# All arguments, including options, are passed on to Hydra.
 CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
 
 
@@ -18,11 +18,11 @@ def train(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[OVERRIDES]...", help="model=rrdbnet loss=gan ..., -m for a sweep.", autocompletion=_complete
+            metavar="[OVERRIDES]...", help="model=rrdbnet loss=gan ...; -m for a sweep.", autocompletion=_complete
         ),
     ] = None,
 ) -> None:
-    """Train a network; sr train --help lists every choice and setting."""
+    """Train a network; sr train --help lists all choices and settings."""
     from sr_experiments.errors import SRError
     from sr_experiments.train import train as run
 

@@ -10,24 +10,24 @@ from sr_experiments.commands.upscale import Device, Precision, Tile
 
 def tune(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image or a video.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: a row for each frame.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Image to write, with one row per frame.")],
     checkpoint: Annotated[
-        list[Path], typer.Option("--checkpoint", "-c", help="Run folder, or file of weights; repeat it.")
+        list[Path], typer.Option("--checkpoint", "-c", help="Run folder or weights file; can be given several times.")
     ],
     strength: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=1, help="As of sr upscale; repeat it to try several with each network."),
+        typer.Option(min=0, max=1, help="Strength as in sr upscale; can be given several times."),
     ] = None,
-    scale: Annotated[float | None, typer.Option(min=0.001, help="Factor to the input, as of sr upscale.")] = None,
-    frames: Annotated[int, typer.Option(min=1, max=20, help="Frames of a video to show, evenly spread.")] = 3,
-    crop: Annotated[int, typer.Option(min=16, help="Longest side of what is shown, from the middle.")] = 384,
-    html: Annotated[bool, typer.Option("--html", help="Also a page with a slider between any two.")] = False,
+    scale: Annotated[float | None, typer.Option(min=0.001, help="Upscaling factor, as in sr upscale.")] = None,
+    frames: Annotated[int, typer.Option(min=1, max=20, help="Number of evenly spaced video frames.")] = 3,
+    crop: Annotated[int, typer.Option(min=16, help="Longer side of the centre crop shown, in pixels.")] = 384,
+    html: Annotated[bool, typer.Option("--html", help="Also write a page with a slider between any two.")] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     tile: Tile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Upscale a few frames with several networks and strengths: a sheet of them, and how long each would take."""
+    """Upscale a few frames with several networks and strengths, and show them on a sheet with the time each takes."""
     from rich.console import Console
 
     from sr_experiments.errors import SRError

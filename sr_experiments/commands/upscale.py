@@ -13,7 +13,7 @@ Precision = Annotated[
     typer.Option(help=AUTO),
 ]
 NETWORK, SIZE, IMAGES, VIDEOS = "The network", "The size", "Images", "Videos"  # headings of the help
-Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default what memory allows.")]
+Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default as large as memory allows.")]
 
 
 def upscale(
@@ -27,8 +27,8 @@ def upscale(
         typer.Option(
             "--checkpoint",
             "-c",
-            help="Run folder, or outputs/<name> for its newest run, or file of weights in any of the usual formats. "
-            "Several make a labelled sheet of each image; two with --strength the network between them.",
+            help="Run folder, outputs/<name> for its newest run, or a weights file in any common format. Several make "
+            "a labelled sheet of each image; two with --strength are interpolated.",
             rich_help_panel=NETWORK,
         ),
     ],
@@ -36,14 +36,14 @@ def upscale(
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
         typer.Option(
-            help=f"{AUTO} int8: on a CPU, fastest; made from the checkpoint once, or a file of sr quantize.",
+            help=f"{AUTO} int8: fastest, CPU only; quantised once, unless written by sr quantize.",
             rich_help_panel=NETWORK,
         ),
     ] = "auto",
     runtime: Annotated[
         Literal["auto", "torch", "compile", "openvino"],
         typer.Option(
-            help="auto: openvino on a CPU where it is installed, else torch. compile: for long videos on a GPU.",
+            help="auto: openvino on a CPU if installed, otherwise torch. compile: for long videos on a GPU.",
             rich_help_panel=NETWORK,
         ),
     ] = "auto",
@@ -53,7 +53,8 @@ def upscale(
         str | None,
         typer.Option(
             "--format",
-            help="Format of images in a folder: png, jpg, webp, avif, heic, jxl, bmp, tif; by default the input's.",
+            help="Output format for a folder of images: png, jpg, webp, avif, heic, jxl, bmp, tif; by default the "
+            "input's.",
             rich_help_panel=IMAGES,
         ),
     ] = None,
@@ -66,34 +67,33 @@ def upscale(
             rich_help_panel=IMAGES,
         ),
     ] = 95,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume interrupted work.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted job.")] = False,
     html: Annotated[
         bool,
-        typer.Option(
-            "--html", help="Write sheets, and a page with a slider between any two networks.", rich_help_panel=IMAGES
-        ),
+        typer.Option("--html", help="Write a sheet and a page with a slider between any two.", rich_help_panel=IMAGES),
     ] = False,
     codec: Annotated[
         str | None,
         typer.Option(
-            help="h264, hevc, av1, vp9, ffv1, prores or an encoder of FFmpeg's; by default what suits the input.",
+            help="h264, hevc, av1, vp9, ffv1, prores, or the name of an FFmpeg encoder; by default chosen to match the "
+            "input and the container.",
             rich_help_panel=VIDEOS,
         ),
     ] = None,
     crf: Annotated[
         int | None,
-        typer.Option(help="Video quality, lower is better; by default the encoder's.", rich_help_panel=VIDEOS),
+        typer.Option(help="Video quality, lower is better; by default that of the encoder.", rich_help_panel=VIDEOS),
     ] = None,
     lossless: Annotated[
         bool,
-        typer.Option("--lossless", help="Encode without loss, in the video's pixel format.", rich_help_panel=VIDEOS),
+        typer.Option("--lossless", help="Lossless encoding, in the output's pixel format.", rich_help_panel=VIDEOS),
     ] = False,
     preset: Annotated[
-        str | None, typer.Option(help="Video encoder's preset: ultrafast ... veryslow.", rich_help_panel=VIDEOS)
+        str | None, typer.Option(help="Preset of the video encoder: ultrafast ... veryslow.", rich_help_panel=VIDEOS)
     ] = None,
     pix_fmt: Annotated[
         str | None,
-        typer.Option(help="Video pixel format; by default the closest to the input's.", rich_help_panel=VIDEOS),
+        typer.Option(help="Pixel format of the video; by default the closest to the input's.", rich_help_panel=VIDEOS),
     ] = None,
     fps: Annotated[
         float | None, typer.Option(help="Frame rate of a video made from a folder of frames.", rich_help_panel=VIDEOS)
@@ -104,13 +104,15 @@ def upscale(
     start: Annotated[
         str | None,
         typer.Option(
-            help="Where to begin in a video, in seconds or as HH:MM:SS.mmm; its sound is cut alike.",
+            help="Start of the part of a video to upscale, with its audio, in seconds or as HH:MM:SS.mmm.",
             rich_help_panel=VIDEOS,
         ),
     ] = None,
-    end: Annotated[str | None, typer.Option(help="Where to end.", rich_help_panel=VIDEOS)] = None,
+    end: Annotated[
+        str | None, typer.Option(help="End of the part, in the same format.", rich_help_panel=VIDEOS)
+    ] = None,
     preview: Annotated[
-        float, typer.Option(help="Seconds of video to write side by side first, as a preview.", rich_help_panel=VIDEOS)
+        float, typer.Option(help="First write a side-by-side preview of this many seconds.", rich_help_panel=VIDEOS)
     ] = 0.0,
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow).", rich_help_panel=NETWORK)
@@ -120,25 +122,26 @@ def upscale(
         typer.Option(
             min=0,
             max=1,
-            help="From 0, fidelity, to 1, realism: of model=flow_distilled; from 0, the first, to 1, the second of two "
-            "checkpoints of one network; from 0, bicubic, to 1, the network, of any other.",
+            help="0 (bicubic) to 1 (the network); with two checkpoints of one network, 0 (the first) to 1 (the "
+            "second); with model=flow_distilled, 0 (fidelity) to 1 (realism).",
             rich_help_panel=NETWORK,
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of a flow's noise; by default 0.", rich_help_panel=NETWORK)
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="Seed of a flow's noise; by default 0.", rich_help_panel=NETWORK),
     ] = None,
     scale: Annotated[
         float | None,
         typer.Option(
             min=0.001,
-            help="Factor to the input, such as 1.5 or 6; by default the network's own.",
+            help="Upscaling factor, such as 1.5 or 6; by default that of the network.",
             rich_help_panel=SIZE,
         ),
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option(min=1, help="Width of the output; with --height the box that it fits into.", rich_help_panel=SIZE),
+        typer.Option(min=1, help="Width of the output; with --height, the box to fit it into.", rich_help_panel=SIZE),
     ] = None,
     height: Annotated[int | None, typer.Option(min=1, help="Height of the output.", rich_help_panel=SIZE)] = None,
     longest: Annotated[int | None, typer.Option(min=1, help="Longer side of the output.", rich_help_panel=SIZE)] = None,

@@ -261,13 +261,13 @@ class Run(Group):
     data: Data
     """Source of the training images."""
     degradation: Annotated[Mapping[str, Any], Component(DEGRADATIONS)]
-    """How LR is made from HR."""
+    """How LR is generated from HR."""
     augment: Mapping[FileName, Annotated[Mapping[str, Any], Component(AUGMENTS, AugmentSettings)]] = optional()
-    """How batches of LR and HR are changed in step; each gets one augmentation at most."""
+    """Batch augmentations, which change LR and HR in the same way; a batch gets at most one of them."""
     metrics: Mapping[FileName, Annotated[Mapping[str, Any], Component(METRICS, MetricSettings)]]
-    """What validation measures."""
+    """Metrics measured at validation."""
     optim: Annotated[Mapping[str, Any], Component(OPTIMIZERS, OptimSettings)]
-    """How the networks learn."""
+    """Optimisers and learning rates."""
     trainer: Trainer
     """Length of the run and hardware."""
     logger: Logger

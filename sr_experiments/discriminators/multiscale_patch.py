@@ -15,14 +15,14 @@ from sr_experiments.generators.padding import replicate_pad
 
 @DISCRIMINATORS.register("multiscale_patch", small={"features": 4})
 class MultiScalePatchDiscriminator(nn.Module):
-    """PatchGANs with weights of their own, each on images half the size of the one before.
+    """Several PatchGANs with separate weights, each at half the resolution of the previous one.
 
-    The loss is the mean of those at each scale. Images are extended by their edge pixels where they are too small.
+    The loss is the mean over the scales. Images that are too small are padded with their edge pixels.
 
     Args:
-        channels: of the image.
-        features: channels after the first convolution of each; at most eight times as many later.
-        layers: number of convolutions of stride 2; 3 give patches of 70x70, 140x140 and 280x280.
+        channels: number of image channels.
+        features: channels after the first convolution of each PatchGAN; later layers have up to eight times as many.
+        layers: number of convolutions with stride 2; 3 give patches of 70x70, 140x140 and 280x280.
         scales: number of PatchGANs.
         norm: "batch", "instance" or "none" (for wgan_gp).
     """
@@ -40,7 +40,7 @@ class MultiScalePatchDiscriminator(nn.Module):
         self.smallest = 3 * 2**layers
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, C, H, W) in [0, 1], any size, to the logits of each scale, (N, 1, h, w), the finest first."""
+        """(N, C, H, W) in [0, 1], any size, to the logits of each scale, (N, 1, h, w), finest scale first."""
         logits = []
         for number, scale in enumerate(self.scales):
             if number:

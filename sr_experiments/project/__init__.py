@@ -1,1 +1,1 @@
-"""What sr init lays out, and how."""
+"""The files that `sr init` creates, and how it creates them."""

@@ -1,4 +1,4 @@
-"""`sr init`: a folder with a configuration and a network of one's own, made from the files beside this module."""
+"""`sr init`: create a folder with a configuration and a network of your own, from the files next to this module."""
 
 import keyword
 import re
@@ -20,10 +20,10 @@ TAKEN = ("sr_experiments", "hydra_plugins", "conf", "mine")
 
 
 def lay_out(folder: Path) -> None:
-    """Make the folder of a project, whose name becomes the name of its module.
+    """Create the folder of a project. Its name becomes the name of the project's module.
 
     Raises:
-        SRError: the name is no name of a module or is taken, or the folder holds something.
+        SRError: the name is not a valid module name or is taken, or the folder is not empty.
     """
     project = folder.absolute().name
     if not NAME.fullmatch(project) or keyword.iskeyword(project) or project in TAKEN:

@@ -1,4 +1,4 @@
-"""A network of one's own: two convolutions and a pixel shuffle."""
+"""A network of your own: two convolutions and a pixel shuffle."""
 
 from torch import Tensor, nn
 
@@ -13,8 +13,8 @@ class Mine(Generator):
 
     Args:
         scale: upsampling factor.
-        channels: of the LR and the SR image.
-        features: channels between the convolutions.
+        channels: number of channels of LR and SR.
+        features: number of channels between the convolutions.
     """
 
     def __init__(self, scale: int = 4, channels: int = 3, features: Features = 32) -> None:

@@ -15,16 +15,16 @@ from sr_experiments.registry import Group, build, optional
 
 
 class DiscriminatorSettings(Group):
-    """What every discriminator has besides its own arguments."""
+    """Settings of every discriminator, in addition to its own arguments."""
 
     every: Count = optional()
     """Update the discriminator once in this many steps."""
     update_margin: float | None = optional()
-    """The discriminator is updated only while log D(real) - log D(fake) is below; null: always."""
+    """Update the discriminator only while log D(real) - log D(fake) is below this value; null: always."""
     r1_gamma: Weight = optional()
-    """Weight of the R1 penalty: half the squared slope of the discriminator at real images."""
+    """Weight of the R1 penalty: half the squared gradient norm of the sum of all logits at real images; 0: none."""
     r1_every: Count = optional()
-    """Updates of the discriminator from one R1 penalty to the next, which then counts so many times."""
+    """Compute the R1 penalty once in this many updates of the discriminator, multiplied by that number."""
 
 
 @dataclass(eq=False)

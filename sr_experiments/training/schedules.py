@@ -43,8 +43,8 @@ def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0, warm
     Args:
         total_steps: length of the run in steps.
         cycles: number of cosine periods.
-        floor: smallest factor, as a share of the base learning rate.
-        warmup_steps: of the run; the first period begins with it.
+        floor: smallest factor, relative to the base learning rate.
+        warmup_steps: warm-up steps of the run, part of the first period.
     """
     period = max(1, math.ceil(total_steps / cycles))
 
@@ -58,12 +58,12 @@ def cosine_restart(total_steps: int, cycles: Count = 1, floor: Share = 0.0, warm
 
 @SCHEDULES.register("cosine")
 def cosine(total_steps: int, floor: Share = 0.0, warmup_steps: int = 0) -> Schedule:
-    """Cosine decay from 1, where the warm-up ends, to `floor` at the end of the run.
+    """Cosine decay from 1 at the end of the warm-up to `floor` at the end of the run.
 
     Args:
         total_steps: length of the run in steps.
-        floor: smallest factor, as a share of the base learning rate.
-        warmup_steps: of the run; the decay begins after it.
+        floor: smallest factor, relative to the base learning rate.
+        warmup_steps: warm-up steps of the run, before the decay.
     """
     falling = cosine_restart(max(1, total_steps - warmup_steps), 1, floor)
     return lambda step: falling(max(0, step - warmup_steps))
@@ -84,17 +84,17 @@ def wsd(
     floor: Share = 0.0,
     warmup_steps: int = 0,
 ) -> Schedule:
-    """Warm-up, stable, decay: the full rate until the last part of the run, then down to `floor`.
+    """Warm-up, stable, decay: the full rate until the last part of the run, then decay to `floor`.
 
-    A run may be resumed from before the decay with another length, as if it had had that length from the start. Hu et
-    al. 2024 (arXiv 2404.06395); 1 - sqrt(t) is the best decay of Hägele et al. 2024 (arXiv 2405.18392).
+    Before the decay, a run can be resumed with another length, as if it had been started with that length. Hu et al.
+    2024 (arXiv 2404.06395); 1 - sqrt(t) is the best decay according to Hägele et al. 2024 (arXiv 2405.18392).
 
     Args:
         total_steps: length of the run in steps.
-        decay: share of the run that decays.
-        shape: of the decay.
-        floor: smallest factor, as a share of the base learning rate.
-        warmup_steps: of the run, a part of what doesn't decay.
+        decay: fraction of the run with decay.
+        shape: shape of the decay.
+        floor: smallest factor, relative to the base learning rate.
+        warmup_steps: warm-up steps of the run, before the decay.
     """
     length = round(decay * total_steps)
     start = total_steps - length
@@ -108,10 +108,10 @@ def wsd(
 
 
 def make_schedule(config: Mapping[str, Any], total_steps: int, warmup_steps: int) -> Schedule:
-    """Make the schedule of a run or of a stage, of so many steps, that begins with a linear rise.
+    """Build the schedule of a run or a stage, which begins with a linear warm-up.
 
     Raises:
-        SRError: an unknown schedule or a wrong argument.
+        SRError: unknown schedule or invalid argument.
     """
     schedule = build("schedule", SCHEDULES, config, total_steps=total_steps, warmup_steps=warmup_steps)
     return with_warmup(schedule, warmup_steps)

@@ -1,6 +1,6 @@
-"""Augmentations of training batches: LR and HR are changed in step, on the device, after LR was made.
+"""Batch augmentations: LR and HR are changed in the same way, on the device, after LR has been generated.
 
-To add one: a subclass of `Augment`, registered in its file, and a YAML file. Flips, turns and crops are the datasets'.
+To add one: a subclass of `Augment`, registered in its file, and a YAML file. Datasets do flips, rotations and crops.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ Pair = tuple[Tensor, Tensor]  # LR (N, T, C, H, W) and HR (N, T, C, scale * H, s
 
 
 class Augment:
-    """Base of augmentations: what is drawn holds for all frames of a clip.
+    """Base class of augmentations. All frames of a clip are changed in the same way.
 
     Attributes:
-        needs_others: it mixes images of a batch, and needs two or more.
-        phase: of LR pixels, see `Degradation`.
+        needs_others: whether it mixes images of a batch, and so needs at least two.
+        phase: phase of LR pixels, see `Degradation`.
     """
 
     needs_others = False
     phase = "centred"
 
     def __init__(self) -> None:
-        """Take no arguments, unless a subclass does."""
+        """Take no arguments; subclasses may."""
 
     def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator) -> Pair:
-        """Return new LR and HR, of the same sizes; `rng` is on the CPU, so that drawing waits for no device."""
+        """Return new LR and HR of the same sizes; `rng` is on the CPU, to avoid waiting for a device."""
         raise NotImplementedError
 
 
@@ -39,21 +39,21 @@ AUGMENTS: Registry[Augment] = Registry("augmentation", __name__)
 
 
 class AugmentSettings(Group):
-    """What every augmentation has besides its own arguments."""
+    """Settings of every augmentation, in addition to its own arguments."""
 
     probability: Share
-    """Of being applied to a batch; at most one is, so those of all augmentations may add up to 1."""
+    """Probability of being applied to a batch. At most one is applied, so all probabilities may add up to at most 1."""
 
 
 class Augments:
-    """Several augmentations, of which a batch gets one or none: the mixture of Yoo et al. 2020 (arXiv 2004.00448).
+    """Several augmentations, at most one per batch: the mixture of Yoo et al. 2020 (arXiv 2004.00448).
 
     Args:
-        config: settings of each by name, with their `probability`.
-        phase: of LR pixels, see `Degradation`.
+        config: settings by name of the augmentation, each with `probability`.
+        phase: phase of LR pixels, see `Degradation`.
 
     Raises:
-        SRError: a wrong setting; the probabilities add up to more than 1.
+        SRError: invalid setting, or probabilities that add up to more than 1.
     """
 
     def __init__(self, config: Mapping[str, Mapping[str, Any]], phase: str = "centred") -> None:
@@ -70,7 +70,7 @@ class Augments:
             augment.phase = phase
 
     def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
-        """Apply one augmentation or none to a batch (N, C, H, W), in which the frames of a clip follow each other."""
+        """Apply at most one augmentation to a batch (N, C, H, W), in which the frames of a clip are consecutive."""
         drawn = float(torch.rand((), generator=rng, dtype=torch.float64))
         for name, probability in self.probabilities.items():
             drawn -= probability
@@ -79,6 +79,6 @@ class Augments:
         return lr, hr
 
     def apply(self, name: str, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
-        """Apply the augmentation of a name to a batch, (N, C, H, W)."""
+        """Apply an augmentation, given by its name, to a batch (N, C, H, W)."""
         new_lr, new_hr = self.augments[name](lr.unflatten(0, (-1, frames)), hr.unflatten(0, (-1, frames)), rng)
         return new_lr.flatten(0, 1), new_hr.flatten(0, 1)

@@ -9,10 +9,10 @@ from sr_experiments.data.augments import AUGMENTS, Augment, Pair, draw
 
 @AUGMENTS.register("blend")
 class Blend(Augment):
-    """Weighted mean of each image and a colour of its own: less contrast, another tint.
+    """Blend each image with a random colour, which changes its contrast and tint.
 
     Args:
-        least: smallest weight of the image; it is drawn between this and 1, one for the batch.
+        least: minimum weight of the image; a weight between this and 1 is drawn for each batch.
     """
 
     def __init__(self, least: Share = 0.6) -> None:

@@ -1,4 +1,4 @@
-"""CutBlur (Yoo et al. 2020, arXiv 2004.00448): a part of the input needs no restoration."""
+"""CutBlur (Yoo et al. 2020, arXiv 2004.00448): part of the input needs no restoration."""
 
 from fractions import Fraction
 
@@ -12,20 +12,20 @@ from sr_experiments.data.resize import imresize
 
 @AUGMENTS.register("cutblur")
 class CutBlur(Augment):
-    """A box of LR is clean, or all but a box: a network learns where to restore, and not to overdo it.
+    """Replace a box of LR, or everything outside it, by clean pixels, so that a network learns where to restore.
 
-    Clean is HR itself at scale 1, as in the paper, whose LR is enlarged to HR's size; else HR made small by MATLAB's
-    bicubic `imresize`. HR stays as it is.
+    Clean pixels are those of HR at scale 1, as in the paper, whose LR has been enlarged to HR's size; at other scales,
+    HR is reduced by MATLAB's bicubic `imresize`. HR is unchanged.
 
     Args:
-        share: of the sides of the image that the box has.
+        share: mean side of the box, as a fraction of the image's.
     """
 
     def __init__(self, share: Share = 0.7) -> None:
         self.share = share
 
     def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator) -> Pair:
-        """Clean the box, or what is outside it."""
+        """Clean the box, or everything outside it."""
         box = draw.place(lr, *draw.size(lr, draw.share_of_sides(self.share, rng)), rng)
         inside = draw.uniform(0, 1, rng) > 0.5
         small = imresize(hr.flatten(0, 1), Fraction(1, draw.scale_of(lr, hr)), phase=self.phase).view_as(lr).to(lr)

@@ -1,4 +1,4 @@
-"""CutMix (Yun et al. 2019, arXiv 1905.04899) of images, as Yoo et al. 2020 (arXiv 2004.00448) do it."""
+"""CutMix (Yun et al. 2019, arXiv 1905.04899) for images, as in Yoo et al. 2020 (arXiv 2004.00448)."""
 
 import torch
 from torch import Tensor
@@ -9,10 +9,10 @@ from sr_experiments.data.augments import AUGMENTS, Augment, Pair, draw
 
 @AUGMENTS.register("cutmix")
 class CutMix(Augment):
-    """A box of each image is a box, from elsewhere, of another image of the batch.
+    """Replace a box of each image by a box of another image of the batch, from another position.
 
     Args:
-        share: of the sides of the image that the box has.
+        share: mean side of the box, as a fraction of the image's.
     """
 
     needs_others = True

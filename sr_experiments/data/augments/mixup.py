@@ -1,4 +1,4 @@
-"""Mixup (Zhang et al. 2018, arXiv 1710.09412) of images, as Yoo et al. 2020 (arXiv 2004.00448) do it."""
+"""Mixup (Zhang et al. 2018, arXiv 1710.09412) for images, as in Yoo et al. 2020 (arXiv 2004.00448)."""
 
 import numpy as np
 import torch
@@ -10,10 +10,10 @@ from sr_experiments.data.augments import AUGMENTS, Augment, Pair, draw
 
 @AUGMENTS.register("mixup")
 class Mixup(Augment):
-    """Weighted mean of each image and another one of the batch.
+    """Weighted mean of each image and another image of the batch.
 
     Args:
-        alpha: the weight is drawn from the distribution Beta(alpha, alpha): above 1 mostly near one half.
+        alpha: parameter of Beta(alpha, alpha), from which the weight is drawn; above 1, mostly near one half.
     """
 
     needs_others = True

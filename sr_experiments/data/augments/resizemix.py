@@ -1,4 +1,4 @@
-"""ResizeMix (Qin et al. 2020, arXiv 2012.11101) of images."""
+"""ResizeMix (Qin et al. 2020, arXiv 2012.11101) for images."""
 
 from typing import Annotated
 
@@ -13,10 +13,10 @@ from sr_experiments.data.augments import AUGMENTS, Augment, Pair, draw
 
 @AUGMENTS.register("resizemix")
 class ResizeMix(Augment):
-    """A box of each image is the whole of another image of the batch, made smaller.
+    """Replace a box of each image by another whole image of the batch, reduced to its size.
 
     Args:
-        share: range of the share of the sides of the image that the box has.
+        share: range of the side of the box, as a fraction of the image's.
     """
 
     needs_others = True

@@ -8,7 +8,7 @@ from sr_experiments.data.augments import AUGMENTS, Augment, Pair
 
 @AUGMENTS.register("rgb")
 class PermuteChannels(Augment):
-    """Red, green and blue change places, in all images of a batch alike; grey images stay as they are."""
+    """Permute red, green and blue, in the same way for all images of a batch; grey images are unchanged."""
 
     def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator) -> Pair:
         """Permute the channels of clips."""

@@ -1,7 +1,7 @@
-"""Optimisers of networks by name. To add one: one file with a function that makes it, registered there.
+"""Optimisers by name. To add one: a file with a function that creates it, registered there.
 
-Such a function takes a network and the learning rate, and returns one optimiser or, where parts of the network need
-different ones, several. The learning rate of their parameter groups is set before each update.
+The function takes a network and the learning rate. It returns one optimiser or, if parts of the network need different
+ones, a list of several. The learning rate of their parameter groups is set before each update.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,49 +24,49 @@ Optimizers = torch.optim.Optimizer | list[torch.optim.Optimizer]
 OPTIMIZERS: Registry[Optimizers] = Registry(
     "optimizer", __name__, {"network": "model or loss.discriminator", "learning_rate": "optim.learning_rate"}
 )
-# Those that take over each other's state when a run is resumed with another name.
+# Optimisers that can use each other's state when a run is resumed with the other.
 ALIKE = ("adam", "adamw")
 
 
 class OptimSettings(Group):
-    """What training with any optimiser has, besides the optimiser's own arguments."""
+    """Settings of every optimiser, in addition to its own arguments."""
 
     learning_rate: Positive
-    """Of the generator."""
+    """Learning rate of the generator."""
     discriminator_learning_rate: Positive
-    """Of the discriminator."""
+    """Learning rate of the discriminator."""
     warmup_steps: CountOrZero
-    """Steps over which the learning rate rises to full."""
+    """Steps over which the learning rate rises to its full value."""
     schedule: Annotated[Mapping[str, Any], Component(SCHEDULES)]
-    """How the learning rate changes over the run."""
+    """Learning rate schedule."""
     clip_norm: Positive | None
-    """Largest gradient norm of each network; null: any."""
+    """Maximum gradient norm of each network; null: no clipping."""
     accumulate: BatchSize
     """Batches per optimiser update."""
     ema_decay: Share | None
-    """Decay of the moving average of the weights; null: no average."""
+    """Decay of the exponential moving average of the weights; null: no average."""
 
 
 def make_optimizers(network: nn.Module, config: Mapping[str, Any], learning_rate: float) -> list[torch.optim.Optimizer]:
-    """Make the optimisers of a network's trainable parameters.
+    """Create the optimisers of a network's trainable parameters.
 
     Args:
-        network: to be trained.
+        network: network to train.
         config: `name` and the arguments of the optimiser.
-        learning_rate: of the first update.
+        learning_rate: learning rate of the first update.
 
     Raises:
-        SRError: the package of the optimiser is not installed.
+        SRError: the optimiser's package is not installed.
     """
     made = build("optimizer", OPTIMIZERS, config, network=network, learning_rate=learning_rate)
     return made if isinstance(made, list) else [made]
 
 
 def from_package(name: str, package: str, class_name: str) -> Callable[..., torch.optim.Optimizer]:
-    """Return an optimiser's class from a package of the extra `optimizers`.
+    """Return the class of an optimiser from a package of the extra `optimizers`.
 
     Raises:
-        SRError: it is not installed.
+        SRError: the package is not installed.
     """
     try:
         found: Callable[..., torch.optim.Optimizer] = getattr(import_module(package), class_name)
@@ -80,22 +80,22 @@ def from_package(name: str, package: str, class_name: str) -> Callable[..., torc
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters of a network that are trained."""
+    """Return the trainable parameters of a network."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def is_matrix(parameter: nn.Parameter) -> bool:
-    """Return whether a parameter has two dimensions or more that are larger than 1: no bias, norm or PReLU has."""
+    """Return whether at least two dimensions of a parameter are larger than 1, unlike in biases, norms and PReLU."""
     return sum(side > 1 for side in parameter.shape) > 1
 
 
 def decay_groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups of which the first decays: biases, norms and PReLU's slopes don't."""
+    """Return parameter groups with weight decay, and without it for biases, norms and PReLU slopes."""
     kinds = [[p for p in parameters if is_matrix(p) == decays] for decays in (True, False)]
     groups = zip(kinds, (weight_decay, 0.0), strict=True)
     return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
 
 
 def fused(parameters: Sequence[nn.Parameter]) -> bool | None:
-    """Return what torch's optimisers take as `fused`: true where the device has a fused kernel, else their choice."""
+    """Return the `fused` argument for torch's optimisers: true if the device has a fused kernel, otherwise None."""
     return all(parameter.device.type in ("cpu", "cuda") for parameter in parameters) or None

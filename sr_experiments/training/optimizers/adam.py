@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015, arXiv 1412.6980): the field's optimiser."""
+"""Adam (Kingma & Ba 2015, arXiv 1412.6980), the usual optimiser in super-resolution."""
 
 import torch
 from torch import nn
@@ -14,10 +14,10 @@ def adam(
     """PyTorch's Adam.
 
     Args:
-        network: to be trained.
-        learning_rate: of the first update.
-        betas: decay of the running means of the gradient and of its square.
-        weight_decay: this share of each weight is added to its gradient, as in BasicSR.
+        network: network to train.
+        learning_rate: learning rate of the first update.
+        betas: decay rates of the running averages of the gradient and its square.
+        weight_decay: L2 penalty: each weight times this value is added to its gradient, as in BasicSR.
     """
     parameters = trainable(network)
     floats = tuple(map(float, betas))  # torch refuses (0, 0.99)

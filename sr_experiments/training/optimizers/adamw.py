@@ -1,4 +1,4 @@
-"""AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101): Adam with weight decay apart from the gradient."""
+"""AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101): Adam with decoupled weight decay."""
 
 import torch
 from torch import nn
@@ -18,11 +18,11 @@ def adamw(
     """PyTorch's AdamW.
 
     Args:
-        network: to be trained.
-        learning_rate: of the first update.
-        betas: decay of the running means of the gradient and of its square.
-        weight_decay: at each update a weight loses this share of itself, times the learning rate.
-        decay_biases: whether biases, norms and other parameters of one dimension decay, too.
+        network: network to train.
+        learning_rate: learning rate of the first update.
+        betas: decay rates of the running averages of the gradient and its square.
+        weight_decay: decoupled weight decay: each update shrinks a weight by this fraction, times the learning rate.
+        decay_biases: whether weight decay also applies to biases, norms and other one-dimensional parameters.
     """
     parameters = trainable(network)
     groups = parameters if decay_biases else decay_groups(parameters, weight_decay)

@@ -1,4 +1,4 @@
-"""Adan (Xie et al. 2022, arXiv 2208.06677): Adam with Nesterov's look ahead, from the change of the gradient."""
+"""Adan (Xie et al. 2022, arXiv 2208.06677): Adam with Nesterov momentum, computed from the change of the gradient."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,13 +18,13 @@ def adan(
     betas: Annotated[Sequence[Beta], Len(3, 3)] = (0.98, 0.92, 0.99),
     weight_decay: Weight = 0.0,
 ) -> torch.optim.Optimizer:
-    """Adan of the package pytorch-optimizer.
+    """Adan from the package pytorch-optimizer.
 
     Args:
-        network: to be trained.
-        learning_rate: of the first update.
-        betas: decay of the running means of the gradient, of its change, and of the square of both together.
-        weight_decay: at each update a weight is divided by 1 + learning rate times this; biases and norms are not.
+        network: network to train.
+        learning_rate: learning rate of the first update.
+        betas: decay rates of the running averages of the gradient, its change, and the square of both combined.
+        weight_decay: each update divides a weight by 1 + this value times the learning rate; not biases and norms.
     """
     made = from_package("adan", "pytorch_optimizer", "Adan")
     return made(decay_groups(trainable(network), weight_decay), lr=learning_rate, betas=tuple(map(float, betas)))

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al. 2024): updates of matrices are made orthogonal; AdamW trains what is no matrix."""
+"""Muon (Jordan et al. 2024): orthogonalised updates for matrices, AdamW for all other parameters."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -20,14 +20,14 @@ from sr_experiments.training.optimizers import (
 
 
 class KernelMuon(torch.optim.Muon):
-    """PyTorch's Muon, which takes matrices alone, for the kernels of convolutions.
+    """PyTorch's Muon, which only accepts matrices, for the kernels of convolutions.
 
-    A kernel (O, I, h, w) is updated as the matrix (O, I * h * w): it maps what a position sees to its output. The
-    matrices are copies, in an order that does not depend on the memory layout of the kernels, and so are their states.
+    A kernel (O, I, h, w) is updated as the matrix (O, I * h * w), which maps the input patch of a position to its
+    output. The matrices are copies, so that they and their states do not depend on the memory layout of the kernels.
 
     Args:
-        kernels: parameters of two or more dimensions.
-        **options: of `torch.optim.Muon`.
+        kernels: parameters with at least two dimensions.
+        **options: options of `torch.optim.Muon`.
     """
 
     def __init__(self, kernels: Sequence[nn.Parameter], **options: Any) -> None:
@@ -48,7 +48,7 @@ class KernelMuon(torch.optim.Muon):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of the kernels."""
+        """Reset the gradients of the kernels."""
         for kernel in self.kernels:
             if set_to_none:
                 kernel.grad = None
@@ -65,19 +65,20 @@ def muon(
     betas: Betas = (0.9, 0.99),
     weight_decay: Weight = 0.0,
 ) -> list[torch.optim.Optimizer]:
-    """PyTorch's Muon for convolutions and linear layers, AdamW for the rest.
+    """PyTorch's Muon for convolutions and linear layers, AdamW for everything else.
 
-    An update is scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982), so that both take the same learning
-    rate. Depthwise convolutions, which mix no channels, are AdamW's, and so are discriminators' classifiers: what sees
-    each image once has gradients of low rank, and bf16's rounding would fill Muon's updates of them.
+    Updates are scaled to the magnitude of AdamW's (Liu et al. 2025, arXiv 2502.16982), so that both use the same
+    learning rate. AdamW also trains depthwise convolutions, which mix no channels, and the classifiers of
+    discriminators. Those see each image only once, so their gradients have a low rank, and Muon's updates of them would
+    consist mostly of bf16 rounding errors.
 
     Args:
-        network: to be trained.
-        learning_rate: of the first update.
-        momentum: decay of the running mean of the gradients of matrices.
-        iterations: of Newton and Schulz, towards an orthogonal matrix.
-        betas: of AdamW: decay of the running means of the gradient and of its square.
-        weight_decay: share of itself, times the learning rate, that a weight loses at each update; not biases, norms.
+        network: network to train.
+        learning_rate: learning rate of the first update.
+        momentum: decay rate of the running average of the gradients of matrices.
+        iterations: number of Newton-Schulz iterations towards an orthogonal matrix.
+        betas: for AdamW: decay rates of the running averages of the gradient and its square.
+        weight_decay: each update shrinks a weight by this fraction, times the learning rate; not biases and norms.
     """
     mixing = [module for name, module in network.named_modules() if _mixes(name, module)]
     weights = {id(p) for module in mixing for p in module.parameters(recurse=False) if is_matrix(p)}

@@ -1,4 +1,4 @@
-"""Schedule-free AdamW (Defazio et al. 2024, arXiv 2405.15682): an average of the weights in the place of a schedule."""
+"""Schedule-free AdamW (Defazio et al. 2024, arXiv 2405.15682): an average of the weights instead of a schedule."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -20,16 +20,16 @@ def schedule_free_adamw(
     betas: Annotated[Sequence[Annotated[float, Gt(0), Le(0.999999)]], Len(2, 2)] = (0.9, 0.99),
     weight_decay: Weight = 0.0,
 ) -> torch.optim.Optimizer:
-    """AdamWScheduleFree of the package schedulefree.
+    """AdamWScheduleFree from the package schedulefree.
 
-    Gradients are of y, between the average x and the weights z that gradients move. The network holds y while it
-    trains; validation, checkpoints and all that reads them use x, see `average_into`.
+    Gradients are computed at y, between the average x and the weights z, which the gradients update. The network holds
+    y during training; validation, checkpoints and everything that reads them use x, see `average_into`.
 
     Args:
-        network: to be trained.
-        learning_rate: of the first update.
-        betas: share of x in y, and decay of the running mean of the squared gradient.
-        weight_decay: share of itself, times the learning rate, that a weight loses at each update; not biases, norms.
+        network: network to train.
+        learning_rate: learning rate of the first update.
+        betas: fraction of x in y, and decay rate of the running average of the squared gradient.
+        weight_decay: each update shrinks a weight by this fraction, times the learning rate; not biases and norms.
     """
     made = from_package("schedule_free_adamw", "schedulefree", "AdamWScheduleFree")
     optimizer: Any = made(
@@ -43,8 +43,8 @@ def schedule_free_adamw(
 def average_into(average: nn.Module, network: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> None:
     """Write the average x into a copy of a network in training; other parameters and buffers are copied.
 
-    `AdamWScheduleFree.eval()` makes the same x in the place of y, and its `train()` y of that again, but for rounding:
-    a run that is validated more often would end with other bits.
+    `AdamWScheduleFree.eval()` replaces y by the same x, and `train()` restores y from it, but only up to rounding, so
+    the result of a run would depend on how often it is validated.
     """
     to_x = _between(optimizers)
     for x, y in zip(average.parameters(), network.parameters(), strict=True):
@@ -56,7 +56,7 @@ def average_into(average: nn.Module, network: nn.Module, optimizers: Iterable[to
 
 @torch.no_grad()
 def restart_average(optimizers: Sequence[torch.optim.Optimizer]) -> None:
-    """Begin the average anew, from what it is: y and z become x, and what went into it so far no longer counts."""
+    """Restart the average from its current value: y and z become x, and earlier weights no longer count."""
     for y, (z, beta) in _between(optimizers).items():
         y.lerp_(z, 1 - 1 / beta)
         z.copy_(y)
@@ -65,7 +65,7 @@ def restart_average(optimizers: Sequence[torch.optim.Optimizer]) -> None:
 
 
 def _between(optimizers: Iterable[torch.optim.Optimizer]) -> dict[Tensor, tuple[Tensor, float]]:
-    """Return z and the share of x in y of each parameter that was updated."""
+    """Return z and the fraction of x in y for each parameter that was updated."""
     return {
         y: (optimizer.state[y]["z"], group["betas"][0])
         for optimizer in optimizers

@@ -16,17 +16,17 @@ def soap(
     frequency: Count = 10,
     largest: Count = 1024,
 ) -> torch.optim.Optimizer:
-    """SOAP of the package pytorch-optimizer; a kernel has a basis for each of its four dimensions.
+    """SOAP from the package pytorch-optimizer; a kernel has one eigenbasis for each of its four dimensions.
 
-    The first update only prepares the bases, and changes no weight.
+    The first update only prepares the eigenbases and does not change the weights.
 
     Args:
-        network: to be trained.
-        learning_rate: of the first update.
-        betas: decay of the running means of the gradient, and of its square in the eigenbasis.
-        weight_decay: share of itself, times the learning rate, that a weight loses at each update; not biases, norms.
-        frequency: updates from one renewal of the eigenbases to the next.
-        largest: dimension from which on there is no basis: it takes the memory of its square.
+        network: network to train.
+        learning_rate: learning rate of the first update.
+        betas: decay rates of the running averages of the gradient, and of its square in the eigenbasis.
+        weight_decay: each update shrinks a weight by this fraction, times the learning rate; not biases and norms.
+        frequency: number of updates between recomputations of the eigenbases.
+        largest: dimensions larger than this have no eigenbasis, since its memory grows with the square.
     """
     made = from_package("soap", "pytorch_optimizer", "SOAP")
     return made(

@@ -1,4 +1,4 @@
-"""Compression of single images as files of the web are: JPEG, WebP and AVIF, by the real encoders."""
+"""Compression of single images as on the web: JPEG, WebP and AVIF, with the real encoders."""
 
 import io
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sr_experiments.errors import SRError
 
 Format = Literal["jpeg", "webp", "avif"]
 
-# Of Pillow's encoders; all three halve the resolution of colour. AVIF in one thread, whose bits depend on no machine.
+# Options of Pillow's encoders. All three halve the colour resolution. In one thread, AVIF is the same on all machines.
 OPTIONS: dict[Format, dict[str, Any]] = {
     "jpeg": {},
     "webp": {"method": 4},
@@ -28,15 +28,15 @@ MODULES: dict[Format, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif"}
 @STEPS.register("image_codec")
 @dataclass
 class ImageCodec(Encoded):
-    """Step that compresses each image, or each frame by itself, in one of several formats and decompresses it.
+    """Step that compresses and decompresses each image, or each frame of a clip, in a random format.
 
     Args:
-        formats: weights of the choice: jpeg, webp (lossy), avif.
-        quality: range of the quality of the format's encoder, 1 to 100, as in Pillow; whole numbers are drawn. They are
-            no common scale: AVIF and WebP look better than JPEG of the same number.
+        formats: weights of the random choice between jpeg, webp (lossy) and avif.
+        quality: range of the encoder's quality, 1 to 100, as in Pillow; integers are drawn. Formats are not comparable:
+            AVIF and WebP look better than JPEG of the same quality.
 
     Raises:
-        SRError: this build of Pillow lacks a format that may be drawn.
+        SRError: Pillow was built without one of the formats.
     """
 
     formats: Choices[Format]
