@@ -159,7 +159,9 @@ def _named(text: Any, job: Job) -> Any:
     """Replace the path of a job's file by the name that its user gave it."""
     if not isinstance(text, str):
         return text
-    return text.replace(str(job.folder / job.request["source"]), job.name).replace(f"{job.folder}/", "").strip()
+    source = job.request["source"]
+    text = text.replace(str(job.folder / source), job.name).replace(f"{job.folder}/", "").strip()
+    return text.replace(source, job.name) if "." in source else text
 
 
 def _plain_extension(name: str) -> str:

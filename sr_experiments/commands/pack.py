@@ -19,6 +19,13 @@ def pack(
             "--lr", help="Folder with the LR of SRC; can be repeated. DST then contains HR and each LR by name."
         ),
     ] = None,
+    align: Annotated[
+        bool,
+        typer.Option(
+            "--align",
+            help="With one --lr: undo a shift and a gain between LR and HR, and leave out pairs that differ otherwise.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Number of processes; by default one per core, at most 8.", show_default=False),
@@ -38,4 +45,4 @@ def pack(
     elif destination is None:
         raise SRError("sr pack SRC DST: say where to write the pack")
     else:
-        make(source, destination, lr or [], "auto" if workers is None else workers, on_error)
+        make(source, destination, lr or [], "auto" if workers is None else workers, on_error, align)

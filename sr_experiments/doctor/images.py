@@ -4,18 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
-from skimage.registration import phase_cross_correlation
 
+from sr_experiments.data.alignment import measured_shift, reduced
 from sr_experiments.data.image_files import UnreadableImage
-from sr_experiments.data.resize import imresize
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.data.workers import worker_count
 from sr_experiments.doctor.findings import Finding
@@ -77,18 +74,9 @@ def compare(hr: np.ndarray, lr: np.ndarray) -> tuple[tuple[float, float], tuple[
 
     Both are uint8: HR (scale * H, scale * W, C), LR (H, W, C).
     """
-    image = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
-    scale = hr.shape[0] // lr.shape[0]
-    small = (imresize(image, Fraction(1, scale))[0].permute(1, 2, 0).numpy() * 255).astype(np.float64)
-    (dy, dx), _, _ = phase_cross_correlation(_windowed(lr), _windowed(small), upsample_factor=50, normalization=None)
+    small = reduced(hr, hr.shape[0] // lr.shape[0])
     tint = (lr.astype(np.float64) - small).mean((0, 1))
-    return (float(dx), float(dy)), tuple(tint.tolist())
-
-
-def _windowed(image: np.ndarray) -> np.ndarray:
-    """Return the grey image, (H, W), without its mean and windowed: the border would dominate the phase correlation."""
-    grey = image.astype(np.float64).mean(2)
-    return (grey - grey.mean()) * np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
+    return measured_shift(lr, small), tuple(tint.tolist())
 
 
 def fingerprint(image: np.ndarray) -> int:

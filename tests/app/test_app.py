@@ -280,6 +280,11 @@ def test_what_can_not_be_done_is_one_line_and_leaves_nothing(ask: Asker, server:
     assert ask.jobs() == [] and list(jobs.folder.iterdir()) == []
 
     for name, content, said in (
+        (
+            "still.gif",
+            encoded(photograph(8, 8), "GIF"),
+            "still.gif is of a format that isn't read: make it a video, ffmpeg -i still.gif",
+        ),
         ("a.exe", picture, "is neither an image nor a video"),
         ("../../a\n.png", b"", "can't read"),
         ("a.png", picture + b"", "can't make"),

@@ -14,11 +14,15 @@ from sr_experiments.errors import SRError
 from sr_experiments.logging_setup import log_to_console
 
 
-def make(source: Path, destination: Path, lr: Sequence[Path], workers: int | str, on_error: str) -> None:
+def make(
+    source: Path, destination: Path, lr: Sequence[Path], workers: int | str, on_error: str, align: bool = False
+) -> None:
     """Pack a folder; with LR, pack HR into `HR` in the destination and each LR folder next to it by its own name.
 
+    With `align`, what is packed are aligned copies of the pairs, in `aligned` in the destination.
+
     Raises:
-        SRError: as raised by `pack`, or folders of the same name.
+        SRError: as raised by `pack` and `align_folders`, or folders of the same name.
     """
     log_to_console(Console(stderr=True))
     jobs = [(source, destination / "HR" if lr else destination)]
@@ -27,6 +31,14 @@ def make(source: Path, destination: Path, lr: Sequence[Path], workers: int | str
     clashing = [str(folder) for (folder, _), name in zip(jobs, targets, strict=True) if targets.count(name) > 1]
     if clashing:
         raise SRError(f"{' and '.join(clashing)} would be packed into one folder: rename one, or pack them separately")
+    if align:
+        from sr_experiments.data.packs.aligned import align_folders  # imports torch
+
+        if len(lr) != 1:
+            raise SRError("--align takes pairs: give one folder of LR with --lr")
+        source, aligned, found = align_folders(source, lr[0], destination.expanduser() / "aligned", workers, on_error)
+        jobs = [(source, jobs[0][1]), (aligned, jobs[1][1])]
+        _print(found)
     for folder, target in jobs:
         packed = pack(folder, target, workers, on_error)
         size, unreadable = int(packed.index.bytes_of.sum()), list(packed.index.unreadable.values())
