@@ -1,10 +1,11 @@
 """The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from sr_experiments.commands.app import app as app_command
 from sr_experiments.commands.compare import compare
 from sr_experiments.commands.degrade import degrade
 from sr_experiments.commands.doctor import doctor
@@ -21,12 +22,12 @@ from sr_experiments.commands.train import CONTEXT, train
 from sr_experiments.commands.tune import tune
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
-from sr_experiments.errors import SRError, one_line, path_error
+from sr_experiments.errors import SRError, user_message
 from sr_experiments.threads import let_waiting_threads_sleep
 
 COMMANDS = (
-    upscale, tune, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor, weights, init,
-    schema,
+    upscale, app_command, tune, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor,
+    weights, init, schema,
 )  # fmt: skip
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,19 +64,11 @@ def main() -> None:
     let_waiting_threads_sleep()
     try:
         app()
-    except SRError as error:
-        _stop(error)
-    except MemoryError:
-        _stop("not enough memory: close other programs, or give smaller images")
-    except OSError as error:
-        if (line := path_error(error)) is None:
+    except (SRError, MemoryError, OSError) as error:
+        if (line := user_message(error)) is None:
             raise
-        _stop(line)
+        sys.stderr.write(f"error: {line}\n")
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(130) from None
-
-
-def _stop(message: object) -> NoReturn:
-    sys.stderr.write(f"error: {one_line(message)}\n")
-    raise SystemExit(2) from None

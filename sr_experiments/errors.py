@@ -37,3 +37,11 @@ def path_error(error: OSError) -> SRError | None:
     if error.filename is None:
         return None
     return SRError(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}; check the path")
+
+
+def user_message(error: Exception) -> str | None:
+    """Return the line for an error that the user can fix; None for a bug."""
+    if isinstance(error, MemoryError):
+        return "not enough memory: close other programs, or give smaller images"
+    known = path_error(error) if isinstance(error, OSError) and not isinstance(error, SRError) else error
+    return one_line(known) if isinstance(known, SRError) else None

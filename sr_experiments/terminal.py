@@ -1,9 +1,10 @@
 """How commands print: consoles, tables, error lines, labelled lines, durations and progress bars."""
 
+import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -163,6 +164,28 @@ class PartsColumn(ProgressColumn):
         return Parts(task.fields.get("parts", [task.description]))
 
 
+class ReportingConsole(Console):
+    """A console that shows nothing; its progress bars call `report` with the share that is done, in [0, 1]."""
+
+    def __init__(self, report: Callable[[float], None]) -> None:
+        super().__init__(file=io.StringIO())
+        self.report = report
+
+
+class _ReportingProgress(Progress):
+    def update(self, *arguments: Any, **fields: Any) -> None:
+        super().update(*arguments, **fields)
+        self._report()
+
+    def advance(self, *arguments: Any, **fields: Any) -> None:
+        super().advance(*arguments, **fields)
+        self._report()
+
+    def _report(self) -> None:
+        assert isinstance(self.console, ReportingConsole)
+        self.console.report(self.tasks[-1].percentage / 100)
+
+
 def bar_column(widest: int = 40) -> BarColumn:
     """Return a bar that is `widest` characters wide at most, and shrinks."""
     return BarColumn(bar_width=None, table_column=Column(max_width=widest))
@@ -171,11 +194,13 @@ def bar_column(widest: int = 40) -> BarColumn:
 def make_progress(console: Console, *numbers: ProgressColumn, transient: bool = False) -> Progress:
     """Return a progress bar: what is done, a bar, `numbers`, the time spent and the time left.
 
-    It shows nothing where `console` is no terminal. Give `numbers` the table column WHOLE.
+    It shows nothing where `console` is no terminal; to a `ReportingConsole` it reports. Give `numbers` the table column
+    WHOLE.
     """
     times = (TimeElapsedColumn(table_column=WHOLE), TimeRemainingColumn(table_column=WHOLE))
     columns = (PartsColumn(), bar_column(), *numbers, *times)
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=transient)
+    kind = _ReportingProgress if isinstance(console, ReportingConsole) else Progress
+    return kind(*columns, console=console, disable=not console.is_terminal, transient=transient)
 
 
 @contextmanager

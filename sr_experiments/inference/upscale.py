@@ -1,15 +1,11 @@
 """The `sr upscale` command: find the inputs, upscale them and report."""
 
 import logging
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -26,6 +22,7 @@ from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video.upscale import Summary, upscale_animation, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
+from sr_experiments.sigterm import ended_by_sigterm
 from sr_experiments.terminal import job_progress
 from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import CONTAINERS
@@ -34,18 +31,21 @@ from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 log = logging.getLogger(__name__)
 
 
-def run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options) -> int:
+def run(
+    names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options, console: Console | None = None
+) -> int:
     """Upscale images and videos; return the exit code: 0, or 1 if some of several files failed.
 
     A recurrent generator treats the images of a folder as the frames of a clip, others treat them independently. The
-    names are as for `find_inputs`, the checkpoints as for `load`; the output is a file or a folder.
+    names are as for `find_inputs`, the checkpoints as for `load`; the output is a file or a folder. The console, by
+    default stderr, shows progress.
 
     Raises:
         SRError: invalid inputs or options, or the only file failed.
     """
-    console = Console(stderr=True)
+    console = console or Console(stderr=True)
     log_to_console(console)
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         return _run(names, output, checkpoints, options, console)
 
 
@@ -84,23 +84,6 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
         jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
         failed += _upscale_images(engine, jobs, options, console, alone)
     return 1 if failed else 0
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does: what is unfinished is removed, what is finished can be continued."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():  # only that can handle signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _upscale_clips(

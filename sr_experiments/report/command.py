@@ -84,9 +84,9 @@ def serve_page(
         SRError: as of `read_all` and `page`; the port is taken.
     """
     _require_plotly()
-    from sr_experiments.report.live import LiveRuns, serve
+    from sr_experiments.report.live import LiveRuns, serve_runs
 
-    serve(LiveRuns(places, evaluations, pictures, most_megabytes), port)
+    serve_runs(LiveRuns(places, evaluations, pictures, most_megabytes), port)
 
 
 def _require_plotly() -> None:

@@ -1,38 +1,28 @@
 """`sr compare --live`: the page on this machine alone, kept fresh while runs train.
 
-The page asks for what has changed: numbers every few seconds, pictures when the reader wants the new ones. The address
-has a token that cannot be guessed, since every user and every web page of this machine can reach a port of it.
+The page asks for what has changed: numbers every few seconds, pictures when the reader wants the new ones.
 """
 
 import hashlib
 import json
-import secrets
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-
-from rich.console import Console
 
 from sr_experiments.errors import SRError
 from sr_experiments.report.comparison import Comparison, compare
+from sr_experiments.report.loopback import HTML, JSON, Answer, Query, Site, serve
 from sr_experiments.report.page import measured_content, page_of, picture_content
 from sr_experiments.report.samples import newest_steps
 from sr_experiments.runs.reading import Run, find_runs, names_of, read_run
 from sr_experiments.runs.state import WRITTEN_FILES, read_summary, state_of
 from sr_experiments.runs.trouble import discriminator, troubles
 
-HOST = "127.0.0.1"
-HTML, JSON = "text/html; charset=utf-8", "application/json"
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 
-
-class LiveRuns:
+class LiveRuns(Site):
     """Runs that are read again as their files change.
 
     Args:
@@ -89,8 +79,8 @@ class LiveRuns:
         comparison = comparison or self.comparison()
         return {**measured_content(comparison), "live": {"runs": [_doing(run) for run in comparison.runs]}}
 
-    def answer(self, name: str, query: Mapping[str, Sequence[str]]) -> tuple[HTTPStatus, str, bytes]:
-        """Return status, media type and content of one of the page's addresses."""
+    def answer(self, name: str, query: Query) -> Answer:
+        """Return the page, its pictures, or its numbers if they changed."""
         if name == "":
             return HTTPStatus.OK, HTML, self.page().encode()
         if name == "pictures":
@@ -104,7 +94,7 @@ class LiveRuns:
             if query.get("have") == [version]:
                 return HTTPStatus.NO_CONTENT, JSON, b""
             return HTTPStatus.OK, JSON, f'{{"version":"{version}",{text[1:]}'.encode()
-        return HTTPStatus.NOT_FOUND, HTML, b"there is no such page"
+        return super().answer(name, query)
 
     def _found(self) -> list[Path]:
         try:
@@ -137,80 +127,7 @@ def _signature(folder: Path) -> tuple[Any, ...]:
     return (*stamps, state_of(folder, read_summary(folder)).state)
 
 
-class Server(ThreadingHTTPServer):
-    """Serves the page to this machine.
-
-    Args:
-        live: the runs.
-        port: 0 for any that is free.
-
-    Raises:
-        SRError: the port is taken or not allowed.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, live: LiveRuns, port: int) -> None:
-        self.live, self.token = live, secrets.token_urlsafe(18)
-        try:
-            super().__init__((HOST, port), _Handler)
-        except OSError as error:
-            raise SRError(f"can't serve on port {port} ({error.strerror}): choose another with --port") from error
-
-    @property
-    def address(self) -> str:
-        """Address of the page, with its token."""
-        return f"http://{HOST}:{self.server_port}/{self.token}/"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a browser closes connections as it likes, and other errors are answered by the handler."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        path, hosts = urlsplit(self.path), {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
-        _, token, *name = path.path.split("/", 2)
-        # Another web site may give its own name this address; its pages then ask with that name.
-        if (
-            self.headers.get("Host") not in hosts
-            or not secrets.compare_digest(token.encode(), self.server.token.encode())
-            or not name
-        ):
-            self._send(HTTPStatus.NOT_FOUND, HTML, b"open the whole address that sr compare --live printed")
-            return
-        try:
-            answer = self.server.live.answer(name[0], parse_qs(path.query))
-        except Exception as error:  # the reader should see it, and the others are served on
-            answer = HTTPStatus.INTERNAL_SERVER_ERROR, HTML, f"{type(error).__name__}: {error}".encode()
-        self._send(*answer)
-
-    def _send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
-        self.send_response(status)
-        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
-
-
-def serve(live: LiveRuns, port: int) -> None:
+def serve_runs(live: LiveRuns, port: int) -> None:
     """Serve the page until Ctrl-C, and print its address."""
-    with Server(live, port) as server:
-        console = Console()
-        count = len(live.comparison().runs)
-        console.print(f"{count} run{'s' if count > 1 else ''}: open", highlight=False)
-        console.print(f"  {server.address}", soft_wrap=True, markup=False, highlight=False)
-        far = f"ssh -N -L {server.server_port}:{HOST}:{server.server_port} <this machine>"
-        console.print(f"in a browser on this machine; from another one, first {far}", soft_wrap=True, markup=False)
-        console.print("Ctrl-C ends it; the runs go on", highlight=False)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            while thread.is_alive():
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            server.shutdown()
+    count = len(live.comparison().runs)
+    serve(live, port, f"{count} run{'s' if count > 1 else ''}", "the runs go on")

@@ -21,7 +21,8 @@ from sr_experiments.config.quoting import BY_UV
 from sr_experiments.errors import SRError
 from sr_experiments.files import write_json
 from sr_experiments.pictures import labelled
-from sr_experiments.report.live import LiveRuns, Server
+from sr_experiments.report.live import LiveRuns
+from sr_experiments.report.loopback import Server
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.reading import read_run
 from sr_experiments.runs.trouble import discriminator, troubles

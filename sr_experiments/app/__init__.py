@@ -1,0 +1,1 @@
+"""The local page on which images and videos are upscaled."""

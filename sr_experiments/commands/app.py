@@ -1,0 +1,27 @@
+"""`sr app`: a local page on which images and videos are upscaled."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sr_experiments.commands.upscale import Device, Precision, Tile
+
+
+def app(
+    checkpoints: Annotated[Path, typer.Option(help="Folder of runs or of files of weights to choose from.")] = Path(
+        "outputs"
+    ),
+    device: Device = "auto",
+    precision: Precision = "auto",
+    tile: Tile = None,
+    max_mb: Annotated[int, typer.Option(min=1, help="Maximum size of a file, in MB.")] = 2000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: any that is free.")] = 0,
+) -> None:
+    """Open a page on this machine to upscale images and videos with trained networks.
+
+    Only this machine can reach it, nothing is sent anywhere, and files and results are removed when it ends.
+    """
+    from sr_experiments.app.site import serve_app
+
+    serve_app(checkpoints, {"device": device, "precision": precision, "tile": tile}, max_mb, port)
