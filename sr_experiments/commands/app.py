@@ -20,7 +20,7 @@ def app(
 ) -> None:
     """Open a page on this machine to upscale images and videos with trained networks.
 
-    The page can only be reached from this machine and sends nothing elsewhere. Files and results are removed at the end.
+    The page can only be reached from this machine and sends nothing elsewhere. Files and results are removed on exit.
     """
     from sr_experiments.app.site import serve_app
 
