@@ -105,5 +105,7 @@ def export(
     )
     sizes = ", ".join("x".join(map(str, size)) for size in done.sizes)
     console.print(f"largest difference to the original, values in [0, 1]: {differences}; on batches of {sizes}")
+    if done.advice:
+        console.print(done.advice)
     for path in write_card(done, checkpoint, words) if card else beside:
         console.print(str(path))

@@ -43,6 +43,7 @@ DEPENDS_ON_SIZE = (
 # Largest difference of values in [0, 1] by precision. Of int8 it is to its imitation in PyTorch: where the two round a
 # value to two levels, the difference goes on through the network.
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.05}
+NEED_PLUGIN = ("msrresnet", "srresnet")  # networks that spandrel reads with this project's plug-in
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,17 @@ class Exported:
     def files(self) -> list[Path]:
         """Return all files that were written."""
         return files_of(self.file, self.kind)
+
+    @property
+    def advice(self) -> str:
+        """What chaiNNer and ComfyUI, which read weights by spandrel, need for this file; empty if they need nothing."""
+        name = (self.generator or {}).get("name")
+        if self.kind in ("safetensors", "pth") and name in NEED_PLUGIN:
+            return (
+                f"chaiNNer and ComfyUI read {name} only where sr_experiments.export.spandrel_plugin is imported; "
+                f"chaiNNer also opens an export to {self.file.stem}.onnx or, for ncnn, to {self.file.stem} as it is"
+            )
+        return ""
 
 
 def export(
