@@ -12,7 +12,12 @@ def tune(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image or a video.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: a row for each frame.")],
     checkpoint: Annotated[
-        list[Path], typer.Option("--checkpoint", "-c", help="Run folder, or file of weights; repeat it.")
+        list[Path],
+        typer.Option(
+            "--checkpoint",
+            "-c",
+            help="Run folder, or outputs/<name> for its newest run, or file of weights; repeat it.",
+        ),
     ],
     strength: Annotated[
         list[float] | None,
@@ -30,18 +35,22 @@ def tune(
     """Upscale a few frames with several networks and strengths: a sheet of them, and how long each would take."""
     from rich.console import Console
 
+    from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.errors import SRError
     from sr_experiments.inference.options import Options
     from sr_experiments.inference.tune import tune as run
     from sr_experiments.logging_setup import log_to_console
     from sr_experiments.terminal import readable_seconds
 
+    if source.expanduser().is_dir():
+        raise SRError(f"{source} is a folder: give an image or a video")
     if not source.expanduser().is_file():
         raise SRError(f"no file {source}: give an image or a video")
     log_to_console(Console(stderr=True))
     options = Options(
         device=device, precision=precision, tile=tile, overwrite=overwrite, scale=scale, html=html, quality=95
     )
+    checkpoint = [newest_run(path) for path in checkpoint]
     settings = run(source.expanduser(), output.expanduser(), checkpoint, strength or [], frames, crop, options)
     for setting in settings:
         typer.echo(
