@@ -23,7 +23,9 @@ def tune(
         list[float] | None,
         typer.Option(min=0, max=1, help="As of sr upscale; repeat it to try several with each network."),
     ] = None,
-    scale: Annotated[float | None, typer.Option(min=0.001, help="Factor to the input, as of sr upscale.")] = None,
+    scale: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, help="Factor to the input, as of sr upscale.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, max=20, help="Frames of a video to show, evenly spread.")] = 3,
     crop: Annotated[int, typer.Option(min=16, help="Longest side of what is shown, from the middle.")] = 384,
     html: Annotated[bool, typer.Option("--html", help="Also a page with a slider between any two.")] = False,

@@ -132,6 +132,7 @@ def upscale(
         float | None,
         typer.Option(
             min=0.001,
+            max=1000,
             help="Factor to the input, such as 1.5 or 6; by default the network's own.",
             rich_help_panel=SIZE,
         ),
