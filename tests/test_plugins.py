@@ -100,7 +100,14 @@ def test_a_package_that_cannot_be_loaded_is_named_in_one_line(code, says, instal
 
 @pytest.mark.parametrize("name", ["1st", "a-b", "class", "sr_experiments", "é"])
 def test_names_that_no_module_can_have_are_refused(name, tmp_path):
-    with pytest.raises(SRError, match="choose one such as"):
+    with pytest.raises(SRError, match=r"choose one such as (?!class$)"):
+        lay_out(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["torch", "json", "yaml"])
+def test_names_of_installed_modules_are_refused(name, tmp_path):
+    with pytest.raises(SRError, match=f"{name} is the name of an installed Python module: .*my_{name}"):
         lay_out(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -12,13 +12,18 @@ def tune(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image or a video.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Image to write, with one row per frame.")],
     checkpoint: Annotated[
-        list[Path], typer.Option("--checkpoint", "-c", help="Run folder or weights file; can be given several times.")
+        list[Path],
+        typer.Option(
+            "--checkpoint", "-c", help="Run folder, outputs/<name> for its newest run, or weights file; repeatable."
+        ),
     ],
     strength: Annotated[
         list[float] | None,
         typer.Option(min=0, max=1, help="Strength as in sr upscale; can be given several times."),
     ] = None,
-    scale: Annotated[float | None, typer.Option(min=0.001, help="Upscaling factor, as in sr upscale.")] = None,
+    scale: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, help="Upscaling factor, as in sr upscale.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, max=20, help="Number of evenly spaced video frames.")] = 3,
     crop: Annotated[int, typer.Option(min=16, help="Longer side of the centre crop shown, in pixels.")] = 384,
     html: Annotated[bool, typer.Option("--html", help="Also write a page with a slider between any two.")] = False,
@@ -30,18 +35,22 @@ def tune(
     """Upscale a few frames with several networks and strengths, and show them on a sheet with the time each takes."""
     from rich.console import Console
 
+    from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.errors import SRError
     from sr_experiments.inference.options import Options
     from sr_experiments.inference.tune import tune as run
     from sr_experiments.logging_setup import log_to_console
     from sr_experiments.terminal import readable_seconds
 
+    if source.expanduser().is_dir():
+        raise SRError(f"{source} is a folder: give an image or a video")
     if not source.expanduser().is_file():
         raise SRError(f"no file {source}: give an image or a video")
     log_to_console(Console(stderr=True))
     options = Options(
         device=device, precision=precision, tile=tile, overwrite=overwrite, scale=scale, html=html, quality=95
     )
+    checkpoint = [newest_run(path) for path in checkpoint]
     settings = run(source.expanduser(), output.expanduser(), checkpoint, strength or [], frames, crop, options)
     for setting in settings:
         typer.echo(

@@ -136,6 +136,7 @@ def upscale(
         typer.Option(
             min=0.001,
             help="Upscaling factor, such as 1.5 or 6; by default that of the network.",
+            max=1000,
             rich_help_panel=SIZE,
         ),
     ] = None,

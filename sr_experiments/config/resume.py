@@ -35,20 +35,22 @@ def resumed_config(folder: Path, composed: DictConfig) -> DictConfig:
     for key in ("defaults", "hydra"):
         config.pop(key, None)
     overrides = [parsed(override) for override in HydraConfig.get().overrides.task]
-    choices = HydraConfig.get().runtime.choices
     # Groups first: they replace what the run had, and values then change them.
-    for override in sorted(overrides, key=lambda one: one.key_or_group not in choices):
+    for override in sorted(overrides, key=lambda one: not _options(one, composed)):
         key = override.key_or_group
         if key in ("resume", "output_dir", "experiment"):
             continue
         if key == "init_from" and override.value() not in (None, before.get("init_from")):
             raise SRError("init_from has no effect on a run that is resumed: leave it out, or leave out resume=")
         try:
-            if key in choices:
-                place = _place(override, str(choices[key]))
+            options = _options(override, composed)
+            for option in options:
+                place = _place(override, option)
                 # merge=False: a group that is chosen replaces the run's and is not mixed with it.
                 OmegaConf.update(config, place, OmegaConf.select(composed, place), merge=False, force_add=True)
-            elif override.is_delete() or override.value() == DELETED:
+            if options:
+                continue
+            if override.is_delete() or override.value() == DELETED:
                 _remove(config, key)
             else:
                 OmegaConf.update(config, key, override.value(), merge=False, force_add=True)
@@ -101,6 +103,24 @@ def _follow(config: DictConfig, before: Mapping[str, Any], given: Sequence[str])
         own = any(key == follower or key.startswith(f"{follower}.") for key in given)
         if not own and None not in values and values[0] == values[1]:
             OmegaConf.update(config, follower, OmegaConf.select(config, leader), merge=False)
+
+
+def _options(override: Override, composed: DictConfig) -> list[str]:
+    """Return the options that an override chooses of a group; none if it sets a value."""
+    key = override.key_or_group
+    choices = HydraConfig.get().runtime.choices
+    if key in choices:
+        return [str(choices[key])]
+    value = None if override.is_delete() else override.value()
+    # Hydra's choices don't list several options of one group.
+    if not isinstance(value, list) or not value or OmegaConf.is_list(OmegaConf.select(composed, key.replace("/", "."))):
+        return []
+    places = [_place(override, str(option)) for option in value]
+    return (
+        [str(option) for option in value]
+        if all(OmegaConf.is_dict(OmegaConf.select(composed, p)) for p in places)
+        else []
+    )
 
 
 def _place(override: Override, option: str) -> str:

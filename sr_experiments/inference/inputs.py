@@ -13,6 +13,7 @@ from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import and_left_out, natural_key, walk_images
 from sr_experiments.errors import SRError
 from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
+from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.walk import UNREAD, is_left_out
 
@@ -61,6 +62,8 @@ def find_inputs(names: Sequence[str], output: Path) -> Inputs:
     elif path.is_file():
         animation = path.suffix.lower() in ANIMATIONS and output.suffix.lower() in VIDEO_EXTENSIONS
         if path.suffix.lower() in UNREAD and not animation:
+            if is_animated(path):
+                raise SRError(f"{path} is animated: give an output in .mkv or .mp4")
             raise SRError(f"{path} is of a format that isn't read: {_todo(path)}")
         if animation:
             return Inputs([path], [], None)

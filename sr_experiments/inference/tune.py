@@ -18,8 +18,9 @@ from sr_experiments.inference.options import Options
 from sr_experiments.inference.sheet import Page, in_colour, page_of
 from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.pictures import GAP, labelled
+from sr_experiments.video.animation import AnimationSource, is_animated
 from sr_experiments.video.formats import EXTENSIONS
-from sr_experiments.video.source import VideoSource
+from sr_experiments.video.source import Source, VideoSource
 
 LEAD = 4  # frames before a shown one that a network for video is given
 
@@ -86,9 +87,13 @@ def tune(
 
 def _clips(source: Path, count: int) -> tuple[list[tuple[str, list[np.ndarray]]], int]:
     """Return for each frame to show its name and the frames that lead to it, and the number of frames of all."""
-    if source.suffix.lower() not in EXTENSIONS:
+    video: Source
+    if source.suffix.lower() in EXTENSIONS:
+        video = VideoSource(source, upright=True)
+    elif is_animated(source):
+        video = AnimationSource(source)
+    else:
         return [(source.name, [read_picture(source).pixels])], 1
-    video = VideoSource(source)
     numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
     clips = []
     for number in numbers:
@@ -123,7 +128,8 @@ def _middle(pixels: np.ndarray, crop: int) -> np.ndarray:
 
 
 def _command(source: Path, checkpoint: Path, strength: float | None, scale: float | None) -> str:
-    target = source.with_name(f"{source.stem}_large{source.suffix}")
+    extension = ".mp4" if is_animated(source) else source.suffix
+    target = source.with_name(f"{source.stem}_large{extension}")
     chosen = [] if strength is None else ["--strength", f"{strength:g}"]
     chosen += [] if scale is None else ["--scale", f"{scale:g}"]
     return sr_command(["upscale", *map(shell_text, (source, "-o", target, "-c", checkpoint)), *chosen])

@@ -1,8 +1,10 @@
 """`sr init`: create a folder with a configuration and a network of your own, from the files next to this module."""
 
+import importlib.util
 import keyword
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from sr_experiments.errors import SRError
@@ -26,10 +28,12 @@ def lay_out(folder: Path) -> None:
         SRError: the name is not a valid module name or is taken, or the folder is not empty.
     """
     project = folder.absolute().name
-    if not NAME.fullmatch(project) or keyword.iskeyword(project) or project in TAKEN:
+    if not _usable(project):
         fitting = re.sub(r"\W+", "_", project, flags=re.ASCII).strip("_")
-        hint = fitting if NAME.fullmatch(fitting) and fitting not in TAKEN else "my_project"
+        hint = fitting if _usable(fitting) else "my_project"
         raise SRError(f"{project} can't be the name of a Python module of yours: choose one such as {hint}")
+    if _is_installed(project):
+        raise SRError(f"{project} is the name of an installed Python module: choose another, such as my_{project}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SRError(f"{folder} is there already: choose a new name, or an empty folder")
     made = folder.with_name(f".{project}.partial")
@@ -43,3 +47,15 @@ def lay_out(folder: Path) -> None:
         made.replace(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _usable(name: str) -> bool:
+    return bool(NAME.fullmatch(name)) and not keyword.iskeyword(name) and name not in TAKEN
+
+
+def _is_installed(name: str) -> bool:
+    """Return whether Python finds a module, which a project of its name would hide or replace."""
+    if name in sys.stdlib_module_names:
+        return True
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None  # any folder is a module without an origin

@@ -1,6 +1,7 @@
 """`sr compare`: read runs, compare them, and print a table or JSON, or write the page."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from sr_experiments.report.comparison import Comparison, compare
 from sr_experiments.report.differences import MISSING
 from sr_experiments.report.studies import studies_of
 from sr_experiments.report.table import print_comparison
-from sr_experiments.runs.reading import find_runs, names_of, read_run
+from sr_experiments.runs.reading import NoRun, find_runs, names_of, read_run
 from sr_experiments.terminal import stdout_console
 
 
@@ -78,7 +79,7 @@ def write_page(
 def serve_page(
     places: Sequence[Path], evaluations: Sequence[Path], pictures: int, most_megabytes: int, port: int
 ) -> None:
-    """Serve the page to this machine until Ctrl-C, fresh while runs train.
+    """Serve the page to this machine until Ctrl-C, fresh while runs train; wait for the first if there is none yet.
 
     Raises:
         SRError: as of `read_all` and `page`; the port is taken.
@@ -86,7 +87,21 @@ def serve_page(
     _require_plotly()
     from sr_experiments.report.live import LiveRuns, serve_runs
 
+    _wait_for_runs(places)
     serve_runs(LiveRuns(places, evaluations, pictures, most_megabytes), port)
+
+
+def _wait_for_runs(places: Sequence[Path]) -> None:
+    said = False
+    while True:
+        try:
+            find_runs(places)
+            return
+        except NoRun as error:
+            if not said:
+                _print(f"{str(error).partition(':')[0]} yet: the page begins with the first; Ctrl-C ends this")
+            said = True
+        time.sleep(0.5)
 
 
 def _require_plotly() -> None:

@@ -101,8 +101,17 @@ class Run:
         return last[len(last) // 2]
 
 
+class NoRun(SRError):
+    """A folder has no run, or none yet."""
+
+
 def find_runs(places: Sequence[Path]) -> list[Path]:
-    """Return the run folders among and below `places`, each once; an SRError if a place is missing or has no run."""
+    """Return the run folders among and below `places`, each once.
+
+    Raises:
+        NoRun: a place has no run.
+        SRError: a place is missing.
+    """
     found: dict[Path, Path] = {}
     for place in (path.expanduser() for path in places):
         if not place.is_dir():
@@ -110,7 +119,7 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
             raise SRError(f"{place} {what}: give run folders, outputs/<name>/<timestamp>, or a folder of runs")
         folders = _below(place)
         if not folders:
-            raise SRError(f"no run in {place}: a run's folder has a config.yaml; check the path")
+            raise NoRun(f"no run in {place}: a run's folder has a config.yaml; check the path")
         for folder in folders:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())

@@ -25,6 +25,7 @@ class VideoSource:
         path: the file.
         start: where the part begins, in seconds; its first frame is the first that is shown then or later.
         end: where it ends; its last frame is the last that is shown before.
+        upright: whether frames are rotated here as the display matrix says.
 
     Attributes:
         part: from the time of the first frame to that of the first one that is left out; None for the whole file.
@@ -36,8 +37,8 @@ class VideoSource:
         time_base: unit of time, in seconds.
         rate: average frame rate, in frames per second.
         aspect: aspect ratio of a pixel, or None if square.
-        matrix: FFmpeg's display matrix, 9 integers; None if frames are upright, or rotated here because PyAV is too
-            old (17.0) to write such a matrix.
+        matrix: FFmpeg's display matrix, 9 integers; None if frames are upright, or rotated here, which they also
+            are if PyAV is too old (17.0) to write such a matrix.
         on_its_side: whether the display matrix turns frames by 90 degrees.
         notes: notes about the file for the user.
 
@@ -46,7 +47,9 @@ class VideoSource:
         SRError: the part has no frames.
     """
 
-    def __init__(self, path: Path, start: Fraction | None = None, end: Fraction | None = None) -> None:
+    def __init__(
+        self, path: Path, start: Fraction | None = None, end: Fraction | None = None, upright: bool = False
+    ) -> None:
         self.path = path
         self._index = Index(path)
         with open_container(path) as container:
@@ -77,7 +80,7 @@ class VideoSource:
         if self._index.lost:
             self.notes.append(f"{self._index.lost} frames of {path} could not be read: no keyframe comes before them")
         self._quarter_turns = 0
-        if self.matrix is not None and not _can_write_matrix():
+        if self.matrix is not None and (upright or not _can_write_matrix()):
             self.matrix, self._quarter_turns = None, round(self.first.rotation / 90) % 4
             if self._quarter_turns % 2:
                 self.size = self.size[::-1]

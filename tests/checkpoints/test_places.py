@@ -24,5 +24,8 @@ def test_a_folder_of_runs_means_the_newest_with_a_checkpoint(train, sr, tmp_path
     assert sr("upscale", tmp_path / "lr.png", "-o", tmp_path / "sr.png", "-c", runs, "--runtime", "torch").code == 0
     assert Image.open(tmp_path / "sr.png").size == (64, 64)
 
+    choose = ("tune", tmp_path / "lr.png", "-o", tmp_path / "sheet.png", "-c", runs)
+    assert sr(*choose).code == 0
+
     second = train("trainer.max_steps=1", "trainer.val_every=1", f"init_from={runs}", name="second")
     assert f"init_from: {later}" in (second / "config.yaml").read_text()

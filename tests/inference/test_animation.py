@@ -46,6 +46,8 @@ def test_a_still_picture_makes_no_video_and_an_animation_no_picture(sr, weights,
     source = animated(tmp_path / "in.webp", film(4))
     done = sr("upscale", source, "-o", tmp_path / "out.webp", *arguments)
     assert done.code == 2 and "it has 4 pictures; give it alone, with an output in .mkv or .mp4" in done.err
+    done = sr("upscale", animated(tmp_path / "in.gif", film(4)), "-o", tmp_path / "out.gif", *arguments)
+    assert done.code == 2 and "in.gif is animated: give an output in .mkv or .mp4" in done.err
     (tmp_path / "cut.gif").write_bytes(animated(tmp_path / "in.gif", film(4)).read_bytes()[:900])
     done = sr("upscale", tmp_path / "cut.gif", "-o", tmp_path / "out.mkv", *arguments)
     assert done.code == 2 and "cut.gif" in done.err and done.err.count("error: ") == 1

@@ -65,6 +65,9 @@ def test_the_command_makes_images_of_a_size_with_their_transparency(sr, weights,
     assert refused.code == 2 and "in.png: can't make 9000x6000 of 30x20: this network enlarges by 2" in refused.err
     refused = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "no.png", "--scale", "2", "--width", "9", *arguments)
     assert refused.code == 2 and "--scale and --width or --height are two ways" in refused.err
+    for command in ("upscale", "tune"):
+        refused = sr(command, tmp_path / "in.png", "-o", tmp_path / "no.png", "--scale", "inf", *arguments)
+        assert refused.code == 2 and "--scale" in refused.err
     assert not (tmp_path / "no.png").exists()
 
 

@@ -39,7 +39,8 @@ def test_an_image_is_what_sr_upscale_makes(sr, weights, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [("absent.mp4", "no file"), ("in.png", "sheet.png exists: give --overwrite")]
+    ("given", "said"),
+    [("absent.mp4", "no file"), (".", "is a folder"), ("in.png", "sheet.png exists: give --overwrite")],
 )
 def test_mistakes_are_one_line(sr, weights, tmp_path, given, said):
     Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
@@ -47,3 +48,21 @@ def test_mistakes_are_one_line(sr, weights, tmp_path, given, said):
     done = sr("tune", tmp_path / given, "-o", tmp_path / "sheet.png", "-c", weights(), *PLAIN)
     assert done.code == 2 and said in done.err
     assert (tmp_path / "sheet.png").read_bytes() == b"mine"
+
+
+def test_a_rotated_video_is_shown_upright(sr, weights, tmp_path):
+    write(tmp_path / "in.mp4", film(2, 24, 32), rotation=90)
+    arguments = ("--frames", "1", "-c", weights("msrresnet", 2), *PLAIN)
+    done = sr("tune", tmp_path / "in.mp4", "-o", tmp_path / "sheet.png", *arguments)
+    assert done.code == 0, done.err
+    assert Image.open(tmp_path / "sheet.png").size == (2 * 48 + GAP, 64 + LABEL_HEIGHT)
+
+
+def test_an_animation_is_a_video(sr, weights, tmp_path):
+    first, *others = map(Image.fromarray, film(4))
+    first.save(tmp_path / "in.gif", save_all=True, append_images=others)
+    arguments = ("--frames", "2", "-c", weights("msrresnet", 2), *PLAIN)
+    done = sr("tune", tmp_path / "in.gif", "-o", tmp_path / "sheet.png", *arguments)
+    assert done.code == 0, done.err
+    assert Image.open(tmp_path / "sheet.png").height == 2 * (48 + LABEL_HEIGHT) + GAP
+    assert "in_large.mp4" in done.out  # an animation is written as a video

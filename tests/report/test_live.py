@@ -21,6 +21,7 @@ from sr_experiments.config.quoting import BY_UV
 from sr_experiments.errors import SRError
 from sr_experiments.files import write_json
 from sr_experiments.pictures import labelled
+from sr_experiments.report.command import serve_page
 from sr_experiments.report.live import LiveRuns
 from sr_experiments.report.loopback import Server
 from sr_experiments.runs.lock import run_lock
@@ -263,6 +264,22 @@ def test_troubles_of_a_run(training: Any) -> None:
     assert discriminator(run) == "lost" and troubles(run) == {"GAN": "the discriminator has lost"}
     a.step(90, gan__d_accuracy=0.9, val__s__psnr_y=float("inf"))
     assert discriminator(read_run(a.folder, "a")) == "fair" and troubles(read_run(a.folder, "a")) == {}
+
+
+def test_a_folder_without_runs_is_waited_for(training, tmp_path, monkeypatch, capsys):
+    (tmp_path / "outputs").mkdir()
+    served: list[LiveRuns] = []
+    monkeypatch.setattr("sr_experiments.report.live.serve", lambda live, port: served.append(live))
+    waits = threading.Thread(target=serve_page, args=([tmp_path / "outputs"], [], 8, 60, 0))
+    waits.start()
+    waits.join(0.2)
+    assert waits.is_alive() and not served
+    training("a")
+    waits.join(20)
+    assert [run.name for run in served[0].comparison().runs] == ["a"]
+    assert f"no run in {tmp_path / 'outputs'} yet" in capsys.readouterr().out
+    with pytest.raises(SRError, match="does not exist"):
+        serve_page([tmp_path / "absent"], [], 8, 60, 0)
 
 
 @pytest.mark.slow

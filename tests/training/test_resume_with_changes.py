@@ -141,3 +141,13 @@ def test_what_is_wrong_with_a_run_leaves_no_folder(train, tmp_path, capsys):
             train(override)
         assert says in capsys.readouterr().err
     assert not list(tmp_path.glob("run/*/*"))
+
+
+def test_several_options_of_a_group_are_added(train):
+    folder = train("trainer.max_steps=1", "+augment=mixup")
+    train(f"resume={folder}", "trainer.max_steps=2", "+augment=[rgb,cutmix]", "+loss/terms=[fft,gradient]")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert {name: one["name"] for name, one in config["augment"].items()} == {
+        "mixup": "mixup", "rgb": "rgb", "cutmix": "cutmix",
+    }  # fmt: skip
+    assert set(config["loss"]["terms"]) == {"pixel", "fft", "gradient"}

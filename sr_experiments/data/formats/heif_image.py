@@ -64,7 +64,7 @@ class HeifImage:
     def decode(self) -> Decoded:
         """Read the picture."""
         info, bits = self.image.info, int(self.image.info["bit_depth"])
-        samples = np.atleast_3d(np.asarray(self.image))
+        samples = np.atleast_3d(np.array(self.image))
         if samples.dtype == np.uint16:  # its bits are the upper ones, so that white is less than 65535
             samples = to_full_range(samples >> (16 - bits), 2**bits - 1)
         colours = samples.shape[2] - (samples.shape[2] + 1) % 2  # of 2 and 4 channels, the last is alpha

@@ -56,6 +56,7 @@ def test_all_levels_are_read_from_black_to_white(tmp_path, bits, channels):
         picture = read_picture(tmp_path / f"in{suffix}")
         got = picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha))
         np.testing.assert_array_equal(got, expected, suffix)
+        assert picture.pixels.flags.writeable  # PyTorch warns about others
         assert read_image(tmp_path / f"in{suffix}").shape == (32, 48, 3)
 
 
