@@ -269,7 +269,7 @@ def test_troubles_of_a_run(training: Any) -> None:
 def test_a_folder_without_runs_is_waited_for(training, tmp_path, monkeypatch, capsys):
     (tmp_path / "outputs").mkdir()
     served: list[LiveRuns] = []
-    monkeypatch.setattr("sr_experiments.report.live.serve", lambda live, port: served.append(live))
+    monkeypatch.setattr("sr_experiments.report.live.serve_runs", lambda live, port: served.append(live))
     waits = threading.Thread(target=serve_page, args=([tmp_path / "outputs"], [], 8, 60, 0))
     waits.start()
     waits.join(0.2)
