@@ -1,6 +1,7 @@
 """Networks for ncnn, a `.param` and a `.bin`, as Upscayl and realesrgan-ncnn-vulkan take them.
 
-pnnx converts, ncnn runs the result. Both end their process at networks that they can't do, so both have their own.
+pnnx converts all but RRDBNet, and ncnn runs the result. Both end their process at networks that they can't do, so both
+have their own.
 """
 
 import importlib.util
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from sr_experiments.errors import SRError
+from sr_experiments.export.ncnn_rrdbnet import write_rrdbnet
 from sr_experiments.export.ncnn_runtime import IMAGE_IN, IMAGE_OUT
 from sr_experiments.export.runnable import Run, Runnable, Size
 from sr_experiments.generators.rrdbnet import RRDBNet
@@ -25,7 +27,6 @@ from sr_experiments.logging_setup import quietly
 
 log = logging.getLogger(__name__)
 
-MAGIC = "7767517"
 TRACED: Size = (1, 24, 32)
 PATIENCE = 600.0  # seconds for one conversion or one run
 
@@ -40,6 +41,9 @@ def write_ncnn(path: Path, network: Runnable, fp16: bool = False) -> None:
     for package in ("ncnn", "pnnx"):
         if importlib.util.find_spec(package) is None:
             raise SRError(f'{path.name} needs {package}: pip install "sr-experiments[ncnn]"')
+    if isinstance(network.generator, RRDBNet):
+        write_rrdbnet(path, path.with_suffix(".bin"), network.generator, fp16)
+        return
     from pnnx import EXEC_PATH
 
     if len(network.inputs) > 1:
@@ -56,33 +60,8 @@ def write_ncnn(path: Path, network: Runnable, fp16: bool = False) -> None:
         text = param.read_text(encoding="utf-8")
         if foreign := sorted(set(re.findall(r"^((?:\w+\.)+\w+) ", text, re.MULTILINE))):
             raise RuntimeError(f"ncnn has no layer for {', '.join(foreign)[:150]}")
-        if isinstance(network.generator, RRDBNet) and network.generator.fold > 1:
-            text = _with_padding(text, network.generator.fold, network.scale)
         path.write_text(_renamed(text), encoding="utf-8")
         content.replace(path.with_suffix(".bin"))
-
-
-def _with_padding(text: str, fold: int, scale: int) -> str:
-    """Add the padding before a pixel-unshuffle and the crop at the end, which the size that was traced doesn't need.
-
-    The unshuffle leaves out what is no whole multiple, so the padding may be larger than is needed. The image enlarged
-    has the size that is cropped to.
-    """
-    _, counts, first, *layers = text.replace("out0", "uncropped").splitlines()
-    count, blobs = map(int, counts.split())
-    return "\n".join(
-        [
-            MAGIC,
-            f"{count + 4} {blobs + 5}",
-            first,
-            "Split again 1 2 in0 image size_of",
-            f"Padding pad 1 1 image padded 1={fold - 1} 3={fold - 1} 4=1",
-            *(re.sub(r"(?<=\s)in0(?=\s)", "padded", layer) for layer in layers),
-            f"Interp enlarge 1 1 size_of enlarged 0=1 1={scale} 2={scale}",
-            "Crop crop 2 1 uncropped enlarged out0",
-            "",
-        ]
-    )
 
 
 def _renamed(text: str) -> str:

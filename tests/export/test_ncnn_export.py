@@ -38,6 +38,14 @@ def test_networks_run_in_ncnn_on_any_size(sr, weights, tmp_path, name, scale):
         assert all(torch.equal(again[key], value) for key, value in network.generator.state_dict().items())
 
 
+def test_an_rrdbnet_of_the_usual_depth_takes_little_memory(sr, weights, tmp_path):
+    source = weights("rrdbnet", 4, blocks=23, features=4, growth=2)  # pnnx takes more than 20 GB for 23 blocks
+    done = sr("export", source, "-o", tmp_path / "net-4x", "--precision", "fp16")
+    assert done.code == 0, done.err
+    again, original = (load_generator(path)[0].body[22].rdb3.conv5 for path in (tmp_path / "net-4x.param", source))
+    assert torch.equal(again.weight, original.weight.half().float()) and torch.equal(again.bias, original.bias)
+
+
 def test_weights_in_fp16_are_half_as_large(sr, weights, tmp_path):
     for precision in ("fp32", "fp16"):
         done = sr("export", weights("compact", 2), "-o", tmp_path / f"{precision}.param", "--precision", precision)
