@@ -295,6 +295,7 @@ def test_what_can_not_be_done_is_one_line_and_leaves_nothing(ask: Asker, server:
         assert job["name"] == Path(name).name.replace("\n", "\\n") and str(jobs.folder) not in job["error"]
 
 
+@pytest.mark.slow
 def test_one_works_the_others_wait_and_what_is_killed_or_removed_makes_room(ask: Asker, server: Server) -> None:
     jobs = server.site.jobs  # type: ignore[attr-defined]
     long = encoded(photograph(240, 320))

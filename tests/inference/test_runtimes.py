@@ -148,6 +148,7 @@ def test_mistakes_are_one_line(name, precision, said):
         choose_runtime(name, CPU, precision)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(choose_precision("auto", CPU) != "bf16", reason="needs a CPU that computes in bf16")
 def test_sums_of_many_blocks_are_not_rounded_to_bf16(monkeypatch):
     torch.manual_seed(0)

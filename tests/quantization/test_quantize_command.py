@@ -138,6 +138,7 @@ def test_a_costly_convolution_stays_in_higher_precision(sr, weights, tmp_path):
     assert network.facts["measured"]["int8"]["psnr_to_fp32"] >= 45
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_quantised_once(sr, weights, tmp_path):
     Image.fromarray(photograph(30, 33)).save(tmp_path / "in.png")
 

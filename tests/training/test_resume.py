@@ -106,6 +106,7 @@ def test_resume_in_the_middle_of_accumulation_waits_for_the_update(train):
     assert_same(state(part), state(whole))
 
 
+@pytest.mark.slow
 def test_several_new_things_at_once_resume_to_the_same_bits(train):
     options = [
         *TINY_GAN,
