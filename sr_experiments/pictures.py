@@ -1,5 +1,6 @@
 """Pictures for people: tensors as images, error maps, labelled images side by side."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,17 @@ def labelled(pictures: dict[str, Image.Image]) -> Image.Image:
         ImageDraw.Draw(above).text((2, 3), label, fill="black", font=font)
         sheet.paste(above, (x, 0))
         sheet.paste(picture, (x, LABEL_HEIGHT))
+    return sheet
+
+
+def stacked(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
+    """Place pictures below each other, on white."""
+    height = sum(picture.height + gap for picture in pictures) - gap
+    sheet = Image.new("RGB", (max(picture.width for picture in pictures), height), "white")
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height + gap
     return sheet
 
 

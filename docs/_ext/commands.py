@@ -1,6 +1,7 @@
 """`{command} upscale`: usage, description, arguments and options of `sr upscale`, read from the command itself."""
 
 from docutils import nodes
+from settings import cell, joined
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from typer import Context
@@ -10,20 +11,10 @@ from typer.main import get_command
 from sr_experiments.cli import app
 
 
-def cell(text: str) -> str:
-    """Return a text as it can stand in a Markdown table."""
-    return code(text).replace("<", "&lt;")
-
-
-def code(text: str) -> str:
-    """Return a text as it can stand between backticks in a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
 def rows(command: TyperCommand, context: Context) -> list[str]:
     """Return the rows of the table: arguments first, options with their defaults."""
     records = [parameter.get_help_record(context) for parameter in command.params]
-    return [f"| `{code(name)}` | {cell(meaning)} |" for name, meaning in filter(None, records)]
+    return [f"| `{joined(name)}` | {cell(meaning)} |" for name, meaning in filter(None, records)]
 
 
 class Command(SphinxDirective):

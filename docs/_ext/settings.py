@@ -22,15 +22,16 @@ GROUPS = ("model", "loss", "data", "degradation", "metrics", "optim", "trainer",
 
 def cell(value: Any) -> str:
     """Return a value or text as it can stand in a Markdown table."""
-    return _joined(str(value)).replace("<", "&lt;")
+    return joined(str(value)).replace("<", "&lt;")
 
 
 def code(value: Any) -> str:
     """Return a value as YAML has it; nothing of one that isn't there."""
-    return "" if value is None else f"`{_joined(value if isinstance(value, str) else json.dumps(value))}`"
+    return "" if value is None else f"`{joined(value if isinstance(value, str) else json.dumps(value))}`"
 
 
-def _joined(text: str) -> str:
+def joined(text: str) -> str:
+    """Return a text as it can stand between backticks in a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

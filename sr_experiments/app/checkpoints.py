@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from sr_experiments.checkpoints.places import OF_RUN
+from sr_experiments.checkpoints.places import checkpoint_in
 from sr_experiments.errors import SRError
 from sr_experiments.runs.listing import ListedRun, list_runs
 from sr_experiments.walk import walk
@@ -36,7 +36,7 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
     files = [Path(path) for path in walk(folder, lambda name: name.lower().endswith(EXTENSIONS)).paths()]
     files = [file for file in files if file.is_file() and not any(run in file.parents for run in inside)]
     files.sort(key=lambda file: -file.stat().st_mtime)
-    trained = [run for run in runs if any((Path(run.folder) / name).is_file() for name in OF_RUN)]
+    trained = [run for run in runs if checkpoint_in(Path(run.folder)) is not None]
     found = [Checkpoint(Path(run.folder), run.name, _about(run)) for run in trained]
     found += [Checkpoint(file, str(file.relative_to(folder))) for file in files]
     if not found:

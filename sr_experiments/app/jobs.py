@@ -56,7 +56,7 @@ class Jobs:
 
     def file(self, number: str, name: str) -> Path | None:
         """Return a file of a job that is done: `before`, `after` or `result`."""
-        job = self._jobs.get(int(number)) if number.isdecimal() and len(number) < 9 else None
+        job = self._jobs.get(_read(number))
         if job is None or job.state != "done" or job.answer is None:
             return None
         return job.folder / {"before": "before.png", "after": "after.png"}.get(name, job.answer["result"])
@@ -94,7 +94,7 @@ class Jobs:
     def remove(self, number: str) -> None:
         """Remove a job with its files, whatever its state; unknown ones are removed already."""
         with self._changed:
-            job = self._jobs.pop(int(number), None) if number.isdecimal() and len(number) < 9 else None
+            job = self._jobs.pop(_read(number), None)
             if job is not None and job.state == "working":
                 self._stop()  # its folder is removed when the process has ended
             elif job is not None:
@@ -153,6 +153,11 @@ class Jobs:
             process.terminate()
         why = "perhaps for lack of memory" if process.wait() == -9 else f"exit code {process.returncode}"
         return {"error": f"{job.name}: upscaling ended without a result ({why}): try a smaller or another file"}
+
+
+def _read(number: str) -> int:
+    """Return the number of a job; of a text that is none, one that no job has."""
+    return int(number) if number.isdecimal() and len(number) < 9 else 0
 
 
 def _named(text: Any, job: Job) -> Any:

@@ -26,10 +26,10 @@ from sr_experiments.inference.upscale import run
 from sr_experiments.terminal import ReportingConsole
 from sr_experiments.threads import let_waiting_threads_sleep
 from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
-from sr_experiments.video.animation import AnimationSource, is_animated
+from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
-from sr_experiments.video.source import VideoSource
+from sr_experiments.video.source import open_clip
 
 LARGEST_SHOWN = 4096  # pixels, of the longer side of what the page shows
 
@@ -95,11 +95,10 @@ def _write_shown(source: Path, target: Path) -> dict[str, Any]:
 
 def _middle_frame(path: Path) -> np.ndarray:
     """Return a frame, upright, as uint8 (H, W, 3)."""
-    source = VideoSource(path) if path.suffix.lower() in VIDEO_EXTENSIONS else AnimationSource(path)
+    source = open_clip(path, upright=True)
     middle = len(source) // 2
     [(_, pixels)] = source.frames(middle, middle + 1)
-    turns = round(source.first.rotation / 90) % 4 if source.matrix is not None else 0
-    return in_colour(np.ascontiguousarray(np.rot90(pixels, turns)))
+    return in_colour(np.ascontiguousarray(pixels))
 
 
 if __name__ == "__main__":

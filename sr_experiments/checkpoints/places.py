@@ -7,8 +7,13 @@ from sr_experiments.errors import SRError
 
 HUB_WEIGHTS = "model.safetensors"  # in a folder for the Hugging Face Hub
 NCNN = rb"7767517\s"  # how a .param of ncnn begins
-OF_RUN = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")  # in a run folder, the better one first
 TIME_STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
+
+
+def checkpoint_in(folder: Path) -> Path | None:
+    """Return the checkpoint of a run folder, the best or else the last, or that of a Hub folder; None without one."""
+    files = (folder / name for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", HUB_WEIGHTS))
+    return next((file for file in files if file.is_file()), None)
 
 
 def newest_run(path: Path) -> Path:
@@ -17,18 +22,17 @@ def newest_run(path: Path) -> Path:
     Runs are the folders there that are named by time stamps; `~` is expanded.
     """
     path = path.expanduser()
-    if not path.is_dir() or any((path / name).is_file() for name in (*OF_RUN, HUB_WEIGHTS)):
+    if not path.is_dir() or checkpoint_in(path) is not None:
         return path
     runs = [run for run in path.iterdir() if TIME_STAMP.fullmatch(run.name)]
-    return max((run for run in runs if any((run / name).is_file() for name in OF_RUN)), default=path)
+    return max((run for run in runs if checkpoint_in(run) is not None), default=path)
 
 
 def file_of(path: Path) -> Path:
     """Return the file of a checkpoint: the path itself, the best or last of a run folder, or that of a Hub folder."""
     if path.is_dir():
-        for name in (*OF_RUN, HUB_WEIGHTS):
-            if (path / name).is_file():
-                return path / name
+        if (found := checkpoint_in(path)) is not None:
+            return found
         raise SRError(
             f"{path} has no checkpoints/best.ckpt or last.ckpt, nor {HUB_WEIGHTS}: give a run folder or a checkpoint "
             "file"

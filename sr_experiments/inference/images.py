@@ -287,12 +287,16 @@ def _encode_png(content: np.ndarray) -> bytes:
     return bytes(imagecodecs.png_encode(content, **fast))
 
 
-def _levels(content: np.ndarray, bits: int) -> np.ndarray:
-    """Scale uint16 from 0 to 65535 to 0 to the maximum of `bits` bits, rounded; uint8 is returned as it is."""
+def _levels(content: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
+    """Scale uint16 from 0 to 65535 to 0 to the maximum of the depth, rounded; uint8 is returned as it is.
+
+    Returns:
+        The levels, and the depth: the first of 8, 10 and 12 bits that holds `bits`.
+    """
+    depth = next(depth for depth in (8, 10, 12) if bits <= depth)
     if content.dtype == np.uint8:
-        return content
-    top = 2**bits - 1
-    return ((content.astype(np.uint32) * top + 32767) // 65535).astype(np.uint16)
+        return content, depth
+    return ((content.astype(np.uint32) * (2**depth - 1) + 32767) // 65535).astype(np.uint16), depth
 
 
 def _colour_codes(icc: bytes | None, metadata: Metadata) -> tuple[int, int]:
@@ -307,8 +311,8 @@ def _encode_avif(content: np.ndarray, bits: int, quality: int, icc: bytes | None
     """Encode 1 to 4 channels in 8, 10 or 12 bits; with a colour profile, or the colours of cICP, else as sRGB."""
     import imagecodecs  # here, since most images don't need it
 
-    bits = next(depth for depth in (8, 10, 12) if bits <= depth)
-    levels = np.ascontiguousarray(_levels(content, bits))
+    levels, bits = _levels(content, bits)
+    levels = np.ascontiguousarray(levels)
     file = imagecodecs.avif_encode(
         levels[..., 0] if levels.shape[2] == 1 else levels,
         level=quality,
@@ -339,8 +343,7 @@ def _write_heic(
     """Write 1 to 4 channels in 8, 10 or 12 bits."""
     import pillow_heif  # here, since most images don't need it
 
-    bits = next(depth for depth in (8, 10, 12) if bits <= depth)
-    levels, deep = _levels(content, bits), content.dtype == np.uint16
+    (levels, bits), deep = _levels(content, bits), content.dtype == np.uint16
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[content.shape[2]] + (";16" if deep else "")
     levels = np.ascontiguousarray(levels << (16 - bits) if deep else levels)
     image = pillow_heif.from_bytes(mode, (content.shape[1], content.shape[0]), levels.tobytes())

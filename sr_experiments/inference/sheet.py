@@ -1,6 +1,7 @@
 """Sheets of `sr upscale`: one picture by bicubic enlargement and by several networks, side by side, with labels."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sr_experiments.files import replacing
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, write_picture
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.sizes import Enlarger
+from sr_experiments.inference.sizes import Enlarger, WantedSize
 from sr_experiments.pictures import labelled
 from sr_experiments.report.html import html_page
 from sr_experiments.report.media import Media
@@ -74,9 +75,7 @@ class Sheets:
     """
 
     def __init__(self, engines: dict[str, ImageEngine], options: Options, page: Path | None) -> None:
-        scales = {engine.scale for engine in engines.values()}
-        if len(scales) > 1 and not Enlarger.of(next(iter(engines.values())), options).wanted.given:
-            options = replace(options, scale=float(max(scales)))
+        options = at_one_scale(list(engines.values()), options)
         self.enlargers = {label: Enlarger.of(engine, options) for label, engine in engines.items()}
         self.page = None if page is None else Page(page)
 
@@ -121,6 +120,14 @@ def page_of(output: Path, options: Options) -> Path | None:
     if page.exists() and not options.overwrite:
         raise SRError(f"{page} exists: give --overwrite to replace")
     return page
+
+
+def at_one_scale(engines: Sequence[ImageEngine], options: Options) -> Options:
+    """Return the options with the largest scale of the networks, if they have several and no size was asked for."""
+    scales = {engine.scale for engine in engines}
+    if len(scales) == 1 or WantedSize.of(options).given:
+        return options
+    return replace(options, scale=float(max(scales)))
 
 
 def in_colour(pixels: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """`sr tune`: a few frames by several networks and strengths, side by side, with the time that each takes."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.images import Picture, format_of, read_picture, write_picture
 from sr_experiments.inference.options import Options
-from sr_experiments.inference.sheet import Page, in_colour, page_of
+from sr_experiments.inference.sheet import Page, at_one_scale, in_colour, page_of
 from sr_experiments.inference.sizes import Enlarger
-from sr_experiments.pictures import GAP, labelled
-from sr_experiments.video.animation import AnimationSource, is_animated
+from sr_experiments.pictures import GAP, labelled, stacked
+from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import EXTENSIONS
-from sr_experiments.video.source import Source, VideoSource
+from sr_experiments.video.source import open_clip
 
 LEAD = 4  # frames before a shown one that a network for video is given
 
@@ -66,10 +66,15 @@ def tune(
     clips, total = _clips(source, count)
     rows: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in clips}
     settings, tried = [], list[float | None](strengths) or [None]
-    scale = None if len(checkpoints) == 1 else _largest_scale(checkpoints, options)
-    for label, checkpoint in zip(unique_names(checkpoints), checkpoints, strict=True):
+    labels = unique_names(checkpoints)
+    engines = {label: engine_for([path], options) for label, path in zip(labels, checkpoints, strict=True)}
+    sized = at_one_scale([engine for engine, _ in engines.values()], options)
+    for label, checkpoint in zip(labels, checkpoints, strict=True):
         for strength in tried:
-            engine, left = engine_for([checkpoint], replace(options, strength=strength, scale=options.scale or scale))
+            engine, _ = engines[label]
+            left = replace(sized, strength=strength)
+            if strength is not None and engine.traits.sampling:  # it decides what the network is
+                engine, left = engine_for([checkpoint], left)
             enlarger = Enlarger.of(engine, left)
             named = label if strength is None else f"{label} {strength:g}"
             seconds = []
@@ -87,13 +92,9 @@ def tune(
 
 def _clips(source: Path, count: int) -> tuple[list[tuple[str, list[np.ndarray]]], int]:
     """Return for each frame to show its name and the frames that lead to it, and the number of frames of all."""
-    video: Source
-    if source.suffix.lower() in EXTENSIONS:
-        video = VideoSource(source, upright=True)
-    elif is_animated(source):
-        video = AnimationSource(source)
-    else:
+    if source.suffix.lower() not in EXTENSIONS and not is_animated(source):
         return [(source.name, [read_picture(source).pixels])], 1
+    video = open_clip(source, upright=True)
     numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
     clips = []
     for number in numbers:
@@ -101,12 +102,6 @@ def _clips(source: Path, count: int) -> tuple[list[tuple[str, list[np.ndarray]]]
         seconds = float((video.stamps[number] - video.stamps[0]) * video.time_base)
         clips.append((f"{seconds:.2f} s", frames))
     return clips, len(video)
-
-
-def _largest_scale(checkpoints: Sequence[Path], options: Options) -> float | None:
-    """Return the scale at which networks of several are compared, if no size was asked for."""
-    scales = {engine_for([checkpoint], replace(options, strength=None))[0].scale for checkpoint in checkpoints}
-    return float(max(scales)) if len(scales) > 1 else None
 
 
 def _made(enlarger: Enlarger, frames: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
@@ -136,23 +131,13 @@ def _command(source: Path, checkpoint: Path, strength: float | None, scale: floa
 
 
 def _write(output: Path, page: Path | None, rows: dict[str, dict[str, np.ndarray]], quality: int) -> None:
-    sheets = []
-    for name, pictures in rows.items():
-        sheets += [labelled({f"{label}, {name}": Image.fromarray(pixels) for label, pixels in pictures.items()})]
-    height = sum(sheet.height + GAP for sheet in sheets) - GAP
-    whole = Image.new("RGB", (max(sheet.width for sheet in sheets), height), "white")
-    for place, sheet in zip(_places(sheets), sheets, strict=True):
-        whole.paste(sheet, (0, place))
-    write_picture(output, Picture(np.asarray(whole)), quality)
+    sheets = [
+        labelled({f"{label}, {name}": Image.fromarray(pixels) for label, pixels in pictures.items()})
+        for name, pictures in rows.items()
+    ]
+    write_picture(output, Picture(np.asarray(stacked(sheets, GAP))), quality)
     if page is not None:
         made = Page(page)
         for name, pictures in rows.items():
             made.add(name, pictures)
         made.write()
-
-
-def _places(sheets: Sequence[Image.Image]) -> Iterator[int]:
-    place = 0
-    for sheet in sheets:
-        yield place
-        place += sheet.height + GAP

@@ -20,7 +20,7 @@ from sr_experiments.inference.inputs import Inputs, Job, find_inputs, pending_jo
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
-from sr_experiments.inference.video.upscale import Summary, upscale_animation, upscale_frames, upscale_video
+from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.sigterm import ended_by_sigterm
 from sr_experiments.terminal import job_progress
@@ -72,7 +72,7 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
                 jobs[i] = Job(source, target.with_suffix(".mkv"))
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
     if single is not None and to_video:
-        failed += _upscale_clips(engine, [Job(single, output)], options, console, upscale_animation, alone)
+        failed += _upscale_clips(engine, [Job(single, output)], options, console, upscale_video, alone)
     elif inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
         folders = list(dict.fromkeys(path.parent for path in inputs.images))

@@ -71,8 +71,7 @@ class LiveRuns(Site):
     def page(self) -> str:
         """Return the page, whose script asks for the rest."""
         comparison = self.comparison()
-        pictures = picture_content(comparison.runs, self.pictures, self.most_megabytes, with_best=True)
-        return page_of({**self.numbers(comparison), **pictures}, self.evaluations, live=True)
+        return page_of({**self.numbers(comparison), **self._pictures(comparison.runs)}, self.evaluations, live=True)
 
     def numbers(self, comparison: Comparison | None = None) -> dict[str, Any]:
         """Return all that the page shows but pictures, and how each run is doing."""
@@ -85,16 +84,19 @@ class LiveRuns(Site):
             return HTTPStatus.OK, HTML, self.page().encode()
         if name == "pictures":
             runs = self.comparison().runs
-            content = picture_content(runs, self.pictures, self.most_megabytes, with_best=True)
-            return HTTPStatus.OK, JSON, json.dumps({**content, "steps": newest_steps(runs)}, allow_nan=False).encode()
+            content = {**self._pictures(runs), "steps": newest_steps(runs)}
+            return HTTPStatus.OK, JSON, json.dumps(content, allow_nan=False).encode()
         if name == "numbers":
-            text = json.dumps(self.numbers(), allow_nan=False)
+            numbers = self.numbers()
             # The time at which it was made makes no news.
-            version = hashlib.sha256(json.dumps({**json.loads(text), "made": ""}).encode()).hexdigest()[:16]
+            version = hashlib.sha256(json.dumps({**numbers, "made": ""}).encode()).hexdigest()[:16]
             if query.get("have") == [version]:
                 return HTTPStatus.NO_CONTENT, JSON, b""
-            return HTTPStatus.OK, JSON, f'{{"version":"{version}",{text[1:]}'.encode()
+            return HTTPStatus.OK, JSON, json.dumps({"version": version, **numbers}, allow_nan=False).encode()
         return super().answer(name, query)
+
+    def _pictures(self, runs: Sequence[Run]) -> dict[str, Any]:
+        return picture_content(runs, self.pictures, self.most_megabytes, with_best=True)
 
     def _found(self) -> list[Path]:
         try:

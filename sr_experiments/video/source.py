@@ -9,6 +9,7 @@ import numpy as np
 
 from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
+from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
 from sr_experiments.video.animation import AnimationSource
 from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
 from sr_experiments.video.container import timecode
@@ -181,6 +182,15 @@ class FolderSource:
 
 
 Source = VideoSource | FolderSource | AnimationSource
+
+
+def open_clip(
+    path: Path, start: Fraction | None = None, end: Fraction | None = None, upright: bool = False
+) -> VideoSource | AnimationSource:
+    """Open a video, as `VideoSource` does, or an animated image, which is upright and has no parts."""
+    if path.suffix.lower() in ANIMATIONS:
+        return AnimationSource(path)
+    return VideoSource(path, start, end, upright)
 
 
 def _display_matrix(frame: Any) -> list[int] | None:

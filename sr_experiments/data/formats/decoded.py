@@ -1,5 +1,6 @@
 """Pixels as every reader returns them, and the conversions between ranges, orientations and kinds of alpha."""
 
+import math
 from io import BytesIO
 from typing import NamedTuple
 
@@ -34,6 +35,20 @@ def to_full_range(values: np.ndarray, maximum: int) -> np.ndarray:
     if maximum != full:
         values = (values.astype(np.uint32) * (2 * full) + maximum) // (2 * maximum)
     return values.astype(kind, copy=False)
+
+
+def check_pixels(pixels: int) -> None:
+    """Refuse a picture of more pixels than Pillow decodes; a ValueError says how many."""
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    if pixels > limit:
+        raise ValueError(f"{pixels} pixels are more than the {limit} that are decoded")
+
+
+def split_alpha(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the colours of 1 to 4 channels (H, W, C), and alpha: the last of 2 and 4, else None."""
+    colours = samples.shape[2] - (samples.shape[2] + 1) % 2
+    alpha = np.ascontiguousarray(samples[..., colours:]) if samples.shape[2] > colours else None
+    return np.ascontiguousarray(samples[..., :colours]), alpha
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:

@@ -5,10 +5,9 @@ import math
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from sr_experiments.data.formats.avif import cicp
-from sr_experiments.data.formats.decoded import Decoded, to_full_range
+from sr_experiments.data.formats.decoded import Decoded, check_pixels, split_alpha, to_full_range
 from sr_experiments.data.formats.metadata import Metadata, described_appendix, resolution_of
 from sr_experiments.data.formats.pillow_image import in_8_bits
 
@@ -47,9 +46,7 @@ class HeifImage:
         heif = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
         self.others = len(heif) - 1
         self.image: Any = heif[heif.primary_index]
-        pixels, limit = math.prod(self.image.size), 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
-        if pixels > limit:  # as Pillow's for other formats
-            raise ValueError(f"{pixels} pixels are more than the {limit} that are decoded")
+        check_pixels(math.prod(self.image.size))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,8 +64,7 @@ class HeifImage:
         samples = np.atleast_3d(np.array(self.image))
         if samples.dtype == np.uint16:  # its bits are the upper ones, so that white is less than 65535
             samples = to_full_range(samples >> (16 - bits), 2**bits - 1)
-        colours = samples.shape[2] - (samples.shape[2] + 1) % 2  # of 2 and 4 channels, the last is alpha
-        alpha = np.ascontiguousarray(samples[..., colours:]) if samples.shape[2] > colours else None
+        pixels, alpha = split_alpha(samples)
         lost = [
             name
             for name, is_lost in (
@@ -78,8 +74,7 @@ class HeifImage:
             )
             if is_lost
         ]
-        colours = np.ascontiguousarray(samples[..., :colours])
-        return Decoded(colours, alpha, info.get("icc_profile") or None, tuple(lost), bits)
+        return Decoded(pixels, alpha, info.get("icc_profile") or None, tuple(lost), bits)
 
     def metadata(self) -> Metadata:
         """Return what the file says about the picture."""

@@ -1,17 +1,15 @@
 """JPEG XL files (ISO/IEC 18181): pixels by libjxl through imagecodecs, which tells nothing else, the header by this."""
 
 import io
-import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from sr_experiments.data.formats.avif import cicp
-from sr_experiments.data.formats.decoded import Decoded, swaps_axes, to_full_range, unassociate
+from sr_experiments.data.formats.decoded import Decoded, check_pixels, swaps_axes, to_full_range, unassociate
 from sr_experiments.data.formats.metadata import Metadata, described_appendix, resolution_of
 from sr_experiments.data.formats.pillow_image import in_8_bits
 
@@ -64,9 +62,7 @@ class JxlImage:
         if not head.startswith(CODESTREAM):
             raise ValueError("damaged")
         self.header = _header(_Bits(head[2:]))
-        pixels, limit = self.header.width * self.header.height, 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
-        if pixels > limit:  # as Pillow's for other formats
-            raise ValueError(f"{pixels} pixels are more than the {limit} that are decoded")
+        check_pixels(self.header.width * self.header.height)
 
     @property
     def pictures(self) -> int:

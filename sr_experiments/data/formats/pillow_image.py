@@ -12,7 +12,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sr_experiments.data.formats import avif, png
-from sr_experiments.data.formats.decoded import Decoded, cmyk_to_rgb, swaps_axes, to_8_bits, to_full_range, upright
+from sr_experiments.data.formats.decoded import (
+    Decoded,
+    cmyk_to_rgb,
+    split_alpha,
+    swaps_axes,
+    to_8_bits,
+    to_full_range,
+    upright,
+)
 from sr_experiments.data.formats.metadata import ORIENTATION, Metadata, described_appendix, resolution_of
 
 # The only Pillow formats that are opened: Pillow goes by content rather than extension, and some formats (EPS) start
@@ -138,11 +146,8 @@ class PillowImage:
         self.file.seek(0)
         decode = imagecodecs.avif_decode if self.image.format == "AVIF" else imagecodecs.png_decode
         samples = upright(np.atleast_3d(decode(self.file.read())), self._orientation())
-        samples = to_full_range(samples, 2**self.bits - 1)
-        colours = samples.shape[2] - (samples.shape[2] + 1) % 2  # of 2 and 4 channels, the last is alpha
-        alpha = np.ascontiguousarray(samples[..., colours:]) if samples.shape[2] > colours else None
-        bits = self.bits if self.bits < 16 else None
-        return Decoded(np.ascontiguousarray(samples[..., :colours]), alpha, icc, bits=bits)
+        pixels, alpha = split_alpha(to_full_range(samples, 2**self.bits - 1))
+        return Decoded(pixels, alpha, icc, bits=self.bits if self.bits < 16 else None)
 
     def _lost(self) -> tuple[str, ...]:
         """Name what else a JPEG holds: Pillow tells by the format of a second picture, XMP of a gain map or a video."""

@@ -12,6 +12,7 @@ from tifffile import PHOTOMETRIC, TiffPage
 
 from sr_experiments.data.formats.decoded import (
     Decoded,
+    check_pixels,
     cmyk_to_rgb,
     swaps_axes,
     to_8_bits,
@@ -204,10 +205,7 @@ def _check(page: Any) -> None:
         raise ValueError(f"it has {channels} channels whose meaning it doesn't say; convert it to RGB")
     if page.imagedepth != 1:
         raise ValueError("it is a volume; make a picture of each slice")
-    pixels = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)  # as Pillow's for other formats
-    if pixels > limit:
-        raise ValueError(f"{pixels} pixels are more than the {limit} that are decoded")
+    check_pixels(max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength))
     end = page.parent.filehandle.size
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     if len(parts) < math.prod(page.chunked) or any(not n or start + n > end for start, n in parts):

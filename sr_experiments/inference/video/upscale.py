@@ -31,14 +31,13 @@ from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
-from sr_experiments.video.animation import AnimationSource
 from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage
 from sr_experiments.video.encode import Encoding, SegmentEncoder
 from sr_experiments.video.formats import EXTENSIONS, container_of
 from sr_experiments.video.mux import mux
 from sr_experiments.video.plan import plan_output
-from sr_experiments.video.source import FolderSource, Source, VideoSource
+from sr_experiments.video.source import FolderSource, Source, VideoSource, open_clip
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Summary:
 
 
 def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
-    """Upscale a video file; the extension of the target selects the container.
+    """Upscale a video file or an animated image; the extension of the target selects the container.
 
     Raises:
         SRError: the input is damaged, the output can't be written with these options, or it exists.
@@ -63,19 +62,7 @@ def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Opti
         return finished
     settings = file_settings(source)
     settings |= {name: str(value) for name in ("start", "end") if (value := getattr(options, name)) is not None}
-    return _to_video(engine, VideoSource(source, options.start, options.end), target, options, console, settings)
-
-
-def upscale_animation(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
-    """Upscale an animated image to a video file.
-
-    Raises:
-        SRError: the input is damaged, the output can't be written with these options, or it exists.
-    """
-    container_of(target)
-    if (finished := _finished_output(target, options)) is not None:
-        return finished
-    return _to_video(engine, AnimationSource(source), target, options, console, file_settings(source))
+    return _to_video(engine, open_clip(source, options.start, options.end), target, options, console, settings)
 
 
 def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:

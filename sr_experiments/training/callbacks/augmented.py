@@ -7,11 +7,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.files import replacing
-from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.pictures import as_picture, labelled, stacked
 from sr_experiments.training.module import SRModule
 
 SHOWN = 4  # images of a batch, at most
@@ -44,9 +43,6 @@ class Augmented(Callback):
                 rows.append(
                     labelled({f"{name} {kind} {i}".strip(): as_picture(shown[i : i + 1]) for i in range(len(shown))})
                 )
-        sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
-        for i, row in enumerate(rows):
-            sheet.paste(row, (0, i * row.height))
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self.folder / "augmented.png") as temporary:
-            sheet.save(temporary, format="PNG")
+            stacked(rows).save(temporary, format="PNG")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sr_experiments.errors import NotFinite
 from sr_experiments.files import link_or_copy, replacing, write_json
-from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.pictures import as_picture, labelled, stacked
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.module import Pair, SRModule
 from sr_experiments.training.scalars import not_finite
@@ -114,7 +114,4 @@ def _sheet(lr: Tensor, hr: Tensor) -> Image.Image:
     rows = [
         labelled({f"{i}: lr": as_picture(large[i : i + 1]), "hr": as_picture(hr[i : i + 1])}) for i in range(len(hr))
     ]
-    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
-    for i, row in enumerate(rows):
-        sheet.paste(row, (0, i * row.height))
-    return sheet
+    return stacked(rows)
