@@ -1,6 +1,7 @@
 """The wheel is a whole product: installed elsewhere, in an empty folder, `sr` does all that a checkout does.
 
-Its dependencies are those of this environment, which the new one sees; that they can be resolved is tested apart.
+In most tests its dependencies are those of this environment, which the new one sees. The oldest and the newest Python
+get dependencies of their own.
 """
 
 import hashlib
@@ -162,6 +163,34 @@ def test_a_project_of_ones_own_beside_the_installed_package(by_uv, tmp_path):
         **environment,
     )
     assert (project / "large.png").stat().st_size > 10000
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.13"])
+def test_the_oldest_and_the_newest_python(python, wheel, tmp_path):
+    # uv meets pyenv's shims on the path, which end in an error for versions that are not chosen.
+    by_pyenv = sorted(Path.home().glob(f".pyenv/versions/{python}.*/bin/python"))
+    create = ["uv", "venv", "--seed", "-p", by_pyenv[-1] if by_pyenv else python, "venv"]
+    done = subprocess.run(create, cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no Python {python}: {done.stderr[-300:]}")
+    there = tmp_path / "venv/bin"
+    install = ["uv", "pip", "install", "-q", "--python", there / "python", wheel]
+    done = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode and "No solution" not in done.stderr:
+        pytest.skip(f"no package index: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr
+    assert f"Python {python}." in run(there / "sr", "--version", cwd=tmp_path).stdout
+    # pip finds all that it asks for among what uv installed.
+    pip = [there / "python", "-m", "pip", "--isolated", "install", "--no-index", "--force-reinstall", "--no-deps"]
+    run(*pip, wheel, cwd=tmp_path, PIP_CONFIG_FILE=os.devnull)
+    run(there / "python", "-m", "pip", "check", cwd=tmp_path)
+    run(there / "sr", "train", *TINY_MODEL["msrresnet"], *QUICK, cwd=tmp_path)
+    [folder] = tmp_path.glob("outputs/msrresnet_pixel_x4/*")
+    assert json.loads((folder / "summary.json").read_text())["state"] == "finished"
+    picture = ROOT / "docs/msrresnet_butterfly.jpg"
+    run(there / "sr", "upscale", picture, "-o", "large.png", "-c", folder, cwd=tmp_path)
+    assert (tmp_path / "large.png").stat().st_size > 10000
+    shutil.rmtree(tmp_path / "venv")  # 6 GB, if not of links into uv's cache
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.13"])
