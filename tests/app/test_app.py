@@ -148,6 +148,7 @@ def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium in PATH, and Playwright")
+@pytest.mark.slow
 def test_a_photograph_is_upscaled_compared_and_downloaded(
     page: Page, ask: Asker, sr: Any, checkpoints: Path, tmp_path: Path
 ) -> None:
@@ -317,7 +318,7 @@ def test_one_works_the_others_wait_and_what_is_killed_or_removed_makes_room(ask:
     raise AssertionError("files of the removed job are left")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_the_page_and_its_work_and_removes_the_files(
     number: signal.Signals, checkpoints: Path, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_scales_share_a_bin_and_are_made_by_bicubic_interpolation(sr, tmp_path, 
             assert torch.equal(again(lr), sr_image)
 
 
+@pytest.mark.slow
 def test_commands_take_files_of_ncnn(sr, train, tmp_path):
     torch.manual_seed(1)
     param = files.compact(Compact(scale=2, features=8, convolutions=1)).save(tmp_path / "net-x2")

@@ -77,7 +77,7 @@ RUNS = {
 }  # fmt: skip
 
 
-FIRST = ("own images at x2", "video")  # the others are slow
+FIRST = ("own images at x2",)  # the others are slow
 
 
 @pytest.mark.parametrize("kind", [k if k in FIRST else pytest.param(k, marks=pytest.mark.slow) for k in RUNS])

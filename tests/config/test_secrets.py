@@ -79,6 +79,7 @@ def all_written(tmp_path: Path, train_py, sr, *commands: tuple[object, ...]) -> 
     return assert_none_leaked(tmp_path, trained.out, trained.err, *texts)
 
 
+@pytest.mark.slow
 def test_no_file_has_a_secret_in_it(environment, tmp_path, train_py, sr):
     found = all_written(
         tmp_path,

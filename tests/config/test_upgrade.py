@@ -57,7 +57,7 @@ def test_a_configuration_of_today_stays_as_it_is(train, tmp_path):
     assert upgraded(copy.deepcopy(config)) == config
 
 
-@pytest.mark.parametrize("name", ["pixel", "gan", "video"])
+@pytest.mark.parametrize("name", ["pixel", "gan", pytest.param("video", marks=pytest.mark.slow)])
 def test_a_run_made_before_resumes_to_the_same_bits(train, name):
     options = ["optim/schedule=constant", "trainer.val_every=100"]
     video = name == "video"

@@ -145,6 +145,7 @@ def test_what_does_not_go_together_is_one_line(train_py, options, says):
     assert outcome.code == 2 and outcome.err.count("error:") == 1 and says in outcome.err
 
 
+@pytest.mark.slow
 def test_clips_are_augmented_as_a_whole_and_a_picture_shows_how(train):
     options = ["+augment=[cutmix,mixup]", "augment.cutmix.probability=0.6", "augment.mixup.probability=0.4"]
     options += ["stages=[joint]", "optim/schedule=constant", "trainer.val_every=100"]

@@ -85,14 +85,14 @@ def folder(tmp_path: Path, save_image) -> Path:
     return tmp_path / "images"
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_any_number_of_workers_gives_the_same_batches(folder: Path, workers: int) -> None:
     alone, helped = fit(folder), fit(folder, num_workers=workers)
     assert list(alone.batches) == list(helped.batches) == list(range(10))
     assert all(torch.equal(alone.batches[step], helped.batches[step]) for step in range(10))
 
 
-@pytest.mark.parametrize("step", [3, 4, 9])
+@pytest.mark.parametrize("step", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (4, 9))])
 def test_starting_at_a_later_step_continues_the_same_batches(folder: Path, step: int) -> None:
     whole, resumed = fit(folder), fit(folder, step=step, num_workers=1)
     assert list(resumed.batches) == list(range(step, 10))

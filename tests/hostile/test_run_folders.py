@@ -95,30 +95,36 @@ def test_a_whole_run_folder_is_used(commands, run, name):
     assert attempt(commands, name) == 0
 
 
+DAMAGED = [
+    ("resume", "config.yaml", "cut", 2),
+    ("resume", "checkpoints/last.ckpt", "cut", 2),
+    ("compare", "metrics.csv", "folder", 2),
+    ("upscale", "checkpoints/best.ckpt", "cut", 2),
+]
+DAMAGED_TOO = [
+    ("resume", "config.yaml", "missing", 2),
+    ("resume", "config.yaml", "other", 2),
+    ("resume", "summary.json", "cut", 0),
+    ("resume", "summary.json", "folder", 2),
+    ("resume", "metrics.csv", "folder", 2),
+    ("compare", "config.yaml", "zeros", 2),
+    ("compare", "summary.json", "other", 0),
+    ("runs", "config.yaml", "missing", 2),
+    ("upscale", "checkpoints/best.ckpt", "missing", 0),
+    ("export", "summary.json", "zeros", 2),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "file", "damage", "code"),
-    [
-        ("resume", "config.yaml", "missing", 2),
-        ("resume", "config.yaml", "cut", 2),
-        ("resume", "config.yaml", "other", 2),
-        ("resume", "checkpoints/last.ckpt", "cut", 2),
-        ("resume", "summary.json", "cut", 0),
-        ("resume", "summary.json", "folder", 2),
-        ("resume", "metrics.csv", "folder", 2),
-        ("compare", "config.yaml", "zeros", 2),
-        ("compare", "metrics.csv", "folder", 2),
-        ("compare", "summary.json", "other", 0),
-        ("runs", "config.yaml", "missing", 2),
-        ("upscale", "checkpoints/best.ckpt", "cut", 2),
-        ("upscale", "checkpoints/best.ckpt", "missing", 0),
-        ("export", "summary.json", "zeros", 2),
-    ],
+    [*DAMAGED, *(pytest.param(*row, marks=pytest.mark.slow) for row in DAMAGED_TOO)],
 )
 def test_damaged_files_that_matter(commands, run, name, file, damage, code):
     DAMAGES[damage](run / file)
     assert attempt(commands, name) == code
 
 
+@pytest.mark.slow
 def test_no_run_folder_at_all(commands, run):
     shutil.rmtree(run)
     for kind in ("absent", "empty", "file", "pipe", "loop"):

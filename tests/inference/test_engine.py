@@ -69,9 +69,9 @@ def whole_and_tiled(generator):
     return (Engine(generator, "cpu", "fp32", tile=tile, runtime="torch") for tile in (None, 96))
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", [np.uint8, pytest.param(np.uint16, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(TINY))
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_tiles_give_the_untiled_image_to_the_last_bit(name, scale, kind):
     whole, tiled = whole_and_tiled(exact(network(name, scale=scale)))
     image = photograph(100, 132, kind)
@@ -91,6 +91,7 @@ def test_in_fp32_tiles_differ_by_no_more_than_rounding(name):
     assert (difference > 0).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_tiles_of_a_network_that_sees_further_than_their_margins_differ_imperceptibly():
     torch.manual_seed(0)
     generator = GENERATORS["rrdbnet"](scale=4, features=16, growth=8, blocks=23)  # as initialised: receptive field 350
@@ -171,6 +172,7 @@ def test_frames_in_order_are_the_generators_own_steps(name, more):
         assert np.abs(engine.next_frame(frame).astype(int) - sr).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["frvsr", "basicvsr_uni"])
 def test_frames_too_large_for_memory_go_through_the_sr_net_in_tiles(name):
     whole, tiled = whole_and_tiled(exact(network(name)))

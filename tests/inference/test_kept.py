@@ -54,6 +54,7 @@ def no_torch_way(monkeypatch):
     return forbid
 
 
+@pytest.mark.slow
 def test_later_uses_do_without_torch_and_two_may_start_at_once(weights, image, tmp_path, cache):
     Image.fromarray(pixels(channels=1, kind=np.uint16)).save(tmp_path / "grey.png")
     script = (
@@ -78,9 +79,15 @@ def test_later_uses_do_without_torch_and_two_may_start_at_once(weights, image, t
         assert len({(tmp_path / name / file).read_bytes() for name in "1234"}) == 1
 
 
-@pytest.mark.parametrize("precision", ["fp32", "auto"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("auto", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "name, options", [("msrresnet", {}), ("rrdbnet", {}), ("compact", {"channels": 1}), ("unet", {"scale": 1})]
+    "name, options",
+    [
+        ("msrresnet", {}),
+        pytest.param("rrdbnet", {}, marks=pytest.mark.slow),
+        ("compact", {"channels": 1}),
+        ("unet", {"scale": 1}),
+    ],
 )
 def test_it_gives_the_same_picture(sr, weights, image, tmp_path, no_torch_way, name, options, precision):
     checkpoint = weights(name, **options)
@@ -116,7 +123,16 @@ def without_record(file):
         archive.writestr("record.json", "[]")
 
 
-@pytest.mark.parametrize("damage", [in_the_middle, without_record, lambda file: os.truncate(file, 1000)])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        in_the_middle,
+        *(
+            pytest.param(damage, marks=pytest.mark.slow)
+            for damage in (without_record, lambda file: os.truncate(file, 1000))
+        ),
+    ],
+)
 def test_a_damaged_file_is_said_and_made_again(sr, weights, image, tmp_path, cache, no_torch_way, damage):
     def upscale(name):
         return sr("upscale", image, "-o", tmp_path / name, "-c", weights(), *CPU)

@@ -19,12 +19,20 @@ from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.runtimes import choose_runtime, compiled_by_openvino
 from tests.conftest import ROOT
-from tests.inference.test_engine import TINY, network, photograph
+from tests.inference.test_engine import network, photograph
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("name, scale", [*((name, 4) for name in TINY), ("rrdbnet", 2)])
+@pytest.mark.parametrize(
+    "name, scale",
+    [
+        ("msrresnet", 4),
+        ("rrdbnet", 2),
+        ("frvsr", 4),
+        *(pytest.param(name, 4, marks=pytest.mark.slow) for name in ("srresnet", "rrdbnet", "basicvsr_uni")),
+    ],
+)
 def test_openvino_equals_torch(name, scale):
     generator = network(name, scale=scale)
     by_torch, by_openvino = (Engine(generator, "cpu", "fp32", runtime=r) for r in ("torch", "openvino"))
@@ -61,6 +69,7 @@ def test_memory_does_not_grow_with_every_new_size():
     assert pages[-1] - pages[len(pages) // 2] < 20e6  # 67 MB else
 
 
+@pytest.mark.slow
 def test_signals_find_their_stack_after_networks_are_gone():
     """OpenVINO gives a thread another stack for its signals, and has to leave it one that is there."""
     script = """

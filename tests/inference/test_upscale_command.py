@@ -242,7 +242,9 @@ def test_no_space_left_is_said_and_whole_files_stay(sr, weights, tmp_path, monke
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("style", ["run", "safetensors", "prefixed", "esrgan"])
+@pytest.mark.parametrize(
+    "style", ["run", "safetensors", *(pytest.param(s, marks=pytest.mark.slow) for s in ("prefixed", "esrgan"))]
+)
 def test_any_checkpoint_gives_the_same_picture(sr, weights, train, tmp_path, style):
     photographs(tmp_path, "in.png")
     if style == "run":
@@ -271,11 +273,12 @@ def _esrgan_name(name):
     return re.sub("^conv_up", "upconv", name).replace("conv_hr", "HRconv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "most"),
     [
         (1024, 1000),  # MB; the picture itself takes 50, with its file's making 150; untiled: 3 GB
-        pytest.param(2048, 1500, marks=pytest.mark.slow),  # 200, 600, 12 GB
+        (2048, 1500),  # 200, 600, 12 GB
     ],
 )
 def test_a_large_output_stays_in_bounded_memory(weights, tmp_path, side, most):

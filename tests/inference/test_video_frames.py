@@ -46,6 +46,7 @@ def test_frames_come_out_under_their_names_in_the_state_of_the_clip(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"in", "shot.001"}
 
 
+@pytest.mark.slow
 def test_a_cut_begins_anew_unless_told_not_to(tmp_path):
     source, frames = folder(tmp_path / "in", shots()), shots()
     upscale(frvsr(), source, tmp_path / "cut")
@@ -58,7 +59,7 @@ def test_a_cut_begins_anew_unless_told_not_to(tmp_path):
     assert (cut[CUT] != blind[CUT]).any()
 
 
-@pytest.mark.parametrize("frame", [3, 7, 12, 17])
+@pytest.mark.parametrize("frame", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (7, 12, 17))])
 def test_a_resumed_folder_equals_an_uninterrupted_one(tmp_path, monkeypatch, frame):
     monkeypatch.setattr(resume, "SEGMENT", 6)
     source = folder(tmp_path / "in", shots())

@@ -80,7 +80,13 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "frame"), [*((make, frame) for make in (frvsr, msrresnet) for frame in (7, 13, 19)), (basicvsr_uni, 13)]
+    ("make", "frame"),
+    [
+        (frvsr, 13),
+        (msrresnet, 13),
+        (basicvsr_uni, 13),
+        *(pytest.param(make, frame, marks=pytest.mark.slow) for make in (frvsr, msrresnet) for frame in (7, 19)),
+    ],
 )
 def test_a_resumed_video_equals_an_uninterrupted_one(source, tmp_path, make, frame):
     target, whole = tmp_path / "out.mkv", tmp_path / "whole.mkv"
@@ -141,6 +147,7 @@ def test_nothing_kept_is_said_and_left(source, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
+@pytest.mark.slow
 def test_segments_do_not_show(source, tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "SEGMENT", 250)
     upscale(frvsr(), source, tmp_path / "one.mkv", codec="ffv1", pix_fmt="bgr0")
@@ -150,7 +157,14 @@ def test_segments_do_not_show(source, tmp_path, monkeypatch):
         np.testing.assert_array_equal(one, many)
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "mpeg4"])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        "libx264",
+        "libsvtav1",
+        *(pytest.param(codec, marks=pytest.mark.slow) for codec in ("libx265", "libvpx-vp9", "mpeg4")),
+    ],
+)
 def test_every_encoder_can_be_cut_into_segments(source, tmp_path, codec):
     upscale(msrresnet(), source, tmp_path / "out.mp4", codec=codec)
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -183,10 +197,10 @@ def test_unfinished_work_is_not_thrown_away_unasked(source, tmp_path):
     ("change", "message"),
     [
         ({"codec": "libx265"}, r"different codec \(libx264, now libx265\)"),
-        ({"crf": 30}, r"different crf \(None, now 30\)"),
-        ({"scene_cuts": False}, "different scene_cuts"),
+        pytest.param({"crf": 30}, r"different crf \(None, now 30\)", marks=pytest.mark.slow),
+        pytest.param({"scene_cuts": False}, "different scene_cuts", marks=pytest.mark.slow),
         ("checkpoint", "different checkpoint: give the same with --resume, or --overwrite to start again"),
-        ("input", "different input"),
+        pytest.param("input", "different input", marks=pytest.mark.slow),
     ],
 )
 def test_resuming_with_something_else_is_named(source, tmp_path, change, message):
@@ -275,6 +289,7 @@ here.upscale(engine, Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_result(source, tmp_path):
     target, whole = tmp_path / "out.mkv", tmp_path / "whole.mkv"
     upscale(frvsr(), source, whole)
