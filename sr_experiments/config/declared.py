@@ -144,4 +144,5 @@ def _converted(value: Any, schemas: Sequence[Any], declared: Declared) -> Any:
         return value
     if takes(simple, "boolean") and word in (*YES, *NO):
         return word in YES
-    return None if takes(simple, "null") and word in NULL else value
+    null = NULL if is_text(simple) else (*NULL, *NO)  # a number that is off, but a text may be "off"
+    return None if takes(simple, "null") and word in null else value

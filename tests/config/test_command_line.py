@@ -69,7 +69,7 @@ def test_words_for_true_false_and_null_are_these_where_a_setting_takes_them():
     words = {
         "data": {"cache": "off", "train": {"name": "reds", "lr": "None", "scene_cuts": "none"}},
         "trainer": {"compile": "yes", "accelerator": "no"},
-        "optim": {"clip_norm": "None", "ema_decay": "none"},
+        "optim": {"clip_norm": "off", "ema_decay": "none"},
         "logger": {"name": "none", "tables": "none", "watch": "None"},
         "name": "on",
     }
