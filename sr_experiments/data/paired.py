@@ -165,7 +165,7 @@ def match_names(
         The LR name by HR name; what is ambiguous, in words; the HR and the LR names that are left.
     """
     stem = stem or without_extension
-    keys = (stem, lambda name: composed(stem(name)), lambda name: _bare_name(composed(stem(name)), scale))
+    keys = (stem, lambda name: composed(stem(name)), lambda name: bare_name(composed(stem(name)), scale))
     hr_left, lr_left = dict.fromkeys(hr), dict.fromkeys(lr)
     pairs: dict[str, str] = {}
     problems: list[str] = []
@@ -219,13 +219,13 @@ def without_extension(name: str) -> str:
     return Path(name).with_suffix("").as_posix()
 
 
-def _bare_name(stem: str, scale: int) -> str:
+def bare_name(stem: str, scale: int) -> str:
     """Return a name without the additions by which datasets distinguish LR from HR."""
-    folder, _, stem = stem.rpartition("/")
+    folder, slash, stem = stem.rpartition("/")
     stem = re.sub(r"^(lr|hr|gt|lq)_", "", stem, flags=re.IGNORECASE)
     suffix = rf"(_SRF_{scale})?(_(LR|HR|LQ|GT|LRBI|LRBD|bicubic))?(_?x{scale}m?)?"
     stem = re.sub(rf"(?<=.){suffix}$", "", stem, flags=re.IGNORECASE)
-    return f"{folder}/{stem}"
+    return folder + slash + stem
 
 
 def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:

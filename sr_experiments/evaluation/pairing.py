@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from sr_experiments.data.paired import match_names, without_extension
+from sr_experiments.data.paired import bare_name, match_names, without_extension
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
 from sr_experiments.walk import composed
@@ -16,7 +16,7 @@ def pair_finished(
 
     Names pair as HR and LR do, else where exactly one true name is the beginning of the finished one: `baby` of
     `baby_out` (Real-ESRGAN), `baby_<experiment>` (BasicSR), `babyx4`. One ending that fits all names decides first:
-    `baby_2_out` is then of `baby_2`.
+    `baby_2_out` is then of `baby_2`. True names may have an ending of their own: `baby_HR` of `baby_SR`.
 
     Args:
         hr: names relative to their folder.
@@ -33,9 +33,13 @@ def pair_finished(
         pairs, problems = _by_suffix({name: composed(stem(name)) for name in hr}, _by_stem(sr, stem), composed(suffix))
     else:
         pairs, problems, hr_left, sr_left = match_names(hr, sr, scale, stem, "SR")
-        more, unpaired = _by_beginning(
-            {composed(stem(name)): name for name in hr_left}, {composed(stem(name)): name for name in sr_left}
-        )
+        true, finished = ({composed(stem(name)): name for name in left} for left in (hr_left, sr_left))
+        more, unpaired = _by_beginning(true, finished)
+        bare = {bare_name(name, scale): true[name] for name in true}
+        if unpaired and len(bare) == len(true):
+            by_bare_names, still_unpaired = _by_beginning(bare, finished)
+            if not still_unpaired:
+                more, unpaired = by_bare_names, []
         pairs |= more
         problems += unpaired
     if problems:

@@ -33,6 +33,16 @@ def test_names_of_other_programs_pair(written):
     assert pair_finished(list(folders), list(folders.values()), 4) == folders
 
 
+@pytest.mark.parametrize(
+    ("true", "finished"),
+    [("{}_HR", "{}_SR"), ("{}_SRF_4_HR", "{}_SRF_4_SRGAN"), ("gt_{}", "{}_out"), ("set/{}_HR", "set/{}x4_out")],
+)
+def test_true_names_may_have_an_ending_of_their_own(true, finished):
+    stems = [name.removesuffix(".png") for name in HR]
+    expected = {true.format(stem) + ".png": finished.format(stem) + ".png" for stem in stems}
+    assert pair_finished(list(expected), sorted(expected.values()), 4) == expected
+
+
 def test_one_ending_for_all_decides_between_names_that_begin_alike():
     hr = ["a.png", "a_2.png", "a_2_2.png"]
     expected = {name: name.replace(".png", "_2_out.png") for name in hr}
