@@ -63,7 +63,7 @@ def upscale(
         typer.Option(
             min=1,
             max=100,
-            help="Quality of JPEG, WebP, HEIC, AVIF and JPEG XL; the last two are lossless at 100.",
+            help="Quality of JPEG, WebP, HEIC, AVIF and JPEG XL; images of the last two are lossless at 100.",
             rich_help_panel=IMAGES,
         ),
     ] = 95,
@@ -147,7 +147,7 @@ def upscale(
     height: Annotated[int | None, typer.Option(min=1, help="Height of the output.", rich_help_panel=SIZE)] = None,
     longest: Annotated[int | None, typer.Option(min=1, help="Longer side of the output.", rich_help_panel=SIZE)] = None,
 ) -> None:
-    """Super-resolve an image, a folder of images, a video, or a folder of frames."""
+    """Super-resolve an image, a video, an animation, or a folder of images or frames."""
     from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.config.quoting import shell_text, sr_command
     from sr_experiments.inference.checks import check_checkpoints, check_size, check_video

@@ -34,7 +34,6 @@ from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.sizes import Enlarger
-from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
 
 FORMATS = {
     ".png": "PNG",
@@ -97,11 +96,8 @@ def read_picture(path: Path) -> Picture:
     """
     try:
         with open_image(path) as image:
-            if image.pictures > 1:
-                todo = "give it alone, with an output in .mkv or .mp4"
-                if path.suffix.lower() not in ANIMATIONS:
-                    todo = "make it a video, or a folder of frames"
-                raise ValueError(f"it has {image.pictures} pictures; {todo}")
+            if image.several:
+                raise ValueError(f"it {image.several}; make it a video, or a folder of frames")
             pixels, alpha, icc, lost, bits = image.decode()
             return Picture(pixels, alpha, icc, image.metadata(), lost, bits)
     except Exception as error:  # a damaged file can fail anywhere in a decoder

@@ -123,8 +123,7 @@ def _middle(pixels: np.ndarray, crop: int) -> np.ndarray:
 
 
 def _command(source: Path, checkpoint: Path, strength: float | None, scale: float | None) -> str:
-    extension = ".mp4" if is_animated(source) else source.suffix
-    target = source.with_name(f"{source.stem}_large{extension}")
+    target = source.with_name(f"{source.stem}_large{source.suffix}")
     chosen = [] if strength is None else ["--strength", f"{strength:g}"]
     chosen += [] if scale is None else ["--scale", f"{scale:g}"]
     return sr_command(["upscale", *map(shell_text, (source, "-o", target, "-c", checkpoint)), *chosen])

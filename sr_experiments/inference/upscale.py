@@ -16,7 +16,7 @@ from sr_experiments.inference.checks import is_sheet
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
-from sr_experiments.inference.inputs import Inputs, Job, find_inputs, pending_jobs, plan_jobs
+from sr_experiments.inference.inputs import Inputs, Job, clip_jobs, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
@@ -24,8 +24,7 @@ from sr_experiments.inference.video.upscale import Summary, upscale_frames, upsc
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.sigterm import ended_by_sigterm
 from sr_experiments.terminal import job_progress
-from sr_experiments.video.animation import is_animated
-from sr_experiments.video.formats import CONTAINERS
+from sr_experiments.video.formats import ANIMATIONS, is_clip_file
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 log = logging.getLogger(__name__)
@@ -52,9 +51,9 @@ def run(
 def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options, console: Console) -> int:
     output = output.expanduser()
     inputs = find_inputs(names, output)
-    to_video = output.suffix.lower() in VIDEO_EXTENSIONS
     single = inputs.images[0] if inputs.images and inputs.root is None else None
-    if single is not None and to_video and not is_animated(single):
+    to_video = is_clip_file(output) and not output.is_dir() and not (single and output.suffix.lower() in ANIMATIONS)
+    if single is not None and to_video:
         raise SRError(f"{single} is a single image: to make a video, give a folder of frames")
     if inputs.images and (options.start is not None or options.end is not None):
         raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
@@ -66,14 +65,9 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
     if inputs.videos:
-        jobs = plan_jobs(inputs.videos, inputs.root, output)
-        for i, (source, target) in enumerate(jobs):
-            if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # they can only be read
-                jobs[i] = Job(source, target.with_suffix(".mkv"))
+        jobs = clip_jobs(inputs, output, options.image_format)
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
-    if single is not None and to_video:
-        failed += _upscale_clips(engine, [Job(single, output)], options, console, upscale_video, alone)
-    elif inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
+    if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
         folders = list(dict.fromkeys(path.parent for path in inputs.images))
         if to_video and len(folders) > 1:

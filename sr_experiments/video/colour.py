@@ -17,6 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sr_experiments.data.formats.decoded import to_8_bits
+
 # Codes of ITU-T H.273, as PyAV and FFmpeg use them.
 LIMITED_RANGE, FULL_RANGE = 1, 2
 RGB_MATRIX, BT709 = 0, 1
@@ -150,6 +152,8 @@ class FromRGB:
     def _rgb(self, pixels: np.ndarray) -> Any:
         from av import VideoFrame
 
+        if depth(self._format) == 8:
+            pixels = to_8_bits(pixels)
         kinds = {(3, 1): "rgb24", (3, 2): "rgb48le", (4, 1): "rgba", (4, 2): "rgba64le"}
         given = kinds[pixels.shape[2], pixels.itemsize]
         rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=given)

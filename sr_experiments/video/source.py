@@ -9,12 +9,13 @@ import numpy as np
 
 from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
-from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
 from sr_experiments.video.animation import AnimationSource
-from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
+from sr_experiments.video.colour import ToRGB, has_alpha
 from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
-from sr_experiments.video.part import Part
+from sr_experiments.video.formats import ANIMATIONS
+from sr_experiments.video.part import Part, frames_of_part
+from sr_experiments.video.pictures import PictureSource
 
 _DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
@@ -35,6 +36,7 @@ class VideoSource:
         alpha: whether frames have an alpha channel.
         codec: FFmpeg's name of the codec; None for images.
         stamps: presentation time of each frame, in units of `time_base`.
+        end: time at which the last frame ends, in the same units.
         time_base: unit of time, in seconds.
         rate: average frame rate, in frames per second.
         aspect: aspect ratio of a pixel, or None if square.
@@ -68,7 +70,8 @@ class VideoSource:
         self._skipped = 0
         self.part: Part | None = None
         if start is not None or end is not None:
-            self._cut(begin, start or Fraction(0), end)
+            self._cut(begin, start, end)
+        self.end = self.stamps[-1] + max(round(1 / self.rate / self.time_base), 1)
         decoder = Decoder(path, self._index)
         self.first = decoder.frame(self._skipped)
         decoder.close()
@@ -91,15 +94,10 @@ class VideoSource:
     def __len__(self) -> int:
         return len(self.stamps)
 
-    def _cut(self, begin: Fraction, start: Fraction, end: Fraction | None) -> None:
+    def _cut(self, begin: Fraction, start: Fraction | None, end: Fraction | None) -> None:
         """Leave out the frames before `start` and from `end` on, counted from where the file begins."""
-        wanted = Part(begin + start, None if end is None else begin + end)
-        chosen = [i for i, stamp in enumerate(self.stamps) if wanted.holds(stamp * self.time_base)]
-        if not chosen:
-            last = float((self.stamps[-1] - self.stamps[0]) * self.time_base + 1 / self.rate)
-            until = "" if end is None else f" before {float(end):g} s"
-            raise SRError(f"{self.path} has no frame from {float(start):g} s on{until}: it is {last:.3f} s long")
-        first, behind = chosen[0], chosen[-1] + 1
+        times = [stamp * self.time_base - begin for stamp in self.stamps]
+        first, behind = frames_of_part(self.path, times, times[-1] - times[0] + 1 / self.rate, start, end)
         stop = self.stamps[behind] * self.time_base if behind < len(self.stamps) else None
         self.part = Part(self.stamps[first] * self.time_base if first else Fraction(0), stop, from_first=not first)
         self._skipped, self.stamps = first, self.stamps[first:behind]
@@ -127,42 +125,25 @@ class VideoSource:
             decoder.close()
 
 
-class FolderSource:
-    """Images of a folder as frames, in natural order, with 8 bits per channel; attributes as of `VideoSource`.
+class FolderSource(PictureSource):
+    """Images of a folder as frames, in natural order, with 8 bits per channel.
 
     Raises:
         SRError: no such folder, or no image in it.
     """
 
     def __init__(self, folder: Path, rate: Fraction = Fraction(25)) -> None:
-        from av import VideoFrame
-
-        self.path = folder
         names = walk_images(folder, nested=False).folders.get(str(folder), [])
         self.images = [folder / name for name in sorted(names, key=natural_key)]
         if not self.images:
             raise SRError(f"no images in {folder}: give the folder that holds the frames")
-        self.rate = rate
-        self.time_base = 1 / rate
-        self.stamps: Sequence[int] = range(len(self.images))
-        self.aspect: Fraction | None = None
-        self.matrix: Sequence[int] | None = None
-        self.codec: str | None = None
-        self.on_its_side = False
-        self.alpha = False
-        self.notes: list[str] = []
         first = decode_image(self.images[0])
+        notes = []
         if first.alpha is not None:
-            self.notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
+            notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
         height, width = first.pixels.shape[:2]
-        self.size = (width, height)
-        # A blank frame that stands for the format of the input: encoded like it, the video plays everywhere.
-        self.first: Any = VideoFrame(width, height, "yuv420p")
-        self.first.colorspace = self.first.color_primaries = self.first.color_trc = BT709
-        self.first.color_range = LIMITED_RANGE
-
-    def __len__(self) -> int:
-        return len(self.images)
+        count = len(self.images)
+        super().__init__(folder, (width, height), range(count), count, 1 / rate, False, notes)
 
     def frames(self, start: int = 0, end: int | None = None, alpha: bool = False) -> Iterator[tuple[int, np.ndarray]]:
         """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8; `alpha` has to be false.
@@ -187,9 +168,9 @@ Source = VideoSource | FolderSource | AnimationSource
 def open_clip(
     path: Path, start: Fraction | None = None, end: Fraction | None = None, upright: bool = False
 ) -> VideoSource | AnimationSource:
-    """Open a video, as `VideoSource` does, or an animated image, which is upright and has no parts."""
+    """Open a video, as `VideoSource` does, or an animated image, which is upright."""
     if path.suffix.lower() in ANIMATIONS:
-        return AnimationSource(path)
+        return AnimationSource(path, start, end)
     return VideoSource(path, start, end, upright)
 
 

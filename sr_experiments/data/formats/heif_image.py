@@ -36,7 +36,7 @@ class HeifImage:
         Exception: whatever it raises on a file that is damaged, or too large.
     """
 
-    pictures = 1
+    several = ""  # equal pictures, as of `PillowImage`
 
     def __init__(self, file: BinaryIO) -> None:
         if not is_installed():
