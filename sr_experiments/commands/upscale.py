@@ -86,7 +86,7 @@ def upscale(
     ] = None,
     lossless: Annotated[
         bool,
-        typer.Option("--lossless", help="Lossless encoding, in the output's pixel format.", rich_help_panel=VIDEOS),
+        typer.Option("--lossless", help="Lossless encoding, of images and of videos in the output's pixel format."),
     ] = False,
     preset: Annotated[
         str | None, typer.Option(help="Preset of the video encoder: ultrafast ... veryslow.", rich_help_panel=VIDEOS)

@@ -38,6 +38,26 @@ def check_size(options: Options) -> None:
     WantedSize.of(options).check()
 
 
+def check_images(options: Options, animations: bool) -> None:
+    """Check the options where no video is read or written, but images or `animations`.
+
+    Raises:
+        SRError: there is one that only videos have.
+    """
+    for_videos = {
+        "codec": options.codec,
+        "crf": options.crf,
+        "preset": options.preset,
+        "pix-fmt": options.pix_fmt,
+        "preview": None if animations else options.preview or None,
+    }
+    if given := next((name for name, value in for_videos.items() if value is not None), None):
+        raise SRError(
+            f"--{given} is for videos, and none is written: leave it out; an image has the format of -o, --quality and "
+            "--lossless"
+        )
+
+
 def check_video(names: Sequence[str], output: Path, options: Options) -> None:
     """Check the options if they are for a video: one file of the inputs or the output is one, by its extension.
 

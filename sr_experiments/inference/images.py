@@ -112,10 +112,11 @@ def upscale_picture(
     return replace(picture, pixels=enlarger(picture.pixels, progress), alpha=alpha)
 
 
-def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
+def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: bool = False) -> str:
     """Write an image atomically, in the format of its extension.
 
-    `quality`, from 1 to 100, is of JPEG, WebP, HEIC and, which are lossless at 100, of AVIF and JPEG XL.
+    `quality`, from 1 to 100, is of JPEG, WebP, HEIC and, which are lossless at 100, of AVIF and JPEG XL. With
+    `lossless`, all formats but JPEG hold the pixels exactly, at the depth that they have.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.
@@ -123,7 +124,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
     Raises:
         SRError: unknown extension, no space left, or a size that the format does not support.
     """
-    image_format = format_of(path)
+    image_format = format_of(path, lossless)
     lost: list[str] = []
     pixels, alpha = picture.pixels, picture.alpha
     bits = 8 if pixels.dtype == np.uint8 else picture.bits or 16
@@ -147,25 +148,33 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
             elif image_format == "TIFF":
                 _write_tiff(temporary, content, picture.icc, kept)
             elif image_format == "AVIF":
-                temporary.write_bytes(_encode_avif(content, bits, quality, picture.icc, kept))
+                temporary.write_bytes(_encode_avif(content, bits, 100 if lossless else quality, picture.icc, kept))
             elif image_format == "JXL":
-                temporary.write_bytes(_encode_jxl(content, quality, kept))
+                temporary.write_bytes(_encode_jxl(content, 100 if lossless else quality, kept))
             elif image_format == "HEIC":
-                _write_heic(temporary, content, bits, quality, picture.icc, kept)
+                _write_heic(temporary, content, bits, None if lossless else quality, picture.icc, kept)
             else:
                 options = _pillow_options(image_format, picture.icc, kept, quality)
+                if image_format == "WEBP" and lossless:
+                    options |= {"lossless": True, "exact": True}  # also of what is transparent
                 _image(content).save(temporary, image_format, **options)
     except (ValueError, OSError, struct.error) as error:
         raise SRError(f"can't write {path}, {width}x{height}: {' '.join(str(error).split())}") from error
     return in_words(lost)
 
 
-def format_of(path: Path) -> str:
-    """Return Pillow's name of the format of a file's extension; an unknown one is an SRError."""
+def format_of(path: Path, lossless: bool = False) -> str:
+    """Return Pillow's name of the format of a file's extension.
+
+    Raises:
+        SRError: it is unknown, or can't be `lossless`.
+    """
     if path.suffix.lower() not in FORMATS:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
     if FORMATS[path.suffix.lower()] == "HEIC" and not heif_image.is_installed():
         raise SRError(f"can't write {path}: HEIC needs pillow-heif: {heif_image.EXTRA}, or choose .avif")
+    if lossless and FORMATS[path.suffix.lower()] == "JPEG":
+        raise SRError(f"can't write {path}: JPEG has no --lossless, choose .png, .webp or .avif, or --quality 100")
     return FORMATS[path.suffix.lower()]
 
 
@@ -334,9 +343,9 @@ def _encode_jxl(content: np.ndarray, quality: int, metadata: Metadata) -> bytes:
 
 
 def _write_heic(
-    path: Path, content: np.ndarray, bits: int, quality: int, icc: bytes | None, metadata: Metadata
+    path: Path, content: np.ndarray, bits: int, quality: int | None, icc: bytes | None, metadata: Metadata
 ) -> None:
-    """Write 1 to 4 channels in 8, 10 or 12 bits."""
+    """Write 1 to 4 channels in 8, 10 or 12 bits; without a quality lossless, which takes RGB in the place of YUV."""
     import pillow_heif  # here, since most images don't need it
 
     (levels, bits), deep = _levels(content, bits), content.dtype == np.uint16
@@ -351,8 +360,12 @@ def _write_heic(
         options["xmp"] = metadata.xmp
     if icc:
         options |= {"icc_profile": icc, "icc_profile_type": "prof"}
+    if quality is None:
+        options |= {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
+    else:
+        options |= {"quality": quality, "chroma": 444 if quality >= 90 else 420}
     with path.open("wb") as file:
-        image.save(file, quality=quality, chroma=444 if quality >= 90 else 420, bit_depth=bits, **options)
+        image.save(file, bit_depth=bits, **options)
 
 
 def _write_tiff(path: Path, content: np.ndarray, icc: bytes | None, metadata: Metadata) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
-from sr_experiments.inference.checks import is_sheet
+from sr_experiments.inference.checks import check_images, is_sheet
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
@@ -57,6 +57,12 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
         raise SRError(f"{single} is a single image: to make a video, give a folder of frames")
     if inputs.images and (options.start is not None or options.end is not None):
         raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
+    if not to_video and not any(path.suffix.lower() in VIDEO_EXTENSIONS for path in inputs.videos):
+        check_images(options, animations=bool(inputs.videos))
+    if options.fps is not None and not (to_video and inputs.images):
+        raise SRError("--fps is for a video that is made from a folder of frames: leave it out")
+    if options.image_format and inputs.root is None and output.suffix and not output.is_dir():
+        raise SRError(f"--format is for folders, and {output} is a file: leave it out")
     keep_little()
     if is_sheet(checkpoints, options):
         return _make_sheets(inputs, output, checkpoints, options, console)
@@ -115,7 +121,7 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
     If the only input (`alone`) fails, its error is raised.
     """
     for job in jobs:
-        format_of(job.target)  # an unknown extension stops before any work
+        format_of(job.target, options.lossless)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     enlarger = Enlarger.of(engine, options)
     start, pixels, failed = time.perf_counter(), 0, 0
@@ -138,7 +144,7 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
             large = upscale_picture(enlarger, picture, report)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, job, large, options.quality)
+            writing = writer.submit(_write, job, large, options)
             pixels += large.pixels.shape[0] * large.pixels.shape[1]
         if writing is not None:
             writing.result()
@@ -166,7 +172,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
         )
     jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
     for job in jobs:
-        format_of(job.target)
+        format_of(job.target, options.lossless)
     page = page_of(output, options)
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     together = [checkpoints] if options.strength is not None else [[checkpoint] for checkpoint in checkpoints]
@@ -179,7 +185,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
         try:
             if isinstance(picture, SRError):
                 raise picture
-            height, width = sheets.write(job.target, job.source.name, picture, options.quality)
+            height, width = sheets.write(job.target, job.source.name, picture, options)
         except SRError as error:
             if len(jobs) == 1:
                 raise
@@ -213,8 +219,8 @@ def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Picture | Unreadable
             yield job, picture
 
 
-def _write(job: Job, picture: Picture, quality: int) -> None:
-    if lost := write_picture(job.target, picture, quality):
+def _write(job: Job, picture: Picture, options: Options) -> None:
+    if lost := write_picture(job.target, picture, options.quality, options.lossless):
         log.warning("%s can't hold %s: left out", job.target, lost)
     if picture.lost:
         log.warning("%s: %s not kept", job.source, in_words(list(picture.lost)))
