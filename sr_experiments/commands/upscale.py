@@ -95,6 +95,10 @@ def upscale(
         str | None,
         typer.Option(help="Pixel format of the video; by default the closest to the input's.", rich_help_panel=VIDEOS),
     ] = None,
+    tonemap: Annotated[
+        bool,
+        typer.Option("--tonemap", help="Convert HDR (PQ, HLG) to SDR (BT.709, of images sRGB), as of BT.2390."),
+    ] = False,
     fps: Annotated[
         float | None, typer.Option(help="Frame rate of a video made from a folder of frames.", rich_help_panel=VIDEOS)
     ] = None,
@@ -162,7 +166,7 @@ def upscale(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, lossless=lossless, crf=crf, preset=preset, pix_fmt=pix_fmt,
         fps=fps, scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
-        scale=scale, width=width, height=height, longest=longest, html=html,
+        scale=scale, width=width, height=height, longest=longest, html=html, tonemap=tonemap,
         start=read_time(start, "--start") if start else None, end=read_time(end, "--end") if end else None,
     )  # fmt: skip
     checkpoint = [newest_run(path) for path in checkpoint]

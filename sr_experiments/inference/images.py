@@ -34,6 +34,7 @@ from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.sizes import Enlarger
+from sr_experiments.video.tonemap import HLG, HLG_PEAK, PQ, USUAL_PEAK, ToneMap
 
 FORMATS = {
     ".png": "PNG",
@@ -102,6 +103,30 @@ def read_picture(path: Path) -> Picture:
             return Picture(pixels, alpha, icc, image.metadata(), lost, bits)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
+
+
+def to_sdr(picture: Picture) -> Picture:
+    """Return a picture of PQ or HLG, as its cICP says, as one of sRGB; others are returned as they are."""
+    chunks = dict(picture.metadata.chunks)
+    codes = chunks.get("cICP", b"\0\0")
+    if codes[1] not in (PQ, HLG):
+        return picture
+    mapped = ToneMap(codes[1], codes[0], _peak(chunks) if codes[1] == PQ else HLG_PEAK, srgb=True)
+    colour = picture.pixels if picture.pixels.shape[2] == 3 else picture.pixels.repeat(3, 2)
+    kept = tuple(chunk for chunk in picture.metadata.chunks if chunk[0] not in png.COLOURS)
+    return replace(
+        picture,
+        pixels=np.ascontiguousarray(mapped(colour)[..., : picture.pixels.shape[2]]),
+        icc=None,
+        metadata=replace(picture.metadata, chunks=kept),
+    )
+
+
+def _peak(chunks: Mapping[str, bytes]) -> float:
+    """Return the brightest light that a PNG states, in cd/m^2: of its display and of its content."""
+    steps = [chunks["mDCV"][16:20]] if len(chunks.get("mDCV", b"")) == 24 else []
+    steps += [chunks["cLLI"][:4]] if len(chunks.get("cLLI", b"")) == 8 else []
+    return min((value / 10_000 for step in steps if (value := int.from_bytes(step, "big"))), default=USUAL_PEAK)
 
 
 def upscale_picture(

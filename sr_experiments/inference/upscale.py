@@ -15,7 +15,15 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.checks import check_images, is_sheet
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
-from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
+from sr_experiments.inference.images import (
+    Picture,
+    format_of,
+    in_words,
+    read_picture,
+    to_sdr,
+    upscale_picture,
+    write_picture,
+)
 from sr_experiments.inference.inputs import Inputs, Job, clip_jobs, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
@@ -128,7 +136,7 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
     with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
-        for number, (job, picture) in enumerate(_read_ahead(jobs)):
+        for number, (job, picture) in enumerate(_read_ahead(jobs, options)):
             error = picture if isinstance(picture, SRError) else _size_error(enlarger, job, picture)
             if error is not None:
                 if alone:
@@ -181,7 +189,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
     for label, group in zip(labels, together, strict=True):
         engines[label], left = engine_for(group, options)
     sheets, start, failed = Sheets(engines, left, page), time.perf_counter(), 0
-    for job, picture in _read_ahead(jobs):
+    for job, picture in _read_ahead(jobs, options):
         try:
             if isinstance(picture, SRError):
                 raise picture
@@ -208,14 +216,23 @@ def _size_error(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | Non
     return None
 
 
-def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
+def _read_ahead(jobs: Sequence[Job], options: Options) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
     """Yield the image of each job, or its error, with at most two read ahead in a thread."""
+
+    def read(path: Path) -> Picture | UnreadableImage:
+        picture = result_or_error(read_picture, path)
+        if not options.tonemap or isinstance(picture, UnreadableImage):
+            return picture
+        if (mapped := to_sdr(picture)) is picture:
+            log.warning("%s is no HDR image: --tonemap changed nothing", path)
+        return mapped
+
     with ThreadPoolExecutor(1) as reader:
-        reading = deque(reader.submit(result_or_error, read_picture, job.source) for job in jobs[:2])
+        reading = deque(reader.submit(read, job.source) for job in jobs[:2])
         for number, job in enumerate(jobs):
             picture = reading.popleft().result()
             if number + 2 < len(jobs):
-                reading.append(reader.submit(result_or_error, read_picture, jobs[number + 2].source))
+                reading.append(reader.submit(read, jobs[number + 2].source))
             yield job, picture
 
 

@@ -12,6 +12,7 @@ from sr_experiments.video.decode import open_container
 from sr_experiments.video.encode import Encoding
 from sr_experiments.video.formats import ANIMATIONS
 from sr_experiments.video.source import Source, VideoSource
+from sr_experiments.video.tonemap import HLG, PQ
 
 _LOSSLESS = ("WEBP", "PNG")
 
@@ -78,7 +79,8 @@ def _left_out(source: Source, name: str) -> list[str]:
         return notes
     if not isinstance(source, VideoSource):
         return []
-    notes = [] if source.aspect is None else [f"pixel aspect ratio {source.aspect} left out: {name} can't hold it"]
+    notes = ["HDR written as if it were SDR: give --tonemap"] if int(source.first.color_trc) in (PQ, HLG) else []
+    notes += [] if source.aspect is None else [f"pixel aspect ratio {source.aspect} left out: {name} can't hold it"]
     with open_container(source.path) as container:
         kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
     return [*notes, *(f"{kind} left out: {name} can't hold it" for kind in kinds)]

@@ -36,15 +36,21 @@ class PictureSource:
         alpha: bool,
         notes: list[str],
     ) -> None:
-        from av import VideoFrame
-
         self.path, self.size, self.stamps, self.end, self.time_base = path, size, stamps, end, time_base
         self.rate = len(stamps) / ((end - stamps[0]) * time_base)
         self.alpha, self.notes = alpha, notes
-        # A blank frame that stands for the format of the input: encoded like it, a video plays everywhere.
-        self.first: Any = VideoFrame(*size, "yuva420p" if alpha else "yuv420p")
-        self.first.colorspace = self.first.color_primaries = self.first.color_trc = BT709
-        self.first.color_range = LIMITED_RANGE
+        # It stands for the format of the input: encoded like it, a video plays everywhere.
+        self.first: Any = blank_frame(*size, "yuva420p" if alpha else "yuv420p")
 
     def __len__(self) -> int:
         return len(self.stamps)
+
+
+def blank_frame(width: int, height: int, pix_fmt: str, color_range: int = LIMITED_RANGE) -> Any:
+    """Return PyAV's VideoFrame with the tags of BT.709."""
+    from av import VideoFrame
+
+    frame: Any = VideoFrame(width, height, pix_fmt)
+    frame.colorspace = frame.color_primaries = frame.color_trc = BT709
+    frame.color_range = color_range
+    return frame

@@ -15,7 +15,8 @@ from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
 from sr_experiments.video.formats import ANIMATIONS
 from sr_experiments.video.part import Part, frames_of_part
-from sr_experiments.video.pictures import PictureSource
+from sr_experiments.video.pictures import PictureSource, blank_frame
+from sr_experiments.video.tonemap import ToneMap
 
 _DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
 
@@ -28,10 +29,11 @@ class VideoSource:
         start: where the part begins, in seconds; its first frame is the first that is shown then or later.
         end: where it ends; its last frame is the last that is shown before.
         upright: whether frames are rotated here as the display matrix says.
+        tonemap: whether HDR becomes SDR here, see `ToneMap`.
 
     Attributes:
         part: from the time of the first frame to that of the first one that is left out; None for the whole file.
-        first: the first frame, as PyAV's VideoFrame.
+        first: the first frame, as PyAV's VideoFrame; of tone-mapped HDR a blank one with the tags of SDR.
         size: (width, height).
         alpha: whether frames have an alpha channel.
         codec: FFmpeg's name of the codec; None for images.
@@ -51,7 +53,12 @@ class VideoSource:
     """
 
     def __init__(
-        self, path: Path, start: Fraction | None = None, end: Fraction | None = None, upright: bool = False
+        self,
+        path: Path,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        upright: bool = False,
+        tonemap: bool = False,
     ) -> None:
         self.path = path
         self._index = Index(path)
@@ -90,6 +97,11 @@ class VideoSource:
                 self.size = self.size[::-1]
                 self.aspect = 1 / self.aspect if self.aspect else None
         self.on_its_side = self.matrix is not None and round(self.first.rotation / 90) % 2 == 1
+        self.tonemap = ToneMap.of(self.first) if tonemap else None
+        if self.tonemap is not None:
+            self.first = blank_frame(
+                self.first.width, self.first.height, self.first.format.name, self.first.color_range
+            )
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -120,6 +132,8 @@ class VideoSource:
                         f"the first one {self.first.width}x{self.first.height}; split the file there"
                     )
                 pixels = to_rgb(frame)
+                if self.tonemap is not None:
+                    pixels = self.tonemap(pixels)
                 yield number, np.rot90(pixels, self._quarter_turns) if self._quarter_turns else pixels
         finally:
             decoder.close()
@@ -166,12 +180,16 @@ Source = VideoSource | FolderSource | AnimationSource
 
 
 def open_clip(
-    path: Path, start: Fraction | None = None, end: Fraction | None = None, upright: bool = False
+    path: Path,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    upright: bool = False,
+    tonemap: bool = False,
 ) -> VideoSource | AnimationSource:
     """Open a video, as `VideoSource` does, or an animated image, which is upright."""
     if path.suffix.lower() in ANIMATIONS:
         return AnimationSource(path, start, end)
-    return VideoSource(path, start, end, upright)
+    return VideoSource(path, start, end, upright, tonemap)
 
 
 def _display_matrix(frame: Any) -> list[int] | None:

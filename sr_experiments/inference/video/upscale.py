@@ -40,7 +40,7 @@ from sr_experiments.video.encode import Encoding, SegmentEncoder
 from sr_experiments.video.formats import ANIMATIONS, check_clip_file, container_of, is_clip_file
 from sr_experiments.video.mux import mux
 from sr_experiments.video.plan import plan_output
-from sr_experiments.video.source import FolderSource, Source, open_clip
+from sr_experiments.video.source import FolderSource, Source, VideoSource, open_clip
 
 
 @dataclass
@@ -65,7 +65,7 @@ def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Opti
         return finished
     settings = file_settings(source)
     settings |= {name: str(value) for name in ("start", "end") if (value := getattr(options, name)) is not None}
-    clip = open_clip(source, options.start, options.end, upright=_is_animation(target))
+    clip = open_clip(source, options.start, options.end, upright=_is_animation(target), tonemap=options.tonemap)
     return _to_video(engine, clip, target, options, console, settings)
 
 
@@ -104,6 +104,8 @@ def _to_video(
         encoding, notes = plan_animation(source, target, (width, height), options.lossless)
     else:
         encoding, extra_streams, notes = plan_output(options, source, target, (width, height))
+    if options.tonemap and (not isinstance(source, VideoSource) or source.tonemap is None):
+        notes.append(f"{source.path} is no HDR video: --tonemap changed nothing")
     settings |= (
         engine_settings(engine)
         | enlarger.settings()
@@ -116,6 +118,7 @@ def _to_video(
             "scene_cuts": options.scene_cuts,
             **({"lossless": True} if options.lossless else {}),
             **({"quality": options.quality} if animation else {}),
+            **({"tonemap": True} if options.tonemap else {}),
         }
     )
     output = PartialOutput(target, settings, options)
