@@ -13,6 +13,15 @@ Precision = Annotated[
     typer.Option(help=AUTO),
 ]
 NETWORK, SIZE, IMAGES, VIDEOS = "The network", "The size", "Images", "Videos"  # headings of the help
+MOST_NOISE = 50
+Denoise = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=MOST_NOISE,
+        help="Noise to remove before upscaling: its standard deviation in levels of 255; 3 is light, 15 strong.",
+    ),
+]
 Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default as large as memory allows.")]
 
 
@@ -131,6 +140,7 @@ def upscale(
             rich_help_panel=NETWORK,
         ),
     ] = None,
+    denoise: Denoise = 0.0,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=2**32 - 1, help="Seed of a flow's noise; by default 0.", rich_help_panel=NETWORK),
@@ -166,7 +176,7 @@ def upscale(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, lossless=lossless, crf=crf, preset=preset, pix_fmt=pix_fmt,
         fps=fps, scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
-        scale=scale, width=width, height=height, longest=longest, html=html, tonemap=tonemap,
+        scale=scale, width=width, height=height, longest=longest, html=html, tonemap=tonemap, denoise=denoise,
         start=read_time(start, "--start") if start else None, end=read_time(end, "--end") if end else None,
     )  # fmt: skip
     checkpoint = [newest_run(path) for path in checkpoint]

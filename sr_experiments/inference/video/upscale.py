@@ -144,7 +144,7 @@ def _enlarger(engine: ImageEngine, source: Source, options: Options, step: int) 
     wanted = WantedSize.of(options)
     if source.on_its_side:
         wanted = wanted.turned()
-    return Enlarger(engine, wanted, options.strength, step)
+    return Enlarger(engine, wanted, options.strength, step, options.denoise)
 
 
 def _is_animation(target: Path) -> bool:
