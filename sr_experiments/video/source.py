@@ -10,7 +10,7 @@ import numpy as np
 from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
 from sr_experiments.video.animation import AnimationSource
-from sr_experiments.video.colour import ToRGB, has_alpha
+from sr_experiments.video.colour import ToRGB, has_alpha, is_known_matrix
 from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
 from sr_experiments.video.formats import ANIMATIONS
@@ -18,7 +18,13 @@ from sr_experiments.video.part import Part, frames_of_part
 from sr_experiments.video.pictures import PictureSource, blank_frame
 from sr_experiments.video.tonemap import ToneMap
 
-_DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
+# Metadata of HDR that change from frame to frame, which PyAV can't give to an encoder, by the names of their side data.
+_DYNAMIC_HDR = {
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+}
 
 
 class VideoSource:
@@ -85,7 +91,8 @@ class VideoSource:
         self.size = (self.first.width, self.first.height)
         self.alpha = has_alpha(self.first.format)
         self.matrix = _display_matrix(self.first)
-        self.notes = _notes(self.first)
+        self.tonemap = ToneMap.of(self.first) if tonemap else None
+        self.notes = _notes(self.first, self.tonemap is not None)
         if stated and self._skipped:
             self.notes.append(f"time code of {path} left out: it is that of its first frame")
         if self._index.lost:
@@ -97,7 +104,6 @@ class VideoSource:
                 self.size = self.size[::-1]
                 self.aspect = 1 / self.aspect if self.aspect else None
         self.on_its_side = self.matrix is not None and round(self.first.rotation / 90) % 2 == 1
-        self.tonemap = ToneMap.of(self.first) if tonemap else None
         if self.tonemap is not None:
             self.first = blank_frame(
                 self.first.width, self.first.height, self.first.format.name, self.first.color_range
@@ -200,13 +206,20 @@ def _display_matrix(frame: Any) -> list[int] | None:
     return None
 
 
-def _notes(frame: Any) -> list[str]:
+def _notes(frame: Any, tonemapped: bool) -> list[str]:
     notes = []
     if frame.interlaced_frame:
         notes.append("the video is interlaced, which upscaling ignores: better deinterlace it first")
     kinds = {frame.side_data[i].type.name for i in range(len(frame.side_data))}
-    if hdr := sorted(kinds & _DYNAMIC_HDR):
-        notes.append(f"HDR metadata left out ({', '.join(hdr).lower()}): colours and their tags are kept")
+    found = sorted({name for kind, name in _DYNAMIC_HDR.items() if kind in kinds})
+    if found and not tonemapped:
+        names = " and ".join(found)
+        notes.append(f"{names} metadata left out, which can't be written: colours, tags and HDR10 metadata are kept")
+    if not frame.format.is_rgb and not is_known_matrix(frame):
+        notes.append(
+            f"colour matrix {int(frame.colorspace)} of H.273 is not supported: colours are wrong, convert the video to "
+            "BT.2020 or BT.709 first"
+        )
     return notes
 
 
