@@ -32,6 +32,7 @@ from sr_experiments.data.formats.metadata import (
 )
 from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing
 from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.video.tonemap import HLG, HLG_PEAK, PQ, USUAL_PEAK, ToneMap
@@ -197,7 +198,7 @@ def format_of(path: Path, lossless: bool = False) -> str:
     if path.suffix.lower() not in FORMATS:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
     if FORMATS[path.suffix.lower()] == "HEIC" and not heif_image.is_installed():
-        raise SRError(f"can't write {path}: HEIC needs pillow-heif: {heif_image.EXTRA}, or choose .avif")
+        raise SRError(f"can't write {path}: HEIC needs pillow-heif: {install_extra('heic')}, or choose .avif")
     if lossless and FORMATS[path.suffix.lower()] == "JPEG":
         raise SRError(f"can't write {path}: JPEG has no --lossless, choose .png, .webp or .avif, or --quality 100")
     return FORMATS[path.suffix.lower()]
