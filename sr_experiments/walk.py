@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sr_experiments.extras import install_extra
+
 log = logging.getLogger(__name__)
 
 # Folders in which file managers, network drives and operating systems keep thumbnails and deleted files, in lower case:
@@ -35,7 +37,7 @@ UNREAD = {
                     "put it into another container, ffmpeg -i in.wmv -c copy out.mkv"),
 }  # fmt: skip
 if importlib.util.find_spec("pillow_heif") is None:
-    UNREAD |= dict.fromkeys((".heic", ".heif", ".hif"), "pip install -e '.[heic]', or convert it to PNG")
+    UNREAD |= dict.fromkeys((".heic", ".heif", ".hif"), f"{install_extra('heic')}, or convert it to PNG")
 
 
 @dataclass

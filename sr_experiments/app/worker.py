@@ -25,9 +25,8 @@ from sr_experiments.inference.sheet import in_colour
 from sr_experiments.inference.upscale import run
 from sr_experiments.terminal import ReportingConsole
 from sr_experiments.threads import let_waiting_threads_sleep
-from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
 from sr_experiments.video.animation import is_animated
-from sr_experiments.video.formats import CONTAINERS
+from sr_experiments.video.formats import ANIMATIONS, CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.video.source import open_clip
 
@@ -70,14 +69,12 @@ def _extension(source: Path) -> str:
     extension = source.suffix.lower()
     if extension in VIDEO_EXTENSIONS:
         return extension if extension in CONTAINERS else ".mkv"
-    if extension in ANIMATIONS and is_animated(source):
-        return ".mp4"
-    return extension if extension in FORMATS else ".png"
+    return extension if extension in FORMATS or extension in ANIMATIONS else ".png"
 
 
 def _write_shown(source: Path, target: Path) -> dict[str, Any]:
     """Write `before.png` and `after.png`, of a video its middle frame, for the page; return what it says of them."""
-    if target.suffix in CONTAINERS:
+    if target.suffix in CONTAINERS or is_animated(target):
         before, after = (_middle_frame(path) for path in (source, target))
         profile = None
     else:

@@ -10,6 +10,7 @@ from sr_experiments.checkpoints.key_styles import behind_prefixes, networks_in, 
 from sr_experiments.checkpoints.limits import in_proportion
 from sr_experiments.checkpoints.reading import Checkpoint, read
 from sr_experiments.errors import SRError, first_line
+from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.spandrel_arch import SpandrelModel, recognise
@@ -89,9 +90,7 @@ def _build_by_spandrel(checkpoint: Checkpoint) -> Generator:
     names = list(checkpoint.state_dict)
     found = f"{checkpoint.source}: {len(names)} tensors, the first {', '.join(names[:3])}"
     if importlib.util.find_spec("spandrel") is None:
-        raise SRError(
-            f"{found}. Supported are {known}; with spandrel, many more: pip install 'sr-experiments[spandrel]'"
-        )
+        raise SRError(f"{found}. Supported are {known}; with spandrel, many more: {install_extra('spandrel')}")
     try:
         with in_proportion(checkpoint.state_dict):
             generator = _recognise(checkpoint)

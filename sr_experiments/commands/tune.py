@@ -1,11 +1,11 @@
-"""`sr tune`: choose a network and a strength by looking at a few frames."""
+"""`sr tune`: choose a network, a strength and a level of noise removal by looking at a few frames."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sr_experiments.commands.upscale import Device, Precision, Tile
+from sr_experiments.commands.upscale import MOST_NOISE, Device, Precision, Tile
 
 
 def tune(
@@ -21,6 +21,12 @@ def tune(
         list[float] | None,
         typer.Option(min=0, max=1, help="Strength as in sr upscale; can be given several times."),
     ] = None,
+    denoise: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0, max=MOST_NOISE, help="Noise to remove first, as in sr upscale; can be given several times."
+        ),
+    ] = None,
     scale: Annotated[
         float | None, typer.Option(min=0.001, max=1000, help="Upscaling factor, as in sr upscale.")
     ] = None,
@@ -32,7 +38,7 @@ def tune(
     tile: Tile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Upscale a few frames with several networks and strengths, and show them on a sheet with the time each takes."""
+    """Upscale a few frames with several networks, strengths and denoising levels, and show them with their times."""
     from rich.console import Console
 
     from sr_experiments.checkpoints.places import newest_run
@@ -51,7 +57,9 @@ def tune(
         device=device, precision=precision, tile=tile, overwrite=overwrite, scale=scale, html=html, quality=95
     )
     checkpoint = [newest_run(path) for path in checkpoint]
-    settings = run(source.expanduser(), output.expanduser(), checkpoint, strength or [], frames, crop, options)
+    settings = run(
+        source.expanduser(), output.expanduser(), checkpoint, strength or [], denoise or [], frames, crop, options
+    )
     for setting in settings:
         typer.echo(
             f"{setting.label}: {setting.seconds:.2f} s a frame, {readable_seconds(setting.whole)} in all: "

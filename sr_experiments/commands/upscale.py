@@ -13,6 +13,15 @@ Precision = Annotated[
     typer.Option(help=AUTO),
 ]
 NETWORK, SIZE, IMAGES, VIDEOS = "The network", "The size", "Images", "Videos"  # headings of the help
+MOST_NOISE = 50
+Denoise = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=MOST_NOISE,
+        help="Noise to remove before upscaling: its standard deviation in levels of 255; 3 is light, 15 strong.",
+    ),
+]
 Tile = Annotated[int | None, typer.Option(help="Side of a tile in LR pixels; by default as large as memory allows.")]
 
 
@@ -63,7 +72,7 @@ def upscale(
         typer.Option(
             min=1,
             max=100,
-            help="Quality of JPEG, WebP, HEIC, AVIF and JPEG XL; the last two are lossless at 100.",
+            help="Quality of JPEG, WebP, HEIC, AVIF and JPEG XL; images of the last two are lossless at 100.",
             rich_help_panel=IMAGES,
         ),
     ] = 95,
@@ -86,7 +95,7 @@ def upscale(
     ] = None,
     lossless: Annotated[
         bool,
-        typer.Option("--lossless", help="Lossless encoding, in the output's pixel format.", rich_help_panel=VIDEOS),
+        typer.Option("--lossless", help="Lossless encoding, of images and of videos in the output's pixel format."),
     ] = False,
     preset: Annotated[
         str | None, typer.Option(help="Preset of the video encoder: ultrafast ... veryslow.", rich_help_panel=VIDEOS)
@@ -95,6 +104,10 @@ def upscale(
         str | None,
         typer.Option(help="Pixel format of the video; by default the closest to the input's.", rich_help_panel=VIDEOS),
     ] = None,
+    tonemap: Annotated[
+        bool,
+        typer.Option("--tonemap", help="Convert HDR (PQ, HLG) to SDR (BT.709, of images sRGB), as of BT.2390."),
+    ] = False,
     fps: Annotated[
         float | None, typer.Option(help="Frame rate of a video made from a folder of frames.", rich_help_panel=VIDEOS)
     ] = None,
@@ -127,6 +140,7 @@ def upscale(
             rich_help_panel=NETWORK,
         ),
     ] = None,
+    denoise: Denoise = 0.0,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=2**32 - 1, help="Seed of a flow's noise; by default 0.", rich_help_panel=NETWORK),
@@ -147,7 +161,7 @@ def upscale(
     height: Annotated[int | None, typer.Option(min=1, help="Height of the output.", rich_help_panel=SIZE)] = None,
     longest: Annotated[int | None, typer.Option(min=1, help="Longer side of the output.", rich_help_panel=SIZE)] = None,
 ) -> None:
-    """Super-resolve an image, a folder of images, a video, or a folder of frames."""
+    """Super-resolve an image, a video, an animation, or a folder of images or frames."""
     from sr_experiments.checkpoints.places import newest_run
     from sr_experiments.config.quoting import shell_text, sr_command
     from sr_experiments.inference.checks import check_checkpoints, check_size, check_video
@@ -162,7 +176,7 @@ def upscale(
         device=device, precision=precision, runtime=runtime, tile=tile, overwrite=overwrite, image_format=image_format,
         quality=quality, resume=resume, codec=codec, lossless=lossless, crf=crf, preset=preset, pix_fmt=pix_fmt,
         fps=fps, scene_cuts=scene_cuts, preview=preview, again=again, steps=steps, strength=strength, seed=seed,
-        scale=scale, width=width, height=height, longest=longest, html=html,
+        scale=scale, width=width, height=height, longest=longest, html=html, tonemap=tonemap, denoise=denoise,
         start=read_time(start, "--start") if start else None, end=read_time(end, "--end") if end else None,
     )  # fmt: skip
     checkpoint = [newest_run(path) for path in checkpoint]

@@ -22,6 +22,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.export.ncnn_rrdbnet import write_rrdbnet
 from sr_experiments.export.ncnn_runtime import IMAGE_IN, IMAGE_OUT
 from sr_experiments.export.runnable import Run, Runnable, Size
+from sr_experiments.extras import install_extra
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.logging_setup import quietly
 
@@ -40,7 +41,7 @@ def write_ncnn(path: Path, network: Runnable, fp16: bool = False) -> None:
     """
     for package in ("ncnn", "pnnx"):
         if importlib.util.find_spec(package) is None:
-            raise SRError(f'{path.name} needs {package}: pip install "sr-experiments[ncnn]"')
+            raise SRError(f"{path.name} needs {package}: {install_extra('ncnn')}")
     if isinstance(network.generator, RRDBNet):
         write_rrdbnet(path, path.with_suffix(".bin"), network.generator, fp16)
         return

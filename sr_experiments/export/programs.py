@@ -16,6 +16,7 @@ from sr_experiments.export.onnx_fp16 import imitated, to_fp16
 from sr_experiments.export.onnx_int8 import quantise_onnx
 from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
+from sr_experiments.extras import install_extra
 from sr_experiments.inference.int8 import Quantization
 from sr_experiments.logging_setup import quietly
 
@@ -60,7 +61,7 @@ def write_onnx(
         import onnxruntime  # noqa: F401  (compares it, and converts to fp16)
         import onnxscript  # noqa: F401  (used by torch)
     except ModuleNotFoundError as error:
-        raise SRError(f'--format onnx needs {error.name}: pip install "sr-experiments[onnx]"') from error
+        raise SRError(f"--format onnx needs {error.name}: {install_extra('onnx')}") from error
     options = options or OnnxOptions()
     inputs, outputs = _names(network, options)
     with quietly(), torch.no_grad():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError, first_line
+from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
@@ -98,7 +99,7 @@ class SpandrelGenerator(SpandrelNetwork):
         try:
             from spandrel import MAIN_REGISTRY
         except ModuleNotFoundError as error:
-            raise SRError('model=spandrel needs spandrel: pip install "sr-experiments[spandrel]"') from error
+            raise SRError(f"model=spandrel needs spandrel: {install_extra('spandrel')}") from error
         known = {support.architecture.id.lower(): support.architecture for support in MAIN_REGISTRY.architectures()}
         if arch.lower() not in known:
             names = ", ".join(sorted((a.id for a in known.values()), key=str.lower))

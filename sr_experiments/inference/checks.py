@@ -8,7 +8,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import WantedSize
 from sr_experiments.video.encode import check_options
-from sr_experiments.video.formats import EXTENSIONS, cannot_hold, container_of
+from sr_experiments.video.formats import ANIMATIONS, EXTENSIONS, cannot_hold, check_clip_file, container_of
 
 
 def check_checkpoints(checkpoints: Sequence[Path], options: Options) -> None:
@@ -38,6 +38,26 @@ def check_size(options: Options) -> None:
     WantedSize.of(options).check()
 
 
+def check_images(options: Options, animations: bool) -> None:
+    """Check the options where no video is read or written, but images or `animations`.
+
+    Raises:
+        SRError: there is one that only videos have.
+    """
+    for_videos = {
+        "codec": options.codec,
+        "crf": options.crf,
+        "preset": options.preset,
+        "pix-fmt": options.pix_fmt,
+        "preview": None if animations else options.preview or None,
+    }
+    if given := next((name for name, value in for_videos.items() if value is not None), None):
+        raise SRError(
+            f"--{given} is for videos, and none is written: leave it out; an image has the format of -o, --quality and "
+            "--lossless"
+        )
+
+
 def check_video(names: Sequence[str], output: Path, options: Options) -> None:
     """Check the options if they are for a video: one file of the inputs or the output is one, by its extension.
 
@@ -54,8 +74,12 @@ def check_video(names: Sequence[str], output: Path, options: Options) -> None:
         raise SRError(f"no {source}: give an image, a video, a folder or a glob")
     if not to_file:
         return
-    container_format = container_of(output)
-    if options.codec is not None and not _is_known_to(container_format, options.codec):
+    check_clip_file(output)
+    if (
+        options.codec is not None
+        and output.suffix.lower() not in ANIMATIONS
+        and not _is_known_to(container_of(output), options.codec)
+    ):
         raise cannot_hold(output, options.codec)
     if output.exists() and not options.overwrite and not options.resume:
         raise SRError(f"{output} exists: give --overwrite to replace")

@@ -32,9 +32,10 @@ from sr_experiments.data.formats.metadata import (
 )
 from sr_experiments.data.image_files import open_image, unreadable
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing
 from sr_experiments.inference.sizes import Enlarger
-from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
+from sr_experiments.video.tonemap import HLG, HLG_PEAK, PQ, USUAL_PEAK, ToneMap
 
 FORMATS = {
     ".png": "PNG",
@@ -97,15 +98,36 @@ def read_picture(path: Path) -> Picture:
     """
     try:
         with open_image(path) as image:
-            if image.pictures > 1:
-                todo = "give it alone, with an output in .mkv or .mp4"
-                if path.suffix.lower() not in ANIMATIONS:
-                    todo = "make it a video, or a folder of frames"
-                raise ValueError(f"it has {image.pictures} pictures; {todo}")
+            if image.several:
+                raise ValueError(f"it {image.several}; make it a video, or a folder of frames")
             pixels, alpha, icc, lost, bits = image.decode()
             return Picture(pixels, alpha, icc, image.metadata(), lost, bits)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
+
+
+def to_sdr(picture: Picture) -> Picture:
+    """Return a picture of PQ or HLG, as its cICP says, as one of sRGB; others are returned as they are."""
+    chunks = dict(picture.metadata.chunks)
+    codes = chunks.get("cICP", b"\0\0")
+    if codes[1] not in (PQ, HLG):
+        return picture
+    mapped = ToneMap(codes[1], codes[0], _peak(chunks) if codes[1] == PQ else HLG_PEAK, srgb=True)
+    colour = picture.pixels if picture.pixels.shape[2] == 3 else picture.pixels.repeat(3, 2)
+    kept = tuple(chunk for chunk in picture.metadata.chunks if chunk[0] not in png.COLOURS)
+    return replace(
+        picture,
+        pixels=np.ascontiguousarray(mapped(colour)[..., : picture.pixels.shape[2]]),
+        icc=None,
+        metadata=replace(picture.metadata, chunks=kept),
+    )
+
+
+def _peak(chunks: Mapping[str, bytes]) -> float:
+    """Return the brightest light that a PNG states, in cd/m^2: of its display and of its content."""
+    steps = [chunks["mDCV"][16:20]] if len(chunks.get("mDCV", b"")) == 24 else []
+    steps += [chunks["cLLI"][:4]] if len(chunks.get("cLLI", b"")) == 8 else []
+    return min((value / 10_000 for step in steps if (value := int.from_bytes(step, "big"))), default=USUAL_PEAK)
 
 
 def upscale_picture(
@@ -116,10 +138,11 @@ def upscale_picture(
     return replace(picture, pixels=enlarger(picture.pixels, progress), alpha=alpha)
 
 
-def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
+def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: bool = False) -> str:
     """Write an image atomically, in the format of its extension.
 
-    `quality`, from 1 to 100, is of JPEG, WebP, HEIC and, which are lossless at 100, of AVIF and JPEG XL.
+    `quality`, from 1 to 100, is of JPEG, WebP, HEIC and, which are lossless at 100, of AVIF and JPEG XL. With
+    `lossless`, all formats but JPEG hold the pixels exactly, at the depth that they have.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.
@@ -127,7 +150,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
     Raises:
         SRError: unknown extension, no space left, or a size that the format does not support.
     """
-    image_format = format_of(path)
+    image_format = format_of(path, lossless)
     lost: list[str] = []
     pixels, alpha = picture.pixels, picture.alpha
     bits = 8 if pixels.dtype == np.uint8 else picture.bits or 16
@@ -151,25 +174,33 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> str:
             elif image_format == "TIFF":
                 _write_tiff(temporary, content, picture.icc, kept)
             elif image_format == "AVIF":
-                temporary.write_bytes(_encode_avif(content, bits, quality, picture.icc, kept))
+                temporary.write_bytes(_encode_avif(content, bits, 100 if lossless else quality, picture.icc, kept))
             elif image_format == "JXL":
-                temporary.write_bytes(_encode_jxl(content, quality, kept))
+                temporary.write_bytes(_encode_jxl(content, 100 if lossless else quality, kept))
             elif image_format == "HEIC":
-                _write_heic(temporary, content, bits, quality, picture.icc, kept)
+                _write_heic(temporary, content, bits, None if lossless else quality, picture.icc, kept)
             else:
                 options = _pillow_options(image_format, picture.icc, kept, quality)
+                if image_format == "WEBP" and lossless:
+                    options |= {"lossless": True, "exact": True}  # also of what is transparent
                 _image(content).save(temporary, image_format, **options)
     except (ValueError, OSError, struct.error) as error:
         raise SRError(f"can't write {path}, {width}x{height}: {' '.join(str(error).split())}") from error
     return in_words(lost)
 
 
-def format_of(path: Path) -> str:
-    """Return Pillow's name of the format of a file's extension; an unknown one is an SRError."""
+def format_of(path: Path, lossless: bool = False) -> str:
+    """Return Pillow's name of the format of a file's extension.
+
+    Raises:
+        SRError: it is unknown, or can't be `lossless`.
+    """
     if path.suffix.lower() not in FORMATS:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
     if FORMATS[path.suffix.lower()] == "HEIC" and not heif_image.is_installed():
-        raise SRError(f"can't write {path}: HEIC needs pillow-heif: {heif_image.EXTRA}, or choose .avif")
+        raise SRError(f"can't write {path}: HEIC needs pillow-heif: {install_extra('heic')}, or choose .avif")
+    if lossless and FORMATS[path.suffix.lower()] == "JPEG":
+        raise SRError(f"can't write {path}: JPEG has no --lossless, choose .png, .webp or .avif, or --quality 100")
     return FORMATS[path.suffix.lower()]
 
 
@@ -338,9 +369,9 @@ def _encode_jxl(content: np.ndarray, quality: int, metadata: Metadata) -> bytes:
 
 
 def _write_heic(
-    path: Path, content: np.ndarray, bits: int, quality: int, icc: bytes | None, metadata: Metadata
+    path: Path, content: np.ndarray, bits: int, quality: int | None, icc: bytes | None, metadata: Metadata
 ) -> None:
-    """Write 1 to 4 channels in 8, 10 or 12 bits."""
+    """Write 1 to 4 channels in 8, 10 or 12 bits; without a quality lossless, which takes RGB in the place of YUV."""
     import pillow_heif  # here, since most images don't need it
 
     (levels, bits), deep = _levels(content, bits), content.dtype == np.uint16
@@ -355,8 +386,12 @@ def _write_heic(
         options["xmp"] = metadata.xmp
     if icc:
         options |= {"icc_profile": icc, "icc_profile_type": "prof"}
+    if quality is None:
+        options |= {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
+    else:
+        options |= {"quality": quality, "chroma": 444 if quality >= 90 else 420}
     with path.open("wb") as file:
-        image.save(file, quality=quality, chroma=444 if quality >= 90 else 420, bit_depth=bits, **options)
+        image.save(file, bit_depth=bits, **options)
 
 
 def _write_tiff(path: Path, content: np.ndarray, icc: bytes | None, metadata: Metadata) -> None:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import and_left_out, natural_key, walk_images
 from sr_experiments.errors import SRError
-from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
 from sr_experiments.video.animation import is_animated
+from sr_experiments.video.formats import ANIMATIONS, CONTAINERS, is_clip_file
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.walk import UNREAD, is_left_out
 
@@ -31,8 +31,8 @@ class Job(NamedTuple):
 class Inputs:
     """The files that the user named.
 
-    Images and videos are in natural order; `root` is the folder that contains them, directly or deeper, None for a
-    single file.
+    Images and videos, among them animated images, are in natural order; `root` is the folder that contains them,
+    directly or deeper, None for a single file.
     """
 
     images: list[Path]
@@ -56,20 +56,15 @@ def find_inputs(names: Sequence[str], output: Path) -> Inputs:
         absent = [file for file in files if not file.is_file()]
         if absent:
             raise SRError(f"{absent[0]} is not a file: give several files, or one folder or glob")
-        if unread := [file for file in files if file.suffix.lower() in UNREAD]:
+        if unread := [file for file in files if file.suffix.lower() in UNREAD.keys() - ANIMATIONS.keys()]:
             raise SRError(f"{unread[0]} is of a format that isn't read: leave it out, or {_todo(unread[0])}")
         root = Path(os.path.commonpath([file.parent for file in files]))
     elif path.is_file():
-        animation = path.suffix.lower() in ANIMATIONS and output.suffix.lower() in VIDEO_EXTENSIONS
-        if path.suffix.lower() in UNREAD and not animation:
-            if is_animated(path):
-                raise SRError(f"{path} is animated: give an output in .mkv or .mp4")
+        if path.suffix.lower() in UNREAD and path.suffix.lower() not in ANIMATIONS:
             raise SRError(f"{path} is of a format that isn't read: {_todo(path)}")
-        if animation:
-            return Inputs([path], [], None)
         files = [path]
     elif path.is_dir():
-        found = walk_images(path, VIDEO_EXTENSIONS)
+        found = walk_images(path, (*VIDEO_EXTENSIONS, *ANIMATIONS))
         found.log_left_out()
         files, root, left_out = [Path(name) for name in found.paths()], path, and_left_out(found)
     elif patterns := [i for i, part in enumerate(path.parts) if any(sign in part for sign in "*?[")]:
@@ -81,13 +76,23 @@ def find_inputs(names: Sequence[str], output: Path) -> Inputs:
     if len(names) == 1 and root is not None:
         files = _without_results(files, root, output)
     files.sort(key=lambda file: natural_key(file.as_posix()))
-    images = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
-    videos = [file for file in files if file.suffix.lower() in VIDEO_EXTENSIONS]
+    images, videos = [], []
+    for file in files:
+        if file.suffix.lower() in VIDEO_EXTENSIONS or _is_animation(file):
+            videos.append(file)
+        elif file.suffix.lower() in IMAGE_EXTENSIONS:
+            images.append(file)
     if not images and not videos:
-        known = " ".join((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
+        known = " ".join(dict.fromkeys((*IMAGE_EXTENSIONS, *ANIMATIONS, *VIDEO_EXTENSIONS)))
         what = f"{path} is neither an image nor a video" if path.is_file() else f"no images or videos in {path}"
         raise SRError(f"{what}: known extensions are {known}{left_out}")
     return Inputs(images, videos, root)
+
+
+def _is_animation(file: Path) -> bool:
+    """Return whether a file is an animated image, or a GIF, which is written as one."""
+    only = ANIMATIONS.keys() - set(IMAGE_EXTENSIONS)
+    return file.suffix.lower() in only or is_animated(file)
 
 
 def _glob(root: Path, pattern: str) -> list[Path]:
@@ -137,6 +142,28 @@ def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extensio
             raise SRError(f"{source} would be replaced by its own result: choose another --output")
         taken[target] = source
         jobs.append(Job(source, target))
+    return jobs
+
+
+def clip_jobs(inputs: Inputs, output: Path, image_format: str | None) -> list[Job]:
+    """Assign each video and animated image its target.
+
+    In a folder, videos of containers that can only be read become .mkv; animated images become `image_format`, if that
+    can be animated.
+
+    Raises:
+        SRError: as `plan_jobs`, or a single animated image has an output that can't be one.
+    """
+    jobs = plan_jobs(inputs.videos, inputs.root, output)
+    for i, (source, target) in enumerate(jobs):
+        wanted = "." + (image_format or "").lstrip(".").lower()
+        if is_animated(source) and not is_clip_file(target):
+            known = " ".join((*ANIMATIONS, *CONTAINERS))
+            raise SRError(f"{source} is animated, and {target.suffix} is not: choose an output in one of {known}")
+        if inputs.root is not None and source.suffix.lower() in ANIMATIONS and wanted in ANIMATIONS:
+            jobs[i] = Job(source, target.with_suffix(wanted))
+        elif inputs.root is not None and source.suffix.lower() in VIDEO_EXTENSIONS:
+            jobs[i] = Job(source, target if target.suffix.lower() in CONTAINERS else target.with_suffix(".mkv"))
     return jobs
 
 

@@ -28,6 +28,8 @@ class Options(EncoderOptions):
     fps: float | None = None
     scene_cuts: bool = True
     preview: float = 0.0
+    denoise: float = 0.0
+    tonemap: bool = False
     steps: int | None = None
     strength: float | None = None
     seed: int | None = None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.compiled import CompiledModel, CompiledNetwork, openvino_core
 from sr_experiments.inference.device import computes_in_bf16
@@ -48,12 +49,12 @@ def choose_runtime(name: str, device: torch.device, precision: str) -> str:
     if precision == "int8" and (device.type != "cpu" or name not in ("auto", "openvino") or not installed):
         raise SRError(
             "--precision int8 is done by OpenVINO on a CPU: leave --runtime out, give --device cpu and install it with "
-            'pip install "sr-experiments[int8]", or choose another precision'
+            f"{install_extra('int8')}, or choose another precision"
         )
     if precision == "int8":
         return "openvino"
     if name == "openvino" and not installed:
-        raise SRError('--runtime openvino needs openvino: pip install "sr-experiments[openvino]"')
+        raise SRError(f"--runtime openvino needs openvino: {install_extra('openvino')}")
     if name == "compile" and device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise SRError("--runtime compile needs a C++ compiler on a CPU: install g++, or choose torch")
     return name

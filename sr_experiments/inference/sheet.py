@@ -93,11 +93,11 @@ class Sheets:
             made[label] = enlarger(picture.pixels)
         return {label: in_colour(pixels) for label, pixels in made.items()}
 
-    def write(self, target: Path, name: str, picture: Picture, quality: int) -> tuple[int, int]:
+    def write(self, target: Path, name: str, picture: Picture, options: Options) -> tuple[int, int]:
         """Write the sheet of a picture and put it on the page, if there is one; return its (height, width)."""
         made = self.pictures(picture)
         sheet = np.asarray(labelled({label: Image.fromarray(pixels) for label, pixels in made.items()}))
-        write_picture(target, Picture(sheet, icc=picture.icc), quality)
+        write_picture(target, Picture(sheet, icc=picture.icc), options.quality, options.lossless)
         if self.page is not None:
             self.page.add(name, made)
         return sheet.shape[0], sheet.shape[1]

@@ -1,4 +1,4 @@
-"""The size that a user wants of a picture, and how the network's output gets it.
+"""The size that a user wants of a picture, and how the network's output gets it, after noise was removed if wanted.
 
 The network enlarges by its own scale, as often as the wanted size needs; what it made is then reduced by MATLAB's
 antialiased bicubic `imresize`, on the values as they are stored, as LR of published benchmarks is made.
@@ -12,6 +12,7 @@ import numpy as np
 
 from sr_experiments.data.cubic import resize_pixels
 from sr_experiments.errors import SRError
+from sr_experiments.inference.denoise import Denoiser
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.memory import free_on_host
 from sr_experiments.inference.options import Options
@@ -77,7 +78,7 @@ class WantedSize:
 
 
 class Enlarger:
-    """Makes pictures with an engine, at the size and strength that were asked for.
+    """Makes pictures with an engine, at the size and strength that were asked for, of pictures whose noise is removed.
 
     A strength below 1 mixes each picture with its bicubic enlargement, which is at 0; at scale 1 that is the input.
 
@@ -86,20 +87,27 @@ class Enlarger:
         wanted: the size.
         strength: of the network's part, in [0, 1].
         step: sides are multiples of it where a size was asked for: 2 for videos, most of which need even sides.
+        denoise: noise to remove first, see `Denoiser`; 0 for none.
     """
 
     def __init__(
-        self, engine: ImageEngine, wanted: WantedSize | None = None, strength: float | None = None, step: int = 1
+        self,
+        engine: ImageEngine,
+        wanted: WantedSize | None = None,
+        strength: float | None = None,
+        step: int = 1,
+        denoise: float = 0.0,
     ) -> None:
         self.engine = engine
         self.wanted = wanted or WantedSize()
         self.strength = 1.0 if strength is None else strength
         self.step = step
+        self.denoiser = Denoiser(denoise) if denoise else None
 
     @classmethod
     def of(cls, engine: ImageEngine, options: Options, step: int = 1) -> "Enlarger":
         """Return what makes pictures as the options say."""
-        return cls(engine, WantedSize.of(options), options.strength, step)
+        return cls(engine, WantedSize.of(options), options.strength, step, options.denoise)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of the output of an input.
@@ -133,6 +141,7 @@ class Enlarger:
         self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None = None
     ) -> list[np.ndarray]:
         """Enlarge images of one size and type."""
+        images = [self._clean(image) for image in images]
         height, width = images[0].shape[:2]
         size = self.size(height, width)
         passes = self._passes(height, width, size)
@@ -148,6 +157,7 @@ class Enlarger:
         """Enlarge the next frame of a clip, in one pass."""
         if not self.engine.recurrent:
             return self(frame)
+        frame = self._clean(frame)
         return resize_pixels(self._mixed(self.engine.next_frame(frame), frame), self.size(*frame.shape[:2]))
 
     def bicubic(self, image: np.ndarray) -> np.ndarray:
@@ -162,7 +172,8 @@ class Enlarger:
         """Return what was asked for, for what records how an output is made; empty if that is nothing."""
         asked = {name: value for name, value in vars(self.wanted).items() if value is not None}
         size = {"size": ", ".join(f"--{name} {value}" for name, value in asked.items())} if asked else {}
-        return {**size, **({"strength": self.strength} if self.strength < 1 else {})}
+        strength = {"strength": self.strength} if self.strength < 1 else {}
+        return {**size, **strength, **({"denoise": self.denoiser.level} if self.denoiser else {})}
 
     def _passes(self, height: int, width: int, size: tuple[int, int]) -> int:
         """Return how often the network has to go over an input for this size."""
@@ -172,6 +183,9 @@ class Enlarger:
                 return MOST_PASSES + 1
             passes += 1
         return passes
+
+    def _clean(self, image: np.ndarray) -> np.ndarray:
+        return image if self.denoiser is None else self.denoiser(image)
 
     def _mixed(self, sr: np.ndarray, lr: np.ndarray) -> np.ndarray:
         if self.strength == 1:

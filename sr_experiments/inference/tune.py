@@ -1,8 +1,9 @@
-"""`sr tune`: a few frames by several networks and strengths, side by side, with the time that each takes."""
+"""`sr tune`: a few frames by several networks, strengths and levels of noise removal, with the time that each takes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ LEAD = 4  # frames before a shown one that a network for video is given
 
 @dataclass(frozen=True)
 class Setting:
-    """A network and a strength that were tried.
+    """A network, a strength and a level of noise removal that were tried.
 
     Attributes:
         label: of its pictures.
@@ -47,6 +48,7 @@ def tune(
     output: Path,
     checkpoints: Sequence[Path],
     strengths: Sequence[float],
+    noises: Sequence[float],
     count: int,
     crop: int,
     options: Options,
@@ -65,18 +67,18 @@ def tune(
         raise SRError(f"{output} exists: give --overwrite to replace")
     clips, total = _clips(source, count)
     rows: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in clips}
-    settings, tried = [], list[float | None](strengths) or [None]
+    settings, tried = [], list(product(list[float | None](strengths) or [None], list[float | None](noises) or [None]))
     labels = unique_names(checkpoints)
     engines = {label: engine_for([path], options) for label, path in zip(labels, checkpoints, strict=True)}
     sized = at_one_scale([engine for engine, _ in engines.values()], options)
     for label, checkpoint in zip(labels, checkpoints, strict=True):
-        for strength in tried:
+        for strength, noise in tried:
             engine, _ = engines[label]
-            left = replace(sized, strength=strength)
+            left = replace(sized, strength=strength, denoise=noise or 0.0)
             if strength is not None and engine.traits.sampling:  # it decides what the network is
                 engine, left = engine_for([checkpoint], left)
             enlarger = Enlarger.of(engine, left)
-            named = label if strength is None else f"{label} {strength:g}"
+            named = label + ("" if strength is None else f" {strength:g}") + (f" denoise {noise:g}" if noise else "")
             seconds = []
             for name, frames in clips:
                 made, taken = _made(enlarger, frames)
@@ -85,7 +87,8 @@ def tune(
                     rows[name][baseline(engine.scale)] = _middle(enlarger.bicubic(frames[-1]), crop)
                 rows[name][named] = _middle(made, crop)
             each = float(np.median(seconds))
-            settings.append(Setting(named, each, each * total, _command(source, checkpoint, strength, options.scale)))
+            chosen = {"strength": strength, "denoise": noise, "scale": options.scale}
+            settings.append(Setting(named, each, each * total, _command(source, checkpoint, chosen)))
     _write(output, page, rows, options.quality)
     return settings
 
@@ -122,12 +125,10 @@ def _middle(pixels: np.ndarray, crop: int) -> np.ndarray:
     return in_colour(pixels[top : top + height, left : left + width])
 
 
-def _command(source: Path, checkpoint: Path, strength: float | None, scale: float | None) -> str:
-    extension = ".mp4" if is_animated(source) else source.suffix
-    target = source.with_name(f"{source.stem}_large{extension}")
-    chosen = [] if strength is None else ["--strength", f"{strength:g}"]
-    chosen += [] if scale is None else ["--scale", f"{scale:g}"]
-    return sr_command(["upscale", *map(shell_text, (source, "-o", target, "-c", checkpoint)), *chosen])
+def _command(source: Path, checkpoint: Path, chosen: Mapping[str, float | None]) -> str:
+    target = source.with_name(f"{source.stem}_large{source.suffix}")
+    given = [part for name, value in chosen.items() if value is not None for part in (f"--{name}", f"{value:g}")]
+    return sr_command(["upscale", *map(shell_text, (source, "-o", target, "-c", checkpoint)), *given])
 
 
 def _write(output: Path, page: Path | None, rows: dict[str, dict[str, np.ndarray]], quality: int) -> None:

@@ -12,11 +12,19 @@ from rich.console import Console
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
-from sr_experiments.inference.checks import is_sheet
+from sr_experiments.inference.checks import check_images, is_sheet
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
-from sr_experiments.inference.images import Picture, format_of, in_words, read_picture, upscale_picture, write_picture
-from sr_experiments.inference.inputs import Inputs, Job, find_inputs, pending_jobs, plan_jobs
+from sr_experiments.inference.images import (
+    Picture,
+    format_of,
+    in_words,
+    read_picture,
+    to_sdr,
+    upscale_picture,
+    write_picture,
+)
+from sr_experiments.inference.inputs import Inputs, Job, clip_jobs, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
@@ -24,8 +32,7 @@ from sr_experiments.inference.video.upscale import Summary, upscale_frames, upsc
 from sr_experiments.logging_setup import log_to_console
 from sr_experiments.sigterm import ended_by_sigterm
 from sr_experiments.terminal import job_progress
-from sr_experiments.video.animation import is_animated
-from sr_experiments.video.formats import CONTAINERS
+from sr_experiments.video.formats import ANIMATIONS, is_clip_file
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 
 log = logging.getLogger(__name__)
@@ -52,12 +59,18 @@ def run(
 def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], options: Options, console: Console) -> int:
     output = output.expanduser()
     inputs = find_inputs(names, output)
-    to_video = output.suffix.lower() in VIDEO_EXTENSIONS
     single = inputs.images[0] if inputs.images and inputs.root is None else None
-    if single is not None and to_video and not is_animated(single):
+    to_video = is_clip_file(output) and not output.is_dir() and not (single and output.suffix.lower() in ANIMATIONS)
+    if single is not None and to_video:
         raise SRError(f"{single} is a single image: to make a video, give a folder of frames")
     if inputs.images and (options.start is not None or options.end is not None):
         raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
+    if not to_video and not any(path.suffix.lower() in VIDEO_EXTENSIONS for path in inputs.videos):
+        check_images(options, animations=bool(inputs.videos))
+    if options.fps is not None and not (to_video and inputs.images):
+        raise SRError("--fps is for a video that is made from a folder of frames: leave it out")
+    if options.image_format and inputs.root is None and output.suffix and not output.is_dir():
+        raise SRError(f"--format is for folders, and {output} is a file: leave it out")
     keep_little()
     if is_sheet(checkpoints, options):
         return _make_sheets(inputs, output, checkpoints, options, console)
@@ -66,14 +79,9 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
     if inputs.videos:
-        jobs = plan_jobs(inputs.videos, inputs.root, output)
-        for i, (source, target) in enumerate(jobs):
-            if inputs.root is not None and target.suffix.lower() not in CONTAINERS:  # they can only be read
-                jobs[i] = Job(source, target.with_suffix(".mkv"))
+        jobs = clip_jobs(inputs, output, options.image_format)
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
-    if single is not None and to_video:
-        failed += _upscale_clips(engine, [Job(single, output)], options, console, upscale_video, alone)
-    elif inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
+    if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
         assert inputs.root is not None
         folders = list(dict.fromkeys(path.parent for path in inputs.images))
         if to_video and len(folders) > 1:
@@ -121,14 +129,14 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
     If the only input (`alone`) fails, its error is raised.
     """
     for job in jobs:
-        format_of(job.target)  # an unknown extension stops before any work
+        format_of(job.target, options.lossless)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     enlarger = Enlarger.of(engine, options)
     start, pixels, failed = time.perf_counter(), 0, 0
     with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
-        for number, (job, picture) in enumerate(_read_ahead(jobs)):
+        for number, (job, picture) in enumerate(_read_ahead(jobs, options)):
             error = picture if isinstance(picture, SRError) else _size_error(enlarger, job, picture)
             if error is not None:
                 if alone:
@@ -144,7 +152,7 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
             large = upscale_picture(enlarger, picture, report)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, job, large, options.quality)
+            writing = writer.submit(_write, job, large, options)
             pixels += large.pixels.shape[0] * large.pixels.shape[1]
         if writing is not None:
             writing.result()
@@ -172,7 +180,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
         )
     jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
     for job in jobs:
-        format_of(job.target)
+        format_of(job.target, options.lossless)
     page = page_of(output, options)
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     together = [checkpoints] if options.strength is not None else [[checkpoint] for checkpoint in checkpoints]
@@ -181,11 +189,11 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
     for label, group in zip(labels, together, strict=True):
         engines[label], left = engine_for(group, options)
     sheets, start, failed = Sheets(engines, left, page), time.perf_counter(), 0
-    for job, picture in _read_ahead(jobs):
+    for job, picture in _read_ahead(jobs, options):
         try:
             if isinstance(picture, SRError):
                 raise picture
-            height, width = sheets.write(job.target, job.source.name, picture, options.quality)
+            height, width = sheets.write(job.target, job.source.name, picture, options)
         except SRError as error:
             if len(jobs) == 1:
                 raise
@@ -208,19 +216,28 @@ def _size_error(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | Non
     return None
 
 
-def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
+def _read_ahead(jobs: Sequence[Job], options: Options) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
     """Yield the image of each job, or its error, with at most two read ahead in a thread."""
+
+    def read(path: Path) -> Picture | UnreadableImage:
+        picture = result_or_error(read_picture, path)
+        if not options.tonemap or isinstance(picture, UnreadableImage):
+            return picture
+        if (mapped := to_sdr(picture)) is picture:
+            log.warning("%s is no HDR image: --tonemap changed nothing", path)
+        return mapped
+
     with ThreadPoolExecutor(1) as reader:
-        reading = deque(reader.submit(result_or_error, read_picture, job.source) for job in jobs[:2])
+        reading = deque(reader.submit(read, job.source) for job in jobs[:2])
         for number, job in enumerate(jobs):
             picture = reading.popleft().result()
             if number + 2 < len(jobs):
-                reading.append(reader.submit(result_or_error, read_picture, jobs[number + 2].source))
+                reading.append(reader.submit(read, jobs[number + 2].source))
             yield job, picture
 
 
-def _write(job: Job, picture: Picture, quality: int) -> None:
-    if lost := write_picture(job.target, picture, quality):
+def _write(job: Job, picture: Picture, options: Options) -> None:
+    if lost := write_picture(job.target, picture, options.quality, options.lossless):
         log.warning("%s can't hold %s: left out", job.target, lost)
     if picture.lost:
         log.warning("%s: %s not kept", job.source, in_words(list(picture.lost)))

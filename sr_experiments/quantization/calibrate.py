@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError, first_line
+from sr_experiments.extras import install_extra
 from sr_experiments.inference.fast import StripNetwork, in_strips
 from sr_experiments.inference.int8 import (
     QuantizedConvolution,
@@ -21,7 +22,7 @@ from sr_experiments.inference.int8 import (
 from sr_experiments.inference.runtimes import PROBES, converted
 from sr_experiments.logging_setup import quietly
 
-NEEDED = 'making an int8 network needs nncf: pip install "sr-experiments[int8]"'
+NEEDED = f"making an int8 network needs nncf: {install_extra('int8')}"
 
 
 class NotGoodEnough(SRError):

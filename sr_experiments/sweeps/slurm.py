@@ -16,6 +16,7 @@ from hydra.core.utils import JobReturn
 from rich.console import Console
 
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.sweeps.jobs import Job, Jobs, picklable, print_result
 from sr_experiments.terminal import job_progress
 
@@ -72,7 +73,7 @@ def _submit(jobs: Jobs, options: dict[str, Any]) -> Sequence[Any]:
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
     except ImportError as error:
-        raise SRError('hydra/launcher=slurm needs the slurm extra: pip install "sr-experiments[slurm]"') from error
+        raise SRError(f"hydra/launcher=slurm needs the slurm extra: {install_extra('slurm')}") from error
 
     # submitit pickles this launcher and calls it in the job, which also requeues it near the time limit.
     class PicklableLauncher(SlurmLauncher):

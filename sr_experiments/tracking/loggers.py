@@ -17,6 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sr_experiments.config.resume import dotted_values
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing, writing_failed
 
 MOST_PIXELS = 3_000_000  # of an animation in TensorBoard's event file, all frames together
@@ -77,9 +78,7 @@ def tensorboard_logger(folder: Path) -> TensorBoardLogger:
     try:
         return TensorBoardLogger(save_dir=str(folder), name="tensorboard", version="")
     except ModuleNotFoundError as error:
-        raise SRError(
-            'logger=tensorboard needs the tensorboard extra: pip install "sr-experiments[tensorboard]"'
-        ) from error
+        raise SRError(f"logger=tensorboard needs the tensorboard extra: {install_extra('tensorboard')}") from error
 
 
 def log_settings(logger: TensorBoardLogger, config: Mapping[str, Any], metrics: Iterable[str]) -> None:

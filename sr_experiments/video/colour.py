@@ -17,9 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sr_experiments.data.formats.decoded import to_8_bits
+
 # Codes of ITU-T H.273, as PyAV and FFmpeg use them.
 LIMITED_RANGE, FULL_RANGE = 1, 2
-RGB_MATRIX, BT709 = 0, 1
+RGB_MATRIX, BT709, _UNSPECIFIED_MATRIX = 0, 1, 2
 # swscale's names of colour matrices, by their code.
 _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
 
@@ -150,6 +152,8 @@ class FromRGB:
     def _rgb(self, pixels: np.ndarray) -> Any:
         from av import VideoFrame
 
+        if depth(self._format) == 8:
+            pixels = to_8_bits(pixels)
         kinds = {(3, 1): "rgb24", (3, 2): "rgb48le", (4, 1): "rgba", (4, 2): "rgba64le"}
         given = kinds[pixels.shape[2], pixels.itemsize]
         rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=given)
@@ -243,6 +247,11 @@ def _dithered(levels: np.ndarray) -> np.ndarray:
 def matrix_of(frame: Any) -> str:
     """Return swscale's name of a YUV frame's colour matrix: by default BT.709 from 720 lines up, else BT.601."""
     return _MATRICES.get(int(frame.colorspace), "ITU709" if frame.height >= 720 else "ITU601")
+
+
+def is_known_matrix(frame: Any) -> bool:
+    """Return whether the colour matrix that a YUV frame states is one of those that are converted, or unspecified."""
+    return int(frame.colorspace) in (*_MATRICES, _UNSPECIFIED_MATRIX) or len(frame.format.components) < 3
 
 
 def is_full_range(frame: Any) -> bool:

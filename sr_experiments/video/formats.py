@@ -1,4 +1,4 @@
-"""The video files that are read and written, by extension."""
+"""The video files and animated images that are read and written, by extension."""
 
 from pathlib import Path
 
@@ -10,6 +10,8 @@ EXTENSIONS = (
     *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".mxf"),
 )
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+# Pillow's names of the formats of animated images, which PNG and others are only if they have several pictures.
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".avif": "AVIF", ".png": "PNG", ".apng": "PNG"}
 
 # FFmpeg's encoders by the names of what they make.
 CODECS = {
@@ -22,6 +24,21 @@ CODECS = {
 }
 
 
+def is_clip_file(path: Path) -> bool:
+    """Return whether a file to write is a video or may be an animated image, by its extension."""
+    return path.suffix.lower() in (*EXTENSIONS, *ANIMATIONS)
+
+
+def check_clip_file(target: Path) -> None:
+    """Check that a video or an animated image can be written.
+
+    Raises:
+        SRError: unknown extension.
+    """
+    if target.suffix.lower() not in ANIMATIONS:
+        container_of(target)
+
+
 def container_of(target: Path) -> str:
     """Return FFmpeg's name of the container format of an output file.
 
@@ -31,7 +48,7 @@ def container_of(target: Path) -> str:
     try:
         return CONTAINERS[target.suffix.lower()]
     except KeyError:
-        known = " ".join(CONTAINERS)
+        known = f"{' '.join(CONTAINERS)}, or for an animation {' '.join(ANIMATIONS)}"
         raise SRError(f"can't write video {target}: choose one of {known} as its extension") from None
 
 

@@ -146,7 +146,7 @@ def _video_packets(segments: Sequence[Path], source: Source, delay: int, stream:
     stamps = [stamp - offset for stamp in source.stamps]
     # Continued at the average rate: for the duration of the last frame, and for delays longer than the video.
     interval = max(round(1 / source.rate / source.time_base), 1)
-    stamps += [stamps[-1] + interval * (i + 1) for i in range(delay + 1)]
+    stamps += [source.end - offset + interval * i for i in range(delay + 1)]
     decoding_stamps = [stamps[0] - (stamps[delay] - stamp) for stamp in stamps[:delay]] + stamps
     position = 0
     for segment in segments:

@@ -1,8 +1,10 @@
 """The part of a video between two times."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from sr_experiments.errors import SRError
@@ -39,6 +41,24 @@ class Part:
             if span := self.cut(chapter["start"] * base, chapter["end"] * base):
                 kept.append({**chapter, "start": round(span[0] / base), "end": round(span[1] / base)})
         return kept
+
+
+def frames_of_part(
+    path: Path, times: Sequence[Fraction], length: Fraction, start: Fraction | None, end: Fraction | None
+) -> tuple[int, int]:
+    """Return the number of the first frame of a part, and of the first one behind it.
+
+    `times` are those of all frames and `length` is that of the file, in seconds from its first frame.
+
+    Raises:
+        SRError: the part has no frames.
+    """
+    wanted = Part(start or Fraction(0), end)
+    chosen = [i for i, time in enumerate(times) if wanted.holds(time)]
+    if not chosen:
+        until = "" if end is None else f" before {float(end):g} s"
+        raise SRError(f"{path} has no frame from {float(wanted.start):g} s on{until}: it is {float(length):.3f} s long")
+    return chosen[0], chosen[-1] + 1
 
 
 def read_time(text: str, option: str) -> Fraction:

@@ -9,14 +9,22 @@ import numpy as np
 
 from sr_experiments.data.image_files import decode_image, natural_key, read_image, walk_images
 from sr_experiments.errors import SRError
-from sr_experiments.video.animation import EXTENSIONS as ANIMATIONS
 from sr_experiments.video.animation import AnimationSource
-from sr_experiments.video.colour import BT709, LIMITED_RANGE, ToRGB, has_alpha
+from sr_experiments.video.colour import ToRGB, has_alpha, is_known_matrix
 from sr_experiments.video.container import timecode
 from sr_experiments.video.decode import Decoder, Index, UnreadableVideo, open_container
-from sr_experiments.video.part import Part
+from sr_experiments.video.formats import ANIMATIONS
+from sr_experiments.video.part import Part, frames_of_part
+from sr_experiments.video.pictures import PictureSource, blank_frame
+from sr_experiments.video.tonemap import ToneMap
 
-_DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER"}
+# Metadata of HDR that change from frame to frame, which PyAV can't give to an encoder, by the names of their side data.
+_DYNAMIC_HDR = {
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+}
 
 
 class VideoSource:
@@ -27,14 +35,16 @@ class VideoSource:
         start: where the part begins, in seconds; its first frame is the first that is shown then or later.
         end: where it ends; its last frame is the last that is shown before.
         upright: whether frames are rotated here as the display matrix says.
+        tonemap: whether HDR becomes SDR here, see `ToneMap`.
 
     Attributes:
         part: from the time of the first frame to that of the first one that is left out; None for the whole file.
-        first: the first frame, as PyAV's VideoFrame.
+        first: the first frame, as PyAV's VideoFrame; of tone-mapped HDR a blank one with the tags of SDR.
         size: (width, height).
         alpha: whether frames have an alpha channel.
         codec: FFmpeg's name of the codec; None for images.
         stamps: presentation time of each frame, in units of `time_base`.
+        end: time at which the last frame ends, in the same units.
         time_base: unit of time, in seconds.
         rate: average frame rate, in frames per second.
         aspect: aspect ratio of a pixel, or None if square.
@@ -49,7 +59,12 @@ class VideoSource:
     """
 
     def __init__(
-        self, path: Path, start: Fraction | None = None, end: Fraction | None = None, upright: bool = False
+        self,
+        path: Path,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        upright: bool = False,
+        tonemap: bool = False,
     ) -> None:
         self.path = path
         self._index = Index(path)
@@ -68,14 +83,16 @@ class VideoSource:
         self._skipped = 0
         self.part: Part | None = None
         if start is not None or end is not None:
-            self._cut(begin, start or Fraction(0), end)
+            self._cut(begin, start, end)
+        self.end = self.stamps[-1] + max(round(1 / self.rate / self.time_base), 1)
         decoder = Decoder(path, self._index)
         self.first = decoder.frame(self._skipped)
         decoder.close()
         self.size = (self.first.width, self.first.height)
         self.alpha = has_alpha(self.first.format)
         self.matrix = _display_matrix(self.first)
-        self.notes = _notes(self.first)
+        self.tonemap = ToneMap.of(self.first) if tonemap else None
+        self.notes = _notes(self.first, self.tonemap is not None)
         if stated and self._skipped:
             self.notes.append(f"time code of {path} left out: it is that of its first frame")
         if self._index.lost:
@@ -87,19 +104,18 @@ class VideoSource:
                 self.size = self.size[::-1]
                 self.aspect = 1 / self.aspect if self.aspect else None
         self.on_its_side = self.matrix is not None and round(self.first.rotation / 90) % 2 == 1
+        if self.tonemap is not None:
+            self.first = blank_frame(
+                self.first.width, self.first.height, self.first.format.name, self.first.color_range
+            )
 
     def __len__(self) -> int:
         return len(self.stamps)
 
-    def _cut(self, begin: Fraction, start: Fraction, end: Fraction | None) -> None:
+    def _cut(self, begin: Fraction, start: Fraction | None, end: Fraction | None) -> None:
         """Leave out the frames before `start` and from `end` on, counted from where the file begins."""
-        wanted = Part(begin + start, None if end is None else begin + end)
-        chosen = [i for i, stamp in enumerate(self.stamps) if wanted.holds(stamp * self.time_base)]
-        if not chosen:
-            last = float((self.stamps[-1] - self.stamps[0]) * self.time_base + 1 / self.rate)
-            until = "" if end is None else f" before {float(end):g} s"
-            raise SRError(f"{self.path} has no frame from {float(start):g} s on{until}: it is {last:.3f} s long")
-        first, behind = chosen[0], chosen[-1] + 1
+        times = [stamp * self.time_base - begin for stamp in self.stamps]
+        first, behind = frames_of_part(self.path, times, times[-1] - times[0] + 1 / self.rate, start, end)
         stop = self.stamps[behind] * self.time_base if behind < len(self.stamps) else None
         self.part = Part(self.stamps[first] * self.time_base if first else Fraction(0), stop, from_first=not first)
         self._skipped, self.stamps = first, self.stamps[first:behind]
@@ -122,47 +138,32 @@ class VideoSource:
                         f"the first one {self.first.width}x{self.first.height}; split the file there"
                     )
                 pixels = to_rgb(frame)
+                if self.tonemap is not None:
+                    pixels = self.tonemap(pixels)
                 yield number, np.rot90(pixels, self._quarter_turns) if self._quarter_turns else pixels
         finally:
             decoder.close()
 
 
-class FolderSource:
-    """Images of a folder as frames, in natural order, with 8 bits per channel; attributes as of `VideoSource`.
+class FolderSource(PictureSource):
+    """Images of a folder as frames, in natural order, with 8 bits per channel.
 
     Raises:
         SRError: no such folder, or no image in it.
     """
 
     def __init__(self, folder: Path, rate: Fraction = Fraction(25)) -> None:
-        from av import VideoFrame
-
-        self.path = folder
         names = walk_images(folder, nested=False).folders.get(str(folder), [])
         self.images = [folder / name for name in sorted(names, key=natural_key)]
         if not self.images:
             raise SRError(f"no images in {folder}: give the folder that holds the frames")
-        self.rate = rate
-        self.time_base = 1 / rate
-        self.stamps: Sequence[int] = range(len(self.images))
-        self.aspect: Fraction | None = None
-        self.matrix: Sequence[int] | None = None
-        self.codec: str | None = None
-        self.on_its_side = False
-        self.alpha = False
-        self.notes: list[str] = []
         first = decode_image(self.images[0])
+        notes = []
         if first.alpha is not None:
-            self.notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
+            notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
         height, width = first.pixels.shape[:2]
-        self.size = (width, height)
-        # A blank frame that stands for the format of the input: encoded like it, the video plays everywhere.
-        self.first: Any = VideoFrame(width, height, "yuv420p")
-        self.first.colorspace = self.first.color_primaries = self.first.color_trc = BT709
-        self.first.color_range = LIMITED_RANGE
-
-    def __len__(self) -> int:
-        return len(self.images)
+        count = len(self.images)
+        super().__init__(folder, (width, height), range(count), count, 1 / rate, False, notes)
 
     def frames(self, start: int = 0, end: int | None = None, alpha: bool = False) -> Iterator[tuple[int, np.ndarray]]:
         """Yield numbers and RGB pixels (H, W, 3) of frames `start` to `end` - 1, uint8; `alpha` has to be false.
@@ -185,12 +186,16 @@ Source = VideoSource | FolderSource | AnimationSource
 
 
 def open_clip(
-    path: Path, start: Fraction | None = None, end: Fraction | None = None, upright: bool = False
+    path: Path,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    upright: bool = False,
+    tonemap: bool = False,
 ) -> VideoSource | AnimationSource:
-    """Open a video, as `VideoSource` does, or an animated image, which is upright and has no parts."""
+    """Open a video, as `VideoSource` does, or an animated image, which is upright."""
     if path.suffix.lower() in ANIMATIONS:
-        return AnimationSource(path)
-    return VideoSource(path, start, end, upright)
+        return AnimationSource(path, start, end)
+    return VideoSource(path, start, end, upright, tonemap)
 
 
 def _display_matrix(frame: Any) -> list[int] | None:
@@ -201,13 +206,20 @@ def _display_matrix(frame: Any) -> list[int] | None:
     return None
 
 
-def _notes(frame: Any) -> list[str]:
+def _notes(frame: Any, tonemapped: bool) -> list[str]:
     notes = []
     if frame.interlaced_frame:
         notes.append("the video is interlaced, which upscaling ignores: better deinterlace it first")
     kinds = {frame.side_data[i].type.name for i in range(len(frame.side_data))}
-    if hdr := sorted(kinds & _DYNAMIC_HDR):
-        notes.append(f"HDR metadata left out ({', '.join(hdr).lower()}): colours and their tags are kept")
+    found = sorted({name for kind, name in _DYNAMIC_HDR.items() if kind in kinds})
+    if found and not tonemapped:
+        names = " and ".join(found)
+        notes.append(f"{names} metadata left out, which can't be written: colours, tags and HDR10 metadata are kept")
+    if not frame.format.is_rgb and not is_known_matrix(frame):
+        notes.append(
+            f"colour matrix {int(frame.colorspace)} of H.273 is not supported: colours are wrong, convert the video to "
+            "BT.2020 or BT.709 first"
+        )
     return notes
 
 

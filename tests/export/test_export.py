@@ -23,6 +23,7 @@ from sr_experiments.export import programs
 from sr_experiments.export.export import export
 from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Runnable, largest_difference
+from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
@@ -455,7 +456,7 @@ def test_mistakes_are_one_line(sr, weights, tmp_path, monkeypatch, arguments, sa
 def test_missing_packages_are_named(sr, weights, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     done = sr("export", weights(), "-o", tmp_path / "out.onnx")
-    assert done.code == 2 and 'pip install "sr-experiments[onnx]"' in done.err
+    assert done.code == 2 and install_extra("onnx") in done.err
 
 
 @pytest.mark.parametrize(

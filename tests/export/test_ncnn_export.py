@@ -13,6 +13,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.export import ncnn
 from sr_experiments.export.export import export, write_network
 from sr_experiments.export.runnable import Runnable, largest_difference
+from sr_experiments.extras import install_extra
 from sr_experiments.generators.generator import Generator
 
 pytest.importorskip("ncnn")
@@ -91,7 +92,7 @@ def test_what_ncnn_can_not_do_is_one_line(sr, weights, tmp_path, monkeypatch):
     (tmp_path / "net.bin").touch()
     refused(sr("export", source, "-o", tmp_path / "net"), "net.bin exists")
     monkeypatch.setattr(ncnn.importlib.util, "find_spec", lambda name: None)
-    refused(sr("export", source, "-o", tmp_path / "other"), "needs ncnn: pip install", "sr-experiments[ncnn]")
+    refused(sr("export", source, "-o", tmp_path / "other"), f"needs ncnn: {install_extra('ncnn')}")
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".param", "")]
 
 

@@ -1,5 +1,6 @@
 """Networks against the papers' counts, independent references and each other."""
 
+import re
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.compact import Compact
 from sr_experiments.generators.generator import Generator
@@ -291,5 +293,5 @@ def test_spandrel_mistakes_say_what_there_is(arguments, says):
 
 def test_without_spandrel_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(SRError, match=r'pip install "sr-experiments\[spandrel\]"'):
+    with pytest.raises(SRError, match=re.escape(install_extra("spandrel"))):
         build("generator", GENERATORS, {"name": "spandrel"})

@@ -230,7 +230,7 @@ def test_what_a_format_cannot_hold_is_said(tmp_path):
         ("text.png", b"no image at all", "not an image"),
         ("cut.png", "cut", "can't read image"),
         ("deep.png", "deep cut", "can't read image"),
-        ("moving.png", "animated", "it has 2 pictures; give it alone, with an output in .mkv"),
+        ("moving.png", "animated", "it has 2 pictures; make it a video"),
         ("float.tif", "float", "from 0 to 2, and only 0"),
     ],
 )

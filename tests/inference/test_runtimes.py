@@ -1,6 +1,7 @@
 """OpenVINO gives what torch gives, without telling anyone; where it can't, torch does the work."""
 
 import importlib.util
+import re
 import resource
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import runtimes
 from sr_experiments.inference.device import choose_precision
@@ -137,7 +139,7 @@ def test_auto_is_openvino_on_a_cpu_where_it_is_installed(monkeypatch):
     assert choose_runtime("auto", torch.device("cuda"), "fp16") == "torch"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert choose_runtime("auto", CPU, "fp32") == "torch"
-    with pytest.raises(SRError, match="needs openvino: pip install"):
+    with pytest.raises(SRError, match=re.escape(f"needs openvino: {install_extra('openvino')}")):
         choose_runtime("openvino", CPU, "fp32")
 
 

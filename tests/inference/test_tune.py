@@ -1,6 +1,7 @@
 """`sr tune`: settings side by side on a few frames, with their time and the command of each."""
 
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -26,6 +27,23 @@ def test_a_video_by_two_networks_and_two_strengths(sr, weights, tmp_path):
         r"msrresnet_x2_0 0\.5: \d+\.\d\d s a frame, .* in all: .*sr upscale .* --strength 0\.5", lines[0]
     )
     assert (tmp_path / "sheet.html").is_file()
+
+
+def test_noise_removal_is_one_of_the_settings(sr, weights, tmp_path):
+    Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
+    more = ["--strength", "0.5", "--strength", "1", "--denoise", "0", "--denoise", "10"]
+    done = sr("tune", tmp_path / "in.png", "-o", tmp_path / "sheet.png", "-c", weights("msrresnet", 2), *more, *PLAIN)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert [line.split(":")[0].split(" ", 1)[1] for line in lines[:-1]] == [
+        "0.5", "0.5 denoise 10", "1", "1 denoise 10"
+    ]  # fmt: skip
+    assert lines[3].endswith("--strength 1 --denoise 10")
+    command = shlex.split(lines[3].split(": ")[-1])
+    done = sr(*command[command.index("upscale") :], *PLAIN)
+    assert done.code == 0, done.err
+    sheet, large = np.array(Image.open(tmp_path / "sheet.png")), np.array(Image.open(tmp_path / "in_large.png"))
+    np.testing.assert_array_equal(sheet[LABEL_HEIGHT:, 4 * (64 + GAP) :], large)
 
 
 def test_an_image_is_what_sr_upscale_makes(sr, weights, tmp_path):
@@ -65,4 +83,4 @@ def test_an_animation_is_a_video(sr, weights, tmp_path):
     done = sr("tune", tmp_path / "in.gif", "-o", tmp_path / "sheet.png", *arguments)
     assert done.code == 0, done.err
     assert Image.open(tmp_path / "sheet.png").height == 2 * (48 + LABEL_HEIGHT) + GAP
-    assert "in_large.mp4" in done.out  # an animation is written as a video
+    assert "in_large.gif" in done.out

@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.data.image_files import read_image
 from sr_experiments.inference.engine import Engine
 from tests.inference.films import film, write
 
@@ -67,11 +68,11 @@ def test_what_a_folder_has_besides_is_said_in_one_line(sr, weights, tmp_path):
     (folder / "back").symlink_to("..", target_is_directory=True)
     done = sr("upscale", folder, "-o", tmp_path / "out", "-c", weights())
     assert done.code == 0, done.err
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["a.png", "photo.jfif"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["a.png", "one.gif", "photo.jfif"]
     assert Image.open(tmp_path / "out" / "photo.jfif").format == "JPEG"
     (line,) = [line for line in done.err.splitlines() if "left out" in line]
     assert line.rstrip().endswith(
-        "left out: 1 .gif, 1 .jp2 (formats that aren't read); 1 in @eaDir; back, a link to a folder above"
+        "left out: 1 .jp2 (formats that aren't read); 1 in @eaDir; back, a link to a folder above"
     )
     assert "2 images in" in done.out
 
@@ -114,11 +115,12 @@ def test_a_video_inside_its_folder_of_frames_is_made_anew(sr, weights, tmp_path)
 
 
 def test_a_file_of_another_format_is_refused_with_what_to_do(sr, weights, tmp_path):
-    folder = photographs(tmp_path / "in", "a.png", "one.gif")
-    (folder / "a.jp2").touch()
+    folder = photographs(tmp_path / "in", "a.png")
+    for name in ("a.jp2", "a.wmv"):
+        (folder / name).touch()
     for names, says in (
         (["a.jp2"], "a.jp2 is of a format that isn't read: convert it to PNG"),
-        (["one.gif"], "one.gif is of a format that isn't read: make it a video, ffmpeg -i one.gif out.mkv"),
+        (["a.wmv"], "a.wmv is of a format that isn't read: put it into another container, ffmpeg -i a.wmv -c copy"),
         (["a.png", "a.jp2"], "a.jp2 is of a format that isn't read: leave it out, or convert it to PNG"),
     ):
         done = sr("upscale", *(folder / name for name in names), "-o", tmp_path / "out", "-c", weights())
@@ -298,3 +300,34 @@ def test_a_large_output_stays_in_bounded_memory(weights, tmp_path, side, most):
     assert "code 0" in done.stdout, done.stderr
     assert Image.open(tmp_path / "out.bmp").size == (4 * side, 4 * side)
     assert float(done.stdout.split("grown")[1]) < most
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".avif", ".jxl", ".heic", ".png", ".tif", ".bmp"])
+def test_lossless_images_are_exact(sr, weights, tmp_path, suffix):
+    Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
+    arguments = ("upscale", tmp_path / "in.png", "-c", weights("msrresnet", 2), "--device", "cpu", "--quality", "50")
+    assert sr(*arguments, "-o", tmp_path / "expected.bmp").code == 0
+    done = sr(*arguments, "-o", tmp_path / f"out{suffix}", "--lossless")
+    assert done.code == 0, done.err
+    np.testing.assert_array_equal(read_image(tmp_path / f"out{suffix}"), read_image(tmp_path / "expected.bmp"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("-o out.jpg --lossless", "JPEG has no --lossless, choose .png"),
+        ("-o out.png --codec hevc", "--codec is for videos, and none is written: leave it out"),
+        ("-o out.png --pix-fmt yuv420p", "--pix-fmt is for videos"),
+        ("-o out.png --crf 3", "--crf is for videos"),
+        ("-o out.png --preset slow", "--preset is for videos"),
+        ("-o out.png --preview 2", "--preview is for videos"),
+        ("-o out.png --fps 25", "--fps is for a video that is made from a folder of frames"),
+        ("-o out.png --format webp", "--format is for folders, and out.png is a file: leave it out"),
+    ],
+)
+def test_options_that_an_image_does_not_have_are_refused(sr, weights, tmp_path, monkeypatch, given, said):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(film(1)[0]).save("in.png")
+    done = sr("upscale", "in.png", "-c", weights(), "--device", "cpu", *given.split())
+    assert done.code == 2 and said in done.err
+    assert not list(tmp_path.glob("out*"))

@@ -1,5 +1,6 @@
 """HDR video keeps its depth, tags and static metadata; codecs by their usual names, and without loss."""
 
+import re
 from fractions import Fraction
 
 import av
@@ -89,3 +90,64 @@ def test_the_command_takes_usual_names(sr, weights, tmp_path):
     assert done.code == 0, done.err
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert container.streams.video[0].codec_context.name == "hevc"
+
+
+def nal(kind: int, payload: bytes) -> bytes:
+    """A unit of HEVC as Matroska and MP4 hold it, after its length."""
+    content = bytes((kind << 1, 1)) + re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", payload)
+    return len(content).to_bytes(4, "big") + content
+
+
+def hdr10_plus() -> bytes:
+    """A message of SMPTE ST 2094-40 with one window: a SEI of ITU-T T.35, from the country code on."""
+    fields = [(1, 2), (400, 27), (0, 1), *[(9000, 17)] * 3, (700, 17), (0, 4), (5, 10), (0, 1), (0, 1), (0, 1)]
+    message = bytes((0xB5, 0, 0x3C, 0, 1, 4, 1)) + packed("".join(f"{value:0{width}b}" for value, width in fields))
+    return bytes((4, len(message))) + message + b"\x80"
+
+
+def dolby_vision() -> bytes:
+    """A reference processing unit of profile 8 whose curves change nothing (ETSI GS CCM 001)."""
+
+    def ue(value: int) -> str:
+        return "0" * (len(f"{value + 1:b}") - 1) + f"{value + 1:b}"
+
+    header = f"{25:08b}{2:06b}{0:011b}{1:04b}{0:04b}1" + "000" + ue(23) + "01" + "0" + ue(2) + ue(2) + ue(4) + "000001"
+    pivots = (ue(0) + f"{0:010b}{1023:010b}") * 3
+    curves = (ue(0) + ue(0) + "0" + ue(0) + "0" * 23 + ue(1) + "0" * 23) * 3
+    return packed(f"{header}00{ue(0) * 3}{pivots}{ue(0) * 2}{curves}") + b"\1\2\3\4\x80"
+
+
+def packed(bits: str) -> bytes:
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def with_units(source, path, before: bytes, after: bytes):
+    """A copy of a file whose packets begin and end with further units."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        for packet in given.demux(video=0):
+            if packet.size:
+                copy = av.Packet(before + bytes(packet) + after)
+                copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                made.mux(copy)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [(nal(39, hdr10_plus()), b"", "HDR10+"), (b"", nal(62, dolby_vision()), "Dolby Vision")],
+)
+def test_dynamic_metadata_that_is_left_out_is_named(nearest, tmp_path, before, after, name):
+    source = with_units(hdr(tmp_path / "in.mkv"), tmp_path / "dynamic.mkv", before, after)
+    notes = upscale(nearest, source, tmp_path / "out.mkv").notes
+    assert notes == [f"{name} metadata left out, which can't be written: colours, tags and HDR10 metadata are kept"]
+    assert HDRMetadata.of(first_frame(tmp_path / "out.mkv")).light == (1000, 400)
+    assert upscale(nearest, source, tmp_path / "sdr.mkv", tonemap=True).notes == []
+
+
+def test_colours_of_an_unknown_matrix_are_named(nearest, tmp_path):
+    source = hdr(tmp_path / "in.mkv", {**PQ, "colorspace": 14}, {"x265-params": "log-level=error"})
+    (note,) = upscale(nearest, source, tmp_path / "out.mkv").notes
+    assert note.startswith("colour matrix 14 of H.273 is not supported: colours are wrong")

@@ -21,6 +21,7 @@ from sr_experiments.checkpoints.files import INT8, RECORD
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.export.export import write_network
+from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import device
 from sr_experiments.inference.device import choose_precision
@@ -282,14 +283,14 @@ def test_mistakes_are_one_line(sr, weights, int8_file, tmp_path):
 def test_without_nncf_a_line_says_what_to_install(sr, weights, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
     done = sr("quantize", weights(), "-o", tmp_path / "int8.safetensors", *FEW)
-    assert done.code == 2 and 'pip install "sr-experiments[int8]"' in done.err.splitlines()[-1]
+    assert done.code == 2 and install_extra("int8") in done.err.splitlines()[-1]
 
 
 def test_without_nncf_upscaling_in_int8_is_refused_in_one_line(sr, weights, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
     Image.fromarray(photograph(20, 20)).save(tmp_path / "in.png")
     done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "-c", weights(), "--precision", "int8")
-    assert done.code == 2 and 'pip install "sr-experiments[int8]"' in done.err.splitlines()[-1]
+    assert done.code == 2 and install_extra("int8") in done.err.splitlines()[-1]
     assert not (tmp_path / "out.png").exists() and not list((tmp_path / "cache/int8").glob("*.json"))
 
 

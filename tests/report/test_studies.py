@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sr_experiments.extras import install_extra
 from sr_experiments.report.command import write_page
 from sr_experiments.report.studies import studies_of
 from sr_experiments.runs.reading import read_run
@@ -73,7 +74,7 @@ def test_too_few_trials_and_no_optuna_are_said(
     assert not study.importances and study.note.endswith("5 finished trials are too few, 10 the least")
     monkeypatch.setitem(sys.modules, "optuna", None)
     [study] = studies(folder, 6)
-    assert study.note.endswith('needs the optuna extra: pip install "sr-experiments[optuna]"')
+    assert study.note.endswith(f"needs the optuna extra: {install_extra('optuna')}")
     write_page([folder], tmp_path / "page.html", [], 0, 1)  # and all the rest is there
     assert "needs the optuna extra" in (tmp_path / "page.html").read_text()
     assert studies_of([read_run(folder / "0", "0")])[0].trials == []

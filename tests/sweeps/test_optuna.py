@@ -10,6 +10,7 @@ import sys
 import pytest
 import yaml
 
+from sr_experiments.extras import install_extra
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 
 pytest.importorskip("optuna")
@@ -188,7 +189,7 @@ def test_without_optuna_its_extra_is_named(sweep, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = sweep(OPTUNA, RATES)
     assert done.code == 2
-    assert 'error: hydra/sweeper=optuna needs the optuna extra: pip install "sr-experiments[optuna]"' in done.err
+    assert f"error: hydra/sweeper=optuna needs the optuna extra: {install_extra('optuna')}" in done.err
 
 
 @pytest.mark.slow

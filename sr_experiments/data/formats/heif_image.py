@@ -10,10 +10,10 @@ from sr_experiments.data.formats.avif import cicp
 from sr_experiments.data.formats.decoded import Decoded, check_pixels, split_alpha, to_full_range
 from sr_experiments.data.formats.metadata import Metadata, described_appendix, resolution_of
 from sr_experiments.data.formats.pillow_image import in_8_bits
+from sr_experiments.extras import install_extra
 
 EXTENSIONS = (".heic", ".heif", ".hif")
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-EXTRA = "pip install -e '.[heic]'"
 
 
 class MissingExtra(Exception):
@@ -36,11 +36,11 @@ class HeifImage:
         Exception: whatever it raises on a file that is damaged, or too large.
     """
 
-    pictures = 1
+    several = ""  # equal pictures, as of `PillowImage`
 
     def __init__(self, file: BinaryIO) -> None:
         if not is_installed():
-            raise MissingExtra(f"HEIC needs pillow-heif: {EXTRA}, or convert it to PNG")
+            raise MissingExtra(f"HEIC needs pillow-heif: {install_extra('heic')}, or convert it to PNG")
         import pillow_heif  # here, since most images don't need it
 
         heif = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)

@@ -65,9 +65,9 @@ class JxlImage:
         check_pixels(self.header.width * self.header.height)
 
     @property
-    def pictures(self) -> int:
-        """Number of equal pictures; of an animation 2, for its frames aren't counted."""
-        return 1 + self.header.animated
+    def several(self) -> str:
+        """What it has more than one equal picture of, in words; empty if it has one. Frames aren't counted."""
+        return "is an animation" if self.header.animated else ""
 
     @property
     def size(self) -> tuple[int, int]:

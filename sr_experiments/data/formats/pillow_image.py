@@ -63,9 +63,10 @@ class PillowImage:
         self.is_grey_png = head.startswith(png.SIGNATURE) and head[_KIND] == _GREY
 
     @property
-    def pictures(self) -> int:
-        """Number of equal pictures: frames of an animation."""
-        return 1 if self.image.format in ("JPEG", "MPO") else getattr(self.image, "n_frames", 1)
+    def several(self) -> str:
+        """What it has more than one equal picture of, in words; empty if it has one: frames of an animation."""
+        count = 1 if self.image.format in ("JPEG", "MPO") else getattr(self.image, "n_frames", 1)
+        return f"has {count} pictures" if count > 1 else ""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -68,9 +68,10 @@ class TiffImage:
         self.page: Any = next((page for page in self.tiff.pages if _is_picture(page)), self.tiff.pages[0])
 
     @property
-    def pictures(self) -> int:
-        """Number of equal pictures: pages without previews and masks."""
-        return max(sum(map(_is_picture, self.tiff.pages)), 1)
+    def several(self) -> str:
+        """What it has more than one equal picture of, in words; empty if it has one: pages but previews and masks."""
+        count = sum(map(_is_picture, self.tiff.pages))
+        return f"has {count} pictures" if count > 1 else ""
 
     @property
     def size(self) -> tuple[int, int]:

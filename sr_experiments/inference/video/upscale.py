@@ -1,4 +1,6 @@
-"""`sr upscale` for videos: decoding, upscaling and encoding overlap, and memory use does not grow with length.
+"""`sr upscale` for videos and animated images: decoding, upscaling and encoding overlap.
+
+Memory use does not grow with the length of a video.
 
 Terms: a *frame* is a numbered image, *pixels* are its RGB array (H, W, 3), a *segment* is a run of frames that is
 encoded separately (see `resume`), and *stamps* are the presentation times of frames.
@@ -31,10 +33,11 @@ from sr_experiments.inference.video.network import Item, SegmentEnd, run
 from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
+from sr_experiments.video.animate import animate, plan_animation
 from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage
 from sr_experiments.video.encode import Encoding, SegmentEncoder
-from sr_experiments.video.formats import EXTENSIONS, container_of
+from sr_experiments.video.formats import ANIMATIONS, check_clip_file, container_of, is_clip_file
 from sr_experiments.video.mux import mux
 from sr_experiments.video.plan import plan_output
 from sr_experiments.video.source import FolderSource, Source, VideoSource, open_clip
@@ -52,30 +55,31 @@ class Summary:
 
 
 def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
-    """Upscale a video file or an animated image; the extension of the target selects the container.
+    """Upscale a video file or an animated image to either; the extension of the target selects the format.
 
     Raises:
         SRError: the input is damaged, the output can't be written with these options, or it exists.
     """
-    container_of(target)
+    check_clip_file(target)
     if (finished := _finished_output(target, options)) is not None:
         return finished
     settings = file_settings(source)
     settings |= {name: str(value) for name in ("start", "end") if (value := getattr(options, name)) is not None}
-    return _to_video(engine, open_clip(source, options.start, options.end), target, options, console, settings)
+    clip = open_clip(source, options.start, options.end, upright=_is_animation(target), tonemap=options.tonemap)
+    return _to_video(engine, clip, target, options, console, settings)
 
 
 def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
     """Upscale the images of a folder as the frames of a clip.
 
-    The target is a video file, written at `options.fps`, or a folder for PNGs of the same names.
+    The target is a video file or an animated image, at `options.fps`, or a folder for PNGs of the same names.
 
     Raises:
         SRError: a frame is damaged or differs in size, the output can't be written with these options, or it exists.
     """
-    to_video = target.suffix.lower() in EXTENSIONS
+    to_video = is_clip_file(target) and not target.is_dir()
     if to_video:
-        container_of(target)
+        check_clip_file(target)
         if options.fps is None or options.fps <= 0:
             raise SRError(f"{target} needs a frame rate: give --fps, such as --fps 25")
         if (finished := _finished_output(target, options)) is not None:
@@ -93,9 +97,15 @@ def _to_video(
 ) -> Summary:
     start = time.perf_counter()
     _check_channels(engine, source)
-    enlarger = _enlarger(engine, source, options)
+    enlarger = _enlarger(engine, source, options, 1 if _is_animation(target) else 2)
     height, width = enlarger.size(source.size[1], source.size[0])
-    encoding, extra_streams, notes = plan_output(options, source, target, (width, height))
+    extra_streams: list[ExtraStream] = []
+    if animation := _is_animation(target):
+        encoding, notes = plan_animation(source, target, (width, height), options.lossless)
+    else:
+        encoding, extra_streams, notes = plan_output(options, source, target, (width, height))
+    if options.tonemap and (not isinstance(source, VideoSource) or source.tonemap is None):
+        notes.append(f"{source.path} is no HDR video: --tonemap changed nothing")
     settings |= (
         engine_settings(engine)
         | enlarger.settings()
@@ -107,6 +117,8 @@ def _to_video(
             "fps": str(source.rate),
             "scene_cuts": options.scene_cuts,
             **({"lossless": True} if options.lossless else {}),
+            **({"quality": options.quality} if animation else {}),
+            **({"tonemap": True} if options.tonemap else {}),
         }
     )
     output = PartialOutput(target, settings, options)
@@ -116,7 +128,7 @@ def _to_video(
                 write_preview(enlarger, source, target, options)
             write = partial(_encode, output, encoding, source)
             run(enlarger, source, options, console, output, write, encoding.alpha)
-            _join(output, encoding, source, extra_streams)
+            _join(output, encoding, source, extra_streams, options)
     finally:
         if not output.frames:
             output.remove()
@@ -124,21 +136,34 @@ def _to_video(
     return Summary(len(source), time.perf_counter() - start, width, height, notes)
 
 
-def _enlarger(engine: ImageEngine, source: Source, options: Options) -> Enlarger:
-    """Return what makes frames as the options say, whose width is that of the picture when it is shown upright."""
+def _enlarger(engine: ImageEngine, source: Source, options: Options, step: int) -> Enlarger:
+    """Return what makes frames as the options say, whose width is that of the picture when it is shown upright.
+
+    Their sides are multiples of the step.
+    """
     wanted = WantedSize.of(options)
     if source.on_its_side:
         wanted = wanted.turned()
-    return Enlarger(engine, wanted, options.strength, step=2)
+    return Enlarger(engine, wanted, options.strength, step, options.denoise)
 
 
-def _join(output: PartialOutput, encoding: Encoding, source: Source, extra_streams: Sequence[ExtraStream]) -> None:
+def _is_animation(target: Path) -> bool:
+    return target.suffix.lower() in ANIMATIONS
+
+
+def _join(
+    output: PartialOutput, encoding: Encoding, source: Source, extra_streams: Sequence[ExtraStream], options: Options
+) -> None:
     """Write the output from the segments and the other streams."""
     target = output.target
     joined = output.folder / f"joined{target.suffix}"
     segments = [output.segment(i) for i in range(len(output.delays))]
     try:
-        written = mux(joined, container_of(target), source, encoding, segments, output.delays, extra_streams)
+        if _is_animation(target):
+            animate(joined, target, source, segments, encoding.alpha, options.quality, options.lossless)
+            written = len(source)
+        else:
+            written = mux(joined, container_of(target), source, encoding, segments, output.delays, extra_streams)
         if written != len(source):
             raise SRError(f"{target} would have {written} frames, {source.path} has {len(source)}: not written")
         with joined.open("rb+") as file:  # safe on disk before the segments are removed
@@ -219,8 +244,9 @@ def _finished_output(target: Path, options: Options) -> Summary | None:
         raise SRError(f"{target} exists: give --overwrite to replace")
     if folder_of(target).exists():
         return None
-    done = VideoSource(target)
-    return Summary(len(done), 0.0, *done.size, [f"{target} was finished before: left unchanged"])
+    done = open_clip(target)
+    width, height = done.size
+    return Summary(len(done), 0.0, width, height, [f"{target} was finished before: left unchanged"])
 
 
 def _exact_rate(fps: float) -> Fraction:

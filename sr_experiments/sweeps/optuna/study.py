@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.sweeps.optuna.objective import Objective
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def require_optuna(feature: str = "hydra/sweeper=optuna") -> None:
     try:
         import optuna
     except ModuleNotFoundError as error:
-        raise SRError(f'{feature} needs the optuna extra: pip install "sr-experiments[optuna]"') from error
+        raise SRError(f"{feature} needs the optuna extra: {install_extra('optuna')}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 

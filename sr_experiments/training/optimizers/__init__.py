@@ -14,6 +14,7 @@ from torch import nn
 
 from sr_experiments.config.constraints import BatchSize, CountOrZero, Positive, Share
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.registry import Component, Group, Registry, build
 from sr_experiments.training.schedules import SCHEDULES
 
@@ -72,10 +73,7 @@ def from_package(name: str, package: str, class_name: str) -> Callable[..., torc
         found: Callable[..., torch.optim.Optimizer] = getattr(import_module(package), class_name)
     except ImportError as error:
         distribution = package.replace("_", "-")
-        raise SRError(
-            f"optim={name} needs the package {distribution}: pip install {distribution}, "
-            "or the extra: pip install -e '.[optimizers]'"
-        ) from error
+        raise SRError(f"optim={name} needs the package {distribution}: {install_extra('optimizers')}") from error
     return found
 
 

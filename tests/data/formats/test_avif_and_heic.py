@@ -150,15 +150,6 @@ def test_a_folder_of_them_is_upscaled_in_their_formats(sr, weights, tmp_path):
     assert file.size == (96, 64) and file.info["bit_depth"] == 10
 
 
-@pytest.mark.parametrize("suffix", [".webp", ".avif"])
-def test_an_animation_is_no_picture(sr, weights, tmp_path, suffix):
-    first, second = (Image.fromarray(levels(8, 3)[:: 1 - 2 * i]) for i in range(2))
-    first.save(tmp_path / f"in{suffix}", save_all=True, append_images=[second], duration=100)
-    done = sr("upscale", tmp_path / f"in{suffix}", "-o", tmp_path / "out.png", "-c", weights())
-    assert done.code == 2 and done.err.splitlines()[-1].startswith(f"error: can't read image {tmp_path}/in{suffix}: ")
-    assert "it has 2 pictures" in done.err and not (tmp_path / "out.png").exists()
-
-
 def test_without_the_extra_the_line_names_it(tmp_path):
     buffer = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(levels(8))).save(buffer)

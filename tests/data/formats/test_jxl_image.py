@@ -1,5 +1,6 @@
 """JPEG XL files: read and written with all their bits, transparency, EXIF and XMP, as sRGB."""
 
+import base64
 import io
 
 import imagecodecs
@@ -69,6 +70,22 @@ def test_linear_light_is_kept_or_named(tmp_path):
     assert write_picture(tmp_path / "out.png", picture) == ""
     assert write_picture(tmp_path / "out.tif", picture) == "colours as of cICP"
     assert "the colour profile" in write_picture(tmp_path / "out.jxl", Picture(levels(8), icc=b"a profile"))
+
+
+# Eight pixels a side with a colour profile whose red and green are exchanged, as libjxl 0.11 writes it.
+WITH_PROFILE = base64.b85decode(
+    b"0000CN?1%F4GM<}0000KW^{RQYItlQ00000YItlQ0003(YItm8{|Z4s2(JwT66OJrnxX>3OY=H9ZF-IQFzzsDh;3}dfSb%yk6|9scay-oNX$"
+    b"K9h=&11hHz&ax3)W*#L=}i<ml+=(i#pR>uBqY0AKN(nlo;5%49|X81R2#X~owp4t1Tl%4KII4}}4W)~2%3(@b^wZQft9evBT-WgXuEj=sX?%"
+    b"BG&8(!&N=J6jIWRJOE~HHYk3S)Wl&r?Czd;3;qa{>`Vn)tf;5ApQHdFVw$({Y0?Gg@CWMZy*?49rhqFqz{}&fNTvxu?uwT02j-$zdD<yCM53"
+    b"!r)F>`C>*&tiYnXkVFzf`6{OrjrY4k017kE_7dZ$70RZR#ODHAQfr5g75og9Q#u&z6(F+6+@B#lH^Z)<<|NsC0|NsC05A5&ip9>B-2S&QYmB"
+    b"R==1Ub0?CIJ"
+)
+
+
+def test_a_colour_profile_is_said_to_be_left_out(sr, weights, tmp_path):
+    (tmp_path / "in.jxl").write_bytes(WITH_PROFILE)
+    done = sr("upscale", tmp_path / "in.jxl", "-o", tmp_path / "out.png", "-c", weights(), "--device", "cpu")
+    assert done.code == 0 and "in.jxl: the colour profile not kept" in done.err
 
 
 def test_damaged_enormous_and_moving_files_are_refused_in_one_line(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sr_experiments.checkpoints.reading import read
+from sr_experiments.extras import install_extra
 from sr_experiments.training.optimizers import make_optimizers
 from sr_experiments.training.optimizers.muon import KernelMuon
 from sr_experiments.training.optimizers.schedule_free import average_into
@@ -216,7 +217,7 @@ def test_what_does_not_go_together_is_one_line(train_py, options, says):
 def test_a_missing_package_is_named(train_py, monkeypatch):
     monkeypatch.setitem(sys.modules, "schedulefree", None)
     outcome = train_py("logger=none", "optim=schedule_free_adamw", "model.features=8", "model.blocks=1")
-    assert outcome.code == 2 and "pip install -e '.[optimizers]'" in outcome.err
+    assert outcome.code == 2 and install_extra("optimizers") in outcome.err
 
 
 @pytest.mark.parametrize(
