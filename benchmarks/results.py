@@ -4,8 +4,9 @@ r"""The tables and figures of docs/RESULTS.md, from the runs of benchmarks/train
         --realesrgan RealESRGAN_x4plus.pth
 
 For trainings on images, `sr evaluate` measures the best checkpoint, which was selected on photographs held out of
-training; for trainings on clips, the last one. The parts of docs/RESULTS.md between `<!-- NAME -->` and `<!-- end -->`
-are rewritten, and the figures are saved in docs/results/. Parts whose trainings are missing are left unchanged.
+training; for trainings on clips and for the comparison of choices, the last one. The parts of docs/RESULTS.md between
+`<!-- NAME -->` and `<!-- end -->` are rewritten, and the figures are saved in docs/results/. Parts whose trainings are
+missing are left unchanged.
 """
 
 import argparse
@@ -22,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 from result_figures import crops, curves, plane, stage_curves, time_slices
-from trainings import ROOT, latest_folders
+from trainings import CHOICES, ROOT, SEEDS, STEP_TIMES, choice_steps, latest_folders
 
 from sr_experiments.checkpoints.loading import load_generator
+from sr_experiments.evaluation.results import Result, difference
 from sr_experiments.files import replacing
 from sr_experiments.generators.generator import Generator
 from sr_experiments.runs.series import Series, read_series, training_hours
@@ -63,6 +65,7 @@ def main() -> None:
         parts: dict[str, Callable[[], str]] = {
             "images": lambda: images(folders, arguments, Path(kept)),
             "gan": lambda: gan(folders["gan_vgg16"]),
+            "choices": lambda: choices(folders, arguments.more),
             "flow": lambda: flow(folders, arguments, Path(kept)),
             "stages": lambda: stages(folders["clips_frvsr"]),
             "clips": lambda: clips(folders, arguments, Path(kept)),
@@ -165,6 +168,38 @@ def gan(folder: Path) -> str:
         }
         rows.append([f"{third[0]} to {third[-1]}", *(f"{value:.2f}" for value in mean.values())])
     return table(["steps", "D(real), logit", "D(fake), logit", "margin", "pairs that D orders rightly"], rows)
+
+
+def choices(folders: dict[str, Path], hr: Path) -> str:
+    """Each loss, augmentation and optimiser against the default: means over the seeds, with intervals."""
+    reached: dict[str, dict[str, dict[str, float]]] = {name: {} for name in CHOICES}  # by seed and metric
+    for seed in map(str, range(SEEDS)):
+        trained = {name: folders.get(f"choice_{name}_{seed}") for name in CHOICES}
+        ended = {name: last(folder) for name, folder in trained.items() if folder and last(folder).is_file()}
+        if "default" in ended:
+            results = evaluate(list(ended.values()), hr, "--precision", "bf16")["results"][-len(ended) :]
+            for name, result in zip(ended, results, strict=True):
+                reached[name][seed] = result["mean"]
+    if not reached["default"]:
+        raise KeyError("choice_default_0")
+    columns = {name: Result(name, "", per_image=values) for name, values in reached.items() if values}  # per seed
+    rows = []
+    for name, column in columns.items():
+        column.take_means()
+        cells = []
+        for metric in ("psnr_y", "lpips_alex"):
+            cells.append(number(column.mean[metric], metric))
+            compared = difference(column, columns["default"], metric) if name != "default" else None
+            if compared is None or compared.low is None:
+                cells.append("")
+            else:
+                digits = digits_of(metric)
+                cells.append(f"{compared.mean:+.{digits}f} ± {compared.mean - compared.low:.{digits}f}")
+        rows.append(
+            [name, f"{STEP_TIMES.get(name, 1):.2f}", f"{choice_steps(name)}", f"{len(column.per_image)}", *cells]
+        )
+    heads = ["Y-PSNR, dB", "against the default", "LPIPS", "against the default"]
+    return table(["choice", "time of a step", "steps", "seeds", *heads], rows)
 
 
 def stages(folder: Path) -> str:

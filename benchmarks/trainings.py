@@ -5,10 +5,12 @@
 
 Each is one `python train.py` on one CPU core, in `outputs/results/<training>/<timestamp>`. A tenth of the photographs
 (20) is held out of training and used to select the best checkpoint. Finished trainings are skipped, interrupted ones
-are resumed. `--list` prints the commands instead. Together they take about three hours.
+are resumed. `--list` prints the commands instead. Together they take about five hours, two of them for the comparison
+of losses, augmentations and optimisers, `--only 'choice_*'`, which trains on all photographs.
 """
 
 import argparse
+import fnmatch
 import json
 import os
 import shlex
@@ -54,6 +56,48 @@ SMALL_UNI = [
 ]
 FROM_SCRATCH = ["stages=[joint]", "stage.joint.trains.fnet=1.0", "stage.joint.steps=1400"]
 STAGED = ["stage.flow.steps=1000", "stage.flow.batch_size=8", "stage.sr.steps=150", "stage.joint.steps=250"]
+CHOICE = ["model=msrresnet", "loss/pixel=l1", *IMAGES, "data.crop=64", "data.val_share=0", "trainer.val_every=1000"]
+CHOICE_STEPS, SEEDS = 400, 3  # steps of the default
+
+# Losses, augmentations and optimisers that are compared, each with its settings.
+CHOICES: dict[str, list[str]] = {
+    "default": [],
+    "mse": ["loss/pixel=mse"],
+    "charbonnier": ["loss/pixel=charbonnier"],
+    "ms_ssim_l1": ["+loss/terms=ms_ssim_l1", "loss.terms.pixel.name=none"],
+    **{
+        term: [f"+loss/terms={term}"]
+        for term in ("ms_ssim", "fft", "focal_frequency", "wavelet", "gradient", "total_variation", "consistency")
+    },
+    **{
+        term: [f"+loss/perceptual={term}", "loss.terms.perceptual.required=true"]
+        for term in ("vgg16", "lpips", "dists")
+    },
+    **{augment: [f"+augment={augment}"] for augment in ("mixup", "cutmix", "resizemix", "rgb", "blend")},
+    **{optimizer: [f"optim={optimizer}"] for optimizer in ("adamw", "adan", "muon", "soap", "schedule_free_adamw")},
+}
+
+# Processor time of a training step with some of them, relative to the default's, from what benchmarks/shares.py
+# measures for these batches; the others' is the default's within a few percent.
+STEP_TIMES = {
+    "ms_ssim": 1.24,
+    "ms_ssim_l1": 4.69,
+    "wavelet": 1.03,
+    "gradient": 1.03,
+    "vgg16": 2.61,
+    "lpips": 2.77,
+    "dists": 4.39,
+    "adan": 1.04,
+    "muon": 1.25,
+    "soap": 1.58,
+    "schedule_free_adamw": 1.02,
+}
+
+
+def choice_steps(name: str) -> int:
+    """Steps with this choice that take as much processor time as the default's."""
+    return round(CHOICE_STEPS / STEP_TIMES.get(name, 1.0))
+
 
 # {<training>} is the folder of that training.
 TRAININGS: dict[str, list[str]] = {
@@ -140,6 +184,11 @@ TRAININGS: dict[str, list[str]] = {
     ],
     **{f"staged_{seed}": [*ABLATION, *STAGED, f"seed={seed}"] for seed in range(3)},
     **{f"joint_{seed}": [*ABLATION, *FROM_SCRATCH, f"seed={seed}"] for seed in range(3)},
+    **{
+        f"choice_{name}_{seed}": [*CHOICE, *settings, f"trainer.max_steps={choice_steps(name)}", f"seed={seed}"]
+        for seed in range(SEEDS)
+        for name, settings in CHOICES.items()
+    },
 }
 
 
@@ -148,11 +197,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=Path, required=True, help="folder of photographs to train on")
     parser.add_argument("--realesrgan", type=Path, default="RealESRGAN_x4plus.pth", help="weights to fine-tune")
-    parser.add_argument("--only", nargs="+", choices=TRAININGS, default=list(TRAININGS), metavar="TRAINING")
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="TRAINING", help="names or patterns")
     parser.add_argument("--list", action="store_true", help="print the commands")
     arguments = parser.parse_args()
     places = {key: str(getattr(arguments, key)) for key in ("photographs", "realesrgan")}
-    for name in arguments.only:
+    wanted = [name for name in TRAININGS if any(fnmatch.fnmatchcase(name, pattern) for pattern in arguments.only)]
+    if not wanted:
+        parser.error(f"no training is called {' or '.join(arguments.only)}; there are {', '.join(TRAININGS)}")
+    for name in wanted:
         command = [*ALL, *TRAININGS[name], f"name={name}"]
         if arguments.list:
             said = [part.format(**places, **{key: f"outputs/results/{key}/<timestamp>" for key in TRAININGS})

@@ -114,6 +114,7 @@ IMAGES = {
         "loss/adversarial=hinge",
         *TINY_GAN,
         "loss.discriminator.r1_gamma=0.1",
+        "loss.discriminator.norm=none",
     ],
 }
 CLIPS = {

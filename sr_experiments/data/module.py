@@ -91,7 +91,7 @@ class SRDataModule(pl.LightningDataModule):
         if not share:
             return None
         if not hasattr(self.train_set, "split_off"):
-            raise SRError(f"data.val_share={share} is for images, paired and videos: set it to 0")
+            raise SRError(f"data.val_share={share} is for images, paired, mixed and videos: set it to 0")
         held, which = self.train_set.split_off(share)
         if held is None:
             sample = "clips" if self.clips else "photographs"
@@ -140,7 +140,7 @@ class SRDataModule(pl.LightningDataModule):
     def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
         """Move tensors of pixels to the device; numbers stay on the host."""
         # Reading a number on the device would wait for all work queued there.
-        numbers = {key: batch[key] for key in ("skipped", "frame") if key in batch}
+        numbers = {key: batch[key] for key in ("skipped", "frame", "paired") if key in batch}
         pixels = {key: value for key, value in batch.items() if key not in numbers}
         return {**super().transfer_batch_to_device(pixels, device, dataloader_idx), **numbers}
 

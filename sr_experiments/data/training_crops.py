@@ -63,6 +63,10 @@ class TrainingCrops(TrainingSet):
         """
         raise NotImplementedError
 
+    def candidates(self, n: int) -> range:
+        """Return the indices of the images that sample n can be a crop of: all of them."""
+        return range(len(self.paths))
+
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Return sample number n.
 
@@ -123,11 +127,12 @@ class TrainingCrops(TrainingSet):
 
     def _load_readable(self, n: int) -> tuple[dict[str, np.ndarray], int]:
         """Return the images of sample n, and the index of the unreadable image they replace or -1."""
-        count = len(self.paths)
+        candidates = self.candidates(n)
+        count = len(candidates)
         order = permutation(self.seed, n // count, count)
-        first = int(order[n % count])
+        first = candidates[order[n % count]]
         for offset in range(count):
-            index = int(order[(n + offset) % count])
+            index = candidates[order[(n + offset) % count]]
             try:
                 images = self.load(index)
                 self.origin = str(self.paths[index])
@@ -135,7 +140,7 @@ class TrainingCrops(TrainingSet):
             except UnreadableImage:
                 if self.on_error == "stop":
                     raise
-        raise SRError(f"none of the {count} images can be read; the first is {self.paths[0]}")
+        raise SRError(f"none of the {count} images can be read; the first is {self.paths[candidates[0]]}")
 
 
 def first_few(problems: Sequence[str], shown: int = 5) -> str:
@@ -144,7 +149,7 @@ def first_few(problems: Sequence[str], shown: int = 5) -> str:
     return "; ".join(problems[:shown]) + rest
 
 
-@lru_cache(maxsize=2)  # two, since a batch can span two passes
+@lru_cache(maxsize=4)  # four, since a batch can span two passes, of two sources
 def permutation(seed: int, number: int, count: int) -> np.ndarray:
     """Return the order of `count` images, or windows, in pass `number`."""
     return np.random.default_rng((seed, number)).permutation(count)

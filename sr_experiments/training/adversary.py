@@ -1,5 +1,6 @@
 """The discriminator of a GAN: what it teaches the generator, and how and when it learns itself."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Count, Weight
 from sr_experiments.discriminators import DISCRIMINATORS
-from sr_experiments.losses.adversarial import AdversarialLoss, by_scale, r1_penalty
+from sr_experiments.errors import SRError
+from sr_experiments.losses.adversarial import AdversarialLoss, WassersteinLoss, by_scale, r1_penalty
 from sr_experiments.registry import Group, build, optional
+
+log = logging.getLogger(__name__)
 
 
 class DiscriminatorSettings(Group):
@@ -89,7 +93,24 @@ def _mean(of_scales: Iterable[Tensor]) -> Tensor:
 
 
 def build_adversary(loss: AdversarialLoss, settings: dict[str, Any], channels: int) -> Adversary:
-    """Build the discriminator of `loss.discriminator` for images of so many channels."""
+    """Build the discriminator of `loss.discriminator` for images of so many channels.
+
+    Batch norm makes the logit of an image depend on the rest of the batch, so that there is no gradient at one image to
+    penalise (Gulrajani et al. 2017, section 4).
+
+    Raises:
+        SRError: a wrong setting, or the R1 penalty with batch norm.
+    """
     own = {key: settings[key] for key in DiscriminatorSettings.model_fields if key in settings}
     arguments = {key: value for key, value in settings.items() if key not in own}
-    return Adversary(loss, build("discriminator", DISCRIMINATORS, arguments, channels=channels), **own)
+    adversary = Adversary(loss, build("discriminator", DISCRIMINATORS, arguments, channels=channels), **own)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in adversary.discriminator.modules()):
+        what = (
+            f"a penalty on the gradient at each image, and batch norm in discriminator {settings['name']} mixes images"
+        )
+        todo = "set loss.discriminator.norm=none or instance"
+        if adversary.r1_gamma:
+            raise SRError(f"loss.discriminator.r1_gamma is {what}: {todo}, or r1_gamma=0")
+        if isinstance(loss, WassersteinLoss) and loss.penalty_weight:
+            log.warning("wgan_gp has %s: %s", what, todo)  # not refused, since runs were started with it
+    return adversary

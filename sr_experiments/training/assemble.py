@@ -189,7 +189,7 @@ def _check_that_lr_differs(config: Config, data: SRDataModule, degradation: Degr
         train, given = config["data"]["train"], config["data"].get("val") or {}
         sets = {"train": train, **{f"val.{name}": given.get(name, train) for name in data.val_names}}
         for name, arguments in sets.items():
-            if not arguments.get("lr"):
+            if "root" in arguments or not arguments.get("lr"):
                 why = f"data.{name} has no LR of its own, and {LR_IS_HR}"
                 raise SRError(f"{why}: set degradation={', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
 

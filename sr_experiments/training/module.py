@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -333,15 +333,14 @@ class SRModule(pl.LightningModule):
     @torch.no_grad()
     def _pair(self, batch: dict[str, Tensor]) -> Pair:
         """LR, HR and target of a batch, (N, C, H, W); of clips all frames, (N * T, C, H, W)."""
-        given = "lr" in batch
         rng = torch.Generator().manual_seed(torch.initial_seed())
         with torch.autocast(self.device.type, enabled=False):
             lr, hr, frames = self.images_of(batch, rng)
-            if self.pool is not None and not given:
-                lr, hr = self.pool(lr, hr, rng)
+            if (pool := self.pool) is not None:
+                lr, hr = _of_generated(batch, lambda lr, hr: pool(lr, hr, rng), lr, hr)
             if self.augments is not None:
                 lr, hr = self.augments(lr, hr, rng, frames)
-            target = hr if given else self.degradation.target(hr)
+            (target,) = _of_generated(batch, lambda hr: (self.degradation.target(hr),), hr)
         laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
         return tuple(laid_out)  # type: ignore[return-value]
 
@@ -349,7 +348,9 @@ class SRModule(pl.LightningModule):
         """LR and HR of a batch, (N, C, H, W), those of a clip one after the other, and how many frames a clip has."""
         hr = self._as_images(batch["hr"])
         frames = batch["hr"].shape[1] if batch["hr"].ndim == 5 else 1
-        return self._as_images(batch["lr"]) if "lr" in batch else self.degradation(hr, rng, frames), hr, frames
+        lr = self._as_images(batch["lr"]) if "lr" in batch else hr
+        lr, hr = _of_generated(batch, lambda _, hr: (self.degradation(hr, rng, frames), hr), lr, hr)
+        return lr, hr, frames
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after `max_steps` batches; all callbacks are done with this one."""
@@ -458,6 +459,19 @@ class SRModule(pl.LightningModule):
         record = checkpoint["sr_experiments"]
         self.step = record["step"]
         self.rollbacks = list(record.get("rollbacks", ()))
+
+
+def _of_generated(
+    batch: Mapping[str, Tensor], function: Callable[..., tuple[Tensor, ...]], *images: Tensor
+) -> tuple[Tensor, ...]:
+    """Replace the images of a batch whose LR is generated, and not given, by what a function makes of them."""
+    if "lr" not in batch:
+        return function(*images)
+    if "paired" not in batch or batch["paired"].all():  # which is on the host
+        return images
+    chosen = (~batch["paired"]).nonzero().flatten().to(images[0].device)
+    new = function(*(one[chosen] for one in images))
+    return tuple(one.index_copy(0, chosen, other) for one, other in zip(images, new, strict=True))
 
 
 def sizes_of_groups(states: Iterable[Mapping[str, Any]]) -> list[int]:

@@ -215,7 +215,10 @@ def test_a_set_with_lr_is_paired(folder: Path, tmp_path: Path, save_image) -> No
         ({"crop": 9, "scale": 2, "train": {"name": "sample_video"}}, r"data\.crop=9 .* multiple of scale=2: use 8"),
         ({"train": {"name": "images"}}, "training data 'images' needs root"),
         ({"train": {"name": "images", "root": "/nowhere/at/all"}}, "no folder /nowhere/at/all"),
-        ({"train": {"name": "folder"}}, "choose one of images, paired, reds, sample, sample_video, videos, vimeo90k"),
+        (
+            {"train": {"name": "folder"}},
+            "choose one of images, mixed, paired, reds, sample, sample_video, videos",
+        ),
         ({"val": {"set5": {"rot": "x"}}}, "validation data set5: 'images' has no argument rot"),
         ({"val": {"set5": {"hr": "x"}}}, "validation data set5: 'paired' needs lr"),
         ({"val": {"set5": "x"}}, r"data\.val\.set5\.root=<folder>"),

@@ -93,5 +93,5 @@ def test_images_and_pairs_are_held_out(tmp_path: Path, save_image, truncate, cap
 
 
 def test_data_without_files_of_the_user_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SRError, match=r"data\.val_share=0\.1 is for images, paired and videos: set it to 0"):
+    with pytest.raises(SRError, match=r"data\.val_share=0\.1 is for images, paired, mixed and videos: set it to 0"):
         data(tmp_path, train={"name": "sample"}, val_share=0.1)

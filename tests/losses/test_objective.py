@@ -178,6 +178,7 @@ def test_an_adversarial_term_makes_any_run_a_gan(train):
         (["+loss.terms.fft={name: ffd}"], "loss.terms.fft.name is 'ffd'"),
         (["+loss.terms.fft={name: fft, size: 3}"], "size"),
         ([*TINY_GAN, "loss.discriminator.every=2", "optim.accumulate=2"], "loss.discriminator.every"),
+        ([*TINY_GAN, "loss.discriminator.r1_gamma=1"], "set loss.discriminator.norm=none or instance"),
     ],
 )
 def test_terms_that_would_not_be_used_are_refused(train, capsys, overrides, message):
