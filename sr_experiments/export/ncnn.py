@@ -7,11 +7,8 @@ have their own.
 import importlib.util
 import logging
 import re
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +22,7 @@ from sr_experiments.export.runnable import Run, Runnable, Size
 from sr_experiments.extras import install_extra
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.logging_setup import quietly
+from sr_experiments.own_process import run_apart
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +52,8 @@ def write_ncnn(path: Path, network: Runnable, fp16: bool = False) -> None:
         with quietly():
             torch.jit.save(torch.jit.trace(network, example, check_trace=False), f"{folder}/network.pt")
         shape = str(list(example.shape)).replace(" ", "")
-        _run([EXEC_PATH, "network.pt", f"inputshape={shape}f32", f"fp16={int(fp16)}"], folder, "pnnx")
+        command = [EXEC_PATH, "network.pt", f"inputshape={shape}f32", f"fp16={int(fp16)}"]
+        run_apart(command, folder, "pnnx", PATIENCE)
         param, content = Path(folder, "network.ncnn.param"), Path(folder, "network.ncnn.bin")
         if not param.is_file() or not content.is_file():
             raise RuntimeError("pnnx makes no network for ncnn of it")
@@ -79,25 +78,11 @@ def run_ncnn(path: Path) -> Run:
         with tempfile.TemporaryDirectory() as folder:
             np.save(f"{folder}/in.npy", np.ascontiguousarray(images.numpy()))
             module = "sr_experiments.export.ncnn_runtime"
-            _run([sys.executable, "-m", module, str(path.absolute()), "in.npy", "out.npy"], folder, "ncnn")
+            command = [sys.executable, "-m", module, str(path.absolute()), "in.npy", "out.npy"]
+            run_apart(command, folder, "ncnn", PATIENCE)
             return torch.from_numpy(np.load(f"{folder}/out.npy"))
 
     return run
-
-
-def _run(command: Sequence[str], folder: str, program: str) -> None:
-    """Run a program.
-
-    Raises:
-        RuntimeError: it failed, crashed, or doesn't end.
-    """
-    try:
-        subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
-    except subprocess.CalledProcessError as error:
-        how = signal.Signals(-error.returncode).name if error.returncode < 0 else f"code {error.returncode}"
-        raise RuntimeError(f"{program} can't do this network: it ended with {how}") from error
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"{program} had not done it after {PATIENCE:.0f} seconds") from error
 
 
 def check_for_upscayl(file: Path, scale: int, channels: int) -> None:

@@ -192,13 +192,21 @@ def converted(network: Callable[..., Tensor], examples: Sequence[Sequence[Tensor
 
     example = tuple(examples[0])
     own = [ConversionExtension("aten::pixel_shuffle", _pixel_shuffle)]
+    script = traced(network if named else without_names, example)
     with quietly(), torch.inference_mode():
-        traced = torch.jit.trace(network if named else without_names, example, check_trace=False)
-        model = ov.convert_model(traced, example_input=example, extension=own)
+        model = ov.convert_model(script, example_input=example, extension=own)
     for inputs in examples:  # raises for inconsistent sizes, which in inference would overwrite memory
         model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
     model.reshape({i: [-1, x.shape[1], -1, -1] for i, x in enumerate(example)})
     return model
+
+
+def traced(network: Callable[..., Tensor], example: Sequence[Tensor]) -> torch.jit.ScriptModule:
+    """Return a network in TorchScript; one that is in it already stays as it is."""
+    if isinstance(network, torch.jit.ScriptModule):
+        return network
+    with quietly(), torch.inference_mode():
+        return torch.jit.trace(network, tuple(example), check_trace=False)
 
 
 def _pixel_shuffle(node: Any) -> list[Any]:

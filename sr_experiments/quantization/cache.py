@@ -18,7 +18,7 @@ from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.generators.generator import Generator
-from sr_experiments.quantization.calibrate import NotGoodEnough
+from sr_experiments.quantization.calibrate import ConverterDied, NotGoodEnough
 from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import FORMAT, read, write
 from sr_experiments.quantization.network import QuantizedNetwork
@@ -67,6 +67,8 @@ def _make(generator: Generator, found: Checkpoint, run: Path | None, file: Path)
     log.info("making this network's int8 form, once: minutes, see %s", file)
     try:
         network = _quantised(generator, found, run)
+    except ConverterDied:  # not remembered: perhaps there was too little memory
+        raise
     except NotGoodEnough as error:
         with contextlib.suppress(SRError), replacing(_refusal(file)) as temporary:
             temporary.write_text(json.dumps({"reason": str(error)}), encoding="utf-8")

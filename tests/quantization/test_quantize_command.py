@@ -171,6 +171,7 @@ def test_what_cannot_be_had_in_int8_is_said_and_remembered(sr, weights, tmp_path
     assert "making" in said[0] and "making" not in said[1]
 
 
+@pytest.mark.slow
 def test_of_two_that_start_together_one_makes_it(weights, tmp_path, caplog):
     caplog.set_level("INFO", "sr_experiments")
     generator, found = load_generator(weights())
@@ -192,6 +193,7 @@ def test_the_cache_is_bounded(weights, tmp_path, monkeypatch):
     assert len(left) == 2 and "3.safetensors" in left
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_costs_only_time(sr, weights, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SR_CACHE", str(tmp_path / "file/inside"))
@@ -284,6 +286,21 @@ def test_without_nncf_a_line_says_what_to_install(sr, weights, tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "nncf", None)
     done = sr("quantize", weights(), "-o", tmp_path / "int8.safetensors", *FEW)
     assert done.code == 2 and install_extra("int8") in done.err.splitlines()[-1]
+
+
+def test_a_crash_of_the_converter_is_one_line_and_bf16_does_it(sr, weights, tmp_path, monkeypatch):
+    """Native code that ends its process, as NNCF and OpenVINO's converter do at some networks."""
+    (tmp_path / "modules/nncf").mkdir(parents=True)
+    (tmp_path / "modules/nncf/__init__.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))  # only processes to come read it
+    target = tmp_path / "int8.safetensors"
+    done = sr("quantize", weights(), "-o", target, *FEW)
+    assert done.code == 2 and not target.exists() and "Traceback" not in done.err
+    assert "can't be quantised: NNCF can't do this network: it ended with SIGABRT" in done.err.splitlines()[-1]
+    Image.fromarray(photograph(20, 20)).save(tmp_path / "in.png")
+    done = sr("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "-c", weights(), "--precision", "int8")
+    assert done.code == 0 and "ended with SIGABRT" in done.err, done.err
+    assert not list((tmp_path / "cache/int8").glob("*.json")), "another time it may work"
 
 
 def test_without_nncf_upscaling_in_int8_is_refused_in_one_line(sr, weights, tmp_path, monkeypatch):

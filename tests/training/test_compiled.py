@@ -6,8 +6,12 @@ import pytest
 
 from tests.conftest import TINY_GAN, TINY_MODEL
 from tests.generators.test_esc import TINY as ESC
+from tests.training.test_flow_training import TINY_FLOW
 
 TRAININGS = {
+    "srresnet": [*TINY_MODEL["srresnet"], "trainer.checkpoint_activations=true"],
+    "msrresnet": [],
+    "compact": ["model=compact", "model.features=8", "model.convolutions=8", "trainer.checkpoint_activations=true"],
     "rrdbnet": [*TINY_MODEL["rrdbnet"], "scale=2", "trainer.checkpoint_activations=true"],
     "esc": [*ESC, "trainer.checkpoint_activations=true"],
     "restoration": [*TINY_MODEL["unet"], "scale=1", "degradation=blur_down", "trainer.checkpoint_activations=true"],
@@ -17,6 +21,7 @@ TRAININGS = {
     },
     "wgan_gp": [*TINY_GAN, "loss/adversarial=wgan_gp", "loss/perceptual=none"],
     "frvsr": [],
+    "basicvsr_uni": ["trainer.checkpoint_activations=true"],
     "frvsr_gan": [*TINY_GAN, "loss/discriminator=tecogan", "loss/perceptual=none", "degradation=blur_down"],
 }
 
@@ -27,8 +32,21 @@ def test_compiled_networks_learn_as_others(train, name):
     losses = []
     for compiled in ("false", "true"):
         settings = [*TRAININGS[name], f"trainer.compile={compiled}"]
-        folder = train(*settings, name=f"compiled_{compiled}", video=name.startswith("frvsr"))
-        with (folder / "metrics.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        losses.append([float(row["value"]) for row in rows if row["metric"].startswith(("loss/", "val/"))])
+        video = {"frvsr": "frvsr", "frvsr_gan": "frvsr", "basicvsr_uni": "basicvsr_uni"}.get(name, False)
+        losses.append(values_of(train(*settings, name=f"compiled_{compiled}", video=video)))
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+
+
+@pytest.mark.slow
+def test_a_compiled_flow_learns_as_others(train):
+    start, losses = train("trainer.max_steps=2", name="mse"), []
+    for compiled in ("false", "true"):
+        settings = [*TINY_FLOW, f"init_from={{mse: {start}}}", f"trainer.compile={compiled}"]
+        losses.append(values_of(train(*settings, name=f"flow_{compiled}")))
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+
+
+def values_of(folder):
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [float(row["value"]) for row in rows if row["metric"].startswith(("loss/", "val/"))]
