@@ -109,7 +109,13 @@ def upscale(
         typer.Option("--tonemap", help="Convert HDR (PQ, HLG) to SDR (BT.709, of images sRGB), as of BT.2390."),
     ] = False,
     fps: Annotated[
-        float | None, typer.Option(help="Frame rate of a video made from a folder of frames.", rich_help_panel=VIDEOS)
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1000,
+            help="Frame rate of a video made from a folder of frames.",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
     scene_cuts: Annotated[
         bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.", rich_help_panel=VIDEOS)
@@ -125,7 +131,8 @@ def upscale(
         str | None, typer.Option(help="End of the part, in the same format.", rich_help_panel=VIDEOS)
     ] = None,
     preview: Annotated[
-        float, typer.Option(help="First write a side-by-side preview of this many seconds.", rich_help_panel=VIDEOS)
+        float,
+        typer.Option(min=0, help="First write a side-by-side preview of this many seconds.", rich_help_panel=VIDEOS),
     ] = 0.0,
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow).", rich_help_panel=NETWORK)
