@@ -75,7 +75,8 @@ def _left_out(source: Source, name: str) -> list[str]:
         if name == ".gif" and source.icc:
             notes.append(f"the colour profile left out: {name} can't hold it")
         if name == ".avif" and source.plays != FOREVER:
-            notes.append(f"{source.path} is shown {source.plays} times, the {name} forever")
+            times = "once" if source.plays == 1 else f"{source.plays} times"
+            notes.append(f"{source.path} is shown {times}, the {name} forever")
         return notes
     if not isinstance(source, VideoSource):
         return []

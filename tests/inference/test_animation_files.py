@@ -134,3 +134,16 @@ def test_an_animated_jpeg_xl_is_refused(sr, weights, tmp_path):
     (tmp_path / "in.jxl").write_bytes(imagecodecs.jpegxl_encode(frames, lossless=True))
     done = sr("upscale", tmp_path / "in.jxl", "-o", tmp_path / "out.png", "-c", weights(), *BICUBIC)
     assert done.code == 2 and "in.jxl: it is an animation; make it a video, or a folder of frames" in done.err
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".avif", ".png", ".apng"])
+def test_damaged_files_are_one_line_and_leave_nothing(sr, weights, tmp_path, suffix):
+    named = ".png" if suffix == ".apng" else suffix
+    whole = animated(tmp_path / f"in{named}", film(4)).read_bytes()
+    arguments = ("-c", weights("msrresnet", 2), *BICUBIC)
+    for content in (b"", whole[:60], whole[: len(whole) // 2], whole[: len(whole) * 3 // 4], b"nothing" * 99):
+        (tmp_path / f"cut{suffix}").write_bytes(content)
+        done = sr("upscale", tmp_path / f"cut{suffix}", "-o", tmp_path / "out.webp", *arguments)
+        assert done.code == 2 and done.err.count("error: can't read image ") == 1, done.err
+        assert f"cut{suffix}: " in done.err and done.err.rstrip().endswith("; replace or remove the file")
+    assert not list(tmp_path.glob("*out*"))
