@@ -1,9 +1,12 @@
 """The `sr` command. Modules of commands import what they need when they run, so that `sr --help` is fast."""
 
+import math
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from sr_experiments.commands.app import app as app_command
 from sr_experiments.commands.compare import compare
@@ -29,6 +32,29 @@ COMMANDS = (
     upscale, app_command, tune, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor,
     weights, init, schema,
 )  # fmt: skip
+
+
+class Command(TyperCommand):
+    """A command whose numbers have to be finite: `inf` and `nan` are numbers to Python, and pass most bounds."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for parameter in self.params:
+            parameter.callback = _finite(parameter.callback)
+
+
+def _finite(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Return a callback of a parameter that refuses numbers that are not finite before it calls the given one."""
+
+    def check(context: typer.Context, parameter: Any, value: Any) -> Any:
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise typer.BadParameter(f"{number} is not a finite number.", ctx=context, param=parameter)
+        return value if callback is None else callback(context, parameter, value)
+
+    return check
+
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -54,9 +80,9 @@ def about(
     """Train super-resolution networks; compare, evaluate, export and use them."""
 
 
-app.command(context_settings=CONTEXT)(train)
+app.command(cls=Command, context_settings=CONTEXT)(train)
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,20 +10,14 @@ from typing import Any
 from sr_experiments.app.checkpoints import find_checkpoints
 from sr_experiments.app.jobs import Jobs
 from sr_experiments.errors import SRError, one_line
+from sr_experiments.inference.bounds import NUMBERS
+from sr_experiments.inference.sizes import WantedSize
 from sr_experiments.report.html import html_page
 from sr_experiments.report.loopback import HTML, JSON, TEXT, Answer, Content, Query, Site, serve
 from sr_experiments.sigterm import ended_by_sigterm
 
 BINARY = "application/octet-stream"  # never shown by a browser, whatever is in it
 SCRIPTS = ("elements", "viewer", "app")
-# Numbers that the page may give, as of `sr upscale`: their type, smallest and largest value.
-NUMBERS: dict[str, tuple[Callable[[str], float], float, float]] = {
-    "scale": (float, 0.001, 1000),
-    "width": (int, 1, 1_000_000),
-    "height": (int, 1, 1_000_000),
-    "longest": (int, 1, 1_000_000),
-    "strength": (float, 0, 1),
-}
 
 
 class AppSite(Site):
@@ -89,8 +82,7 @@ class AppSite(Site):
         if path not in names:
             raise SRError("this checkpoint is no longer there: reload the page")
         options = {**self.options, **{key: _number(key, given[key]) for key in NUMBERS if key in given}}
-        if sum(key in options for key in ("scale", "width", "height", "longest")) > 1:
-            raise SRError("give one size")
+        WantedSize(**{key: options[key] for key in ("scale", "width", "height", "longest") if key in options}).check()
         request = {"checkpoint": path, "options": options}
         self.jobs.add(name, content.blocks(), content.length, names[path], request)
 

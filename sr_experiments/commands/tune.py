@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from sr_experiments.commands.upscale import MOST_NOISE, Device, Precision, Tile
+from sr_experiments.commands.upscale import Device, Precision, Tile
+from sr_experiments.inference.bounds import DENOISE, SCALE, STRENGTH
 
 
 def tune(
@@ -19,16 +20,18 @@ def tune(
     ],
     strength: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=1, help="Strength as in sr upscale; can be given several times."),
+        typer.Option(min=STRENGTH.least, max=STRENGTH.most, help="As in sr upscale; can be given several times."),
     ] = None,
     denoise: Annotated[
         list[float] | None,
         typer.Option(
-            min=0, max=MOST_NOISE, help="Noise to remove first, as in sr upscale; can be given several times."
+            min=DENOISE.least,
+            max=DENOISE.most,
+            help="As in sr upscale; can be given several times.",
         ),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option(min=0.001, max=1000, help="Upscaling factor, as in sr upscale.")
+        float | None, typer.Option(min=SCALE.least, max=SCALE.most, help="Upscaling factor, as in sr upscale.")
     ] = None,
     frames: Annotated[int, typer.Option(min=1, max=20, help="Number of evenly spaced video frames.")] = 3,
     crop: Annotated[int, typer.Option(min=16, help="Longer side of the centre crop shown, in pixels.")] = 384,

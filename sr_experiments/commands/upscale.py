@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sr_experiments.inference.bounds import DENOISE, LONGEST_SIDE, SCALE, STRENGTH
+
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 AUTO = "auto: fp16 on a GPU, bf16 on a CPU with native bf16, otherwise fp32."
 Precision = Annotated[
@@ -13,12 +15,11 @@ Precision = Annotated[
     typer.Option(help=AUTO),
 ]
 NETWORK, SIZE, IMAGES, VIDEOS = "The network", "The size", "Images", "Videos"  # headings of the help
-MOST_NOISE = 50
 Denoise = Annotated[
     float,
     typer.Option(
-        min=0,
-        max=MOST_NOISE,
+        min=DENOISE.least,
+        max=DENOISE.most,
         help="Noise to remove before upscaling: its standard deviation in levels of 255; 3 is light, 15 strong.",
     ),
 ]
@@ -109,7 +110,13 @@ def upscale(
         typer.Option("--tonemap", help="Convert HDR (PQ, HLG) to SDR (BT.709, of images sRGB), as of BT.2390."),
     ] = False,
     fps: Annotated[
-        float | None, typer.Option(help="Frame rate of a video made from a folder of frames.", rich_help_panel=VIDEOS)
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1000,
+            help="Frame rate of a video made from a folder of frames.",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
     scene_cuts: Annotated[
         bool, typer.Option(help="Detect scene cuts, and reset recurrent networks there.", rich_help_panel=VIDEOS)
@@ -125,7 +132,8 @@ def upscale(
         str | None, typer.Option(help="End of the part, in the same format.", rich_help_panel=VIDEOS)
     ] = None,
     preview: Annotated[
-        float, typer.Option(help="First write a side-by-side preview of this many seconds.", rich_help_panel=VIDEOS)
+        float,
+        typer.Option(min=0, help="First write a side-by-side preview of this many seconds.", rich_help_panel=VIDEOS),
     ] = 0.0,
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Euler steps of a flow (model=flow).", rich_help_panel=NETWORK)
@@ -133,8 +141,8 @@ def upscale(
     strength: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            max=1,
+            min=STRENGTH.least,
+            max=STRENGTH.most,
             help="0 (bicubic) to 1 (the network); with two checkpoints of one network, 0 (the first) to 1 (the "
             "second); with model=flow_distilled, 0 (fidelity) to 1 (realism).",
             rich_help_panel=NETWORK,
@@ -148,18 +156,27 @@ def upscale(
     scale: Annotated[
         float | None,
         typer.Option(
-            min=0.001,
+            min=SCALE.least,
+            max=SCALE.most,
             help="Upscaling factor, such as 1.5 or 6; by default that of the network.",
-            max=1000,
             rich_help_panel=SIZE,
         ),
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option(min=1, help="Width of the output; with --height, the box to fit it into.", rich_help_panel=SIZE),
+        typer.Option(
+            min=1,
+            max=LONGEST_SIDE,
+            help="Width of the output; with --height, the box to fit it into.",
+            rich_help_panel=SIZE,
+        ),
     ] = None,
-    height: Annotated[int | None, typer.Option(min=1, help="Height of the output.", rich_help_panel=SIZE)] = None,
-    longest: Annotated[int | None, typer.Option(min=1, help="Longer side of the output.", rich_help_panel=SIZE)] = None,
+    height: Annotated[
+        int | None, typer.Option(min=1, max=LONGEST_SIDE, help="Height of the output.", rich_help_panel=SIZE)
+    ] = None,
+    longest: Annotated[
+        int | None, typer.Option(min=1, max=LONGEST_SIDE, help="Longer side of the output.", rich_help_panel=SIZE)
+    ] = None,
 ) -> None:
     """Super-resolve an image, a video, an animation, or a folder of images or frames."""
     from sr_experiments.checkpoints.places import newest_run

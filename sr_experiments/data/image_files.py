@@ -17,6 +17,7 @@ from sr_experiments.data.formats.decoded import Decoded
 from sr_experiments.data.formats.heif_image import HeifImage, MissingExtra
 from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
 from sr_experiments.errors import SRError
+from sr_experiments.video.formats import ANIMATIONS
 from sr_experiments.walk import UNREAD, Walk, walk
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ def unreadable(path: str | Path, error: Exception) -> UnreadableImage:
         if Path(path).is_symlink():
             return UnreadableImage(f"{path} is a broken link, {Path(path).readlink()} is missing: mend or remove it")
         return UnreadableImage(f"{path} does not exist")
-    if (todo := UNREAD.get(Path(path).suffix.lower())) and isinstance(error, Image.UnidentifiedImageError):
-        return UnreadableImage(f"{path} is of a format that isn't read: {todo}")
+    suffix = Path(path).suffix.lower()
+    is_unread = suffix in UNREAD and suffix not in ANIMATIONS
+    if is_unread and isinstance(error, Image.UnidentifiedImageError):
+        return UnreadableImage(f"{path} is of a format that isn't read: {UNREAD[suffix]}")
     if isinstance(error, MissingExtra):
         return UnreadableImage(f"can't read image {path}: {error}")
     if Path(path).is_dir():

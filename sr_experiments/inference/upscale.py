@@ -65,8 +65,9 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
         raise SRError(f"{single} is a single image: to make a video, give a folder of frames")
     if inputs.images and (options.start is not None or options.end is not None):
         raise SRError(f"--start and --end are for videos, and {inputs.images[0]} is an image: leave them out")
-    if not to_video and not any(path.suffix.lower() in VIDEO_EXTENSIONS for path in inputs.videos):
-        check_images(options, animations=bool(inputs.videos))
+    to_animation = to_video and output.suffix.lower() in ANIMATIONS
+    if to_animation or not (to_video or any(path.suffix.lower() in VIDEO_EXTENSIONS for path in inputs.videos)):
+        check_images(options, animations=to_animation or bool(inputs.videos))
     if options.fps is not None and not (to_video and inputs.images):
         raise SRError("--fps is for a video that is made from a folder of frames: leave it out")
     if options.image_format and inputs.root is None and output.suffix and not output.is_dir():

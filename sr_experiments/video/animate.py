@@ -15,13 +15,21 @@ from sr_experiments.video.source import Source, VideoSource
 from sr_experiments.video.tonemap import HLG, PQ
 
 _LOSSLESS = ("WEBP", "PNG")
+# The longest side in pixels, and the longest duration of a frame in ms.
+_MOST = {
+    "GIF": (65535, 655_350),
+    "WEBP": (16383, 2**24 - 1),
+    "AVIF": (65536, 2**31 - 1),
+    "PNG": (2**31 - 1, 65_535_000),
+}
 
 
 def plan_animation(source: Source, target: Path, size: tuple[int, int], lossless: bool) -> tuple[Encoding, list[str]]:
     """Plan the segments of an animation whose frames have this (width, height), and return notes for the user.
 
     Raises:
-        SRError: the format can't be lossless, or it is that of a still picture for a video.
+        SRError: the format can't be lossless, or can't hold frames of this size or duration, or is that of a still
+            picture for a video.
     """
     name, image_format = target.suffix.lower(), ANIMATIONS[target.suffix.lower()]
     if lossless and image_format not in _LOSSLESS:
@@ -30,6 +38,11 @@ def plan_animation(source: Source, target: Path, size: tuple[int, int], lossless
         raise SRError(f"{target}: {source.path} is a video: choose .apng, .webp, .avif or .gif, or .mkv or .mp4")
     notes = [*source.notes, *_left_out(source, name)]
     durations = frame_durations(source.stamps, source.end, source.time_base, image_format)
+    side, longest = _MOST[image_format]
+    if max(size) > side:
+        raise SRError(f"{target}: {name} holds at most {side} pixels a side, not {size[0]}x{size[1]}: give a size")
+    if max(durations) > longest:
+        raise SRError(f"{target}: a frame is shown for {max(durations) / 1000:g} s, {name} holds {longest / 1000:g} s")
     if image_format == "GIF" and sum(durations) != round((source.end - source.stamps[0]) * source.time_base * 1000):
         notes.append(f"{name} shows frames for at least 20 ms, in steps of 10 ms: times were changed")
     if image_format == "GIF" and source.alpha and not _is_gif(source):
@@ -75,7 +88,8 @@ def _left_out(source: Source, name: str) -> list[str]:
         if name == ".gif" and source.icc:
             notes.append(f"the colour profile left out: {name} can't hold it")
         if name == ".avif" and source.plays != FOREVER:
-            notes.append(f"{source.path} is shown {source.plays} times, the {name} forever")
+            times = "once" if source.plays == 1 else f"{source.plays} times"
+            notes.append(f"{source.path} is shown {times}, the {name} forever")
         return notes
     if not isinstance(source, VideoSource):
         return []

@@ -46,6 +46,8 @@ class AnimationSource(PictureSource):
         durations, alpha = [], False
         try:
             with Image.open(path, formats=FORMATS) as image:
+                if image.format == "GIF" and _is_cut_gif(path):
+                    raise ValueError("it is cut short")
                 size, self.icc = image.size, image.info.get("icc_profile") or None
                 self.plays = _plays(image)
                 for number in range(getattr(image, "n_frames", 1)):
@@ -185,6 +187,24 @@ def _with_palette(pixels: np.ndarray) -> Image.Image:
         image = Image.fromarray(levels).convert("P")
         image.putpalette(palette[:768])
     return image
+
+
+def _is_cut_gif(path: Path) -> bool:
+    """Return whether a GIF ends without its trailer: Pillow leaves out what is missing without a word."""
+    with path.open("rb") as file:
+        head = file.read(13)
+        file.seek(3 * 2 ** ((head[10] & 7) + 1) if head[10] & 0x80 else 0, 1)
+        while (block := file.read(1)) in (b"\x21", b"\x2c"):
+            if block == b"\x21":
+                file.seek(1, 1)  # the kind of the extension
+            else:
+                flags = file.read(9)[-1:]
+                file.seek(1 + (3 * 2 ** ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0), 1)
+            while length := file.read(1)[:1]:
+                if not length[0]:
+                    break
+                file.seek(length[0], 1)
+    return block == b""
 
 
 def _plays(image: Image.Image) -> int:

@@ -134,3 +134,32 @@ def test_an_animated_jpeg_xl_is_refused(sr, weights, tmp_path):
     (tmp_path / "in.jxl").write_bytes(imagecodecs.jpegxl_encode(frames, lossless=True))
     done = sr("upscale", tmp_path / "in.jxl", "-o", tmp_path / "out.png", "-c", weights(), *BICUBIC)
     assert done.code == 2 and "in.jxl: it is an animation; make it a video, or a folder of frames" in done.err
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".avif", ".png", ".apng"])
+def test_damaged_files_are_one_line_and_leave_nothing(sr, weights, tmp_path, suffix):
+    named = ".png" if suffix == ".apng" else suffix
+    whole = animated(tmp_path / f"in{named}", film(4)).read_bytes()
+    arguments = ("-c", weights("msrresnet", 2), *BICUBIC)
+    for content in (b"", whole[:60], whole[: len(whole) // 2], whole[: len(whole) * 3 // 4], b"nothing" * 99):
+        (tmp_path / f"cut{suffix}").write_bytes(content)
+        done = sr("upscale", tmp_path / f"cut{suffix}", "-o", tmp_path / "out.webp", *arguments)
+        assert done.code == 2 and done.err.count("error: can't read image ") == 1, done.err
+        assert f"cut{suffix}: " in done.err and done.err.rstrip().endswith("; replace or remove the file")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_what_a_format_cannot_hold_is_refused_before_any_work(sr, weights, tmp_path):
+    wide = animated(tmp_path / "wide.gif", [np.full((2, 9000, 3), level, np.uint8) for level in LEVELS])
+    arguments = ("-c", weights("msrresnet", 2), *BICUBIC)
+    done = sr("upscale", wide, "-o", tmp_path / "out.webp", *arguments)
+    assert done.code == 2 and ".webp holds at most 16383 pixels a side, not 18000x4: give a size" in done.err
+    long = tmp_path / "long.webp"
+    first, second = map(Image.fromarray, film(2))
+    first.save(long, save_all=True, append_images=[second], duration=700_000)
+    done = sr("upscale", long, "-o", tmp_path / "out.gif", *arguments)
+    assert done.code == 2 and "a frame is shown for 700 s, .gif holds 655.35 s" in done.err
+    for option in ("--codec=h264", "--crf=20"):
+        done = sr("upscale", long, "-o", tmp_path / "out.png", option, *arguments)
+        assert done.code == 2 and f"{option.split('=')[0]} is for videos, and none is written" in done.err
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == []

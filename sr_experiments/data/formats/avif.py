@@ -4,15 +4,18 @@ libavif decodes and encodes. Pillow reads 8 bits of what it gives, imagecodecs a
 the colours of H.273, and imagecodecs writes nothing but pixels.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from sr_experiments.data.formats.metadata import SRGB_CICP
+import numpy as np
+
+from sr_experiments.data.formats.decoded import to_levels
+from sr_experiments.data.formats.metadata import SRGB_CICP, UNSPECIFIED, Metadata, colour_codes
 
 _LONGEST = 1 << 24  # bytes of a box that is read
 _FULL_BOX = 4  # bytes of version and flags
-_UNSPECIFIED = 2  # primaries and transfer of H.273 that a file doesn't state
 _PRIMARY = 1  # the item of the picture in files that libavif writes
 _XMP_TYPE = b"application/rdf+xml"
 
@@ -43,7 +46,7 @@ def depth_and_colours(file: BinaryIO) -> tuple[int, bytes | None]:
 
 def cicp(primaries: int, transfer: int) -> bytes | None:
     """Return the content of PNG's cICP for codes of H.273; None if they are sRGB's, or state nothing."""
-    if _UNSPECIFIED in (primaries, transfer) or max(primaries, transfer) > 255:
+    if UNSPECIFIED in (primaries, transfer) or max(primaries, transfer) > 255:
         return None
     colours = bytes((primaries, transfer, 0, 1))
     return None if colours == SRGB_CICP else colours
@@ -80,6 +83,22 @@ def with_metadata(
     top[place] = (b"meta", meta)
     added = [(b"mdat", b"".join(content for _, content in items))] if items else []
     return b"".join(_box(*box) for box in (*top, *added))
+
+
+def encode(content: np.ndarray, bits: int, quality: int, icc: bytes | None, metadata: Metadata) -> bytes:
+    """Encode 1 to 4 channels in 8, 10 or 12 bits; with a colour profile, or the colours of cICP, else as sRGB."""
+    import imagecodecs  # here, since most images don't need it
+
+    levels, bits = to_levels(content, bits)
+    levels = np.ascontiguousarray(levels)
+    file = imagecodecs.avif_encode(
+        levels[..., 0] if levels.shape[2] == 1 else levels,
+        level=quality,
+        bitspersample=bits,
+        pixelformat="400" if levels.shape[2] < 3 else "444" if quality >= 90 else "420",
+        numthreads=os.cpu_count(),
+    )
+    return with_metadata(bytes(file), colour_codes(icc, metadata), icc, metadata.exif, metadata.xmp)
 
 
 def _properties(file: BinaryIO) -> Iterator[Box]:

@@ -37,6 +37,18 @@ def to_full_range(values: np.ndarray, maximum: int) -> np.ndarray:
     return values.astype(kind, copy=False)
 
 
+def to_levels(content: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
+    """Scale uint16 from 0 to 65535 to 0 to the maximum of the depth, rounded; uint8 is returned as it is.
+
+    Returns:
+        The levels, and the depth: the first of 8, 10 and 12 bits that holds `bits`.
+    """
+    depth = next(depth for depth in (8, 10, 12) if bits <= depth)
+    if content.dtype == np.uint8:
+        return content, depth
+    return ((content.astype(np.uint32) * (2**depth - 1) + 32767) // 65535).astype(np.uint16), depth
+
+
 def check_pixels(pixels: int) -> None:
     """Refuse a picture of more pixels than Pillow decodes; a ValueError says how many."""
     limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)

@@ -2,13 +2,14 @@
 
 import importlib.util
 import math
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from sr_experiments.data.formats.avif import cicp
-from sr_experiments.data.formats.decoded import Decoded, check_pixels, split_alpha, to_full_range
-from sr_experiments.data.formats.metadata import Metadata, described_appendix, resolution_of
+from sr_experiments.data.formats.decoded import Decoded, check_pixels, split_alpha, to_full_range, to_levels
+from sr_experiments.data.formats.metadata import Metadata, colour_codes, described_appendix, resolution_of
 from sr_experiments.data.formats.pillow_image import in_8_bits
 from sr_experiments.extras import install_extra
 
@@ -88,3 +89,29 @@ class HeifImage:
             resolution=resolution_of(exif),
             chunks=(("cICP", colours),) if colours else (),
         )
+
+
+def write(
+    path: Path, content: np.ndarray, bits: int, quality: int | None, icc: bytes | None, metadata: Metadata
+) -> None:
+    """Write 1 to 4 channels in 8, 10 or 12 bits; without a quality lossless, which takes RGB in the place of YUV."""
+    import pillow_heif  # here, since most images don't need it
+
+    (levels, bits), deep = to_levels(content, bits), content.dtype == np.uint16
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[content.shape[2]] + (";16" if deep else "")
+    levels = np.ascontiguousarray(levels << (16 - bits) if deep else levels)
+    image = pillow_heif.from_bytes(mode, (content.shape[1], content.shape[0]), levels.tobytes())
+    primaries, transfer = colour_codes(icc, metadata)
+    options: dict[str, Any] = {"color_primaries": primaries, "transfer_characteristics": transfer}
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if icc:
+        options |= {"icc_profile": icc, "icc_profile_type": "prof"}
+    if quality is None:
+        options |= {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
+    else:
+        options |= {"quality": quality, "chroma": 444 if quality >= 90 else 420}
+    with path.open("wb") as file:
+        image.save(file, bit_depth=bits, **options)

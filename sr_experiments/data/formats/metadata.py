@@ -13,6 +13,7 @@ ORIENTATION = 0x0112
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 # Tags that describe the image rather than the file: description, make, model, software, date, artist, copyright.
 DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
+UNSPECIFIED = 2  # primaries or transfer of H.273
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)  # of the image: ImageWidth, PixelXDimension
 _SHORT, _LONG, _RATIONAL = 3, 4, 5  # types of EXIF values
 _RESOLUTIONS, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128
@@ -63,6 +64,14 @@ class Metadata:
             ("cHRM", any(abs(a - b) > 100 for a, b in zip(known, _SRGB_CHROMATICITIES, strict=True))),
         ) if other]  # fmt: skip
         return f"colours as of {' and '.join(others)}" if others else ""
+
+
+def colour_codes(icc: bytes | None, metadata: Metadata) -> tuple[int, int]:
+    """Return the primaries and the transfer characteristics, as of H.273, of a picture with this profile."""
+    chunks = dict(metadata.of_kind("cICP"))
+    if icc and not chunks:
+        return UNSPECIFIED, UNSPECIFIED
+    return chunks.get("cICP", SRGB_CICP)[0], chunks.get("cICP", SRGB_CICP)[1]
 
 
 def directory_of(exif: bytes | None) -> Directory:

@@ -1,11 +1,13 @@
-"""PNG, JPEG, WebP, BMP, GIF and AVIF files, read by Pillow.
+"""PNG, JPEG, WebP, BMP, GIF and AVIF files, read by Pillow, and the writing of PNG, JPEG, WebP and BMP.
 
 PNG and AVIF of more than 8 bits, of which Pillow keeps 8, are read by imagecodecs.
 """
 
 import logging
 import math
+import struct
 import warnings
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -155,6 +157,46 @@ class PillowImage:
         if described := described_appendix(self.image.info.get("xmp")):
             return (described,)
         return ("the pictures after the first",) if self.image.format == "MPO" else ()
+
+
+def save_options(image_format: str, icc: bytes | None, metadata: Metadata, quality: int) -> dict[str, Any]:
+    """Return the options that Pillow's encoder of a format takes."""
+    options: dict[str, Any] = {}
+    if metadata.resolution:
+        options["dpi"] = metadata.resolution
+    if image_format == "BMP":
+        return options
+    options |= {"quality": quality, "icc_profile": icc}
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if image_format == "JPEG":
+        if quality >= 90:
+            options["subsampling"] = 0  # 4:4:4: at high quality, subsampled chroma would be the largest error
+        if metadata.comment:
+            options["comment"] = metadata.comment
+        if metadata.iptc:
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(metadata.iptc) + 2) + metadata.iptc
+    return options
+
+
+def encode_png(content: np.ndarray) -> bytes:
+    """Encode 1 to 4 channels, uint8 or uint16."""
+    if content.dtype == np.uint8:
+        buffer = BytesIO()
+        to_image(content).save(buffer, "PNG", compress_level=3)  # a tenth larger than usual, in a third of the time
+        return buffer.getvalue()
+    import imagecodecs  # here, since most images don't need it
+
+    fast = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.SUB}
+    content = np.ascontiguousarray(content[..., 0] if content.shape[2] == 1 else content)
+    return bytes(imagecodecs.png_encode(content, **fast))
+
+
+def to_image(content: np.ndarray) -> Image.Image:
+    """Return an image of Pillow's of uint8 pixels (H, W, C), C from 1 to 4."""
+    return Image.fromarray(content[..., 0] if content.shape[2] == 1 else content)
 
 
 def in_8_bits(decoded: Decoded, channels: int) -> np.ndarray:

@@ -3,6 +3,9 @@
 import logging
 import math
 import struct
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,7 +23,7 @@ from sr_experiments.data.formats.decoded import (
     unassociate,
     upright,
 )
-from sr_experiments.data.formats.directory import read_directory
+from sr_experiments.data.formats.directory import Entry, byte_order, encode_directory, read_directory
 from sr_experiments.data.formats.metadata import (
     DESCRIPTIONS,
     EXIF_IFD,
@@ -28,6 +31,7 @@ from sr_experiments.data.formats.metadata import (
     INCHES,
     ORIENTATION,
     Metadata,
+    directory_of,
     encode_exif,
 )
 from sr_experiments.data.formats.pillow_image import in_8_bits
@@ -50,6 +54,10 @@ _FLOATING = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
 _JPEG = (6, 7, 33007, 34892)  # compressions whose decoder returns RGB for YCbCr
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha
 _MAX_CHANNELS = 16
+_LARGEST = 2**32 - 2**25  # bytes; tifffile makes larger ones BigTIFF, to which EXIF data are not added
+_INCH = 2  # unit of resolution
+_INTEROPERABILITY = 40965  # place of a directory in the file that EXIF data were read from
+_BYTE, _ASCII, _LONG = 1, 2, 4  # types of tags
 
 
 class TiffImage:
@@ -165,6 +173,57 @@ class TiffImage:
         except struct.error:  # damaged tags are no reason not to read the picture
             return None
         return encode_exif({tag: tags[tag] for tag in DESCRIPTIONS if tag in tags}, below, order)
+
+
+def write(path: Path, content: np.ndarray, icc: bytes | None, metadata: Metadata) -> None:
+    """Write 1 to 4 channels, uint8 or uint16; with EXIF, as far as TIFF has tags for it, and XMP."""
+    colours = 1 if content.shape[2] < 3 else 3
+    tags = directory_of(metadata.exif)
+    tifffile.imwrite(
+        path,
+        content if content.shape[2] > 1 else content[..., 0],
+        photometric="rgb" if colours == 3 else "minisblack",
+        planarconfig="contig" if content.shape[2] > 1 else None,
+        extrasamples=["unassalpha"] if content.shape[2] > colours else None,
+        compression="zlib",
+        byteorder="<" if not tags or metadata.exif is None else byte_order(metadata.exif),
+        metadata=None,
+        software=False,
+        iccprofile=icc,
+        resolution=metadata.resolution,
+        resolutionunit=_INCH if metadata.resolution else None,
+        extratags=[(_XMP, _BYTE, len(metadata.xmp), metadata.xmp, True)] if metadata.xmp else [],
+    )
+    if tags and metadata.exif and content.nbytes < _LARGEST:
+        _add_exif(path, metadata.exif)
+
+
+def _add_exif(path: Path, exif: bytes) -> None:
+    """Add EXIF data to a TIFF file of their byte order, which tifffile can't: with a new directory at its end."""
+    order, tags = byte_order(exif), directory_of(exif)
+    with path.open("r+b") as file, BytesIO(exif) as given:
+
+        def append(directory: Mapping[int, Entry]) -> bytes:
+            """Return the place of a directory at the end of the file, which is even."""
+            place = file.seek(0, 2)
+            file.write(encode_directory(directory, order, place))
+            return struct.pack(order + "I", place)
+
+        file.seek(4)
+        entries = read_directory(file, order, struct.unpack(order + "I", file.read(4))[0])
+        entries |= {tag: tags[tag] for tag in DESCRIPTIONS if tag in tags and tags[tag].kind == _ASCII}
+        file.write(bytes(file.seek(0, 2) % 2))
+        for tag in (EXIF_IFD, GPS_IFD):
+            try:
+                directory = read_directory(given, order, tags[tag].number(order)) if tag in tags else {}
+            except struct.error:  # damaged
+                continue
+            directory.pop(_INTEROPERABILITY, None)
+            if directory:
+                entries[tag] = Entry(_LONG, 1, append(directory))
+        place = append(entries)
+        file.seek(4)
+        file.write(place)
 
 
 def _is_picture(page: Any) -> bool:

@@ -24,6 +24,7 @@ let size = "";
 const sizing = choice("size", sizes, size, (value) => {
   [size, amount.hidden, amount.value] = [value, !value, { scale: 2, "": "" }[value] ?? 1920];
 });
+const denoise = el("input", { type: "number", min: 0, max: 50, step: 1, placeholder: "0", "aria-label": "denoise" });
 const strength = el("input", { type: "number", min: 0, max: 1, step: 0.05, placeholder: "1", "aria-label": "strength" });
 
 async function add(files) {
@@ -33,6 +34,7 @@ async function add(files) {
   for (const file of files) {
     const settings = new URLSearchParams({ name: file.name, checkpoint });
     if (size) settings.set(size, amount.value);
+    if (denoise.value) settings.set("denoise", denoise.value);
     if (strength.value) settings.set("strength", strength.value);
     try {
       if (file.size > data.mostBytes) throw new Error(`${file.name} is larger than ${data.mostBytes / 1e6} MB: start sr app with a larger --max-mb`);
@@ -141,8 +143,8 @@ for (const kind of ["dragleave", "drop"]) document.addEventListener(kind, (event
 document.addEventListener("drop", (event) => add([...event.dataTransfer.files]));
 
 document.getElementById("made").textContent = "Files stay on this machine, and are removed when sr app ends.";
-section("settings", "Settings", el("div", { class: "controls" }, checkpoints, sizing, amount, el("label", {}, "strength", strength)),
-  el("p", { class: "quiet small" }, "Strength: from 0, bicubic, to 1, the network's own output. For networks of model=flow_distilled, from fidelity to realism."), drop, status);
+section("settings", "Settings", el("div", { class: "controls" }, checkpoints, sizing, amount, el("label", {}, "denoise", denoise), el("label", {}, "strength", strength)),
+  el("p", { class: "quiet small" }, "Denoise: the noise to remove first, its standard deviation in levels of 255. Strength: from 0, bicubic, to 1, the network's own output. For networks of model=flow_distilled, from fidelity to realism."), drop, status);
 const jobsPlace = section("jobs", "Files", list);
 const zoom = (label, title, act) => el("button", { title, "aria-label": title, onclick: act }, label);
 const comparePlace = section("compare", "Before and after", place,
