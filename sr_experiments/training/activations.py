@@ -19,14 +19,18 @@ BATCH_NORM = nn.modules.batchnorm._BatchNorm
 CHAIN = 8  # layers of a chain that is worth dividing
 
 
-def checkpoint_activations(network: nn.Module) -> None:
+def checkpoint_activations(network: nn.Module, compiled: bool = False) -> None:
     """Recompute parts of a network in the backward pass; outputs, gradients and batch statistics stay the same.
 
     The parts are the blocks of its stacks, or, in a network that is a chain of single layers, about as many segments as
     each of them has layers.
 
+    Args:
+        network: changed in place.
+        compiled: whether it will be compiled.
+
     Raises:
-        SRError: the network has neither.
+        SRError: the network has neither, or is to be compiled with batch norm in its blocks.
     """
     stacks = [module for module in network.modules() if _is_stack(module)]
     blocks = [block for stack in stacks for block in stack.children() if not _is_stack(block)]
@@ -36,6 +40,11 @@ def checkpoint_activations(network: nn.Module) -> None:
     chains = [] if blocks else [module for module in network.modules() if _is_chain(module)]
     if not blocks and not chains:
         raise SRError("trainer.checkpoint_activations=true: this network has no stack of blocks; set it to false")
+    if compiled and any(_batch_norms(block) for block in blocks):
+        raise SRError(
+            "trainer.checkpoint_activations=true: torch can't compile the recomputation of this network's batch norm; "
+            "set it or trainer.compile to false"
+        )
     for block in blocks:
         contexts = {"context_fn": partial(_contexts, block)} if _batch_norms(block) else {}
         block.forward = partial(  # type: ignore[method-assign]

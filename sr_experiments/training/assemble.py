@@ -163,7 +163,8 @@ def _assemble(config: Config) -> Assembly:
             kind = partial(Int8Module, ranges=ranges)
         module = kind(objective=objective, adversary=adversary, **base)
     if trainer["checkpoint_activations"]:
-        checkpoint_activations(generator.velocity if isinstance(generator, FlowNetwork) else generator)
+        trained = generator.velocity if isinstance(generator, FlowNetwork) else generator
+        checkpoint_activations(trained, trainer["compile"])
     if trainer["compile"]:
         for network in module.networks().values():
             if getattr(network, "compiles", True):

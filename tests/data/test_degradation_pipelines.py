@@ -147,7 +147,7 @@ def test_autocast_half_precision_and_memory_layout_change_nothing(name):
 def test_clips_share_their_parameters_and_not_their_noise():
     made = degradation("video")
     parameters = made.draw(3, 5, rng())
-    lens, motion, _, noise, codec = parameters
+    lens, motion, _, noise, _, codec = parameters
     for shared in (lens["kernel"], noise["sigma"], noise["grey"], codec["crf"]):
         by_clip = shared.unflatten(0, (3, 5))
         assert torch.equal(by_clip, by_clip[:, :1].expand_as(by_clip))

@@ -4,6 +4,7 @@ import io
 import math
 
 import av
+import av.filter
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from sr_experiments.data.degradations.steps import STEPS, build_step
 from sr_experiments.data.degradations.steps.canvas import join
 from sr_experiments.data.degradations.steps.compression import CODERS, compress
+from sr_experiments.data.degradations.steps.interlace import through_fields
 from sr_experiments.data.degradations.steps.jpeg import jpeg
 from sr_experiments.data.degradations.steps.per_image import compress_jpeg
 from sr_experiments.data.degradations.steps.resize import MODES, interpolation
@@ -167,6 +169,44 @@ def test_codecs_are_drawn_by_their_weights_and_a_missing_one_is_one_line(monkeyp
     build_step({"name": "codec", "codecs": {"h264": 3, "av1": 0}, "crf": [20, 30]})
 
 
+@pytest.mark.parametrize("name", ["bwdif", "yadif"])
+@pytest.mark.parametrize("top_first", [True, False])
+def test_a_deinterlaced_clip_keeps_one_field_of_each_frame_and_guesses_the_other(name, top_first):
+    photo = (photograph() * 255).byte().permute(1, 2, 0).numpy()
+    clip = np.stack([np.roll(photo, 3 * t, 1)[100:161, 200:245] for t in range(5)])  # odd number, odd sides
+    made = through_fields(clip, name, top_first, low_pass=False)
+    assert made.shape == clip.shape
+    for t in range(5):
+        kept = (t + 1 - top_first) % 2
+        np.testing.assert_array_equal(made[t, kept::2], clip[t, kept::2])
+        guessed = np.abs(made[t, 1 - kept :: 2].astype(int) - clip[t, 1 - kept :: 2])
+        assert 0.5 < guessed.mean() < 12  # of a neighbouring frame it would be more
+    still = clip[:1].repeat(4, 0)
+    assert np.abs(through_fields(still, name, top_first, low_pass=False).astype(int) - still).mean() < 1
+    assert through_fields(still, name, top_first, low_pass=True)[0].astype(float).std() < still[0].std()
+    for shape in ((1, 2, 3, 3), (2, 1, 1, 3)):
+        assert (
+            through_fields(np.full(shape, 90, np.uint8), name, top_first, low_pass=True).tolist()
+            == np.full(shape, 90).tolist()
+        )
+
+
+def test_clips_are_deinterlaced_by_a_filter_drawn_for_each_and_a_missing_one_is_one_line(monkeypatch):
+    step = build_step({"name": "interlace", "filters": {"bwdif": 3, "yadif": 1}, "low_pass": 0.25})
+    drawn = step.draw(400, 2, rng())
+    labels = [step.describe(drawn, i) for i in range(0, 800, 2)]
+    assert 0.68 < np.mean([label.startswith("bwdif") for label in labels]) < 0.82
+    assert 0.18 < np.mean([label.endswith("low-pass") for label in labels]) < 0.32
+    assert all(torch.equal(drawn[key][::2], drawn[key][1::2]) for key in ("filter", "top_first", "low_pass"))
+    clip = [photograph()[:, 100:164, 200:264].roll(4 * t, 2) for t in range(4)]
+    made = step.apply(canvas_of(clip, frames=4), step.draw(1, 4, rng()), rng())
+    for t in range(4):
+        assert 0.3 < (image_of(made, t) - clip[t]).abs().mean() * 255 < 12
+    monkeypatch.setattr(av.filter, "filters_available", av.filter.filters_available - {"yadif"})
+    with pytest.raises(SRError, match="this build of PyAV has no yadif: leave it out of the filters of step interlace"):
+        build_step({"name": "interlace", "filters": {"bwdif": 3, "yadif": 1}})
+
+
 def test_sharpening_is_that_of_opencv():
     import cv2
 
@@ -242,6 +282,7 @@ def test_every_step_says_what_it_did():
         "jpeg": {"quality": [30, 95]},
         "h264": {"crf": [18, 30]},
         "codec": {"codecs": {"h264": 1, "hevc": 1, "av1": 1}, "crf": [18, 30]},
+        "interlace": {"filters": {"bwdif": 1, "yadif": 1}},
         "image_codec": {"formats": {"webp": 1}, "quality": [30, 95]},
         "random_order": {"groups": [[{"name": "sinc"}], [{"name": "resize"}]]},
     }

@@ -9,7 +9,7 @@ from tests.generators.test_esc import TINY as ESC
 from tests.training.test_flow_training import TINY_FLOW
 
 TRAININGS = {
-    "srresnet": [*TINY_MODEL["srresnet"], "trainer.checkpoint_activations=true"],
+    "srresnet": TINY_MODEL["srresnet"],
     "msrresnet": [],
     "compact": ["model=compact", "model.features=8", "model.convolutions=8", "trainer.checkpoint_activations=true"],
     "rrdbnet": [*TINY_MODEL["rrdbnet"], "scale=2", "trainer.checkpoint_activations=true"],

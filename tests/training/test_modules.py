@@ -116,6 +116,8 @@ def test_runs_with_activations_computed_again_end_with_the_same_weights(train):
 def test_a_network_without_parts_to_compute_again_is_one_line():
     with pytest.raises(SRError, match="no stack of blocks"):
         checkpoint_activations(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()))
+    with pytest.raises(SRError, match="can't compile the recomputation of this network's batch norm"):
+        checkpoint_activations(GENERATORS["srresnet"](features=8, blocks=2), compiled=True)
 
 
 @pytest.mark.parametrize("adversarial", ["vanilla", "relativistic", "lsgan", "hinge", "wgan_gp"])

@@ -1,7 +1,6 @@
 """Video compression with real encoders: x264, x265, SVT-AV1."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,12 +11,11 @@ from annotated_types import Ge, Le
 
 from sr_experiments.config.constraints import Choices, Interval
 from sr_experiments.data.degradations.steps import STEPS, draw
-from sr_experiments.data.degradations.steps.canvas import Canvas
-from sr_experiments.data.degradations.steps.step import OptionalStep, Parameters, take
+from sr_experiments.data.degradations.steps.clip_step import ClipStep
+from sr_experiments.data.degradations.steps.step import Parameters
 from sr_experiments.errors import SRError
 from sr_experiments.video.encode import repeatable_x264
 
-THREADS = 4  # clips encoded in parallel
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 ]
@@ -54,37 +52,9 @@ CODERS: dict[Codec, Coder] = {
 Crf = Interval[Annotated[float, Ge(0), Le(51)]]
 
 
-class Encoded(OptionalStep):
-    """Step that encodes each clip (4:2:0, 8 bits) in memory and decodes it, on the CPU; subclasses say how."""
-
-    def _compressed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
-        """Return a clip (T, H, W, 3), uint8, encoded and decoded."""
-        raise NotImplementedError
-
-    def apply(self, canvas: Canvas, parameters: Parameters, generator: torch.Generator) -> Canvas:
-        """Return the images encoded and decoded, multiples of 1/255."""
-        channels = canvas.pixels.shape[1]
-        levels = (canvas.pixels * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()  # (N * T, H, W, C)
-        if channels == 1:
-            levels = levels.expand(-1, -1, -1, 3)
-        decoded = levels.clone().numpy()
-
-        def compress_clip(first: int) -> None:
-            if parameters["applied"][first]:
-                height, width = int(canvas.heights[first]), int(canvas.widths[first])
-                clip = decoded[first : first + canvas.frames, :height, :width]
-                clip[:] = self._compressed(clip, take(parameters, first))
-
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(compress_clip, range(0, len(canvas), canvas.frames)))  # list: raises what a thread raised
-        pixels = torch.from_numpy(decoded[..., :channels]).permute(0, 3, 1, 2).to(canvas.pixels) / 255
-        applied = parameters["applied"][:, None, None, None].to(pixels.device)
-        return canvas.with_pixels(torch.where(applied, pixels, canvas.pixels))
-
-
 @STEPS.register("codec")
 @dataclass
-class VideoCodec(Encoded):
+class VideoCodec(ClipStep):
     """Step that encodes each clip with one of several real encoders and decodes it.
 
     Args:
@@ -114,7 +84,7 @@ class VideoCodec(Encoded):
         chosen = draw.choose(clips, draw.weights(self.codecs, self._names()), generator)
         return {"codec": chosen, "crf": draw.uniform(clips, self.crf, generator).round()}
 
-    def _compressed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
+    def _processed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
         name = self._names()[int(drawn["codec"])]
         coder = CODERS[name]
         crf = int(drawn["crf"]) + coder.default - CODERS["h264"].default
@@ -127,7 +97,7 @@ class VideoCodec(Encoded):
 
 @STEPS.register("h264")
 @dataclass
-class H264(Encoded):
+class H264(ClipStep):
     """Step that encodes each clip with libx264 (4:2:0, 8 bits) in memory and decodes it, on the CPU.
 
     Args:
@@ -141,7 +111,7 @@ class H264(Encoded):
     def _draw(self, clips: int, generator: torch.Generator) -> Parameters:
         return {"crf": draw.uniform(clips, self.crf, generator).round()}
 
-    def _compressed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
+    def _processed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
         coder = CODERS["h264"]
         return compress(clip, int(drawn["crf"]), coder._replace(options={**coder.options, "preset": self.preset}))
 

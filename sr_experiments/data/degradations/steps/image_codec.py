@@ -10,7 +10,7 @@ from PIL import Image, features
 
 from sr_experiments.config.constraints import Choices, Interval
 from sr_experiments.data.degradations.steps import STEPS, draw
-from sr_experiments.data.degradations.steps.compression import Encoded
+from sr_experiments.data.degradations.steps.clip_step import ClipStep
 from sr_experiments.data.degradations.steps.step import Parameters
 from sr_experiments.errors import SRError
 
@@ -27,7 +27,7 @@ MODULES: dict[Format, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif"}
 
 @STEPS.register("image_codec")
 @dataclass
-class ImageCodec(Encoded):
+class ImageCodec(ClipStep):
     """Step that compresses and decompresses each image, or each frame of a clip, in a random format.
 
     Args:
@@ -54,7 +54,7 @@ class ImageCodec(Encoded):
         chosen = draw.choose(clips, draw.weights(self.formats, self._names()), generator)
         return {"format": chosen, "quality": draw.uniform(clips, self.quality, generator).round()}
 
-    def _compressed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
+    def _processed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
         name = self._names()[int(drawn["format"])]
         return np.stack([compress_image(frame, name, int(drawn["quality"])) for frame in clip])
 
