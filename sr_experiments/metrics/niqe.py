@@ -37,7 +37,6 @@ class NIQE(ImageMetric):
     """
 
     higher_is_better = False
-    digits = 3
     least_size = 2 * BLOCK
     pretrained = ("niqe",)
     mean: Tensor
