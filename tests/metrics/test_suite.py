@@ -61,7 +61,7 @@ def test_an_unknown_metric_is_named():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/metrics").glob("[!d]*.yaml")), ids=lambda path: path.stem)
-def test_each_metric_says_what_it_is(path: Path, monkeypatch):
+def test_each_metric_says_what_it_is(path: Path, monkeypatch, with_weights):
     monkeypatch.setattr(
         "sr_experiments.metrics.tlp.lpips_network", lambda net: torch.nn.Identity()
     )  # it imports lpips's

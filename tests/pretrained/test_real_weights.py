@@ -5,11 +5,13 @@ import json
 import lpips
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from torch import Tensor
 
 from sr_experiments.metrics.dists import DISTS
 from sr_experiments.metrics.lpips import LPIPS
+from sr_experiments.metrics.niqe import NIQE
 from tests.conftest import gan_schedule
 from tests.test_train_command import metrics_of
 
@@ -38,6 +40,13 @@ def test_lpips_is_that_of_other_implementations(net):
 def test_dists_is_that_of_its_authors():
     """DISTS_pytorch 0.1 with the same VGG16."""
     assert DISTS().per_image(*pair()).item() == pytest.approx(0.226374, rel=1e-4)
+
+
+def test_niqe_is_that_of_basicsr():
+    """BasicSR 1.4.2, Y, crop_border=4."""
+    for name, value in {"coffee": 4.079406, "chelsea": 2.689313}.items():
+        image = torch.from_numpy(getattr(skimage.data, name)()).permute(2, 0, 1)[None] / 255
+        assert NIQE(4).per_image(image, image).item() == pytest.approx(value, rel=1e-4)
 
 
 def test_vgg16_takes_the_place_of_vgg19(train):

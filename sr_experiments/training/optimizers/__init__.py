@@ -19,7 +19,7 @@ from sr_experiments.registry import Component, Group, Registry, build
 from sr_experiments.training.schedules import SCHEDULES
 
 Beta = Annotated[float, Ge(0), Le(0.999999)]
-Betas = Annotated[Sequence[Beta], Len(2, 2)]
+Betas = Annotated[Sequence[Beta], Len(2, 2)]  # `make_optimizers` makes them a tuple of floats
 Optimizers = torch.optim.Optimizer | list[torch.optim.Optimizer]
 
 OPTIMIZERS: Registry[Optimizers] = Registry(
@@ -59,6 +59,8 @@ def make_optimizers(network: nn.Module, config: Mapping[str, Any], learning_rate
     Raises:
         SRError: the optimiser's package is not installed.
     """
+    if isinstance(betas := config.get("betas"), list | tuple):  # torch refuses lists, and (0, 0.99)
+        config = {**config, "betas": tuple(float(beta) if type(beta) is int else beta for beta in betas)}
     made = build("optimizer", OPTIMIZERS, config, network=network, learning_rate=learning_rate)
     return made if isinstance(made, list) else [made]
 

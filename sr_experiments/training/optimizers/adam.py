@@ -20,5 +20,4 @@ def adam(
         weight_decay: L2 penalty: each weight times this value is added to its gradient, as in BasicSR.
     """
     parameters = trainable(network)
-    floats = tuple(map(float, betas))  # torch refuses (0, 0.99)
-    return torch.optim.Adam(parameters, learning_rate, floats, weight_decay=weight_decay, fused=fused(parameters))  # type: ignore[arg-type]
+    return torch.optim.Adam(parameters, learning_rate, betas, weight_decay=weight_decay, fused=fused(parameters))  # type: ignore[arg-type]

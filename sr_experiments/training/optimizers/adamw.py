@@ -26,5 +26,4 @@ def adamw(
     """
     parameters = trainable(network)
     groups = parameters if decay_biases else decay_groups(parameters, weight_decay)
-    floats = tuple(map(float, betas))  # torch refuses (0, 0.99)
-    return torch.optim.AdamW(groups, learning_rate, floats, weight_decay=weight_decay, fused=fused(parameters))  # type: ignore[arg-type]
+    return torch.optim.AdamW(groups, learning_rate, betas, weight_decay=weight_decay, fused=fused(parameters))  # type: ignore[arg-type]

@@ -27,4 +27,4 @@ def adan(
         weight_decay: each update divides a weight by 1 + this value times the learning rate; not biases and norms.
     """
     made = from_package("adan", "pytorch_optimizer", "Adan")
-    return made(decay_groups(trainable(network), weight_decay), lr=learning_rate, betas=tuple(map(float, betas)))
+    return made(decay_groups(trainable(network), weight_decay), lr=learning_rate, betas=betas)

@@ -89,8 +89,8 @@ def muon(
         options = {"momentum": momentum, "ns_steps": iterations, "adjust_lr_fn": "match_rms_adamw"}
         made.append(KernelMuon(kernels, lr=learning_rate, weight_decay=weight_decay, **options))
     if others:
-        floats: Any = tuple(map(float, betas))
-        made.append(torch.optim.AdamW(decay_groups(others, weight_decay), learning_rate, floats, fused=fused(others)))
+        groups = decay_groups(others, weight_decay)
+        made.append(torch.optim.AdamW(groups, learning_rate, betas, fused=fused(others)))  # type: ignore[arg-type]
     return made
 
 

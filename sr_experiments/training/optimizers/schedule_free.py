@@ -32,9 +32,7 @@ def schedule_free_adamw(
         weight_decay: each update shrinks a weight by this fraction, times the learning rate; not biases and norms.
     """
     made = from_package("schedule_free_adamw", "schedulefree", "AdamWScheduleFree")
-    optimizer: Any = made(
-        decay_groups(trainable(network), weight_decay), lr=learning_rate, betas=tuple(map(float, betas))
-    )
+    optimizer: Any = made(decay_groups(trainable(network), weight_decay), lr=learning_rate, betas=betas)
     optimizer.train()
     return optimizer  # type: ignore[no-any-return]
 

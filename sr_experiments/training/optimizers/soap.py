@@ -32,7 +32,7 @@ def soap(
     return made(
         decay_groups(trainable(network), weight_decay),
         lr=learning_rate,
-        betas=tuple(map(float, betas)),
+        betas=betas,
         precondition_frequency=frequency,
         max_precondition_dim=largest,
     )

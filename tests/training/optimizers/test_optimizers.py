@@ -66,6 +66,14 @@ def test_adamw_decays_kernels_and_not_biases_or_prelus_slopes(gradients):
     assert_close(trained("adamw", gradients)[0], by_formula(adamw, gradients, lambda shape: DECAY))
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "adan", "muon", "soap"])
+def test_betas_may_be_whole_numbers_as_yaml_has_them(name, gradients):
+    """torch refuses lists, and a whole number next to a fraction."""
+    betas = [0, 0, 0.99] if name == "adan" else [0, 0.99]
+    net, _ = trained(name, gradients, betas=betas)
+    assert all(parameter.isfinite().all() for parameter in net.parameters())
+
+
 def test_adan(gradients):
     def adan(w, gradients, decay, betas=(0.98, 0.92, 0.99)):
         m, d, v = (np.zeros_like(w) for _ in range(3))
