@@ -4,7 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,8 @@ Crf = Interval[Annotated[float, Ge(0), Le(51)]]
 
 class Encoded(OptionalStep):
     """Step that encodes each clip (4:2:0, 8 bits) in memory and decodes it, on the CPU; subclasses say how."""
+
+    needs_colours: ClassVar[bool] = True
 
     def _compressed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
         """Return a clip (T, H, W, 3), uint8, encoded and decoded."""
