@@ -222,7 +222,7 @@ def _check_depth(train: Mapping[str, Any], bits: Bits, channels: int) -> None:
     for setting, fits in ((f"data.bits={bits}", bits == 8), (f"channels={channels}", channels in (1, 3))):
         if not fits:
             raise SRError(
-                f"{setting} needs images that have it, and data={train['name']} has none: use images or paired"
+                f"{setting} needs images that have it, and data={train['name']} has none: use images, paired or mixed"
             )
 
 

@@ -103,7 +103,7 @@ def test_what_does_not_go_with_bands_is_refused_in_one_line(train, data, capsys)
         (settings(data, "metrics=bands", "+augment=rgb"), "images of 5 bands have no colours to permute"),
         (settings(data, "degradation=real_esrgan"), "JPEG compresses grey and RGB images, and channels=5"),
         (settings(data, "+data.show_bands=[1,2,6]"), "there are 5 bands, numbered from 1"),
-        (["channels=5"], "channels=5 needs images that have it, and data=sample has none: use images or paired"),
+        (["channels=5"], "channels=5 needs images that have it, and data=sample has none: use images, paired or mixed"),
         (["+data.bits=16"], "data.bits=16 needs images that have it, and data=sample has none"),
         (["channels=33"], "channels is 33: give a whole number of at least 1 and at most 32"),
     ):

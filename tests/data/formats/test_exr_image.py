@@ -60,5 +60,5 @@ def test_bands_and_what_is_refused(tmp_path: Path, linear: np.ndarray) -> None:
 def test_without_the_extra_it_is_named(tmp_path: Path, linear: np.ndarray, monkeypatch) -> None:
     write(tmp_path / "in.exr", **planes(linear))
     monkeypatch.setattr("sr_experiments.data.formats.exr_image.is_installed", lambda: False)
-    with pytest.raises(UnreadableImage, match="EXR needs OpenEXR: .*exr"):
+    with pytest.raises(UnreadableImage, match=r"EXR needs OpenEXR: .*exr"):
         read_image(tmp_path / "in.exr")
