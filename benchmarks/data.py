@@ -1,12 +1,13 @@
-"""Training crops per second: from PNG files, from an LMDB of PNG sub-images as in BasicSR, from a pack.
+"""Training crops per second: from PNG files, from an LMDB of PNG sub-images as in BasicSR, from a pack; 8 and 16 bits.
 
     python benchmarks/data.py --json data.json
 
 2K images (2040x1356, as in DIV2K) are generated from scikit-image's photographs, with noise so that they compress like
-photographs. All three are read by a DataLoader with the same number of workers, in batches of 16 crops of 128x128,
-with rotation and flips. The LMDB contains sub-images of 480x480 at every 240 pixels, as created by BasicSR's
-extract_subimages.py and make_lmdb_from_imgs, but without BasicSR's conversion of whole sub-images to float. Each result
-is the median of several passes, without the start of the workers. The LMDB needs `pip install lmdb`.
+photographs; those of 16 bits are the same before rounding. All are read in turn by a DataLoader with the same number of
+workers, in batches of 16 crops of 128x128, with rotation and flips. The LMDB contains sub-images of 480x480 at every
+240 pixels, as created by BasicSR's extract_subimages.py and make_lmdb_from_imgs, but without BasicSR's conversion of
+whole sub-images to float. Crops of 16 bits are uint16, those of 8 bits uint8. Each result is the median of several
+passes, without the start of the workers. The LMDB needs `pip install lmdb`.
 """
 
 import argparse
@@ -70,15 +71,19 @@ def main() -> None:
     count, seconds, passes = SIZES[arguments.size]
     with tempfile.TemporaryDirectory(prefix="sr_benchmark_") as name:
         root = Path(name)
-        megabytes = make_images(root / "images", count)
-        print(f"{count} images of {WIDTH}x{HEIGHT}, {megabytes / count:.1f} MB each as PNG")  # noqa: T201
+        megabytes, deep_megabytes = (make_images(root / f"images{bits}", count, bits) for bits in (8, 16))
+        sizes = f"{megabytes / count:.1f} MB each as PNG of 8 bits, {deep_megabytes / count:.1f} of 16"
+        print(f"{count} images of {WIDTH}x{HEIGHT}, {sizes}")  # noqa: T201
         start = time.perf_counter()
-        pack(root / "images", root / "pack", arguments.workers)
+        pack(root / "images8", root / "pack8", arguments.workers)
         packing = time.perf_counter() - start
+        pack(root / "images16", root / "pack16", arguments.workers)
         datasets: dict[str, Dataset | None] = {
-            "png": ImageFolder(str(root / "images"), CROP, SCALE),
-            "lmdb": make_lmdb(root / "images", root / "lmdb"),
-            "pack": ImageFolder(str(root / "pack"), CROP, SCALE),
+            "png": ImageFolder(str(root / "images8"), CROP, SCALE),
+            "png16": ImageFolder(str(root / "images16"), CROP, SCALE, bits=16),
+            "lmdb": make_lmdb(root / "images8", root / "lmdb"),
+            "pack": ImageFolder(str(root / "pack8"), CROP, SCALE),
+            "pack16": ImageFolder(str(root / "pack16"), CROP, SCALE, bits=16),
         }
         rates: dict[str, list[float]] = {key: [] for key, dataset in datasets.items() if dataset is not None}
         for _ in range(passes):
@@ -90,10 +95,13 @@ def main() -> None:
         "workers": arguments.workers,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "png_megabytes": megabytes / count,
+        "png16_megabytes": deep_megabytes / count,
         "packing_seconds": packing,
         "crops_per_second": medians,
         "all": rates,
         "pack_to_png": medians["pack"] / medians["png"],
+        "png16_to_png": medians["png16"] / medians["png"],
+        "pack16_to_pack": medians["pack16"] / medians["pack"],
         "pack_to_lmdb": medians["pack"] / medians["lmdb"] if "lmdb" in medians else None,
     }
     report(figures)
@@ -101,8 +109,8 @@ def main() -> None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def make_images(folder: Path, count: int) -> float:
-    """Photographs, enlarged and with noise, as PNG; gives their size in MB."""
+def make_images(folder: Path, count: int, bits: int = 8) -> float:
+    """Photographs, enlarged and with noise, as PNG of 8 or 16 bits; gives their size in MB."""
     folder.mkdir()
     photographs = [read_image(path) for path in sample_paths((*TRAINING, *VALIDATION))]
     total = 0
@@ -112,7 +120,11 @@ def make_images(folder: Path, count: int) -> float:
         large = cv2.resize(photograph, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         noisy = large + rng.normal(0, 1.5, large.shape)
         path = folder / f"{i:04d}.png"
-        Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8)).save(path)
+        if bits == 8:
+            Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8)).save(path)
+        else:
+            deep = (noisy * 257).round().clip(0, 65535).astype(np.uint16)
+            cv2.imwrite(str(path), deep[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 6])
         total += path.stat().st_size
     return total / 1e6
 
@@ -170,10 +182,12 @@ def report(figures: dict[str, Any]) -> None:
     """Print what was measured."""
     for key, rate in figures["crops_per_second"].items():
         spread = f"{min(figures['all'][key]):.0f} to {max(figures['all'][key]):.0f}"
-        print(f"{key:5} {rate:9.1f} crops/s ({spread})")  # noqa: T201
+        print(f"{key:6} {rate:9.1f} crops/s ({spread})")  # noqa: T201
     print(f"pack / png:  {figures['pack_to_png']:.1f} (wanted: at least 50)")  # noqa: T201
     if figures["pack_to_lmdb"]:
         print(f"pack / lmdb: {figures['pack_to_lmdb']:.1f} (wanted: at least 5)")  # noqa: T201
+    for kind in ("png", "pack"):
+        print(f"{kind} of 16 bits / 8 bits: {figures[f'{kind}16_to_{kind}']:.2f} (wanted: at least 0.5)")  # noqa: T201
     print(f"packing took {figures['packing_seconds']:.1f} s, with {figures['workers']} workers")  # noqa: T201
 
 

@@ -40,9 +40,20 @@ def stacked(pictures: Sequence[Image.Image], gap: int = 0) -> Image.Image:
     return sheet
 
 
-def as_picture(tile: "Tensor") -> Image.Image:
-    """Convert a tensor (1, C, H, W) in [0, 1] to an 8-bit RGB image; of two or four channels the first is shown."""
-    pixels = tile[0].float().mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()  # (H, W, C)
+def as_picture(tile: "Tensor", bands: Sequence[int] = ()) -> Image.Image:
+    """Convert a tensor (1, C, H, W) in [0, 1] to an 8-bit RGB image.
+
+    Args:
+        tile: grey, RGB, or of other bands.
+        bands: indices of the bands that are shown as red, green and blue; without them, the first three, or the first
+            of two.
+    """
+    image = tile[0]
+    if bands and image.shape[0] not in (1, 3):
+        image = image[list(bands)]
+    elif image.shape[0] > 3:
+        image = image[:3]
+    pixels = image.float().mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()  # (H, W, C)
     return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).convert("RGB")
 
 

@@ -30,12 +30,14 @@ UNREAD = {
                      ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".xcf", ".pcx", ".dds", ".ico", ".qoi", ".sgi",
                      ".svg"), _TO_PNG),
     **dict.fromkeys((".gif", ".apng", ".mng"), "make it a video, ffmpeg -i in.gif out.mkv"),
-    **dict.fromkeys((".exr", ".hdr", ".pfm"), "convert it to 16-bit PNG: its values have no defined range"),
+    **dict.fromkeys((".hdr", ".pfm"), "convert it to 16-bit PNG: its values have no defined range"),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
                     "develop it to 16-bit TIFF or PNG"),
     **dict.fromkeys((".wmv", ".flv", ".ogv", ".vob"),
                     "put it into another container, ffmpeg -i in.wmv -c copy out.mkv"),
 }  # fmt: skip
+if importlib.util.find_spec("OpenEXR") is None:
+    UNREAD[".exr"] = f"{install_extra('exr')}, or convert it to 16-bit PNG"
 if importlib.util.find_spec("pillow_heif") is None:
     UNREAD |= dict.fromkeys((".heic", ".heif", ".hif"), f"{install_extra('heic')}, or convert it to PNG")
 

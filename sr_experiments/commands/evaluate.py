@@ -48,6 +48,10 @@ def evaluate(
             help="What --hr contains; by default clips if it has folders or videos, or if a network needs them.",
         ),
     ] = None,
+    bits: Annotated[
+        str,
+        typer.Option(help="Depth at which HR, LR and SR are compared: 8, 16, float, or auto for that of --hr."),
+    ] = "auto",
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", help="Additional metric: the name of a file in conf/metrics; can be repeated."),
@@ -84,13 +88,15 @@ def evaluate(
     Results are shown next to bicubic upscaling; at scale 1, next to the input.
     """
     from sr_experiments.checkpoints.places import newest_run
+    from sr_experiments.data.depth import read_bits
     from sr_experiments.evaluation.command import run
     from sr_experiments.evaluation.evaluate import Request
 
     checkpoints = [newest_run(path) for path in checkpoint or ()]
     request = Request(
         hr=hr, checkpoints=checkpoints, sr=sr or (), suffix=suffix, lr=lr, degradation=degradation, scale=scale,
-        crop=crop, clips=clips, metrics=metric or (), limit=limit, frames=frames, device=device, precision=precision,
+        crop=crop, clips=clips, bits=None if bits == "auto" else read_bits(bits), metrics=metric or (), limit=limit,
+        frames=frames, device=device, precision=precision,
         tile=tile, save=save,
         sampling={"steps": steps or (), "strength": strength or (), "seed": () if seed is None else (seed,)},
     )  # fmt: skip

@@ -35,8 +35,21 @@ def pack(
         typer.Option(help="If a file can't be read: stop, or skip it, also in training."),
     ] = "stop",
     verify: Annotated[bool, typer.Option("--verify", help="Read a pack and check it against its checksums.")] = False,
+    bits: Annotated[
+        str, typer.Option(help="Depth of the pack: 8, 16, float, or auto for that of the deepest image.")
+    ] = "auto",
+    channels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=32,
+            help="Number of bands of multi-band images, or 3; by default what the files have.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Decode images and videos once, into a pack from which training reads crops without decoding."""
+    from sr_experiments.data.depth import read_bits
     from sr_experiments.data.packs.command import make, verify_all
     from sr_experiments.errors import SRError
 
@@ -45,4 +58,5 @@ def pack(
     elif destination is None:
         raise SRError("sr pack SRC DST: say where to write the pack")
     else:
-        make(source, destination, lr or [], "auto" if workers is None else workers, on_error, align)
+        depth = None if bits == "auto" else read_bits(bits)
+        make(source, destination, lr or [], "auto" if workers is None else workers, on_error, align, depth, channels)

@@ -45,10 +45,6 @@ Devices = Annotated[int, Ge(-1), Le(1023)]
 Schedule = Annotated[Mapping[str, Any], Component(SCHEDULES)]
 
 
-def _is_image(channels: int) -> bool:
-    return channels in (1, 3)
-
-
 def _is_label(name: str) -> bool:
     return name not in LOSSES
 
@@ -62,6 +58,10 @@ class Data(Group):
     """Side of the HR crops in pixels, a multiple of scale."""
     num_workers: Literal["auto"] | Annotated[int, Ge(0), Le(256)] = optional()
     """Data loading processes per device; auto: the number of CPU cores, at most 8."""
+    bits: Literal[8, 16, "float"] = optional()
+    """Depth of HR, LR, targets and metrics: 8 or 16 bits per channel, or floating-point numbers from 0 to 1."""
+    show_bands: Annotated[Sequence[Count], Len(3, 3)] = optional()
+    """Bands that pictures show as red, green and blue, numbered from 1; by default the first three."""
     cache: bool | AnyPath = optional()
     """Decode once and cache the pixels: true for ~/.cache/sr_experiments ($SR_CACHE), or a folder."""
     val_share: Literal["auto"] | Annotated[float, Ge(0), Lt(1)] = optional()
@@ -237,8 +237,8 @@ class Run(Group):
 
     scale: Annotated[int, Ge(1), Le(16)]
     """Upsampling factor; most networks support 2, 3 and 4, some also 1: restoration without upscaling."""
-    channels: Annotated[int, Rule(_is_image, ", 3 or 1")]
-    """3 for RGB, 1 for grey."""
+    channels: Annotated[int, Ge(1), Le(32)]
+    """3 for RGB, 1 for grey, others for that many bands."""
     seed: Annotated[int, Ge(0), Lt(2**32)]
     """Random seed."""
     name: FolderName

@@ -5,7 +5,8 @@ Items are images or, where the datasets have `clips` set, clips. Those for train
 
 - `crop`: side of the HR crop, a multiple of `scale` (for training);
 - `scale`: upsampling factor;
-- `channels`: 3 for RGB, 1 for grey;
+- `channels`: 3 for RGB, 1 for grey; other numbers of bands only where they take `bits`;
+- `bits`: depth of the pixels, 8, 16 or "float" (if they can read others than 8);
 - `seed`: seed of the run (for training);
 - `cache`: folder of packs to read from instead of `root`; see `open_folder` (if they read from a folder).
 """
@@ -17,7 +18,7 @@ from sr_experiments.registry import Registry
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-_GIVEN = {"scale": "scale", "channels": "channels", "cache": "data.cache"}
+_GIVEN = {"scale": "scale", "channels": "channels", "bits": "data.bits", "cache": "data.cache"}
 TRAINING_SETS: Registry[Any] = Registry(
     "training data", "sr_experiments.data", {"crop": "data.crop", "seed": "seed", **_GIVEN}
 )

@@ -1,4 +1,4 @@
-"""Image files: list them, read them as 8-bit arrays, and read their sizes without decoding them."""
+"""Image files: list them, read them as arrays, and read their sizes and depths without decoding them."""
 
 import re
 import struct
@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from sr_experiments.data.formats import avif, heif_image, jxl_image
-from sr_experiments.data.formats.decoded import Decoded
+from sr_experiments.data.depth import Bits
+from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image
+from sr_experiments.data.formats.decoded import Decoded, in_depth
+from sr_experiments.data.formats.exr_image import ExrImage
 from sr_experiments.data.formats.heif_image import HeifImage, MissingExtra
 from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
 from sr_experiments.errors import SRError
@@ -28,6 +30,7 @@ T = TypeVar("T")
 EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jxl"),
     *(heif_image.EXTENSIONS if heif_image.is_installed() else ()),
+    *(exr_image.EXTENSIONS if exr_image.is_installed() else ()),
 )
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
@@ -41,7 +44,7 @@ Size = tuple[int, int] | UnreadableImage  # (height, width), or the error in its
 
 
 @contextmanager
-def open_image(path: str | Path) -> "Iterator[PillowImage | HeifImage | jxl_image.JxlImage | TiffImage]":
+def open_image(path: str | Path) -> "Iterator[PillowImage | HeifImage | jxl_image.JxlImage | ExrImage | TiffImage]":
     """Open an image by its content, whatever its extension, and read its header.
 
     Raises:
@@ -59,6 +62,8 @@ def open_image(path: str | Path) -> "Iterator[PillowImage | HeifImage | jxl_imag
             yield TiffImage(file)
         elif head.startswith((jxl_image.CODESTREAM, jxl_image.CONTAINER)):
             yield jxl_image.JxlImage(file)
+        elif head.startswith(exr_image.SIGNATURE):
+            yield ExrImage(file)
         elif (found := avif.brands(file)) and b"avif" not in found and set(heif_image.BRANDS) & set(found):
             yield HeifImage(file)
         else:
@@ -146,25 +151,55 @@ def _natural(name: str) -> list[int | str]:
 _natural_folder = lru_cache(_natural)  # cached, since many files share a folder
 
 
-def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
-    """Read an image with 8 bits per channel, rotated by its EXIF orientation.
+def read_image(path: str | Path, channels: int = 3, bits: Bits = 8) -> np.ndarray:
+    """Read an image at a depth, rotated by its EXIF orientation.
 
     Of a file of several pictures it is the first that is no preview. Palettes are resolved, CMYK becomes RGB by its
     colour profile, grey is converted to RGB or RGB to grey (BT.601 luma), alpha is dropped, colours multiplied by it
-    are divided by it; other depths are scaled to 8 bits and rounded. The result is uint8 (H, W, channels).
+    are divided by it; other depths are scaled and rounded, see `to_depth`. Of other numbers of channels all samples of
+    the file are read as they are, alpha too, and there must be as many.
+
+    Returns:
+        uint8, uint16 or, in [0, 1], float32 (H, W, channels).
 
     Raises:
-        UnreadableImage: the file is missing or damaged, or of a kind whose range or colours are not defined.
+        UnreadableImage: the file is missing or damaged, has other channels, or is of a kind whose range or colours are
+            not defined.
     """
     try:
         with open_image(path) as image:
-            return image.read_8_bits(channels)
+            if channels not in (1, 3):
+                return in_depth(all_bands(image), channels, bits)
+            return image.read_8_bits(channels) if bits == 8 else in_depth(image.decode(), channels, bits)
+    except Exception as error:  # a damaged file can fail anywhere in a decoder
+        raise unreadable(path, error) from error
+
+
+def all_bands(image: Any) -> Decoded:
+    """Read all samples of an image: of formats without bands, the colours and alpha."""
+    if hasattr(image, "decode_bands"):
+        return image.decode_bands()
+    decoded = image.decode()
+    if decoded.alpha is None:
+        return decoded
+    return decoded._replace(pixels=np.concatenate((decoded.pixels, decoded.alpha), 2), alpha=None)
+
+
+def image_layout(path: str | Path) -> tuple[Bits, int]:
+    """Read from the header alone how deep an image is, and how many channels it is read with: 3, or its bands.
+
+    Raises:
+        UnreadableImage: the file is missing or not an image.
+    """
+    try:
+        with open_image(path) as image:
+            return image.depth, getattr(image, "bands", None) or 3
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
 
 
 def decode_image(path: str | Path) -> Decoded:
-    """Read an image as it is: grey or colour, 8 or 16 bits, with its alpha channel.
+    """Read an image as it is: grey or colour, of any depth, with its alpha channel.
 
     Raises:
         UnreadableImage: as `read_image`.

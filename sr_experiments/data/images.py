@@ -1,5 +1,6 @@
 """Datasets of a folder of HR images; LR is made from them on the device."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from torch.utils.data import Dataset
 
 from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.depth import LEVELS, WORDS, Bits
 from sr_experiments.data.held_out import ValShare
-from sr_experiments.data.image_files import Size
+from sr_experiments.data.image_files import Size, UnreadableImage, result_or_error
 from sr_experiments.data.packs.folders import FileFolder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
+
+log = logging.getLogger(__name__)
 
 
 @TRAINING_SETS.register("images")
@@ -39,15 +43,18 @@ class ImageFolder(TrainingCrops):
         on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
+        bits: Bits = 8,
     ) -> None:
-        self.folder = open_folder(root, cache, on_error)
+        self.folder = open_folder(root, cache, on_error, bits=bits, channels=channels)
         super().__init__(self.folder.images(), crop, scale, seed, on_error, augment)
         self.channels = channels
+        self.bits = bits
+        say_depth(self.folder, self.paths[0], bits)
         self.check_sizes(self.folder.sizes(self.paths))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read an image."""
-        return {"hr": self.folder.read(self.paths[index], self.channels)}
+        return {"hr": self.folder.read(self.paths[index], self.channels, self.bits)}
 
     def split_off(self, share: ValShare) -> tuple["ImageValidation | None", str]:
         """Take a share of the images out of training, for validation; see `TrainingCrops.choose_held_out`."""
@@ -56,14 +63,14 @@ class ImageFolder(TrainingCrops):
             return None, words
         paths = [self.paths[index] for index in chosen]
         self.paths = [path for index, path in enumerate(self.paths) if index not in set(chosen)]
-        return ImageValidation.of(self.folder, paths, self.scale, self.channels), words
+        return ImageValidation.of(self.folder, paths, self.scale, self.channels, self.bits), words
 
 
 @VALIDATION_SETS.register("images")
 class ImageValidation(Dataset[dict[str, Any]]):
     """Whole images of a folder for validation, in natural order.
 
-    An item is `{"hr": uint8 (C, H, W), "name": str}`, cropped at the bottom and right to multiples of the scale.
+    An item is `{"hr": (C, H, W) of the depth, "name": str}`, cropped at the bottom and right to multiples of the scale.
 
     Args:
         root: the folder, or a pack of it.
@@ -74,20 +81,27 @@ class ImageValidation(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, root: InputPath, scale: int, channels: int = 3, limit: Count | None = None, cache: str | None = None
+        self,
+        root: InputPath,
+        scale: int,
+        channels: int = 3,
+        limit: Count | None = None,
+        cache: str | None = None,
+        bits: Bits = 8,
     ) -> None:
         self.root = Path(root).expanduser()
-        self.folder = open_folder(root, cache)
+        self.folder = open_folder(root, cache, bits=bits, channels=channels)
         self.paths = self.folder.images()[:limit]
         self.scale = scale
         self.channels = channels
+        self.bits = bits
 
     @classmethod
-    def of(cls, folder: FileFolder, paths: Sequence[Path], scale: int, channels: int) -> "ImageValidation":
+    def of(cls, folder: FileFolder, paths: Sequence[Path], scale: int, channels: int, bits: Bits) -> "ImageValidation":
         """Return the dataset of these images of a folder."""
         images = cls.__new__(cls)
         images.root, images.folder, images.paths = folder.root, folder, list(paths)
-        images.scale, images.channels = scale, channels
+        images.scale, images.channels, images.bits = scale, channels, bits
         return images
 
     def hr_sizes(self) -> dict[Path, Size]:
@@ -99,8 +113,25 @@ class ImageValidation(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         path = self.paths[index]
-        hr = crop_to_multiple(self.folder.read(path, self.channels), self.scale, path)
+        hr = crop_to_multiple(self.folder.read(path, self.channels, self.bits), self.scale, path)
         return {"hr": as_tensor(hr), "name": image_name(path, self.root)}
+
+
+def say_depth(folder: FileFolder, path: Path, bits: Bits) -> None:
+    """Log, for the first image of a folder, that its depth is not the one that is asked for."""
+    own = result_or_error(folder.depth, path)
+    if own == bits or isinstance(own, UnreadableImage):
+        return
+    if bits == 8:
+        log.info("%s is %s, and read as 8-bit: data.bits=%s keeps its full depth", path, WORDS[own], own)
+    elif own == 8 or bits == 16:
+        log.warning("%s is %s, and data.bits=%s: its values are converted, white stays white", path, WORDS[own], bits)
+
+
+def as_floats(pixels: Tensor) -> Tensor:
+    """Convert pixels of any depth to float32 in [0, 1]."""
+    white = {torch.uint8: LEVELS[8], torch.uint16: LEVELS[16]}.get(pixels.dtype)
+    return pixels.float() if white is None else pixels.float() / white
 
 
 def crop_to_multiple(image: np.ndarray, scale: int, name: object) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sr_experiments.config.constraints import InputPath, OnError, Share
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.images import ImageFolder
 from sr_experiments.data.paired import PairedFolder, PairedValidation
@@ -46,9 +47,10 @@ class MixedFolders(TrainingCrops):
         on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
+        bits: Bits = 8,
     ) -> None:
-        self.pairs = PairedFolder(hr, lr, crop, scale, channels, seed, on_error, augment, cache)
-        self.images = ImageFolder(root, crop, scale, channels, seed, on_error, augment, cache)
+        self.pairs = PairedFolder(hr, lr, crop, scale, channels, seed, on_error, augment, cache, bits)
+        self.images = ImageFolder(root, crop, scale, channels, seed, on_error, augment, cache, bits)
         super().__init__(self._all_paths(), crop, scale, seed, on_error, augment)
         self.probability = probability
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset, default_collate
 from sr_experiments.cache import cache_folder
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.batches import StepBatches, next_validation
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
@@ -35,7 +36,8 @@ class SRDataModule(pl.LightningDataModule):
         val: validation sets by name, each like `train`. A set without `name` is "paired" if it has `lr` or `hr`, else
             "images"; if training on clips, "videos". If there is none, what `val_share` holds out, else the sample
             photographs, or sample clips.
-        batch_size, crop, num_workers, seed, scale, channels, cache: the settings of the run of these names.
+        batch_size, crop, num_workers, seed, scale, channels, bits, show_bands, cache: the settings of the
+            run of these names.
         val_every: steps between validations.
         ends: steps at which the stages of the run end; the last is the end of the run.
         val_share: share of the training files that is held out for validation, if there is no `val`; "auto" for a
@@ -62,6 +64,8 @@ class SRDataModule(pl.LightningDataModule):
         cache: bool | str = False,
         val_share: ValShare = 0.0,
         clips_of_step: Callable[[int], tuple[int, int]] | None = None,
+        bits: Bits = 8,
+        show_bands: Sequence[int] = (1, 2, 3),
     ) -> None:
         super().__init__()
         if crop % scale:
@@ -71,8 +75,12 @@ class SRDataModule(pl.LightningDataModule):
         self.next_validation = partial(next_validation, val_every=val_every, ends=ends)
         self.clips_of_step = clips_of_step or (lambda step: (batch_size, 1))
         packs = cache_folder(cache) if cache else None
+        self.bits = bits
+        self.show_bands = shown_bands(show_bands, channels)
+        _check_depth(train, bits, channels)
         given = {"crop": crop, "scale": scale, "channels": channels, "seed": seed}
-        self.train_set = build("training data", TRAINING_SETS, train, **given, **_cache(TRAINING_SETS, train, packs))
+        taken = _taken(TRAINING_SETS, train, packs, bits)
+        self.train_set = build("training data", TRAINING_SETS, train, **given, **taken)
         self.clips = bool(getattr(self.train_set, "clips", False))
         sample = "sample_video" if self.clips else "sample"
         held = None if val else self._hold_out(val_share)
@@ -80,7 +88,7 @@ class SRDataModule(pl.LightningDataModule):
             {"held_out": held}
             if held is not None
             else {
-                name: validation_set(name, arguments, scale, channels, self.clips, packs)
+                name: validation_set(name, arguments, scale, channels, self.clips, packs, bits)
                 for name, arguments in (val or {sample: {"name": sample}}).items()
             }
         )
@@ -174,14 +182,16 @@ def _items_of_rank(name: str, images: Any, rank: int, world_size: int) -> Sequen
 
 
 def validation_set(
-    name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool, packs: Path | None
+    name: str, arguments: Mapping[str, Any], scale: int, channels: int, clips: bool, packs: Path | None, bits: Bits = 8
 ) -> Any:
     """Build the validation set `data.val.<name>` of a run, of images or of clips, from its arguments."""
     if not isinstance(arguments, Mapping):
         raise SRError(f"data.val.{name}={arguments}: give its arguments, for example data.val.{name}.root=<folder>")
     kind = "videos" if clips else "paired" if "lr" in arguments or "hr" in arguments else "images"
     arguments = {"name": kind, **arguments}
-    given = {"scale": scale, "channels": channels, **_cache(VALIDATION_SETS, arguments, packs)}
+    given = {"scale": scale, "channels": channels, **_taken(VALIDATION_SETS, arguments, packs, bits)}
+    if channels not in (1, 3) and "bits" not in given:
+        raise SRError(f"data.val.{name} has no images of {channels} bands: validate on images or pairs that have")
     images = build(f"validation data {name}:", VALIDATION_SETS, arguments, **given)
     if getattr(images, "clips", False) != clips:
         what, other = ("images", "clips") if clips else ("clips", "images")
@@ -189,8 +199,36 @@ def validation_set(
     return images
 
 
-def _cache(kinds: Registry[Any], arguments: Mapping[str, Any], packs: Path | None) -> dict[str, str]:
-    """Return the folder of packs as an argument, if there is one and the dataset reads from a folder."""
+def shown_bands(chosen: Sequence[int], channels: int) -> tuple[int, ...]:
+    """Return the indices, from 0, of the bands that pictures show as red, green and blue; () for grey and RGB.
+
+    Raises:
+        SRError: there are no such bands.
+    """
+    if channels in (1, 3):
+        return ()
+    if channels == 2 and tuple(chosen) == (1, 2, 3):  # the default
+        chosen = (1, 1, 2)
+    if max(chosen) > channels:
+        raise SRError(f"data.show_bands={list(chosen)}: there are {channels} bands, numbered from 1")
+    return tuple(band - 1 for band in chosen)
+
+
+def _check_depth(train: Mapping[str, Any], bits: Bits, channels: int) -> None:
+    """Refuse depths and bands that the training data can't have."""
+    kind = TRAINING_SETS.get(str(train.get("name")))
+    if kind is None or "bits" in inspect.signature(kind).parameters:
+        return
+    for setting, fits in ((f"data.bits={bits}", bits == 8), (f"channels={channels}", channels in (1, 3))):
+        if not fits:
+            raise SRError(
+                f"{setting} needs images that have it, and data={train['name']} has none: use images, paired or mixed"
+            )
+
+
+def _taken(kinds: Registry[Any], arguments: Mapping[str, Any], packs: Path | None, bits: Bits) -> dict[str, Any]:
+    """Return what a dataset takes of a folder for packs, if there is one, and the depth."""
     kind = kinds.get(str(arguments.get("name")))
-    takes = kind is not None and "cache" in inspect.signature(kind).parameters
-    return {"cache": str(packs)} if packs and takes else {}
+    takes = set() if kind is None else set(inspect.signature(kind).parameters)
+    given = {"bits": bits} | ({"cache": str(packs)} if packs else {})
+    return {name: value for name, value in given.items() if name in takes}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from torch.utils.data import Dataset
 
 from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.image_files import Size, UnreadableImage, natural_key
-from sr_experiments.data.images import as_tensor, image_name
+from sr_experiments.data.images import as_tensor, image_name, say_depth
 from sr_experiments.data.packs.folders import FileFolder, is_folder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.errors import SRError
@@ -43,19 +45,22 @@ class PairedFolder(TrainingCrops):
         on_error: OnError = "stop",
         augment: bool = True,
         cache: str | None = None,
+        bits: Bits = 8,
     ) -> None:
-        self.folders = open_pair(hr, lr, scale, cache, on_error)
+        self.folders = open_pair(hr, lr, scale, cache, on_error, bits, channels)
         pairs = pair_images(*self.folders, scale)
         super().__init__([path for path, _ in pairs], crop, scale, seed, on_error, augment)
         self.lr_paths = [path for _, path in pairs]
         self.channels = channels
+        self.bits = bits
+        say_depth(self.folders[0], self.paths[0], bits)
         self.check_sizes(_checked_sizes(self.folders, pairs, scale))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read a pair."""
         return {
-            "hr": self.folders[0].read(self.paths[index], self.channels),
-            "lr": self.folders[1].read(self.lr_paths[index], self.channels),
+            "hr": self.folders[0].read(self.paths[index], self.channels, self.bits),
+            "lr": self.folders[1].read(self.lr_paths[index], self.channels, self.bits),
         }
 
     def split_off(self, share: ValShare) -> tuple["PairedValidation | None", str]:
@@ -67,12 +72,12 @@ class PairedFolder(TrainingCrops):
         rest = [pair for index, pair in enumerate(pairs) if index not in set(chosen)]
         self.paths, self.lr_paths = [hr for hr, _ in rest], [lr for _, lr in rest]
         held = [pairs[index] for index in chosen]
-        return PairedValidation.of(self.folders, held, self.scale, self.channels), words
+        return PairedValidation.of(self.folders, held, self.scale, self.channels, self.bits), words
 
 
 @VALIDATION_SETS.register("paired")
 class PairedValidation(Dataset[dict[str, Any]]):
-    """Whole pairs for validation: `{"hr": uint8 (C, H, W), "lr": uint8 (C, H / scale, W / scale), "name": str}`.
+    """Whole pairs for validation: `{"hr": (C, H, W), "lr": (C, H / scale, W / scale), "name": str}` of the depth.
 
     Args:
         hr: folder of HR images.
@@ -91,24 +96,31 @@ class PairedValidation(Dataset[dict[str, Any]]):
         channels: int = 3,
         limit: Count | None = None,
         cache: str | None = None,
+        bits: Bits = 8,
     ) -> None:
         self.root = Path(hr).expanduser()
-        self.folders = open_pair(hr, lr, scale, cache)
+        self.folders = open_pair(hr, lr, scale, cache, bits=bits, channels=channels)
         self.pairs = pair_images(*self.folders, scale)[:limit]
         self.scale = scale
         self.channels = channels
+        self.bits = bits
         for size in _checked_sizes(self.folders, self.pairs, scale):
             if isinstance(size, UnreadableImage):
                 raise size
 
     @classmethod
     def of(
-        cls, folders: tuple[FileFolder, FileFolder], pairs: Sequence[tuple[Path, Path]], scale: int, channels: int
+        cls,
+        folders: tuple[FileFolder, FileFolder],
+        pairs: Sequence[tuple[Path, Path]],
+        scale: int,
+        channels: int,
+        bits: Bits,
     ) -> "PairedValidation":
         """Return the dataset of these pairs of two folders."""
         images = cls.__new__(cls)
         images.root, images.folders, images.pairs = folders[0].root, folders, list(pairs)
-        images.scale, images.channels = scale, channels
+        images.scale, images.channels, images.bits = scale, channels, bits
         return images
 
     def hr_sizes(self) -> dict[Path, Size]:
@@ -121,18 +133,25 @@ class PairedValidation(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         hr_path, lr_path = self.pairs[index]
-        hr = self.folders[0].read(hr_path, self.channels)
-        lr = self.folders[1].read(lr_path, self.channels)
+        hr = self.folders[0].read(hr_path, self.channels, self.bits)
+        lr = self.folders[1].read(lr_path, self.channels, self.bits)
         hr = hr[: lr.shape[0] * self.scale, : lr.shape[1] * self.scale]
         return {"hr": as_tensor(hr), "lr": as_tensor(lr), "name": image_name(hr_path, self.root)}
 
 
 def open_pair(
-    hr: str, lr: str, scale: int, cache: str | None = None, on_error: str = "stop"
+    hr: str,
+    lr: str,
+    scale: int,
+    cache: str | None = None,
+    on_error: str = "stop",
+    bits: Bits = 8,
+    channels: int = 3,
 ) -> tuple[FileFolder, FileFolder]:
     """Open the folder of HR and the folder of LR of this scale; arguments as for `open_folder`."""
     lr_root = scale_folder(Path(lr).expanduser(), scale)
-    return open_folder(hr, cache, on_error), open_folder(lr_root, cache, on_error)
+    opened = partial(open_folder, cache=cache, on_error=on_error, bits=bits, channels=channels)
+    return opened(hr), opened(lr_root)
 
 
 def pair_images(hr: FileFolder, lr: FileFolder, scale: int) -> list[tuple[Path, Path]]:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from sr_experiments.data.cubic import PHASES, resize_weights
+from sr_experiments.data.depth import LEVELS, Bits
 from sr_experiments.errors import SRError
 
 
 def imresize(
-    image: Tensor, scale: float | Fraction | tuple[int, int], quantise: bool = True, phase: str = "centred"
+    image: Tensor, scale: float | Fraction | tuple[int, int], bits: Bits = 8, phase: str = "centred"
 ) -> Tensor:
     """Resize images as MATLAB's `imresize(image, scale)` does.
 
@@ -30,9 +31,9 @@ def imresize(
         image: (N, C, H, W), values in [0, 1].
         scale: factor for both axes, giving ceil(scale * size) pixels, or the output size (H, W). A float stands for
             the nearest fraction with a denominator of at most 1000: 1 / 3 is exactly a third.
-        quantise: treat values as 8-bit, as MATLAB does for uint8 images: the input is rounded to multiples of 1/255;
-            the result of the first pass and the output are also clipped to [0, 1]. Otherwise nothing is rounded or
-            clipped and gradients flow.
+        bits: 8 or 16 to treat values as integers, as MATLAB does for uint8 or uint16 images: the input is rounded to
+            multiples of 1/255 or 1/65535; the result of the first pass and the output are also clipped to [0, 1]. With
+            "float" nothing is rounded or clipped and gradients flow.
         phase: "centred", as in MATLAB, or "corner", where output pixel 0 lies on input pixel 0.
 
     Returns:
@@ -47,38 +48,41 @@ def imresize(
         sizes = (math.ceil(factor * height), math.ceil(factor * width))
         scales = (factor, factor)
     compute_type, result_type = computation_types(image)
+    white = LEVELS[bits]
     with torch.autocast(image.device.type, enabled=False):
         values = image.to(compute_type)
-        if quantise:
-            values = round_half_up(values * 255)
+        if white is not None:
+            values = round_half_up(values * white)
         # MATLAB resizes the axis that shrinks most first, rows first if both shrink alike; rounding in between matters.
         for axis in sorted((0, 1), key=lambda i: scales[i]):
             arguments = (height, width)[axis], sizes[axis], scales[axis], phase
             matrix = device_matrix(resize_weights, arguments, image.device, compute_type)
             values = matrix @ values if axis == 0 else values @ matrix.T  # (N, C, H', W), (N, C, H', W')
-            if quantise:
-                values = round_half_up(values).clamp(0, 255)
+            if white is not None:
+                values = round_half_up(values).clamp(0, white)
         # Divided in the result type, so that values equal those of an image read from a file.
-        return values.to(result_type) / 255 if quantise else values.to(result_type)
+        return values.to(result_type) if white is None else values.to(result_type) / white
 
 
-def bicubic_upsample(lr: Tensor, scale: int, phase: str = "centred") -> Tensor:
-    """Upsample 8-bit images with MATLAB's `imresize`, the bicubic baseline, or the same kernel in another phase.
+def bicubic_upsample(lr: Tensor, scale: int, phase: str = "centred", bits: Bits = 8) -> Tensor:
+    """Upsample images with MATLAB's `imresize`, the bicubic baseline, or the same kernel in another phase.
 
     Args:
         lr: (N, C, H, W), values in [0, 1].
         scale: integer factor.
         phase: phase of the degradation that made LR, one of PHASES: where LR pixels lie on the HR grid.
+        bits: depth of LR and of the result.
 
     Returns:
-        (N, C, scale * H, scale * W), multiples of 1/255 in [0, 1].
+        (N, C, scale * H, scale * W) in [0, 1], for 8 bits multiples of 1/255.
 
     Raises:
         SRError: unknown phase.
     """
     if phase not in PHASES:
         raise SRError(f"unknown phase {phase!r} of LR pixels: choose one of {', '.join(PHASES)}")
-    return imresize(lr, Fraction(scale), phase=phase)
+    large = imresize(lr, Fraction(scale), bits, phase)
+    return large.clamp(0, 1) if bits == "float" else large
 
 
 def computation_types(image: Tensor) -> tuple[torch.dtype, torch.dtype]:

@@ -50,13 +50,13 @@ class TrainingCrops(TrainingSet):
 
     Each pass over the images is a new permutation; crop position and orientation are drawn per sample.
 
-    A sample is `{"hr": uint8 (C, crop, crop), "skipped": int64 ()}`, with paired data also
-    `"lr": uint8 (C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of an unreadable image that this
+    A sample is `{"hr": (C, crop, crop) of uint8, uint16 or float32, "skipped": int64 ()}`, with paired data also
+    `"lr": (C, crop / scale, crop / scale)`. `skipped` is the index in `paths` of an unreadable image that this
     sample replaces, or -1.
     """
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Read image number `index` as `{"hr": uint8 (H, W, C)}`, with `"lr"` for paired data.
+        """Read image number `index` as `{"hr": (H, W, C)}` of uint8, uint16 or float32, with `"lr"` for paired data.
 
         Raises:
             UnreadableImage: a file can't be read.

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sr_experiments.data.alignment import measured_shift, reduced
+from sr_experiments.data.depth import to_depth
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.data.workers import worker_count
@@ -59,6 +60,7 @@ def _inspect(train_set: TrainingCrops, limit: int, console: Console) -> list[Ins
             images = train_set.load(index)
         except UnreadableImage as error:
             return Inspected(name, problem=str(error))
+        images = {kind: to_depth(np.asarray(image[:]), 8) for kind, image in images.items()}
         if "lr" not in images:
             return Inspected(name, fingerprint(images["hr"]))
         return Inspected(name, fingerprint(images["hr"]), *compare(images["hr"], images["lr"]))
@@ -81,7 +83,7 @@ def compare(hr: np.ndarray, lr: np.ndarray) -> tuple[tuple[float, float], tuple[
 
 def fingerprint(image: np.ndarray) -> int:
     """Return a perceptual hash of 64 bits: the low frequencies of the image's cosine transform against their median."""
-    small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).reshape(32, 32, -1).mean(2)
+    small = cv2.resize(image[..., :4], (32, 32), interpolation=cv2.INTER_AREA).reshape(32, 32, -1).mean(2)
     # The first coefficient, the mean of the image, would distort the median.
     low = cv2.dct(small.astype(np.float32))[:8, :8].ravel()
     bits = low > np.median(low[1:])
@@ -140,7 +142,7 @@ def _duplicates_finding(known: Sequence[Inspected], validation: dict[str, Sequen
     for name, val_set in validation.items():
         for i in range(len(val_set)):
             item = val_set[i]
-            own = np.uint64(fingerprint(np.ascontiguousarray(item["hr"].permute(1, 2, 0).numpy())))
+            own = np.uint64(fingerprint(np.ascontiguousarray(to_depth(item["hr"].permute(1, 2, 0).numpy(), 8))))
             distance = _bits(prints ^ own)
             compared += 1
             if len(distance) and distance.min() <= MAX_BITS:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sr_experiments.baseline import baseline
+from sr_experiments.data.depth import DTYPES, LEVELS, WORDS, Bits, bits_of
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.evaluation.scenes import Reader, Scene
 from sr_experiments.inference.engine import Engine
@@ -25,25 +26,26 @@ class Candidate:
         """Start an image or a clip."""
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
-        """Make the next frame, uint8 (H, W, C) to (scale * H, scale * W, C)."""
+        """Make the next frame, (H, W, C) of the depth of HR to (scale * H, scale * W, C)."""
         raise NotImplementedError
 
 
 class Baseline(Candidate):
-    """LR enlarged by MATLAB's bicubic kernel, as 8-bit RGB, for LR pixels of the degradation's phase.
+    """LR enlarged by MATLAB's bicubic kernel, at the depth of HR, for LR pixels of the degradation's phase.
 
     At scale 1 that is LR as it is.
     """
 
-    def __init__(self, scale: int, phase: str) -> None:
-        made = "LR as it is" if scale == 1 else "LR enlarged by MATLAB's bicubic imresize, all channels, 8-bit"
+    def __init__(self, scale: int, phase: str, bits: Bits = 8) -> None:
+        made = "LR as it is" if scale == 1 else f"LR enlarged by MATLAB's bicubic imresize, all channels, {WORDS[bits]}"
         super().__init__(baseline(scale), made)
         self.scale = scale
         self.phase = phase
+        self.bits = bits
 
     def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
         """Enlarge LR."""
-        return to_pixels(bicubic_upsample(to_tensor(lr), self.scale, self.phase))
+        return to_pixels(bicubic_upsample(to_tensor(lr), self.scale, self.phase, self.bits), self.bits)
 
 
 @dataclass
@@ -93,10 +95,14 @@ class Finished(Candidate):
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """Convert uint8 (H, W, C) to float64 (1, C, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].double() / 255
+    """Convert pixels (H, W, C) of any depth to float64 (1, C, H, W) in [0, 1]."""
+    values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].double()
+    white = LEVELS[bits_of(image.dtype)]
+    return values if white is None else values / white
 
 
-def to_pixels(image: Tensor) -> np.ndarray:
-    """Convert (1, C, H, W) in [0, 1] to uint8 (H, W, C)."""
-    return np.ascontiguousarray(image[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy())
+def to_pixels(image: Tensor, bits: Bits = 8) -> np.ndarray:
+    """Convert (1, C, H, W) in [0, 1] to (H, W, C) of a depth."""
+    values, white = image[0].clamp(0, 1), LEVELS[bits]
+    levels = values if white is None else values.mul(white).round()
+    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()).astype(DTYPES[bits])

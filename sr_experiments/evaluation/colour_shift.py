@@ -3,6 +3,7 @@
 import numpy as np
 
 from sr_experiments.data.degradations import Degradation
+from sr_experiments.data.depth import WORDS
 from sr_experiments.evaluation.candidates import to_pixels, to_tensor
 from sr_experiments.metrics.metric import SRMetric
 
@@ -23,12 +24,14 @@ class ColourShift(SRMetric):
         super().__init__()
         self.degradation = degradation
         how = type(degradation).__name__
-        self.convention = f"mean CIEDE2000 between LR and SR made small again ({how}), whole 8-bit images"
+        self.convention = (
+            f"mean CIEDE2000 between LR and SR made small again ({how}), whole {WORDS[degradation.bits]} images"
+        )
 
     def update(self, sr: np.ndarray, lr: np.ndarray) -> None:
-        """Add a picture: uint8 (scale * H, scale * W, 3) in sRGB, and LR, (H, W, 3)."""
+        """Add a picture: (scale * H, scale * W, 3) in sRGB, of the degradation's depth, and LR, (H, W, 3)."""
         from skimage.color import deltaE_ciede2000, rgb2lab
 
-        small = to_pixels(self.degradation.validation(to_tensor(sr)))
+        small = to_pixels(self.degradation.validation(to_tensor(sr)), self.degradation.bits)
         self.total += float(deltaE_ciede2000(rgb2lab(lr), rgb2lab(small)).mean())
         self.count += 1

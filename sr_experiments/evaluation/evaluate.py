@@ -12,6 +12,7 @@ from sr_experiments.baseline import BASELINES
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
+from sr_experiments.data.depth import WORDS, Bits
 from sr_experiments.data.preview import load_config
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import Baseline, Candidate, Finished, Network
@@ -28,6 +29,7 @@ from sr_experiments.evaluation.scenes import (
     holds_clips,
     image_scenes,
     infer_scale,
+    layout_of_images,
 )
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
@@ -55,6 +57,7 @@ class Request:
     scale: int | None = None  # upsampling factor, where neither a network nor `lr` says it
     crop: int | None = None  # pixels cut from each side; None for the scale, and none at scale 1
     clips: bool | None = None  # whether `hr` holds clips; None to look
+    bits: Bits | None = None  # depth of HR, LR and SR; None for that of the deepest HR image
     metrics: Sequence[str] = ()  # further metrics: names of files in conf/metrics
     limit: int | None = None  # use only so many images or clips, from the first
     frames: int | None = None  # use only so many frames of each clip, from the first
@@ -99,7 +102,9 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
     if lr is None and degradation.identity:
         raise SRError(f"{LR_IS_HR}: give --lr, or --degradation {', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
     crop = usual_crop(scale) if request.crop is None else request.crop
-    channels = 1 if networks and all(n.generator.channels == 1 for n in networks) else 3
+    bits, channels = _layout(request, networks, hr, clips)
+    degradation.bits = bits
+    degradation.check_channels(channels)
 
     if clips:
         try:
@@ -108,8 +113,8 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
             hint = "; if these are images rather than clips, give --images" if request.clips is None else ""
             raise SRError(f"{error}{hint}") from error
     else:
-        scenes = image_scenes(hr, lr, scale, channels, request.limit)
-    candidates: list[Candidate] = [Baseline(scale, degradation.phase)]
+        scenes = image_scenes(hr, lr, scale, channels, request.limit, bits)
+    candidates: list[Candidate] = [Baseline(scale, degradation.phase, bits)]
     costs = {}
     for network in networks:
         parameters = sum(p.numel() for p in network.generator.parameters())
@@ -121,14 +126,16 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         if clips:
             readers = finished_clips(scenes, hr, sr, scale, channels, request.limit, request.suffix)
         else:
-            readers = finished_images(scenes, hr, sr, scale, channels, request.suffix)
+            readers = finished_images(scenes, hr, sr, scale, channels, request.suffix, bits)
         candidates.append(Finished(name, str(sr), readers))
 
     device = choose_device(request.device)
     # Metrics compute in float64, which not every accelerator has.
     metrics_device = device if device.type == "cuda" else torch.device("cpu")
-    protocol = Protocol(metrics_config(scale, request.metrics), crop, degradation, clips, channels, metrics_device)
-    with_papers = kind == "bicubic" and scale > 1 and not clips
+    grey_or_rgb = channels in (1, 3)
+    config = metrics_config(scale, request.metrics, "default" if grey_or_rgb else "bands")
+    protocol = Protocol(config, crop, degradation, clips, channels, metrics_device)
+    with_papers = kind == "bicubic" and scale > 1 and not clips and bits == 8 and grey_or_rgb
     results = measure(scenes, candidates, protocol, scale, with_papers, request.save, progress)
     for result in results:
         result.parameters, result.macs = costs.get(result.name, (None, None))
@@ -145,7 +152,7 @@ def evaluate(request: Request, progress: Progress | None = None) -> Report:
         "clip" if clips else "image",
         kind if lr is None or scale > 1 else "given",
         {"hr": str(hr), "lr": str(lr) if lr else f"made from HR by {kind}"},
-        _conventions(described["conventions"], results, clips, scale),
+        _conventions(described["conventions"], results, clips, scale, bits),
         described["higher_is_better"],
         described["digits"],
         described["units"],
@@ -209,6 +216,18 @@ def _scale(request: Request, networks: Sequence[_Loaded], hr: Path, lr: Path | N
     return infer_scale(hr, lr, clips)
 
 
+def _layout(request: Request, networks: Sequence[_Loaded], hr: Path, clips: bool) -> tuple[Bits, int]:
+    """Return the depth and the number of channels that everything is measured with."""
+    channels = {network.generator.channels for network in networks}
+    if len(channels) > 1 and not channels <= {1, 3}:
+        raise SRError(f"the networks are of {', '.join(map(str, sorted(channels)))} channels: measure them apart")
+    found: tuple[Bits, int] = (8, 3) if clips else layout_of_images(hr, request.limit)
+    if clips and (request.bits not in (None, 8) or not channels <= {1, 3}):
+        raise SRError("clips are of 8 bits, grey or RGB: give images for other depths and bands")
+    of_networks = min(channels) if len(channels) == 1 else 3
+    return request.bits or found[0], of_networks if networks else found[1]
+
+
 def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:
     if request.degradation != "auto":
         return request.degradation
@@ -224,14 +243,16 @@ def _build_degradation(kind: str, scale: int) -> Degradation:
     return build("degradation", DEGRADATIONS, config, scale=scale)
 
 
-def _conventions(conventions: dict[str, str], results: list[Result], clips: bool, scale: int) -> dict[str, str]:
+def _conventions(
+    conventions: dict[str, str], results: list[Result], clips: bool, scale: int, bits: Bits
+) -> dict[str, str]:
     """Add to the conventions of the metrics those of the other columns and values."""
     if any(result.name == NAME for result in results):
         conventions[NAME] = CONVENTION
     if clips:
         conventions["clips"] = "a clip's value is the mean over its frames, or pairs of frames; the mean is over clips"
     cropped = f", cropped at the bottom and the right to multiples of {scale}" if scale > 1 else ""
-    conventions["hr"] = f"8-bit{cropped}"
+    conventions["hr"] = f"{WORDS[bits]}{cropped}"
     conventions["difference"] = "mean of paired differences, 95 % confidence interval after Student's t"
     if any(result.macs is not None for result in results):
         conventions["macs"] = (

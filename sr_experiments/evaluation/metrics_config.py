@@ -9,23 +9,26 @@ from omegaconf import OmegaConf
 from sr_experiments.config.declared import conf_folder
 from sr_experiments.errors import SRError
 
+LISTS = ("default", "bands")  # files of conf/metrics that name others
 
-def metrics_config(scale: int, further: Sequence[str] = ()) -> dict[str, Any]:
+
+def metrics_config(scale: int, further: Sequence[str] = (), default: str = "default") -> dict[str, Any]:
     """Return the configuration of the metrics, by key.
 
     Args:
         scale: upsampling factor, which metrics may refer to as `${scale}`.
         further: names of files in conf/metrics, besides those of the default list.
+        default: name of that list: "default", or "bands" for images that are neither grey nor RGB.
 
     Raises:
         SRError: there is no such file.
     """
     folder = conf_folder()
-    known = sorted(path.stem for path in (folder / "metrics").glob("*.yaml") if path.stem != "default")
+    known = sorted(path.stem for path in (folder / "metrics").glob("*.yaml") if path.stem not in LISTS)
     for name in further:
         if name not in known:
             raise SRError(f"unknown --metric {name}: choose one of {', '.join(known)}")
-    overrides = [f"+scale={scale}", "+metrics=default", *(f"+metrics@metrics.{name}={name}" for name in further)]
+    overrides = [f"+scale={scale}", f"+metrics={default}", *(f"+metrics@metrics.{name}={name}" for name in further)]
     with initialize_config_dir(str(folder), version_base="1.3"):
         config = compose(None, overrides)
     return OmegaConf.to_container(config, resolve=True)["metrics"]  # type: ignore[index, call-overload, return-value]

@@ -31,8 +31,8 @@ def papers_bicubic(hr: np.ndarray, scale: int, crop: int) -> dict[str, float]:
         crop: pixels cut from each side.
     """
     y = luma(to_tensor(hr)).round() / 255  # (1, 1, H, W)
-    small = imresize(y, Fraction(1, scale), quantise=False)
-    large = imresize(small, Fraction(scale), quantise=False)
+    small = imresize(y, Fraction(1, scale), bits="float")
+    large = imresize(small, Fraction(scale), bits="float")
     # Given one channel, the metrics on "rgb" compare its levels as they are, without a conversion to luma.
     metrics = {"psnr_y": PSNR("rgb", crop), "ssim_y": SSIM("rgb", crop)}
     return {key: float(metric.per_image(large, y)) for key, metric in metrics.items()}

@@ -25,9 +25,9 @@ class Protocol:
     Args:
         config: of the metrics.
         crop: pixels cut from each side.
-        degradation: of LR, for the colour shift.
+        degradation: of LR, for the colour shift; its depth is that of the metrics.
         clips: whether the scenes are clips.
-        channels: 3, or 1 where all networks are of grey images.
+        channels: 3, 1 where all networks are of grey images, or the number of bands.
         device: on which metrics are computed.
     """
 
@@ -43,15 +43,16 @@ class Protocol:
         self.crop = crop
         self.degradation = degradation
         self.device = device
-        suite = MetricSuite(config, crop, clips, channels)
+        suite = MetricSuite(config, crop, clips, channels, degradation.bits)
         self.metrics: dict[str, SRMetric] = {key: metric.to(device) for key, metric in suite.items()}
         self.left_out = suite.left_out  # metrics, or metrics of one scene, that are not measured, with the reason
         if degradation.scale == 1:
             pass  # LR has other colours than HR: that is what is to be mended
         elif channels == 3:  # made small again without further noise
             smaller = Bicubic(degradation.scale) if isinstance(degradation, Pipeline) else degradation
+            smaller.bits = degradation.bits
             self.metrics[COLOUR_SHIFT] = ColourShift(smaller)
-        else:
+        elif channels == 1:
             self.left_out[COLOUR_SHIFT] = "it needs RGB, and the images are grey"
 
 
@@ -67,7 +68,7 @@ class SceneMeasurement:
             metric.reset()
 
     def add(self, sr: np.ndarray, hr: np.ndarray, lr: np.ndarray) -> None:
-        """Measure the next frame, all uint8 (H, W, C). A metric that it is too small for is left out of the scene.
+        """Measure the next frame, all (H, W, C) of one depth; leave out a metric that it is too small for.
 
         Raises:
             SRError: nothing is left within the border.

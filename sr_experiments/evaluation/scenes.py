@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from sr_experiments.data.clips import Clip
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.image_files import (
     EXTENSIONS,
     UnreadableImage,
+    image_layout,
+    image_size,
     image_sizes,
     list_images,
     read_image,
@@ -26,7 +29,7 @@ from sr_experiments.video.decode import VideoFile
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 from sr_experiments.walk import is_left_out
 
-Reader = Callable[[int], np.ndarray]  # number of a frame to uint8 (H, W, C)
+Reader = Callable[[int], np.ndarray]  # number of a frame to (H, W, C); of clips uint8
 
 
 @dataclass
@@ -65,8 +68,7 @@ def infer_scale(hr: Path, lr: Path, clips: bool) -> int:
     if clips:
         (height, width), (lr_height, lr_width) = _open_clips(hr)[0].size, _open_clips(lr)[0].size
     else:
-        first_hr, first_lr = list_images(hr)[0], list_images(lr)[0]
-        (height, width), (lr_height, lr_width) = read_image(first_hr).shape[:2], read_image(first_lr).shape[:2]
+        (height, width), (lr_height, lr_width) = (image_size(list_images(root)[0]) for root in (hr, lr))
     scale = round(height / lr_height)
     if scale < 1 or (height // scale, width // scale) != (lr_height, lr_width):
         raise SRError(
@@ -75,8 +77,21 @@ def infer_scale(hr: Path, lr: Path, clips: bool) -> int:
     return scale
 
 
-def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: int | None) -> list[Scene]:
-    """List the images of a folder, cropped at the bottom and the right to multiples of the scale.
+def layout_of_images(root: Path, limit: int | None) -> tuple[Bits, int]:
+    """Return the depth of the deepest image of a folder, and with how many channels the first is read.
+
+    Raises:
+        SRError: no images, or an unreadable one.
+    """
+    layouts = [image_layout(path) for path in list_images(root)[:limit]]
+    depths = {bits for bits, _ in layouts}
+    return "float" if "float" in depths else 16 if 16 in depths else 8, layouts[0][1]
+
+
+def image_scenes(
+    hr: Path, lr: Path | None, scale: int, channels: int, limit: int | None, bits: Bits = 8
+) -> list[Scene]:
+    """List the images of a folder, cropped at the bottom and the right to multiples of the scale, read at a depth.
 
     Raises:
         SRError: no images, an unreadable one, or names or sizes that don't pair.
@@ -91,13 +106,19 @@ def image_scenes(hr: Path, lr: Path | None, scale: int, channels: int, limit: in
     for name, (path, lr_path), (height, width) in zip(names, paths, sizes, strict=True):
         unique = path.name if names.count(name) > 1 else name
         size = height // scale * scale, width // scale * scale
-        lr_reader = None if lr_path is None else _image_reader(lr_path, channels)
-        scenes.append(Scene(unique, 1, size, _image_reader(path, channels, scale), lr_reader, path))
+        lr_reader = None if lr_path is None else _image_reader(lr_path, channels, bits)
+        scenes.append(Scene(unique, 1, size, _image_reader(path, channels, bits, scale), lr_reader, path))
     return scenes
 
 
 def finished_images(
-    scenes: Sequence[Scene], hr: Path, sr: Path, scale: int, channels: int, suffix: str | None = None
+    scenes: Sequence[Scene],
+    hr: Path,
+    sr: Path,
+    scale: int,
+    channels: int,
+    suffix: str | None = None,
+    bits: Bits = 8,
 ) -> dict[str, Reader]:
     """Pair finished pictures with scenes, as `pair_finished`: their readers, by the name of the scene.
 
@@ -110,7 +131,7 @@ def finished_images(
     wanted = [of_hr[scene.path] for scene in scenes]
     for scene, path, size in zip(scenes, wanted, _sizes(wanted), strict=True):
         _check_size(scene, path, size, scale)
-    return {scene.name: _image_reader(path, channels) for scene, path in zip(scenes, wanted, strict=True)}
+    return {scene.name: _image_reader(path, channels, bits) for scene, path in zip(scenes, wanted, strict=True)}
 
 
 def clip_scenes(
@@ -194,8 +215,8 @@ def _check_size(scene: Scene, path: Path, size: tuple[int, int], scale: int) -> 
         )
 
 
-def _image_reader(path: Path, channels: int, scale: int = 1) -> Reader:
-    return lambda _: crop_to_multiple(read_image(path, channels), scale, path)
+def _image_reader(path: Path, channels: int, bits: Bits, scale: int = 1) -> Reader:
+    return lambda _: crop_to_multiple(read_image(path, channels, bits), scale, path)
 
 
 def _clip_reader(clip: Clip, scale: int = 1) -> Reader:

@@ -55,20 +55,21 @@ class Card:
     Attributes:
         facts: the fields of an OpenModelDB model, and further ones.
         summary: of the run; empty where there is none.
-        picture: the baseline beside SR.
+        picture: the baseline beside SR; None for networks of bands, which photographs don't have.
     """
 
     facts: dict[str, Any]
     summary: dict[str, Any]
-    picture: Image.Image
+    picture: Image.Image | None
     _words: Mapping[str, str]
     _exported: Exported
     _config: dict[str, Any]
     _usage: str
 
     def markdown(self, picture: str) -> str:
-        """Return the text for people; `picture` is the name of the picture's file."""
-        return _markdown(self.facts, self._exported, self._words, self._config, self.summary, picture, self._usage)
+        """Return the text for people; `picture` is the name of the picture's file, if there is a picture."""
+        shown = picture if self.picture is not None else None
+        return _markdown(self.facts, self._exported, self._words, self._config, self.summary, shown, self._usage)
 
 
 def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> Card:
@@ -82,19 +83,22 @@ def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) ->
     config, summary = _training_files(checkpoint)
     facts = {**_facts(exported, words, generator), **_training(config, summary)}
     how = usage(exported.file, exported.kind, generator)
-    return Card(facts, summary, _before_and_after(Engine(generator, "cpu", "fp32")), words, exported, config, how)
+    of_photographs = generator.channels in (1, 3)
+    picture = _before_and_after(Engine(generator, "cpu", "fp32")) if of_photographs else None
+    return Card(facts, summary, picture, words, exported, config, how)
 
 
 def write_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) -> list[Path]:
-    """Write the three files of a card, made as by `make_card`; return their paths."""
+    """Write the files of a card, made as by `make_card`; return their paths."""
     card = make_card(exported, checkpoint, words)
     markdown, listing, picture = _places(exported.file)
-    with replacing(picture) as temporary:
-        card.picture.save(temporary, "PNG")
+    if card.picture is not None:
+        with replacing(picture) as temporary:
+            card.picture.save(temporary, "PNG")
     write_json(listing, card.facts)
     with replacing(markdown) as temporary:
         temporary.write_text(card.markdown(picture.name), encoding="utf-8")
-    return [markdown, listing, picture]
+    return [markdown, listing, *([picture] if card.picture is not None else [])]
 
 
 def _places(file: Path) -> tuple[Path, Path, Path]:
@@ -192,7 +196,7 @@ def _markdown(
     words: Mapping[str, str],
     config: dict[str, Any],
     summary: dict[str, Any],
-    picture: str,
+    picture: str | None,
     how: str,
 ) -> str:
     compared = ", ".join(f"{value:.2g} in {runtime}" for runtime, value in exported.differences.items())
@@ -204,8 +208,7 @@ def _markdown(
         "",
         facts["description"] or "To be described by the author.",
         "",
-        f"![{baseline(facts['scale'])} and SR]({picture})",
-        "",
+        *([f"![{baseline(facts['scale'])} and SR]({picture})", ""] if picture else []),
         "| | |",
         "|---|---|",
         f"| architecture | {facts['architecture']} {' '.join(facts['size'])} |",
@@ -222,7 +225,9 @@ def _markdown(
         f"| from | {exported.source} |",
         f"| compared | {compared}: largest difference to the original, values in [0, 1] |",
         "",
-        "Images are RGB in [0, 1], (N, C, H, W)." if facts["inputChannels"] == 3 else "Images are grey, in [0, 1].",
+        {3: "Images are RGB in [0, 1], (N, C, H, W).", 1: "Images are grey, in [0, 1]."}.get(
+            facts["inputChannels"], f"Images have {facts['inputChannels']} bands, in [0, 1], (N, C, H, W)."
+        ),
         "",
         *([how] if how else []),
         *_measured(summary, baseline(facts["scale"])),

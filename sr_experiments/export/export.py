@@ -334,9 +334,9 @@ def _facts(found: Checkpoint, network: Runnable, kind: str, precision: str, onnx
         facts["step"] = str(found.step)
     facts |= {
         "scale": str(network.scale),
-        "images": "RGB, float in [0, 1], (N, C, H, W)"
-        if network.channels == 3
-        else "grey, float in [0, 1], (N, 1, H, W)",
+        "images": {3: "RGB, float in [0, 1], (N, C, H, W)", 1: "grey, float in [0, 1], (N, 1, H, W)"}.get(
+            network.channels, f"{network.channels} bands, float in [0, 1], (N, C, H, W)"
+        ),
         "precision": precision,
         "inputs": ", ".join((onnx and onnx.inputs) or network.inputs),
         "outputs": ", ".join((onnx and onnx.outputs) or network.outputs),

@@ -44,11 +44,13 @@ def export_folder(
             check_places(made / HUB_WEIGHTS, checkpoint, overwrite)
             done = export(checkpoint, made / HUB_WEIGHTS, "safetensors", precision, name=words["name"])
             card = make_card(done, checkpoint, words)
-            card.picture.save(made / PICTURE)
+            if card.picture is not None:
+                card.picture.save(made / PICTURE)
             write_json(made / "config.json", _config(done, card.facts))
             (made / "README.md").write_text(_front_matter(card, words) + card.markdown(PICTURE), encoding="utf-8")
             folder.mkdir(exist_ok=True)
-            names = ["README.md", "config.json", PICTURE, HUB_WEIGHTS]
+            pictures = [PICTURE] if card.picture is not None else []
+            names = ["README.md", "config.json", *pictures, HUB_WEIGHTS]
             for name in names:
                 give_usual_mode(made / name)
                 (made / name).replace(folder / name)

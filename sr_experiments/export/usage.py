@@ -35,8 +35,8 @@ PROGRAMS = {
 def usage(file: Path, kind: str, generator: Generator) -> str:
     """Return the section of a card, in Markdown.
 
-    Networks that hand on a state from frame to frame or draw noise have the command alone, where `sr upscale` reads the
-    file.
+    Networks of bands, and those that hand on a state from frame to frame or draw noise, have the command alone, where
+    `sr upscale` reads the file.
 
     Args:
         file: the export, named without its folder.
@@ -46,8 +46,11 @@ def usage(file: Path, kind: str, generator: Generator) -> str:
     parts = ["## Use", ""]
     if kind in ("safetensors", "pth", "ncnn"):
         names = "clip.mp4 -o clip_large.mp4" if isinstance(generator, RecurrentGenerator) else f"photo.png -o {LARGE}"
+        if generator.channels not in (1, 3):
+            names = "bands.tif -o bands_large.tif"
         parts += ["```sh", f"sr upscale {names} --checkpoint {shell_path(file.name)}", "```", ""]
-    if kind in PROGRAMS and not isinstance(generator, RecurrentGenerator) and not generator.sampling:
+    of_photographs = generator.channels in (1, 3) and not isinstance(generator, RecurrentGenerator)
+    if kind in PROGRAMS and of_photographs and not generator.sampling:
         imports, load, use = PROGRAMS[kind]
         mode, grey = ("L", ".squeeze(2)") if generator.channels == 1 else ("RGB", "")
         read = f'pixels = np.atleast_3d(np.array(Image.open("photo.png").convert("{mode}")))\n'

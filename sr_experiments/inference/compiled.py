@@ -76,10 +76,10 @@ class CompiledNetwork:
         return run_in_tiles(self.models[1], (features, lr), self.scale, tiles, _empty)
 
     def enlarge(self, images: Sequence[np.ndarray], tile: Tile) -> list[np.ndarray]:
-        """Return the core of a tile in SR, of images (H, W, C) of uint8 or uint16."""
+        """Return the core of a tile in SR, of images (H, W, C) of any depth."""
         sr = self(np.stack([_to_floats(image[tile.area]) for image in images]))
         rows, columns = tile.core_within(self.scale)
-        return [_to_integers(one[:, rows, columns], images[0].dtype) for one in sr]
+        return [_to_pixels(one[:, rows, columns], images[0].dtype) for one in sr]
 
 
 @functools.cache
@@ -105,13 +105,17 @@ def _empty(like: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _to_floats(image: np.ndarray) -> np.ndarray:
-    """Convert (H, W, C) of uint8 or uint16 to float32 (C, H, W) in [0, 1]."""
+    """Convert (H, W, C) of any depth to float32 (C, H, W) in [0, 1]."""
     planes = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32)
+    if image.dtype.kind == "f":
+        return planes
     return np.divide(planes, np.iinfo(image.dtype).max, out=planes)
 
 
-def _to_integers(sr: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert float32 (C, H, W) to (H, W, C) of uint8 or uint16."""
+def _to_pixels(sr: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Convert float32 (C, H, W) to (H, W, C) of a depth."""
+    if dtype.kind == "f":
+        return np.ascontiguousarray(np.clip(sr, 0, 1).transpose(1, 2, 0))
     channels, height, width = sr.shape
     pixels = np.empty((height, width, channels), dtype)
     for top in range(0, height, BLOCK):

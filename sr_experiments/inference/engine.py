@@ -227,12 +227,13 @@ class Engine(ImageEngine):
         return [_pixels(pixels[None, :, rows, columns], images[0].dtype) for pixels in sr]
 
     def _tensor(self, image: np.ndarray) -> Tensor:
-        """Convert uint8 or uint16 (H, W, C) to float (1, C, H, W) in [0, 1] on the device."""
+        """Convert (H, W, C) of any depth to float (1, C, H, W) in [0, 1] on the device."""
         if image.dtype == np.uint8:
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).float()
         else:
             pixels = torch.from_numpy(image.astype(np.float32)).to(self.device)
-        return (pixels / np.iinfo(image.dtype).max).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
+        white = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
+        return (pixels / white).permute(2, 0, 1)[None]  # (1, C, H, W), channels last in memory
 
     def _recover(self, error: Exception) -> None:
         """Prepare another attempt after running out of memory or losing the device; raise any other error again."""
@@ -285,7 +286,9 @@ def _still_image(network: nn.Module, lr: Tensor) -> Tensor:
 
 
 def _pixels(sr: Tensor, dtype: np.dtype) -> np.ndarray:
-    """Convert (1, C, H, W) in [0, 1] to an array (H, W, C) of integers."""
+    """Convert (1, C, H, W) in [0, 1] to an array (H, W, C)."""
+    if dtype.kind == "f":
+        return sr[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
     levels = np.iinfo(dtype).max
     scaled = sr[0].float().clamp(0, 1).mul_(levels).round_().permute(1, 2, 0)  # (H, W, C)
     return scaled.byte().cpu().numpy() if dtype == np.uint8 else scaled.cpu().numpy().astype(dtype)

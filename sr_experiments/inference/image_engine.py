@@ -33,7 +33,7 @@ class Traits:
 
     Attributes:
         scale: upsampling factor.
-        channels: of its images: 3 for RGB, 1 for grey.
+        channels: of its images: 3 for RGB, 1 for grey, others for bands.
         phase: where LR pixels lie on the HR grid, see `Degradation`.
         margin: of tiles, in LR pixels.
         size_multiple: tiles begin at multiples of it, see `Generator`.
@@ -53,9 +53,10 @@ class Traits:
 class ImageEngine:
     """Super-resolve images, given as arrays of pixels; a subclass runs the network.
 
-    Images are uint8 or uint16 arrays (H, W, C) of RGB or grey; results are of the same type,
-    (scale * H, scale * W, C). An RGB network is given a grey image as three equal channels. A grey network enlarges
-    the luma of a colour image; the chroma is enlarged bicubically.
+    Images are arrays (H, W, C) of uint8, uint16 or, in [0, 1], float32; results are of the same type,
+    (scale * H, scale * W, C). They are RGB or grey, or have as many bands as the network. An RGB network is given a
+    grey image as three equal channels. A grey network enlarges the luma of a colour image; the chroma is enlarged
+    bicubically.
 
     Images that don't fit into the free memory are processed in tiles. If memory still runs out, tiles get smaller,
     which is logged.
@@ -125,12 +126,16 @@ class ImageEngine:
         return [self._from_network(output, image) for output, image in zip(outputs, images, strict=True)]
 
     def bicubic(self, image: np.ndarray) -> np.ndarray:
-        """Enlarge (H, W, C) of uint8 or uint16 bicubically, aligned with the network's output."""
+        """Enlarge (H, W, C) bicubically, aligned with the network's output."""
         height, width = (self.scale * side for side in image.shape[:2])
         if self.phase == "corner":
             step = np.array([[1 / self.scale, 0, 0], [0, 1 / self.scale, 0]])
             flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-            large = cv2.warpAffine(image, step, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            parts = np.split(image, range(4, image.shape[2], 4), 2)  # OpenCV warps four channels at most
+            warped = [
+                cv2.warpAffine(p, step, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE) for p in parts
+            ]
+            large = np.concatenate([part.reshape(height, width, -1) for part in warped], 2)
         else:
             large = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         return large.reshape(height, width, image.shape[2])
@@ -196,6 +201,8 @@ class ImageEngine:
         """Convert between colour and grey where the network has other channels than the image."""
         if image.shape[2] == self.channels:
             return image
+        if {image.shape[2], self.channels} != {1, 3}:
+            raise SRError(f"the image has {image.shape[2]} channels, and the network is of {self.channels}")
         return image.repeat(3, 2) if self.channels == 3 else _luma(image)
 
     def _from_network(self, output: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -206,6 +213,8 @@ class ImageEngine:
             return _luma(output)
         large = self.bicubic(image).astype(np.float32)  # its chroma, and the network's luma
         enlarged = large + (output - _luma(large))
+        if image.dtype.kind == "f":
+            return np.clip(enlarged, 0, 1)
         return np.clip(np.rint(enlarged), 0, np.iinfo(image.dtype).max).astype(image.dtype)
 
     def _recover(self, error: Exception) -> None:

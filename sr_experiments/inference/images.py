@@ -8,14 +8,16 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from sr_experiments.data.depth import to_channels, to_depth, to_srgb
 from sr_experiments.data.formats import avif, heif_image, jxl_image, pillow_image, png
-from sr_experiments.data.formats.decoded import to_8_bits
+from sr_experiments.data.formats.decoded import Decoded
 from sr_experiments.data.formats.fitting import fitting, of_size
 from sr_experiments.data.formats.metadata import Metadata
-from sr_experiments.data.image_files import open_image, unreadable
+from sr_experiments.data.image_files import all_bands, open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing
@@ -48,7 +50,7 @@ class Picture:
     """The content of an image file, upright.
 
     Attributes:
-        pixels: uint8 or uint16 (H, W, C), with C = 3 for RGB or 1 for grey.
+        pixels: uint8 or uint16 (H, W, C), with C = 3 for RGB, 1 for grey, or any number of bands.
         alpha: (H, W, 1) of the same type, or None.
         icc: colour profile of the pixels, or None.
         metadata: what else its file says about it.
@@ -64,8 +66,14 @@ class Picture:
     bits: int | None = None
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, channels: int = 3) -> Picture:
     """Read an image: palettes become RGB, black and white becomes grey, CMYK becomes RGB by its colour profile.
+
+    Floating-point numbers become 16 bits; those of EXR, which are linear in light, are encoded as sRGB.
+
+    Args:
+        path: of the file.
+        channels: of the network: 1 or 3, or the number of bands, which the file must have.
 
     Raises:
         UnreadableImage: the file is missing, damaged, animated, has several pages, or is of a kind whose range or
@@ -73,10 +81,12 @@ def read_picture(path: Path) -> Picture:
     """
     try:
         with open_image(path) as image:
+            if channels not in (1, 3):
+                return _with_bands(image, channels)
             if image.several:
                 raise ValueError(f"it {image.several}; make it a video, or a folder of frames")
-            pixels, alpha, icc, lost, bits = image.decode()
-            return Picture(pixels, alpha, icc, image.metadata(), lost, bits)
+            decoded = _with_integers(image.decode())
+            return Picture(decoded.pixels, decoded.alpha, decoded.icc, image.metadata(), decoded.lost, decoded.bits)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
 
@@ -105,6 +115,26 @@ def _peak(chunks: Mapping[str, bytes]) -> float:
     return min((value / 10_000 for step in steps if (value := int.from_bytes(step, "big"))), default=USUAL_PEAK)
 
 
+def _with_bands(image: Any, channels: int) -> Picture:
+    decoded = _with_integers(all_bands(image))
+    pixels = to_channels(decoded.pixels, channels)
+    return Picture(pixels, metadata=image.metadata(), lost=decoded.lost, bits=decoded.bits)
+
+
+def _with_integers(decoded: Decoded) -> Decoded:
+    """Convert floating-point numbers to 16 bits, encoded as sRGB if they are linear in light."""
+    pixels, alpha = decoded.pixels, decoded.alpha
+    if pixels.dtype.kind != "f":
+        return decoded
+    what = "linear, floating-point numbers" if decoded.linear else "floating-point numbers"
+    return decoded._replace(
+        pixels=to_depth(to_srgb(pixels) if decoded.linear else pixels, 16),
+        alpha=None if alpha is None else to_depth(alpha, 16),
+        lost=(*decoded.lost, what),
+        linear=False,
+    )
+
+
 def upscale_picture(
     enlarger: Enlarger, picture: Picture, progress: Callable[[int, int], None] | None = None
 ) -> Picture:
@@ -128,9 +158,13 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
     image_format = format_of(path, lossless)
     lost: list[str] = []
     pixels, alpha = picture.pixels, picture.alpha
+    if pixels.shape[2] not in (1, 3) and image_format != "TIFF":
+        raise SRError(
+            f"can't write {path}: it has {pixels.shape[2]} bands, which TIFF holds; give it the extension .tif"
+        )
     bits = 8 if pixels.dtype == np.uint8 else picture.bits or 16
     if bits > 8 and image_format not in DEEPEST:
-        pixels, alpha = to_8_bits(pixels), None if alpha is None else to_8_bits(alpha)
+        pixels, alpha = to_depth(pixels, 8), None if alpha is None else to_depth(alpha, 8)
         lost.append(f"{bits} bits per channel")
     elif bits > DEEPEST.get(image_format, 8):
         bits = DEEPEST[image_format]
@@ -149,7 +183,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
             elif image_format == "TIFF":
                 from sr_experiments.data.formats import tiff_image  # here, since importing tifffile takes time
 
-                tiff_image.write(temporary, content, picture.icc, kept)
+                tiff_image.write(temporary, content, alpha is not None, picture.icc, kept)
             elif image_format == "AVIF":
                 temporary.write_bytes(avif.encode(content, bits, 100 if lossless else quality, picture.icc, kept))
             elif image_format == "JXL":

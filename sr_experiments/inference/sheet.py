@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sr_experiments.baseline import baseline
-from sr_experiments.data.formats.decoded import to_8_bits
+from sr_experiments.data.depth import to_depth
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.image_engine import ImageEngine
@@ -131,6 +131,7 @@ def at_one_scale(engines: Sequence[ImageEngine], options: Options) -> Options:
 
 
 def in_colour(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels of any depth, grey or colour, as uint8 (H, W, 3)."""
-    pixels = to_8_bits(pixels)
+    """Return pixels of any depth, grey or colour, as uint8 (H, W, 3); of more bands the first three."""
+    pixels = to_depth(pixels, 8)
+    pixels = pixels[..., :1] if pixels.shape[2] == 2 else pixels[..., :3]
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2)

@@ -137,7 +137,7 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
     with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
-        for number, (job, picture) in enumerate(_read_ahead(jobs, options)):
+        for number, (job, picture) in enumerate(_read_ahead(jobs, engine.channels, options)):
             error = picture if isinstance(picture, SRError) else _size_error(enlarger, job, picture)
             if error is not None:
                 if alone:
@@ -190,7 +190,8 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
     for label, group in zip(labels, together, strict=True):
         engines[label], left = engine_for(group, options)
     sheets, start, failed = Sheets(engines, left, page), time.perf_counter(), 0
-    for job, picture in _read_ahead(jobs, options):
+    channels = max(engine.channels for engine in engines.values())
+    for job, picture in _read_ahead(jobs, channels, options):
         try:
             if isinstance(picture, SRError):
                 raise picture
@@ -217,11 +218,13 @@ def _size_error(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | Non
     return None
 
 
-def _read_ahead(jobs: Sequence[Job], options: Options) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
+def _read_ahead(
+    jobs: Sequence[Job], channels: int, options: Options
+) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
     """Yield the image of each job, or its error, with at most two read ahead in a thread."""
 
     def read(path: Path) -> Picture | UnreadableImage:
-        picture = result_or_error(read_picture, path)
+        picture = result_or_error(read_picture, path, channels)
         if not options.tonemap or isinstance(picture, UnreadableImage):
             return picture
         if (mapped := to_sdr(picture)) is picture:

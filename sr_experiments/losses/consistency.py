@@ -34,7 +34,7 @@ class ConsistencyLoss(nn.Module):
         """(N, C, scale * H, scale * W) and (N, C, H, W) to a scalar."""
         scale = sr.shape[-1] // lr.shape[-1]
         if self.kernel == "bicubic":
-            small = imresize(sr, Fraction(1, scale), quantise=False)
+            small = imresize(sr, Fraction(1, scale), bits="float")
         else:
             small = blurred_down(sr, scale, self.sigma)
         return (small - lr).abs().mean()

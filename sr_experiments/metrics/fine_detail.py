@@ -6,6 +6,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from sr_experiments.data.depth import WORDS, Bits
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric, luma
 
@@ -29,13 +30,13 @@ class FineDetail(ImageMetric):
     digits = 2
     unit = "dB"
 
-    def __init__(self, scale: Annotated[int, Ge(1)] = 4, crop_border: int = 0) -> None:
-        super().__init__(crop_border)
+    def __init__(self, scale: Annotated[int, Ge(1)] = 4, crop_border: int = 0, bits: Bits = 8) -> None:
+        super().__init__(crop_border, bits)
         self.scale = max(scale, 2)
         above = f"LR's Nyquist frequency (scale {scale})" if scale > 1 else "0.25 cycles a pixel"
         self.convention = (
             f"energy above {above} of SR to HR, absolute dB, Y (BT.601, 16-235), "
-            f"Hann window, crop {crop_border}, 8-bit, mean over images"
+            f"Hann window, crop {crop_border}, {WORDS[bits]}, mean over images"
         )
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:

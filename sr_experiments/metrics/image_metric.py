@@ -1,14 +1,15 @@
-"""What the image metrics share: 8-bit images, cropped borders, the mean over images."""
+"""What the image metrics share: images of a depth, cropped borders, the mean over images."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from sr_experiments.data.depth import Bits, quantised
 from sr_experiments.errors import SRError
 from sr_experiments.metrics.metric import SRMetric
 
-Channels = Literal["y", "rgb"]
+Channels = Literal["y", "rgb", "bands"]
 
 
 class ImageMetric(SRMetric):
@@ -16,11 +17,14 @@ class ImageMetric(SRMetric):
 
     Args:
         crop_border: pixels cut from each side before measuring; the field's habit is `scale`.
+        bits: depth that images are rounded to: 8, 16 or "float", which are not rounded. A metric that takes no `bits`
+            is always of 8 bits.
     """
 
-    def __init__(self, crop_border: int = 0) -> None:
+    def __init__(self, crop_border: int = 0, bits: Bits = 8) -> None:
         super().__init__()
         self.crop_border = crop_border
+        self.bits = bits
         self.latest: Tensor | None = None  # values of the images of the last update, (N,)
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
@@ -28,19 +32,19 @@ class ImageMetric(SRMetric):
         raise NotImplementedError
 
     def update(self, sr: Tensor, hr: Tensor) -> None:
-        """Add a batch: (N, C, H, W) in [0, 1], C of 3 or 1."""
+        """Add a batch: (N, C, H, W) in [0, 1], C of 3 or 1, or of any number if `any_channels`."""
         values = self.latest = self.per_image(sr, hr)
         self.total += values.double().sum()
         self.count += len(values)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Clamp, round to 255ths, cut the border: float64 in [0, 1].
+        """Clamp, round to the depth, cut the border: float64 in [0, 1].
 
         Raises:
             SRError: less than `least_size` is left within the border.
         """
         # The pictures that people look at and papers measure are files of 8 bits.
-        image = image.double().clamp(0, 1).mul(255).round().div(255)
+        image = quantised(image.double(), self.bits)
         (height, width), b, least = image.shape[-2:], self.crop_border, self.least_size
         if min(height, width) <= 2 * b:
             raise SRError(f"an image of {width}x{height} is too small to cut {b} pixels a side")

@@ -17,6 +17,7 @@ class SRMetric(Metric):
     unit: str = ""  # "dB", "px", or "" for a plain number
     temporal: bool = False  # whether consecutive frames are compared, so that images alone have no value
     needs_rgb: bool = False  # whether grey images have no value
+    any_channels: bool = False  # whether images of other channels than grey and RGB have a value
     least_size: int = 1  # smallest side in pixels, without the border
     pretrained: tuple[str, ...] = ()  # pretrained weights that it uses, by their names in `pretrained.catalogue`
     convention: str  # what exactly is measured; set by the constructor, as it depends on the arguments

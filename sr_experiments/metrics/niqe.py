@@ -72,7 +72,7 @@ def features(image: Tensor) -> Tensor:
     """Return the 36 features of each block of luma (1, 1, H, W) in [0, 255], float64: (B, 36); section II."""
     rows, columns = (side // BLOCK for side in image.shape[-2:])
     image = image[..., : rows * BLOCK, : columns * BLOCK]
-    half = imresize(image / 255, Fraction(1, 2), quantise=False) * 255
+    half = imresize(image / 255, Fraction(1, 2), bits="float") * 255
     return torch.cat([_of_blocks(normalised(image), BLOCK), _of_blocks(normalised(half), BLOCK // 2)], 1)
 
 

@@ -3,6 +3,7 @@
 from kornia.metrics import ssim
 from torch import Tensor
 
+from sr_experiments.data.depth import WORDS, Bits
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import Channels, ImageMetric, luma
 
@@ -17,18 +18,19 @@ class SSIM(ImageMetric):
     image's borders too, which it mirrors: its values are up to .006 off on Set5.
 
     Args:
-        channels: "y" for BT.601 luma (16-235), "rgb" for the mean over the three channels.
+        channels: "y" for BT.601 luma (16-235), "rgb" for the mean over the three channels, "bands" for that over
+            any number.
     """
 
     higher_is_better = True
     least_size = WINDOW
 
-    def __init__(self, channels: Channels = "y", crop_border: int = 0) -> None:
-        super().__init__(crop_border)
+    def __init__(self, channels: Channels = "y", crop_border: int = 0, bits: Bits = 8) -> None:
+        super().__init__(crop_border, bits)
         self.channels = channels
-        self.needs_rgb = channels == "rgb"
-        on = "Y (BT.601, 16-235)" if channels == "y" else "RGB mean"
-        self.convention = f"SSIM, {on}, Gaussian 11 / 1.5, crop {crop_border}, 8-bit, mean over images"
+        self.needs_rgb, self.any_channels = channels == "rgb", channels == "bands"
+        on = {"y": "Y (BT.601, 16-235)", "rgb": "RGB mean", "bands": "mean over bands"}[channels]
+        self.convention = f"SSIM, {on}, Gaussian 11 / 1.5, crop {crop_border}, {WORDS[bits]}, mean over images"
 
     def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Measure each image: (N, C, H, W) in [0, 1] twice to (N,) in [-1, 1].

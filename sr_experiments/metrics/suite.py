@@ -1,8 +1,10 @@
 """The metrics of a configuration, the same for training, `sr evaluate` and sweeps."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.errors import SRError
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.metric import SRMetric
@@ -21,15 +23,19 @@ class MetricSuite(Mapping[str, SRMetric]):
             `required: true`; as files of conf/metrics have it.
         crop_border: pixels cut from each side.
         clips: whether the data is clips rather than images.
-        channels: 3, or 1 where the data is grey.
+        channels: 3, 1 where the data is grey, or the number of bands.
+        bits: depth of the data, of the metrics that take it.
 
     Raises:
         SRError: an entry of the configuration is no mapping.
     """
 
-    def __init__(self, config: Mapping[str, Mapping[str, Any]], crop_border: int, clips: bool, channels: int) -> None:
+    def __init__(
+        self, config: Mapping[str, Mapping[str, Any]], crop_border: int, clips: bool, channels: int, bits: Bits = 8
+    ) -> None:
         self.crop_border = crop_border
         self.channels = channels
+        self.bits = bits
         # What was asked for and can't be measured, with the reason; nobody expects metrics of clips from images.
         self.left_out: dict[str, str] = {}
         self._built: dict[str, SRMetric | None] = {}  # None: left out
@@ -61,8 +67,15 @@ class MetricSuite(Mapping[str, SRMetric]):
 
     def _build(self, key: str, config: Mapping[str, Any]) -> SRMetric | None:
         arguments = {name: value for name, value in config.items() if name != "required"}
+        kind = METRICS.get(str(config.get("name")))
+        given: dict[str, Any] = {"crop_border": self.crop_border}
+        if kind is not None and "bits" in inspect.signature(kind).parameters:
+            given["bits"] = self.bits
+        elif kind is not None and self._has_bands() and not getattr(kind, "any_channels", False):
+            self._leave_out_of_bands(key)  # before weights are looked for
+            return None
         try:
-            metric = build(f"metric {key}", METRICS, arguments, crop_border=self.crop_border)
+            metric = build(f"metric {key}", METRICS, arguments, **given)
         except WeightsUnavailable as error:
             if config.get("required", False):
                 raise SRError(f"metric {key} is required: {error}") from error
@@ -71,7 +84,16 @@ class MetricSuite(Mapping[str, SRMetric]):
         if metric.needs_rgb and self.channels == 1:
             self.left_out[key] = "it needs RGB, and the images are grey"
             return None
+        if self._has_bands() and not metric.any_channels:
+            self._leave_out_of_bands(key)
+            return None
         return metric
+
+    def _has_bands(self) -> bool:
+        return self.channels not in (1, 3)
+
+    def _leave_out_of_bands(self, key: str) -> None:
+        self.left_out[key] = f"it needs grey or RGB, and the images have {self.channels} bands"
 
 
 def usual_crop(scale: int) -> int:

@@ -31,7 +31,7 @@ def sharpen(config: Mapping[str, Any], folder: Path) -> list[str] | None:
 
     None where conf/loss/gan.yaml doesn't go with the terms or stages of the run.
     """
-    if is_flow(config):
+    if is_flow(config) or config["channels"] not in (1, 3):  # its perceptual loss is of photographs
         return None
     words = [*from_config(folder), "+loss=gan"]
     for group in ("pixel", "perceptual"):

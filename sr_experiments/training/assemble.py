@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from sr_experiments.checkpoints.initialise import load_weights
@@ -17,6 +18,7 @@ from sr_experiments.data.augments.cutblur import CutBlur
 from sr_experiments.data.augments.rgb import PermuteChannels
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
 from sr_experiments.data.degradations.bicubic import Bicubic
+from sr_experiments.data.depth import DTYPES
 from sr_experiments.data.images import ImageValidation
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.paired import PairedValidation
@@ -26,8 +28,10 @@ from sr_experiments.generators.flow import DistilledFlow, Flow, FlowNetwork
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.device import out_of_memory
 from sr_experiments.inference.memory import free_on_host
+from sr_experiments.losses import LOSSES
 from sr_experiments.losses.adversarial import AdversarialLoss
 from sr_experiments.losses.objective import Objective, build_objective
+from sr_experiments.losses.perceptual import PerceptualLoss
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.metric import SRMetric
 from sr_experiments.metrics.suite import MetricSuite, usual_crop
@@ -89,6 +93,9 @@ def _assemble(config: Config) -> Assembly:
     _check_free(f"a batch of {frames} crops of {crop}x{crop}", frames * pixels * FLOAT, "data.batch_size or data.crop")
     # The network before the data: what it can't do, such as a scale, no change of the data mends.
     degradation = build("degradation", DEGRADATIONS, config["degradation"], scale=scale)
+    degradation.bits = config["data"].get("bits", 8)
+    degradation.check_channels(config["channels"])
+    _check_terms(config)
     generator_config = {**config["model"], "scale": scale, "channels": config["channels"]}
     if generator_config.get("phase") == "auto":
         generator_config["phase"] = degradation.phase
@@ -114,7 +121,8 @@ def _assemble(config: Config) -> Assembly:
     if data.clips and degradation.pool_size:
         raise SRError("degradation.pool mixes single images, and this data is clips: set degradation.pool=0")
     if pairs := degradation.pool_size:
-        _check_free(f"a pool of {pairs} pairs of {crop}x{crop}", pairs * pixels, "degradation.pool or data.crop")
+        stored = pairs * pixels * np.dtype(DTYPES[data.bits]).itemsize
+        _check_free(f"a pool of {pairs} pairs of {crop}x{crop}", stored, "degradation.pool or data.crop")
     if stages and not data.clips:
         raise SRError(
             f"model={config['model']['name']} learns from clips: use data=sample_video, videos, reds or vimeo90k"
@@ -135,6 +143,7 @@ def _assemble(config: Config) -> Assembly:
             data.val_names,
             scale,
             phase=degradation.phase,
+            bits=degradation.bits,
             compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
             flow=FlowMetrics(data.val_names, with_true_flow) if getattr(generator, "fnet", None) is not None else None,
             ways=ways,
@@ -184,6 +193,17 @@ def _refuse_int8(fits: bool) -> None:
         raise SRError("int8 is set, and only networks of images that don't sample can be fine-tuned for it: remove it")
 
 
+def _check_terms(config: Config) -> None:
+    """Refuse losses on networks of photographs for images that are neither grey nor RGB."""
+    for name, settings in config["loss"]["terms"].items() if config["channels"] not in (1, 3) else ():
+        kind = LOSSES.get(str(settings.get("name")))
+        if isinstance(kind, type) and issubclass(kind, PerceptualLoss):
+            raise SRError(
+                f"loss.terms.{name} is of grey and RGB images, and channels={config['channels']}: remove it with "
+                f"~loss.terms.{name}"
+            )
+
+
 def _check_that_lr_differs(config: Config, data: SRDataModule, degradation: Degradation) -> None:
     """Refuse to make LR that is HR."""
     if degradation.identity:
@@ -202,9 +222,10 @@ def _augments(
     settings = config.get("augment") or {}
     if not settings:
         return None
-    augments = Augments(settings, degradation.phase)
-    if config["channels"] == 1 and any(isinstance(one, PermuteChannels) for one in augments.augments.values()):
-        raise SRError("augment: grey images have no colours to permute: leave out the augmentation rgb")
+    augments = Augments(settings, degradation.phase, degradation.bits)
+    if config["channels"] != 3 and any(isinstance(one, PermuteChannels) for one in augments.augments.values()):
+        what = "grey images have" if config["channels"] == 1 else f"images of {config['channels']} bands have"
+        raise SRError(f"augment: {what} no colours to permute: leave out the augmentation rgb")
     for name, augment in augments.augments.items():
         if augment.needs_others and min(batch_sizes or [data.batch_size]) < 2:
             raise SRError(f"augment.{name} mixes the images of a batch: set data.batch_size=2 or more, or leave it out")
@@ -293,8 +314,11 @@ def _check_sizes(data: SRDataModule, metrics: dict[str, SRMetric], scale: int) -
 
 def _metrics(config: Config, clips: bool, left_out: dict[str, str]) -> dict[str, SRMetric]:
     """Build the metrics of the configuration; say which are left out."""
-    suite = MetricSuite(config["metrics"], usual_crop(config["scale"]), clips, config["channels"])
+    bits = config["data"].get("bits", 8)
+    suite = MetricSuite(config["metrics"], usual_crop(config["scale"]), clips, config["channels"], bits)
     metrics = dict(suite)
+    if not metrics and config["channels"] not in (1, 3):
+        raise SRError(f"these metrics are of grey and RGB images, and channels={config['channels']}: set metrics=bands")
     for key, why in suite.left_out.items():
         left_out[f"metric {key}"] = why
         log.warning("metric %s is LEFT OUT: %s", key, why)

@@ -15,6 +15,7 @@ from sr_experiments.checkpoints.initialise import describe_mismatch
 from sr_experiments.checkpoints.reading import FORMAT
 from sr_experiments.data.augments import Augments
 from sr_experiments.data.degradations.pool import PairPool
+from sr_experiments.data.images import as_floats
 from sr_experiments.errors import SRError
 from sr_experiments.losses.objective import AVERAGED, IMAGES, Objective, Outputs
 from sr_experiments.training.adversary import Adversary
@@ -107,7 +108,7 @@ class SRModule(pl.LightningModule):
         objective.check_inputs(available, type(generator).__name__)
         self.degradation = degradation
         self.augments = augments
-        self.pool = PairPool(degradation.pool_size) if degradation.pool_size else None
+        self.pool = PairPool(degradation.pool_size, degradation.bits) if degradation.pool_size else None
         # Each process mixes pairs of its own; DDP would overwrite them with those of the first.
         self._ddp_params_and_buffers_to_ignore = ["pool.lr", "pool.hr", "pool.filled"]
         if optim.averages:
@@ -364,7 +365,7 @@ class SRModule(pl.LightningModule):
 
     def _as_images(self, pixels: Tensor) -> Tensor:
         frames = pixels.flatten(0, 1) if pixels.ndim == 5 else pixels
-        return (frames.float() / 255).contiguous(memory_format=self.memory_format)
+        return as_floats(frames).contiguous(memory_format=self.memory_format)
 
     def check_finite(self) -> None:
         """Check the scalars since the last check; raises NotFinite, see `Scalars.check_finite`."""

@@ -70,9 +70,9 @@ def make_trainer(
         ProgressLine(record, checkpoints, console),
     ]
     if config["callbacks"]["samples"]["count"]:
-        callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"]))
+        callbacks.append(Samples(folder / "samples", **config["callbacks"]["samples"], bands=assembly.data.show_bands))
     if config.get("augment"):
-        callbacks.append(Augmented(folder / "samples"))
+        callbacks.append(Augmented(folder / "samples", assembly.data.show_bands))
     if config["callbacks"]["clips"]["count"] and assembly.data.clips:
         callbacks.append(Clips(folder / "samples", **config["callbacks"]["clips"]))
     if is_gan(config):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.baseline import baseline
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.errors import SRError
 from sr_experiments.generators.generator import Generator
@@ -87,6 +88,7 @@ class Validation:
         of_images: keep the values of each image, or frame, in `images`.
         ways: further ways of sampling to measure, by the suffix of their values: `{"steps8": {"steps": 8}}`.
         own_way: the suffix of one that is the network's own, so that it isn't measured twice.
+        bits: depth of the baseline.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Validation:
         of_images: bool = False,
         ways: Mapping[str, Mapping[str, float]] | None = None,
         own_way: str = "",
+        bits: Bits = 8,
     ) -> None:
         self.names = names
         self.of_images = of_images
@@ -107,7 +110,7 @@ class Validation:
         self.compared = compared
         self.values: dict[str, float] = {}  # of the last validation, by `val/<set>/<metric>`
         self.baseline = baseline(scale)
-        self._enlarged = partial(bicubic_upsample, scale=scale, phase=phase)
+        self._enlarged = partial(bicubic_upsample, scale=scale, phase=phase, bits=bits)
         self.others = [self.baseline] if compared is None else [self.baseline, "compared"]
         self.ways = dict(ways or {})
         self.own_way = own_way

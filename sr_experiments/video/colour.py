@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sr_experiments.data.formats.decoded import to_8_bits
+from sr_experiments.data.depth import to_depth
 
 # Codes of ITU-T H.273, as PyAV and FFmpeg use them.
 LIMITED_RANGE, FULL_RANGE = 1, 2
@@ -153,7 +153,7 @@ class FromRGB:
         from av import VideoFrame
 
         if depth(self._format) == 8:
-            pixels = to_8_bits(pixels)
+            pixels = to_depth(pixels, 8)
         kinds = {(3, 1): "rgb24", (3, 2): "rgb48le", (4, 1): "rgba", (4, 2): "rgba64le"}
         given = kinds[pixels.shape[2], pixels.itemsize]
         rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=given)

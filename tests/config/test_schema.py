@@ -70,7 +70,7 @@ def test_a_loss_is_named_terms_and_perhaps_a_discriminator(config):
         ("optim.betas", [0.9], "optim.betas is [0.9]: give two numbers, each of at least 0 and at most 0.999999"),
         ("optim.learning_rate", float("nan"), "optim.learning_rate is nan: give a finite number"),
         ("seed", 10**30, "no computer counts so far"),
-        ("channels", True, "channels is True: give a whole number, 3 or 1"),
+        ("channels", True, "channels is True: give a whole number of at least 1 and at most 32"),
         ("trainer.channels_last", 1, "trainer.channels_last is 1: give true or false"),
         ("trainer.max_steps", "400", "trainer.max_steps is '400': give a whole number of at least 1"),
         ("sede", 3, "there is no setting sede: did you mean seed?"),

@@ -60,13 +60,13 @@ def test_downsampled_set5_equals_its_published_lr_bit_for_bit(scale: int) -> Non
 @pytest.mark.parametrize("scale", [Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(3, 5), 2, 3, 1.5, 0.37])
 def test_matches_the_direct_double_loop(scale: float) -> None:
     image = np.random.default_rng(0).random((11, 14))
-    result = imresize(torch.from_numpy(image)[None, None], scale, quantise=False)[0, 0]
+    result = imresize(torch.from_numpy(image)[None, None], scale, bits="float")[0, 0]
     np.testing.assert_allclose(result.numpy(), resize_directly(image, float(scale)), rtol=0, atol=1e-12)
 
 
 def test_images_smaller_than_the_kernel_are_mirrored_repeatedly() -> None:
     image = np.random.default_rng(0).random((3, 2))
-    result = imresize(torch.from_numpy(image)[None, None], Fraction(1, 3), quantise=False)[0, 0]
+    result = imresize(torch.from_numpy(image)[None, None], Fraction(1, 3), bits="float")[0, 0]
     np.testing.assert_allclose(result.numpy(), resize_directly(image, 1 / 3), rtol=0, atol=1e-12)
 
 
@@ -110,15 +110,15 @@ def test_autocast_changes_nothing() -> None:
 
 def test_weights_made_in_inference_mode_serve_training_too() -> None:
     with torch.inference_mode():
-        imresize(torch.rand(1, 1, 17, 17), Fraction(1, 2), quantise=False)
+        imresize(torch.rand(1, 1, 17, 17), Fraction(1, 2), bits="float")
     image = torch.rand(1, 1, 17, 17, requires_grad=True)
-    imresize(image, Fraction(1, 2), quantise=False).sum().backward()
+    imresize(image, Fraction(1, 2), bits="float").sum().backward()
     assert image.grad is not None and image.grad.abs().sum() > 0
 
 
 def test_gradient_is_that_of_the_resize() -> None:
     image = torch.rand(1, 1, 6, 8, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: imresize(x, Fraction(1, 2), quantise=False), image)
+    assert torch.autograd.gradcheck(lambda x: imresize(x, Fraction(1, 2), bits="float"), image)
 
 
 def test_flat_images_stay_flat_and_upsampling_has_the_right_size() -> None:

@@ -5,11 +5,14 @@ import pytest
 import torch
 import yaml
 from skimage import metrics as reference
+from torchmetrics.functional.image import spectral_angle_mapper
 
 from sr_experiments.errors import SRError
+from sr_experiments.evaluation.metrics_config import LISTS
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.fine_detail import FineDetail
-from sr_experiments.metrics.psnr import PSNR
+from sr_experiments.metrics.psnr import PSNR, BandwisePSNR
+from sr_experiments.metrics.sam import SAM
 from sr_experiments.metrics.ssim import SSIM
 from sr_experiments.registry import build
 from tests.conftest import ROOT
@@ -112,19 +115,59 @@ def test_fine_detail_is_the_energy_above_the_nyquist_frequency_of_lr():
     assert torch.isfinite(metric.per_image(torch.full((1, 3, 32, 32), 0.5), torch.full((1, 3, 32, 32), 0.2))).all()
 
 
+def test_metrics_of_bands_agree_with_independent_ones():
+    rng = np.random.default_rng(0)
+    hr = rng.uniform(0.05, 1, (2, 6, 24, 20))
+    sr = np.clip(hr + rng.normal(0, 0.05, hr.shape), 0, 1)
+    hr, sr = (np.round(x * 65535).astype(np.uint16) for x in (hr, sr))
+    given = [torch.from_numpy(x / 65535) for x in (sr, hr)]
+    cut = np.s_[2:-2, 2:-2]
+    of_bands = [
+        [reference.peak_signal_noise_ratio(h[cut], s[cut], data_range=65535) for s, h in zip(*pair, strict=True)]
+        for pair in zip(sr, hr, strict=True)
+    ]
+    np.testing.assert_allclose(BandwisePSNR(2, 16).per_image(*given), np.mean(of_bands, 1), rtol=1e-9)
+    together = [
+        reference.peak_signal_noise_ratio(h[:, 2:-2, 2:-2], s[:, 2:-2, 2:-2]) for s, h in zip(sr, hr, strict=True)
+    ]
+    np.testing.assert_allclose(PSNR("bands", 2, 16).per_image(*given), together, rtol=1e-9)
+    angles = spectral_angle_mapper(*(x[..., 2:-2, 2:-2] for x in given), "none").flatten(1).mean(1)  # radians
+    np.testing.assert_allclose(SAM(2, 16).per_image(*given), torch.rad2deg(angles), rtol=1e-6)
+    assert "16-bit" in SAM(2, 16).convention and "degrees" in SAM().convention
+
+
+def test_spectral_angles_ignore_brightness_and_know_black():
+    hr = torch.tensor([1.0, 0.2, 0.6]).view(1, 3, 1, 1).expand(-1, -1, 4, 4).clone()
+    assert float(SAM(bits="float").per_image(hr / 2, hr)) == pytest.approx(0, abs=1e-5)
+    one, other = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2)
+    one[:, 0, 0, 0] = other[:, 1, 0, 0] = 1  # at a right angle
+    one[:, 0, 0, 1] = 1  # beside black
+    assert float(SAM().per_image(one, other)) == 45  # of four pixels two are at 90 degrees, two are both black
+
+
+def test_metrics_are_of_the_depth_that_they_state():
+    hr = torch.full((1, 3, 16, 16), 32768 / 65535, dtype=torch.float64)
+    off = hr + 1 / 65535
+    assert PSNR("rgb").per_image(off, hr).isinf()
+    assert float(PSNR("rgb", bits=16).per_image(off, hr)) == pytest.approx(20 * np.log10(65535))
+    assert float(PSNR("rgb", bits="float").per_image(hr + 1e-6, hr)) == pytest.approx(120, abs=1e-3)
+    for bits, words in ((8, "8-bit"), (16, "16-bit"), ("float", "floating-point")):
+        assert words in PSNR(bits=bits).convention and words in SSIM(bits=bits).convention
+
+
 def test_too_small_and_unknown_say_so():
     with pytest.raises(SRError, match="too small"):
         PSNR(crop_border=8).per_image(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
     with pytest.raises(SRError, match="11x11"):
         SSIM(crop_border=4).per_image(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
-    with pytest.raises(SRError, match="its channels is 'luma': give y or rgb"):
+    with pytest.raises(SRError, match="its channels is 'luma': give y, rgb or bands"):
         build("metric", METRICS, {"name": "psnr", "channels": "luma"})
 
 
 def test_every_metric_file_names_a_metric():
     for path in (ROOT / "conf/metrics").glob("*.yaml"):
         config = yaml.safe_load(path.read_text())
-        assert path.stem == "default" or config["name"] in METRICS
+        assert path.stem in LISTS or config["name"] in METRICS
 
 
 def _rank(rank, port, results):

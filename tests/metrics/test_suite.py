@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from sr_experiments.errors import SRError
-from sr_experiments.evaluation.metrics_config import metrics_config
+from sr_experiments.evaluation.metrics_config import LISTS, metrics_config
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.flow import FLOW_METRICS
 from sr_experiments.metrics.lpips import LEAST_SIZES, LPIPS
@@ -16,6 +16,7 @@ from sr_experiments.metrics.suite import MetricSuite, descriptions
 from tests.conftest import ROOT
 
 IMAGES = ["psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb", "lpips_alex", "fine_detail"]
+FILES = [path for path in sorted((ROOT / "conf/metrics").glob("*.yaml")) if path.stem not in (*LISTS, "dists")]
 CLIPS = ["tof", "tlp_alex", "warping_error"]
 
 
@@ -36,6 +37,15 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(with_weights):
     grey = MetricSuite(metrics_config(4), 4, clips=False, channels=1)
     assert list(grey) == ["psnr_y", "ssim_y", "lpips_alex", "fine_detail"]
     assert grey.left_out == dict.fromkeys(("psnr_rgb", "ssim_rgb"), "it needs RGB, and the images are grey")
+
+
+def test_bands_have_their_own_metrics():
+    suite = MetricSuite(metrics_config(4), 4, clips=False, channels=5)
+    assert list(suite) == [] and set(suite.left_out) == set(IMAGES)
+    assert set(suite.left_out.values()) == {"it needs grey or RGB, and the images have 5 bands"}
+    suite = MetricSuite(metrics_config(4, default="bands"), 4, clips=False, channels=5, bits=16)
+    assert list(suite) == ["psnr_bands", "psnr_bandwise", "ssim_bands", "sam"] and not suite.left_out
+    assert all("16-bit" in metric.convention for metric in suite.values())
 
 
 def test_without_weights_a_metric_is_left_out_unless_it_is_required():
@@ -60,7 +70,7 @@ def test_an_unknown_metric_is_named():
             dict(MetricSuite({"mine": config}, 4, clips=False, channels=3))  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "conf/metrics").glob("[!d]*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_metric_says_what_it_is(path: Path, monkeypatch, with_weights):
     monkeypatch.setattr(
         "sr_experiments.metrics.tlp.lpips_network", lambda net: torch.nn.Identity()
@@ -69,9 +79,10 @@ def test_each_metric_says_what_it_is(path: Path, monkeypatch, with_weights):
     config = yaml.safe_load(path.read_text().replace("${scale}", "4"))
     suite = MetricSuite({path.stem: config}, 4, clips=True, channels=3)
     said = {field: values[path.stem] for field, values in descriptions(suite).items()}
-    assert said["higher_is_better"] is (config["name"] in ("psnr", "ssim"))
-    assert said["digits"] == (2 if config["name"] in ("psnr", "fine_detail") else 4)
-    assert said["units"] == {"psnr": "dB", "fine_detail": "dB", "tof": "px"}.get(config["name"], "")
+    assert said["higher_is_better"] is (config["name"] in ("psnr", "psnr_bandwise", "ssim"))
+    decibels = config["name"] in ("psnr", "psnr_bandwise", "fine_detail")
+    assert said["digits"] == (2 if decibels else 3 if config["name"] == "sam" else 4)
+    assert said["units"] == ("dB" if decibels else {"tof": "px", "sam": "deg"}.get(config["name"], ""))
     assert len(said["conventions"]) > 20
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sr_experiments.config.constraints import Share
+from sr_experiments.data.depth import Bits
 from sr_experiments.errors import SRError
 from sr_experiments.registry import Group, Registry, build
 
@@ -22,10 +23,12 @@ class Augment:
     Attributes:
         needs_others: whether it mixes images of a batch, and so needs at least two.
         phase: phase of LR pixels, see `Degradation`.
+        bits: depth of LR and HR.
     """
 
     needs_others = False
     phase = "centred"
+    bits: Bits = 8
 
     def __init__(self) -> None:
         """Take no arguments; subclasses may."""
@@ -51,12 +54,13 @@ class Augments:
     Args:
         config: settings by name of the augmentation, each with `probability`.
         phase: phase of LR pixels, see `Degradation`.
+        bits: depth of LR and HR.
 
     Raises:
         SRError: invalid setting, or probabilities that add up to more than 1.
     """
 
-    def __init__(self, config: Mapping[str, Mapping[str, Any]], phase: str = "centred") -> None:
+    def __init__(self, config: Mapping[str, Mapping[str, Any]], phase: str = "centred", bits: Bits = 8) -> None:
         self.probabilities = {name: float(settings["probability"]) for name, settings in config.items()}
         total = sum(self.probabilities.values())
         if total > 1 + 1e-9:
@@ -67,7 +71,7 @@ class Augments:
         own = {name: {k: v for k, v in s.items() if k != "probability"} for name, s in config.items()}
         self.augments = {name: build("augmentation", AUGMENTS, settings) for name, settings in own.items()}
         for augment in self.augments.values():
-            augment.phase = phase
+            augment.phase, augment.bits = phase, bits
 
     def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
         """Apply at most one augmentation to a batch (N, C, H, W), in which the frames of a clip are consecutive."""

@@ -28,7 +28,8 @@ class CutBlur(Augment):
         """Clean the box, or everything outside it."""
         box = draw.place(lr, *draw.size(lr, draw.share_of_sides(self.share, rng)), rng)
         inside = draw.uniform(0, 1, rng) > 0.5
-        small = imresize(hr.flatten(0, 1), Fraction(1, draw.scale_of(lr, hr)), phase=self.phase).view_as(lr).to(lr)
+        factor = Fraction(1, draw.scale_of(lr, hr))
+        small = imresize(hr.flatten(0, 1), factor, self.bits, self.phase).view_as(lr).to(lr)
         base, part = (lr, small) if inside else (small, lr)
         new_lr = base.clone()
         box.of(new_lr).copy_(box.of(part))

@@ -7,6 +7,7 @@ subclass of `Degradation`, registered in its file.
 import torch
 from torch import Tensor
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.registry import Registry
 
 
@@ -19,10 +20,12 @@ class Degradation:
             to know: `bicubic_upsample(lr, scale, phase)` does not shift the image.
         scale: downsampling factor.
         identity: LR is HR: there is nothing to learn.
+        bits: depth of LR and HR; set by the run.
         pool_size: number of pairs in the pool that training mixes its batches from (`PairPool`); 0 for no pool.
     """
 
     phase = "centred"
+    bits: Bits = 8
     pool_size = 0
     identity = False
 
@@ -38,13 +41,20 @@ class Degradation:
             frames: number of frames per clip, which share their random parameters; N is a multiple of it.
 
         Returns:
-            (N, C, H / scale, W / scale), multiples of 1/255 in [0, 1].
+            (N, C, H / scale, W / scale) in [0, 1], for 8 bits multiples of 1/255.
         """
         return self.validation(hr)
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Return LR of validation images, the same in every run; `frame` is the frame number within the clip."""
         raise NotImplementedError
+
+    def check_channels(self, channels: int) -> None:
+        """Check that images of so many channels can be degraded.
+
+        Raises:
+            SRError: they can't.
+        """
 
     def target(self, hr: Tensor) -> Tensor:
         """Return the target for SR: HR, or sharpened HR."""

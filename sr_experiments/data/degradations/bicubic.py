@@ -10,7 +10,7 @@ from sr_experiments.data.resize import imresize
 
 @DEGRADATIONS.register("bicubic")
 class Bicubic(Degradation):
-    """Degradation with MATLAB's `imresize(hr, 1 / scale)` on 8-bit images."""
+    """Degradation with MATLAB's `imresize(hr, 1 / scale)` on images of 8 bits, or of the depth of the run."""
 
     def __init__(self, scale: int) -> None:
         super().__init__(scale)
@@ -18,4 +18,5 @@ class Bicubic(Degradation):
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Return LR, (N, C, H / scale, W / scale)."""
-        return imresize(hr, Fraction(1, self.scale))
+        lr = imresize(hr, Fraction(1, self.scale), self.bits)
+        return lr.clamp(0, 1) if self.bits == "float" else lr

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from sr_experiments.config.constraints import Positive
 from sr_experiments.data.degradations import DEGRADATIONS, Degradation
+from sr_experiments.data.depth import LEVELS
 from sr_experiments.data.resize import computation_types, device_matrix, round_half_up
 
 
 @DEGRADATIONS.register("blur_down")
 class BlurDown(Degradation):
-    """Degradation that blurs 8-bit images and keeps every scale-th pixel, starting at pixel 0.
+    """Degradation that blurs images and keeps every scale-th pixel, starting at pixel 0.
 
     Borders are reflected about the centres of the border pixels (OpenCV's BORDER_REFLECT_101).
 
@@ -35,8 +36,11 @@ class BlurDown(Degradation):
         Computed in float64 regardless of input type and autocast, like `imresize`.
         """
         compute_type, result_type = computation_types(hr)
-        values = blurred_down(round_half_up(hr.to(compute_type) * 255), self.scale, self.sigma)  # in [0, 255]
-        return round_half_up(values).to(result_type) / 255
+        white = LEVELS[self.bits]
+        if white is None:
+            return blurred_down(hr.to(compute_type), self.scale, self.sigma).to(result_type)
+        values = blurred_down(round_half_up(hr.to(compute_type) * white), self.scale, self.sigma)  # in [0, white]
+        return round_half_up(values).to(result_type) / white
 
 
 def blurred_down(image: Tensor, scale: int, sigma: float) -> Tensor:

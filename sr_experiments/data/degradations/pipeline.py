@@ -16,6 +16,7 @@ from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.resize import Resize
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.data.degradations.steps.step import Parameters, take
+from sr_experiments.data.depth import LEVELS
 from sr_experiments.data.resize import imresize
 from sr_experiments.registry import Component
 
@@ -73,7 +74,16 @@ class Pipeline(Degradation):
             return lr
         plain = draw.chance(len(hr) // frames, self.bicubic, torch.Generator().manual_seed(seeds[0] + 1))
         chosen = plain.repeat_interleave(frames)[:, None, None, None].to(hr.device)
-        return torch.where(chosen, imresize(self.target(hr), Fraction(1, self.scale)), lr)
+        return torch.where(chosen, self._bicubic(hr), lr)
+
+    def _bicubic(self, hr: Tensor) -> Tensor:
+        lr = imresize(self.target(hr), Fraction(1, self.scale), self.bits)
+        return lr.clamp(0, 1) if self.bits == "float" else lr
+
+    def check_channels(self, channels: int) -> None:
+        """Check that no step is of grey and RGB images only, if these are others."""
+        for step in self.steps:
+            step.check_channels(channels)
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Return LR of validation images, (N, C, H / scale, W / scale).
@@ -120,7 +130,10 @@ class Pipeline(Degradation):
             for step, drawn in zip(self.steps, parameters, strict=True):
                 canvas = step.apply(canvas, drawn, generator)
             canvas = self._to_lr.apply(canvas, {"factor": torch.ones(n), "mode": torch.zeros(n)}, generator)
-            return (canvas.pixels * 255).round().clamp(0, 255) / 255
+            white = LEVELS[self.bits]
+            if white is None:
+                return canvas.pixels.clamp(0, 1)
+            return (canvas.pixels * white).round().clamp(0, white) / white
 
     def describe(self, parameters: list[Parameters], i: int) -> str:
         """Describe the steps applied to image i: `iso 1.2, x0.50 area, jpeg 70`."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms
 
+from sr_experiments.data.depth import Bits, to_channels, to_depth, to_srgb
+
 
 class Decoded(NamedTuple):
     """The upright pixels of an image file.
@@ -15,11 +17,12 @@ class Decoded(NamedTuple):
     it was in the file.
 
     Attributes:
-        pixels: uint8 or uint16 (H, W, C), with C = 3 for RGB or 1 for grey.
+        pixels: uint8, uint16 or float32 in [0, 1], (H, W, C), with C = 3 for RGB or 1 for grey, or any number of bands.
         alpha: not premultiplied, (H, W, 1) of the same type; None if the image is opaque.
         icc: colour profile of the pixels, or None.
         lost: what the file holds besides and is not read, in words.
         bits: per channel in the file, where they are fewer than those of the type.
+        linear: whether the numbers are linear in light, rather than encoded for a screen.
     """
 
     pixels: np.ndarray
@@ -27,6 +30,7 @@ class Decoded(NamedTuple):
     icc: bytes | None = None
     lost: tuple[str, ...] = ()
     bits: int | None = None
+    linear: bool = False
 
 
 def to_full_range(values: np.ndarray, maximum: int) -> np.ndarray:
@@ -61,11 +65,6 @@ def split_alpha(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     colours = samples.shape[2] - (samples.shape[2] + 1) % 2
     alpha = np.ascontiguousarray(samples[..., colours:]) if samples.shape[2] > colours else None
     return np.ascontiguousarray(samples[..., :colours]), alpha
-
-
-def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Scale uint16 from 0 to 65535 to uint8, rounded; uint8 is returned as it is."""
-    return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def swaps_axes(orientation: int) -> bool:
@@ -107,3 +106,14 @@ def cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         except (ImageCms.PyCMSError, OSError):
             pass
     return image.convert("RGB")
+
+
+def in_depth(decoded: Decoded, channels: int, bits: Bits) -> np.ndarray:
+    """Return pixels without alpha, (H, W, channels) of a depth: RGB, grey as luma of BT.601, or all bands.
+
+    Numbers that are linear in light stay so as floating-point ones, and are encoded as sRGB for 8 and 16 bits.
+    """
+    pixels = decoded.pixels
+    if decoded.linear and bits != "float":
+        pixels = to_srgb(pixels)
+    return to_channels(to_depth(pixels, bits), channels)

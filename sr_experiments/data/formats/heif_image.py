@@ -7,10 +7,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.formats.avif import cicp
-from sr_experiments.data.formats.decoded import Decoded, check_pixels, split_alpha, to_full_range, to_levels
+from sr_experiments.data.formats.decoded import (
+    Decoded,
+    check_pixels,
+    in_depth,
+    split_alpha,
+    to_full_range,
+    to_levels,
+)
 from sr_experiments.data.formats.metadata import Metadata, colour_codes, described_appendix, resolution_of
-from sr_experiments.data.formats.pillow_image import in_8_bits
 from sr_experiments.extras import install_extra
 
 EXTENSIONS = (".heic", ".heif", ".hif")
@@ -57,7 +64,12 @@ class HeifImage:
 
     def read_8_bits(self, channels: int) -> np.ndarray:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-        return in_8_bits(self.decode(), channels)
+        return in_depth(self.decode(), channels, 8)
+
+    @property
+    def depth(self) -> Bits:
+        """Depth of the picture, from the header alone."""
+        return 16 if int(self.image.info["bit_depth"]) > 8 else 8
 
     def decode(self) -> Decoded:
         """Read the picture."""

@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.formats.avif import cicp
-from sr_experiments.data.formats.decoded import Decoded, check_pixels, swaps_axes, to_full_range, unassociate
+from sr_experiments.data.formats.decoded import Decoded, check_pixels, in_depth, swaps_axes, to_full_range, unassociate
 from sr_experiments.data.formats.metadata import Metadata, described_appendix, resolution_of
-from sr_experiments.data.formats.pillow_image import in_8_bits
 
 CODESTREAM = b"\xff\x0a"
 CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -78,7 +78,12 @@ class JxlImage:
 
     def read_8_bits(self, channels: int) -> np.ndarray:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-        return in_8_bits(self.decode(), channels)
+        return in_depth(self.decode(), channels, 8)
+
+    @property
+    def depth(self) -> Bits:
+        """Depth of the picture, from the header alone."""
+        return 16 if self.header.bits > 8 else 8
 
     def decode(self) -> Decoded:
         """Read the picture; libjxl turns it upright."""

@@ -13,13 +13,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.formats import avif, png
 from sr_experiments.data.formats.decoded import (
     Decoded,
     cmyk_to_rgb,
+    in_depth,
     split_alpha,
     swaps_axes,
-    to_8_bits,
     to_full_range,
     upright,
 )
@@ -80,7 +81,7 @@ class PillowImage:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
         mode = "L" if channels == 1 else "RGB"
         if self.bits > 8:
-            return in_8_bits(self.decode(), channels)
+            return in_depth(self.decode(), channels, 8)
         image = self._upright()
         if image.mode == "CMYK":
             image = cmyk_to_rgb(image, image.info.get("icc_profile"))
@@ -109,6 +110,11 @@ class PillowImage:
         if not transparent:
             return Decoded(pixels, None, icc, self._lost())
         return Decoded(np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1:]), icc)
+
+    @property
+    def depth(self) -> Bits:
+        """Depth of the picture, from the header alone."""
+        return 16 if self.bits > 8 else 8
 
     def metadata(self) -> Metadata:
         """Return what the file says about the picture."""
@@ -197,16 +203,6 @@ def encode_png(content: np.ndarray) -> bytes:
 def to_image(content: np.ndarray) -> Image.Image:
     """Return an image of Pillow's of uint8 pixels (H, W, C), C from 1 to 4."""
     return Image.fromarray(content[..., 0] if content.shape[2] == 1 else content)
-
-
-def in_8_bits(decoded: Decoded, channels: int) -> np.ndarray:
-    """Return pixels without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-    pixels = to_8_bits(decoded.pixels)
-    if channels == pixels.shape[2]:
-        return pixels
-    if channels == 3:
-        return pixels.repeat(3, 2)
-    return np.array(Image.fromarray(pixels).convert("L"))[:, :, None]
 
 
 def _jpeg_bits(file: BinaryIO) -> int | None:

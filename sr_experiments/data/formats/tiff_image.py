@@ -13,12 +13,13 @@ import tifffile
 from PIL import Image
 from tifffile import PHOTOMETRIC, TiffPage
 
+from sr_experiments.data.depth import Bits, check_range, to_depth
 from sr_experiments.data.formats.decoded import (
     Decoded,
     check_pixels,
     cmyk_to_rgb,
+    in_depth,
     swaps_axes,
-    to_8_bits,
     to_full_range,
     unassociate,
     upright,
@@ -34,7 +35,6 @@ from sr_experiments.data.formats.metadata import (
     directory_of,
     encode_exif,
 )
-from sr_experiments.data.formats.pillow_image import in_8_bits
 
 # Its warnings of odd tags are of no use to those who train or upscale.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
@@ -58,6 +58,7 @@ _LARGEST = 2**32 - 2**25  # bytes; tifffile makes larger ones BigTIFF, to which 
 _INCH = 2  # unit of resolution
 _INTEROPERABILITY = 40965  # place of a directory in the file that EXIF data were read from
 _BYTE, _ASCII, _LONG = 1, 2, 4  # types of tags
+_MAX_BANDS = 32
 
 
 class TiffImage:
@@ -89,16 +90,15 @@ class TiffImage:
 
     def read_8_bits(self, channels: int) -> np.ndarray:
         """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-        return in_8_bits(self.decode(), channels)
+        return in_depth(self.decode(), channels, 8)
 
     def decode(self) -> Decoded:
-        """Read the picture: palettes and CMYK become RGB, numbers from 0 to 1 become 16 bits."""
+        """Read the picture: palettes and CMYK become RGB; floating-point numbers stay what they are."""
         page = self.page
         _check(page)
         if _is_for_pillow(page):
             return self._decode_by_pillow()
-        samples = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, H, W, channels)
-        samples = upright(np.concatenate(list(samples), 2), self._orientation())
+        samples = self._samples(page)
         count, alpha = _COLOURS[page.photometric], None
         colours, lost = samples[..., :count], ["IPTC"] if _IPTC in page.tags else []
         extra = page.extrasamples or (_UNASSOCIATED,) * (samples.shape[2] == count + 1)  # some programs leave it out
@@ -115,17 +115,43 @@ class TiffImage:
         if alpha is not None and kind == _ASSOCIATED:
             colours = unassociate(colours, alpha)
         if colours.dtype.kind == "f":
-            lost.append(f"{page.bitspersample}-bit floating-point numbers")
-            colours, alpha = _to_16_bits(colours), None if alpha is None else _to_16_bits(alpha)
+            colours, alpha = _checked(colours), None if alpha is None else _checked(alpha)
         if page.photometric == PHOTOMETRIC.MINISWHITE:
-            colours = np.iinfo(colours.dtype).max - colours
+            colours = (1 if colours.dtype.kind == "f" else np.iinfo(colours.dtype).max) - colours
         icc = self._bytes(_ICC)
         if page.photometric == PHOTOMETRIC.SEPARATED:
             if colours.dtype == np.uint16:
                 lost.append("16 bits per channel of CMYK")
-                alpha = None if alpha is None else to_8_bits(alpha)
-            colours, icc = np.array(cmyk_to_rgb(_image("CMYK", to_8_bits(colours)), icc)), None
+                alpha = None if alpha is None else to_depth(alpha, 8)
+            colours, icc = np.array(cmyk_to_rgb(_image("CMYK", to_depth(colours, 8)), icc)), None
         return Decoded(np.ascontiguousarray(colours), alpha, icc, tuple(lost))
+
+    def decode_bands(self) -> Decoded:
+        """Read all samples of the picture, whatever they mean, or one of each page where there are several pages."""
+        pages: list[Any] = [page for page in self.tiff.pages if _is_picture(page)] or [self.page]
+        alike = all((p.imagelength, p.imagewidth, p.samplesperpixel) == (*self._stored(), 1) for p in pages)
+        chosen = pages if len(pages) > 1 and alike else [self.page]
+        for page in chosen:
+            _check_samples(page, _MAX_BANDS)
+        samples = self._scaled(np.concatenate([self._samples(page) for page in chosen], 2))
+        lost = ("IPTC",) if _IPTC in self.page.tags else ()
+        return Decoded(_checked(samples) if samples.dtype.kind == "f" else samples, None, None, lost)
+
+    @property
+    def depth(self) -> Bits:
+        """Depth of the picture, from the tags alone."""
+        if self.page.sampleformat == _FLOAT:
+            return "float"
+        deep = isinstance(self.page.bitspersample, int) and self.page.bitspersample > 8
+        return 16 if deep and self.page.photometric != PHOTOMETRIC.SEPARATED else 8
+
+    @property
+    def bands(self) -> int | None:
+        """Number of bands of a picture that is neither grey nor RGB; None if it is, with alpha or without."""
+        page = self.page
+        known = set(page.extrasamples) & {_ASSOCIATED, _UNASSOCIATED}
+        is_grey = _COLOURS.get(page.photometric) == 1
+        return page.samplesperpixel if is_grey and page.samplesperpixel > 1 and not known else None
 
     def metadata(self) -> Metadata:
         """Return what the file says about the picture."""
@@ -145,6 +171,14 @@ class TiffImage:
         image.load()  # it is upright then
         icc = self._bytes(_ICC) if self.page.photometric == PHOTOMETRIC.YCBCR else None  # CIELAB's is not of RGB
         return Decoded(np.array(image.convert("RGB")), None, icc)
+
+    def _stored(self) -> tuple[int, int]:
+        return self.page.imagelength, self.page.imagewidth
+
+    def _samples(self, page: Any) -> np.ndarray:
+        """Read all samples of a page, upright, (H, W, samples)."""
+        samples = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, H, W, channels)
+        return upright(np.concatenate(list(samples), 2), self._orientation())
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         """Scale integers from their own maximum to the whole range of their type; floating-point numbers stay."""
@@ -175,16 +209,18 @@ class TiffImage:
         return encode_exif({tag: tags[tag] for tag in DESCRIPTIONS if tag in tags}, below, order)
 
 
-def write(path: Path, content: np.ndarray, icc: bytes | None, metadata: Metadata) -> None:
-    """Write 1 to 4 channels, uint8 or uint16; with EXIF, as far as TIFF has tags for it, and XMP."""
-    colours = 1 if content.shape[2] < 3 else 3
+def write(path: Path, content: np.ndarray, alpha: bool, icc: bytes | None, metadata: Metadata) -> None:
+    """Write grey, RGB, either with alpha, or bands, uint8 or uint16; with EXIF, as far as TIFF has tags, and XMP."""
+    count = content.shape[2] - alpha
+    colours = 3 if count == 3 else 1
+    extra = ["unassalpha"] if alpha else ["unspecified"] * (count - colours)
     tags = directory_of(metadata.exif)
     tifffile.imwrite(
         path,
         content if content.shape[2] > 1 else content[..., 0],
         photometric="rgb" if colours == 3 else "minisblack",
         planarconfig="contig" if content.shape[2] > 1 else None,
-        extrasamples=["unassalpha"] if content.shape[2] > colours else None,
+        extrasamples=extra or None,
         compression="zlib",
         byteorder="<" if not tags or metadata.exif is None else byte_order(metadata.exif),
         metadata=None,
@@ -242,6 +278,27 @@ def _check(page: Any) -> None:
     if page.photometric not in _COLOURS:
         name = PHOTOMETRIC(page.photometric).name if page.photometric in set(PHOTOMETRIC) else page.photometric
         raise ValueError(f"its colours are of TIFF's kind {name}, which is not supported; convert it to RGB")
+    _check_samples(page, _MAX_CHANNELS)
+    if page.sampleformat == _FLOAT and page.photometric not in _FLOATING:
+        raise ValueError("floating-point numbers are supported as grey or RGB only; convert it to RGB")
+    if _is_for_pillow(page) and (page.bitspersample != 8 or page.samplesperpixel != 3):
+        name = PHOTOMETRIC(page.photometric).name
+        raise ValueError(f"{name} is supported with three channels of 8 bits only; convert it to RGB")
+    ink_set = page.tags[_INK_SET].value if _INK_SET in page.tags else 1
+    if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
+        raise ValueError("its inks are other than CMYK; convert it to RGB")
+    channels, count = page.samplesperpixel, _COLOURS[page.photometric]
+    if channels < count:
+        raise ValueError(f"it has {channels} channels, for {count} colours")
+    if count == 1 and channels > 2 and not set(page.extrasamples) & {_ASSOCIATED, _UNASSOCIATED}:
+        raise ValueError(
+            f"it has {channels} channels whose meaning it doesn't say; convert it to RGB, or use a network of "
+            f"channels={channels}"
+        )
+
+
+def _check_samples(page: Any, most: int) -> None:
+    """Raise ValueError if the samples of a page have no defined range, are more than `most`, or are not all there."""
     bits, sample_format = page.bitspersample, page.sampleformat
     if not isinstance(bits, int) or not isinstance(sample_format, int):
         raise ValueError("its channels differ in depth; convert it to 8 or 16 bits per channel")
@@ -250,19 +307,8 @@ def _check(page: Any) -> None:
         raise ValueError(f"{kind} have no defined range, convert it to 8 or 16 unsigned bits per channel")
     if bits > 16 and sample_format != _FLOAT:
         raise ValueError(f"{bits} bits per channel have no defined range, convert it to 8 or 16")
-    if sample_format == _FLOAT and page.photometric not in _FLOATING:
-        raise ValueError("floating-point numbers are supported as grey or RGB only; convert it to RGB")
-    if _is_for_pillow(page) and (bits != 8 or page.samplesperpixel != 3):
-        name = PHOTOMETRIC(page.photometric).name
-        raise ValueError(f"{name} is supported with three channels of 8 bits only; convert it to RGB")
-    ink_set = page.tags[_INK_SET].value if _INK_SET in page.tags else 1
-    if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
-        raise ValueError("its inks are other than CMYK; convert it to RGB")
-    channels, count = page.samplesperpixel, _COLOURS[page.photometric]
-    if channels < count or channels > _MAX_CHANNELS:
-        raise ValueError(f"it has {channels} channels, for {count} colours")
-    if count == 1 and channels > 2 and not set(page.extrasamples) & {_ASSOCIATED, _UNASSOCIATED}:
-        raise ValueError(f"it has {channels} channels whose meaning it doesn't say; convert it to RGB")
+    if page.samplesperpixel > most:
+        raise ValueError(f"it has {page.samplesperpixel} channels, more than the {most} that are read")
     if page.imagedepth != 1:
         raise ValueError("it is a volume; make a picture of each slice")
     check_pixels(max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength))
@@ -286,15 +332,10 @@ def _image(mode: str, pixels: np.ndarray) -> Image.Image:
     return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
 
 
-def _to_16_bits(values: np.ndarray) -> np.ndarray:
-    """Convert floating-point numbers from 0, black, to 1, white, to uint16."""
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 1):  # also not a number
-        raise ValueError(
-            f"its floating-point numbers are from {low:.4g} to {high:.4g}, and only 0 (black) to 1 (white) have a "
-            "defined meaning: convert it to 8 or 16 bits"
-        )
-    return (values.astype(np.float64) * 65535 + 0.5).astype(np.uint16)
+def _checked(values: np.ndarray) -> np.ndarray:
+    """Return floating-point numbers from 0, black, to 1, white, as float32; a ValueError says that they aren't."""
+    check_range(values)
+    return values.astype(np.float32, copy=False)
 
 
 def _ratio(value: Any) -> float:

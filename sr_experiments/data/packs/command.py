@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.filesize import decimal
 
+from sr_experiments.data.depth import WORDS, Bits
 from sr_experiments.data.packs.pack import INDEX, Pack
 from sr_experiments.data.packs.packing import pack, transient_progress
 from sr_experiments.data.training_crops import first_few
@@ -15,11 +16,19 @@ from sr_experiments.logging_setup import log_to_console
 
 
 def make(
-    source: Path, destination: Path, lr: Sequence[Path], workers: int | str, on_error: str, align: bool = False
+    source: Path,
+    destination: Path,
+    lr: Sequence[Path],
+    workers: int | str,
+    on_error: str,
+    align: bool = False,
+    bits: Bits | None = None,
+    channels: int | None = None,
 ) -> None:
     """Pack a folder; with LR, pack HR into `HR` in the destination and each LR folder next to it by its own name.
 
-    With `align`, what is packed are aligned copies of the pairs, in `aligned` in the destination.
+    Depth and channels are as of `pack`. With `align`, what is packed are aligned copies of the pairs, in `aligned` in
+    the destination.
 
     Raises:
         SRError: as raised by `pack` and `align_folders`, or folders of the same name.
@@ -32,6 +41,8 @@ def make(
     if clashing:
         raise SRError(f"{' and '.join(clashing)} would be packed into one folder: rename one, or pack them separately")
     if align:
+        if bits not in (None, 8) or channels not in (None, 3):
+            raise SRError("--align makes pairs of 8-bit RGB: leave out --bits and --channels")
         from sr_experiments.data.packs.aligned import align_folders  # imports torch
 
         if len(lr) != 1:
@@ -40,10 +51,12 @@ def make(
         jobs = [(source, jobs[0][1]), (aligned, jobs[1][1])]
         _print(found)
     for folder, target in jobs:
-        packed = pack(folder, target, workers, on_error)
+        packed = pack(folder, target, workers, on_error, bits=bits, channels=channels)
         size, unreadable = int(packed.index.bytes_of.sum()), list(packed.index.unreadable.values())
         skipped = f"; {len(unreadable)} unreadable: {first_few(unreadable)}" if unreadable else ""
-        _print(f"{target}: {len(packed.index.names)} files of {folder}, {decimal(size)}{skipped}")
+        layout = "" if packed.index.bits == 8 else f" {WORDS[packed.index.bits]},"
+        layout += "" if packed.index.channels == 3 else f" {packed.index.channels} bands,"
+        _print(f"{target}: {len(packed.index.names)} files of {folder},{layout} {decimal(size)}{skipped}")
     if lr:
         options = " or ".join(f"data.train.lr={target}" for _, target in jobs[1:])
         _print(f"train with data=paired data.train.hr={jobs[0][1]} {options}")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sr_experiments.data.depth import DTYPES, Bits, to_depth
 from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.data.workers import ignore_interrupt
 from sr_experiments.errors import SRError
@@ -24,8 +25,9 @@ class Task(NamedTuple):
     source: Path
     pixels: Path  # the pixel file
     offset: int  # in the pixel file, in bytes
-    shape: tuple[int, int, int, int]  # (T, H, W, 3)
+    shape: tuple[int, int, int, int]  # (T, H, W, C)
     on_error: str
+    bits: Bits = 8
 
 
 class Written(NamedTuple):
@@ -83,14 +85,14 @@ def decode(task: Task) -> Written:
             if _stop is not None and _stop.is_set():
                 raise InterruptedError
             try:
-                pixels = video.read([frame])[0] if video else read_image(task.source)
+                pixels = _read(video, frame, task)
                 if pixels.shape != task.shape[1:]:
                     raise UnreadableImage(f"can't read image {task.source}: it changed while it was packed")
             except UnreadableImage as error:
                 if task.on_error == "stop":
                     raise UnreadableImage(f"{error}{skip_hint(task.on_error)}") from error
                 unreadable[frame] = str(error)
-                pixels = np.zeros(task.shape[1:], np.uint8)
+                pixels = np.zeros(task.shape[1:], DTYPES[task.bits])
             content = np.ascontiguousarray(pixels).data.cast("B")
             checksum = zlib.crc32(content, checksum)
             while content:  # an unbuffered write may write only a part
@@ -98,6 +100,12 @@ def decode(task: Task) -> Written:
     if video:
         video.close()
     return Written(task.row, checksum, unreadable)
+
+
+def _read(video: VideoFile | None, frame: int, task: Task) -> np.ndarray:
+    if video is None:
+        return read_image(task.source, task.shape[3], task.bits)
+    return to_depth(video.read([frame])[0], task.bits)
 
 
 def skip_hint(on_error: str) -> str:

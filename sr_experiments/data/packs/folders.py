@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.data.image_files import (
     EXTENSIONS,
     Size,
+    image_layout,
     list_images,
     natural_key,
     read_image,
@@ -61,13 +63,17 @@ class FileFolder:
         """Return (height, width) of images; errors are returned in place of sizes."""
         return indexed_sizes(self.root, paths)
 
-    def read(self, path: Path, channels: int = 3) -> np.ndarray:
-        """Read an image, uint8 (H, W, channels); in a pack, pixels are read only when it is sliced (`Pack.read`).
+    def read(self, path: Path, channels: int = 3, bits: Bits = 8) -> np.ndarray:
+        """Read an image, (H, W, channels) of a depth; in a pack, pixels are read only when it is sliced (`Pack.read`).
 
         Raises:
             UnreadableImage: the image is missing or damaged.
         """
-        return read_image(path, channels)
+        return read_image(path, channels, bits)
+
+    def depth(self, path: Path) -> Bits:
+        """Return the depth of an image from its header; raises as `read`."""
+        return image_layout(path)[0]
 
     def video(self, path: Path, name: str, channels: int = 3) -> "VideoFile | PackedVideo":
         """Open a video as a clip, or raise UnreadableImage if it is missing or damaged."""
@@ -115,9 +121,13 @@ class PackFolder(FileFolder):
         """Return (height, width) of images from the index; errors are returned in place of sizes."""
         return [result_or_error(self.pack.size, self._name(path)) for path in paths]
 
-    def read(self, path: Path, channels: int = 3) -> np.ndarray:
+    def read(self, path: Path, channels: int = 3, bits: Bits = 8) -> np.ndarray:
         """Return an image whose pixels are read when it is sliced."""
-        return self.pack.read(self._name(path), channels)
+        return self.pack.read(self._name(path), channels, bits=bits)
+
+    def depth(self, path: Path) -> Bits:
+        """Return the depth of the pack."""
+        return self.pack.index.bits
 
     def video(self, path: Path, name: str, channels: int = 3) -> "PackedVideo":
         """Open a video as a clip."""
@@ -156,6 +166,8 @@ def open_folder(
     on_error: str = "stop",
     only: Sequence[str] | None = None,
     videos: bool = False,
+    bits: Bits = 8,
+    channels: int = 3,
 ) -> FileFolder:
     """Open the folder at a path: a folder of files, a pack, a subfolder of a pack, or files that are packed first.
 
@@ -165,6 +177,8 @@ def open_folder(
         on_error: what packing does at a file that can't be read: "stop" or "skip".
         only: names of the subfolders that will be used, so that others are not packed.
         videos: whether video files will be used.
+        bits: depth that a pack in the cache has.
+        channels: with which it will be read; a pack in the cache has RGB, or as many bands.
 
     Raises:
         SRError: a pack is incomplete or damaged, or as raised by `pack`.
@@ -180,9 +194,21 @@ def open_folder(
     source = path.resolve()
     # A folder without videos has one pack, whether videos were asked for or not.
     videos = any(file.name.lower().endswith(VIDEO_EXTENSIONS) for file in scan(source, only, videos))
-    key = hashlib.sha256("\0".join([str(source), str(videos), *(only or [])]).encode("utf-8", "surrogateescape"))
+    stored = channels if channels not in (1, 3) else 3
+    layout = [] if (bits, stored) == (8, 3) else [f"bits={bits}", f"channels={stored}"]
+    parts = [str(source), str(videos), *layout, *(only or [])]
+    key = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
     target = Path(cache) / f"{source.name}-{key.hexdigest()[:16]}"
-    packed = pack(source, target, on_error=on_error, only=only, videos=videos, option="data.cache=<folder>")
+    packed = pack(
+        source,
+        target,
+        on_error=on_error,
+        only=only,
+        videos=videos,
+        option="data.cache=<folder>",
+        bits=bits,
+        channels=stored,
+    )
     return PackFolder(packed, path)
 
 

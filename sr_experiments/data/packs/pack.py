@@ -1,6 +1,7 @@
 """The pack format: all pixels of a folder of images and videos in one file, from which a crop reads only its rows.
 
-`pixels-<digest>.u8` contains 8-bit RGB, one image after the other; `pack.index` contains the position of each, with
+`pixels-<digest>.u8` contains 8-bit RGB, one image after the other, `.u16` 16 bits per channel, `.f32` floating-point
+numbers, little-endian, of RGB or of all bands; `pack.index` contains the position of each, with
 checksums and a record of the source files. The pixel file is memory-mapped, so processes share the system's cache of
 it and opening a pack reads only the index. The index is written last: a folder with an index is complete.
 
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from sr_experiments.data.depth import DTYPES, Bits, to_channels, to_depth
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
@@ -28,11 +29,13 @@ INDEX = "pack.index"
 JOURNAL = "pack.journal"  # present while a pack is incomplete
 LOCK = "pack.lock"  # held while a pack is written
 VERSION = 1  # of the index
+DEEP_VERSION = 2  # of one whose pixels are not 8-bit RGB, which earlier programs would misread
 WHOLE_FILE = -1  # in place of a frame number
 
 _COLUMNS = ("height", "width", "frames", "offset", "checksum", "source_bytes", "source_time")
 _SOURCES_CHECKED = 5000  # source files that are checked for changes when a pack is opened: takes milliseconds
 _CHUNK = 1 << 24  # bytes of pixels per step of a checksum
+_SUFFIXES: dict[Bits, str] = {8: "u8", 16: "u16", "float": "f32"}
 
 
 @dataclass
@@ -48,25 +51,34 @@ class Index:
     names: list[str]  # of the files relative to the source, sorted
     columns: dict[str, np.ndarray]
     unreadable: dict[tuple[int, int], str]  # messages by row and frame, WHOLE_FILE if nothing of a file can be read
+    bits: Bits = 8  # depth of the pixels
+    channels: int = 3  # of a pixel: RGB, or all bands
 
     @property
     def pixels_name(self) -> str:
         """Name of the pixel file, which depends on the source files, so that an old one is never mistaken for it."""
-        return f"pixels-{self.digest[:12]}.u8"
+        return f"pixels-{self.digest[:12]}.{_SUFFIXES[self.bits]}"
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Number of bytes of a pixel."""
+        return self.channels * np.dtype(DTYPES[self.bits]).itemsize
 
     @property
     def bytes_of(self) -> np.ndarray:
         """Number of bytes of the pixels of each row."""
-        return self.columns["height"] * self.columns["width"] * self.columns["frames"] * 3
+        return self.columns["height"] * self.columns["width"] * self.columns["frames"] * self.pixel_bytes
 
     def write(self, folder: Path) -> None:
         """Write `pack.index` atomically."""
         meta = {
-            "version": VERSION,
+            "version": VERSION if (self.bits, self.channels) == (8, 3) else DEEP_VERSION,
             "source": str(self.source),
             "digest": self.digest,
             "unreadable": [[row, frame, message] for (row, frame), message in self.unreadable.items()],
         }
+        if meta["version"] == DEEP_VERSION:
+            meta |= {"bits": self.bits, "channels": self.channels}
         texts = {"meta": json.dumps(meta), "names": "\0".join(self.names)}
         arrays = {key: np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8) for key, text in texts.items()}
         with replacing(folder / INDEX) as temporary, temporary.open("wb") as file:
@@ -86,11 +98,16 @@ class Index:
                 meta = json.loads(bytes(file["meta"]))
                 names = bytes(file["names"]).decode("utf-8", "surrogateescape").split("\0")
                 columns = {key: file[key].astype(np.int64) for key in _COLUMNS}
-            if meta["version"] != VERSION:
+            if meta["version"] not in (VERSION, DEEP_VERSION):
                 raise SRError(f"{path} has version {meta['version']} instead of {VERSION}: pack the folder again")
+            layout: tuple[Any, int] = (meta.get("bits", 8), int(meta.get("channels", 3)))
             unreadable = {(int(row), int(frame)): str(message) for row, frame, message in meta["unreadable"]}
-            index = cls(Path(meta["source"]), str(meta["digest"]), names, columns, unreadable)
-            if {len(column) for column in columns.values()} != {len(names)} or not index.digest.isalnum():
+            index = cls(Path(meta["source"]), str(meta["digest"]), names, columns, unreadable, *layout)
+            if (
+                layout[0] not in DTYPES
+                or {len(column) for column in columns.values()} != {len(names)}
+                or not index.digest.isalnum()
+            ):
                 raise ValueError("its parts don't match")
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             reason = " ".join(str(error).split())
@@ -145,23 +162,33 @@ class Pack:
         """Return the number of frames of a video, or 1 for an image."""
         return int(self.index.columns["frames"][self._row(name)])
 
-    def read(self, name: str, channels: int = 3, frame: int = 0) -> np.ndarray:
-        """Return an image, or a frame of a video: uint8 (H, W, channels), to be sliced or converted by `np.asarray`.
+    def read(self, name: str, channels: int = 3, frame: int = 0, bits: Bits = 8) -> np.ndarray:
+        """Return an image, or a frame of a video: (H, W, channels) of a depth, to be sliced or read by `np.asarray`.
 
-        Its pixels are read, and converted to grey (BT.601 luma) for 1 channel, only when it is sliced. It is not
-        writable.
+        Its pixels are read, and converted to the depth, and to grey (BT.601 luma) for 1 channel, only when it is
+        sliced. It is not writable.
 
         Raises:
-            UnreadableImage: the file could not be read when it was packed, or is not in the pack.
+            UnreadableImage: the file could not be read when it was packed, is not in the pack, or has other channels.
         """
         row = self._row(name)
         if (row, frame) in self.index.unreadable:
             raise UnreadableImage(self.index.unreadable[row, frame])
         columns = self.index.columns
         height, width = int(columns["height"][row]), int(columns["width"][row])
-        start = int(columns["offset"][row]) + frame * height * width * 3
-        image = self._mapped()[start : start + height * width * 3].reshape(height, width, 3)
-        return image if channels == 3 else _GreyView(image)  # type: ignore[return-value]
+        own = self.index.channels
+        if own != channels and {own, channels} != {1, 3}:
+            raise UnreadableImage(
+                f"{self.folder} holds {own} channels per pixel, and channels={channels} needs as many"
+            )
+        size = height * width * self.index.pixel_bytes
+        start = int(columns["offset"][row]) + frame * size
+        stored = self._mapped()[start : start + size]
+        if (self.index.bits, own) != (8, 3):
+            stored = stored.view(np.dtype(DTYPES[self.index.bits]).newbyteorder("<"))
+        image = stored.reshape(height, width, own)
+        unchanged = own == channels and self.index.bits == bits
+        return image if unchanged else _View(image, channels, bits)  # type: ignore[return-value]
 
     def changed_sources(self, most: int | None = None) -> list[str]:
         """Return the source files whose size or time has changed since packing; deleted files do not count.
@@ -218,16 +245,16 @@ class Pack:
         return {**self.__dict__, "_pixels": None}  # pickling a map would copy all of the pixels
 
 
-class _GreyView:
-    """View of an RGB image (H, W, 3) that converts slices to grey, (H, W, 1): only what is read is converted."""
+class _View:
+    """View of an image (H, W, C) whose slices are converted to other channels and depth: only what is read is."""
 
-    def __init__(self, image: np.ndarray) -> None:
+    def __init__(self, image: np.ndarray, channels: int, bits: Bits) -> None:
         self.image = image
-        self.shape = (*image.shape[:2], 1)
+        self.bits = bits
+        self.shape = (*image.shape[:2], channels)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        rgb = np.ascontiguousarray(self.image[index])
-        return np.array(Image.fromarray(rgb).convert("L"))[:, :, None]
+        return to_channels(to_depth(self.image[index], self.bits), self.shape[2])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self[:].astype(dtype or np.uint8, copy=False)
+        return self[:].astype(dtype or DTYPES[self.bits], copy=False)

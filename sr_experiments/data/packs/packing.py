@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,16 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import DownloadColumn, Progress
 
+from sr_experiments.data.depth import DTYPES, Bits
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
-from sr_experiments.data.image_files import UnreadableImage, and_left_out, image_sizes, result_or_error, walk_images
+from sr_experiments.data.image_files import (
+    UnreadableImage,
+    and_left_out,
+    image_layout,
+    image_sizes,
+    result_or_error,
+    walk_images,
+)
 from sr_experiments.data.packs.decoding import Task, Written, decoded, skip_hint
 from sr_experiments.data.packs.pack import INDEX, JOURNAL, LOCK, WHOLE_FILE, Index, Pack
 from sr_experiments.data.training_crops import first_few
@@ -42,6 +51,8 @@ def pack(
     only: Sequence[str] | None = None,
     videos: bool = True,
     option: str = "",
+    bits: Bits | None = None,
+    channels: int | None = None,
 ) -> Pack:
     """Pack a folder, as far as it is not packed yet.
 
@@ -56,6 +67,8 @@ def pack(
         only: names of the subfolders to pack.
         videos: whether to pack video files too.
         option: the user's option for the destination, for messages.
+        bits: depth of the pack; None for that of the deepest file.
+        channels: 3 for RGB, or the number of bands of all files; None for what the files have.
 
     Raises:
         SRError: nothing to pack, no space, a file that can't be read, or a destination with other content.
@@ -63,6 +76,9 @@ def pack(
     root, folder = Path(source).expanduser().resolve(), Path(destination).expanduser()
     files = scan(root, only, videos)
     entries = "".join(f"{file.name}\0{file.bytes}\0{file.time}\0" for file in files)
+    layout = _layout([root / file.name for file in files], bits, channels)
+    if layout != (8, 3):  # another pack than one of 8-bit RGB, whose digest is as it always was
+        entries += f"{layout[0]}\0{layout[1]}\0"
     digest = hashlib.sha256(entries.encode("utf-8", "surrogateescape")).hexdigest()
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / f).exists() for f in (INDEX, JOURNAL, LOCK)):
         raise SRError(f"{folder} exists and is not a pack: choose an empty folder")
@@ -71,11 +87,11 @@ def pack(
         with _lock(folder):
             if _is_packed(root, folder, digest):
                 return Pack(folder)
-            index = _plan_layout(root, files, digest, on_error)
+            index = _plan_layout(root, files, digest, on_error, *layout)
             journal = Journal(folder / JOURNAL, digest)
             # The index goes first: without it, the folder is recognised as incomplete from here on.
             (folder / INDEX).unlink(missing_ok=True)
-            for old in folder.glob("pixels-*.u8"):
+            for old in folder.glob("pixels-*"):
                 if old.name != index.pixels_name:
                     old.unlink()
             _check_space(index, folder, journal, option)
@@ -202,7 +218,21 @@ def _is_packed(root: Path, folder: Path, digest: str) -> bool:
     return False
 
 
-def _plan_layout(root: Path, files: Sequence[SourceFile], digest: str, on_error: str) -> Index:
+def _layout(paths: Sequence[Path], bits: Bits | None, channels: int | None) -> tuple[Bits, int]:
+    """Return depth and channels of a pack: what was asked for, else the largest of what the files' headers say."""
+    if bits is not None and channels is not None:
+        return bits, channels
+    images = [path for path in paths if path.suffix.lower() not in VIDEO_EXTENSIONS]
+    with ThreadPoolExecutor(16) as pool:
+        found = [each for each in pool.map(partial(result_or_error, image_layout), images) if isinstance(each, tuple)]
+    depths = {depth for depth, _ in found}
+    deepest: Bits = "float" if "float" in depths else 16 if 16 in depths else 8
+    return bits or deepest, channels or max((count for _, count in found), default=3)
+
+
+def _plan_layout(
+    root: Path, files: Sequence[SourceFile], digest: str, on_error: str, bits: Bits, channels: int
+) -> Index:
     """Return the index of a new pack, from the files' headers; checksums are still 0."""
     paths = [root / file.name for file in files]
     videos = [row for row, path in enumerate(paths) if path.suffix.lower() in VIDEO_EXTENSIONS]
@@ -218,7 +248,7 @@ def _plan_layout(root: Path, files: Sequence[SourceFile], digest: str, on_error:
     rows = range(len(files))
     shapes = [(0, 0, 0) if (row, WHOLE_FILE) in unreadable else (*found[row], 1)[:3] for row in rows]
     height, width, frames = np.array(shapes, np.int64).T
-    sizes = height * width * frames * 3
+    sizes = height * width * frames * channels * np.dtype(DTYPES[bits]).itemsize
     columns = {
         "height": height,
         "width": width,
@@ -228,7 +258,7 @@ def _plan_layout(root: Path, files: Sequence[SourceFile], digest: str, on_error:
         "source_bytes": np.array([file.bytes for file in files], np.int64),
         "source_time": np.array([file.time for file in files], np.int64),
     }
-    return Index(root, digest, [file.name for file in files], columns, unreadable)
+    return Index(root, digest, [file.name for file in files], columns, unreadable, bits, channels)
 
 
 def _video_size(path: Path) -> tuple[int, int, int]:
@@ -262,8 +292,9 @@ def _write_pixels(index: Index, folder: Path, journal: Journal, workers: int | s
             index.source / name,
             pixels,
             int(columns["offset"][row]),
-            (int(columns["frames"][row]), int(columns["height"][row]), int(columns["width"][row]), 3),
+            (int(columns["frames"][row]), int(columns["height"][row]), int(columns["width"][row]), index.channels),
             on_error,
+            index.bits,
         )
         for row, name in enumerate(index.names)
         if (row, WHOLE_FILE) not in index.unreadable and row not in journal.written

@@ -74,7 +74,7 @@ def _resolve(name: str, config: Mapping[str, Any]) -> Objective:
     sets = data.get("val") or {sample: {"name": sample}}
     kinds = [_dataset(VALIDATION_SETS, one) for one in sets.values()]
     true_flow = any(getattr(kind, "true_flow", False) for kind in kinds)
-    suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"])
+    suite = MetricSuite(config["metrics"], config["scale"], clips, config["channels"], config["data"].get("bits", 8))
     of_flow = FLOW_METRICS.items() if "stages" in config else ()
     setting = "hydra.sweeper.objective"
     flow = {key: metric() for key, metric in of_flow if true_flow or not metric.needs_true_flow}

@@ -1,5 +1,6 @@
 """A picture of what the augmentations do: the first batch of a run, with each of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class Augmented(Callback):
     """
 
     folder: Path  # the run's samples folder
+    bands: Sequence[int] = ()  # see `Samples`
 
     @torch.no_grad()
     def on_train_batch_start(
@@ -41,7 +43,12 @@ class Augmented(Callback):
             for kind, images in (("lr", large), ("hr", pair[1])):
                 shown = images[::frames][:SHOWN]
                 rows.append(
-                    labelled({f"{name} {kind} {i}".strip(): as_picture(shown[i : i + 1]) for i in range(len(shown))})
+                    labelled(
+                        {
+                            f"{name} {kind} {i}".strip(): as_picture(shown[i : i + 1], self.bands)
+                            for i in range(len(shown))
+                        }
+                    )
                 )
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self.folder / "augmented.png") as temporary:

@@ -1,5 +1,6 @@
 """Validation pictures: strips lr | bicubic | sr | hr by step, at scale 1 input | sr | hr."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,7 @@ class Samples(Callback):
     folder: Path  # the run's samples folder
     count: int = 4  # strips of each validation set
     size: int = 256  # side of the crop that is shown, in HR pixels: where HR has the most texture
+    bands: Sequence[int] = ()  # indices of those that are shown as red, green and blue; () for grey and RGB
     _pending: list[tuple[str, Image.Image, str]] = field(default_factory=list)
     _rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -49,14 +51,14 @@ class Samples(Callback):
         name = f"{outputs['set']}_{image}"
         with_sr = "sr" in outputs
         tiles = {key: outputs[key] for key in strip_tiles(scale)} if with_sr else _flow_tiles(outputs)
-        pictures = {key: as_picture(crop) for key, crop in self._crops(tiles, outputs["hr"], scale).items()}
+        pictures = {key: as_picture(crop, self.bands) for key, crop in self._crops(tiles, outputs["hr"], scale).items()}
         labels, caption = {key: key for key in tiles}, f"{name}: flow"
         if with_sr:
             baseline = module.validation.baseline
-            psnr = PSNR(channels="y", crop_border=usual_crop(scale))
+            psnr = PSNR("bands" if self.bands else "y", usual_crop(scale), module.degradation.bits)
             ours, theirs = (float(psnr.per_image(outputs[k], outputs["hr"])[0]) for k in ("sr", baseline))
             labels |= {baseline: f"{baseline} {theirs:.2f} dB", "sr": f"sr {ours:.2f} dB"}
-            caption = f"{name}: {ours:.2f} dB, {baseline} {theirs:.2f} dB (Y)"
+            caption = f"{name}: {ours:.2f} dB, {baseline} {theirs:.2f} dB ({'all bands' if self.bands else 'Y'})"
             if any(run.tables != "none" for run in wandb_runs(trainer.loggers)):
                 row: dict[str, Any] = {"image": f"{outputs['set']}/{image}", "step": module.step, **pictures}
                 row["error"] = Image.fromarray(error_map(np.asarray(pictures["sr"]), np.asarray(pictures["hr"])))

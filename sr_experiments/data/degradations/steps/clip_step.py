@@ -1,6 +1,7 @@
 """Base of degradation steps that other software applies to whole clips: encoders, deinterlacers."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ THREADS = 4  # clips processed in parallel
 
 class ClipStep(OptionalStep):
     """Step that other software applies to each clip, in 8 bits, on the CPU; subclasses say how."""
+
+    needs_colours: ClassVar[bool] = True
 
     def _processed(self, clip: np.ndarray, drawn: Parameters) -> np.ndarray:
         """Return what becomes of a clip (T, H, W, 3), uint8."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,8 @@ class JPEG(OptionalStep):
         quality: range of the quality, 1 to 100; whole numbers are drawn.
         real: use libjpeg itself, one image at a time, even on GPUs.
     """
+
+    needs_colours: ClassVar[bool] = True
 
     quality: Interval[Annotated[float, Ge(1), Le(100)]]
     real: bool = False

@@ -92,6 +92,8 @@ def poisson_noise(image: Tensor, grey: bool, generator: torch.Generator, inside:
     """
     if grey and image.shape[1] == 3:
         image = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    elif grey:
+        image = image.mean(1, keepdim=True)
     levels = (image * 255).round_().clamp_(0, 255)
     if inside is not None:  # outside, repeat the first pixel: it must not add to the number of distinct values
         levels = torch.where(inside, levels, levels[..., :1, :1])

@@ -29,6 +29,12 @@ class RandomOrder(Step):
         self.groups = [[build_step(step) for step in group] for group in groups]
         self.orders = list(itertools.permutations(range(len(groups))))
 
+    def check_channels(self, channels: int) -> None:
+        """Check the steps of all groups."""
+        for group in self.groups:
+            for step in group:
+                step.check_channels(channels)
+
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw an order for each clip, and the parameters of all steps."""
         order = draw.choose(clips, [1.0] * len(self.orders), generator)

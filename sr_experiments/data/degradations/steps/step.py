@@ -1,7 +1,7 @@
 """Base of degradation steps, which draw parameters for a whole batch, then apply them to each image."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -9,13 +9,32 @@ from torch import Tensor
 from sr_experiments.config.constraints import Share
 from sr_experiments.data.degradations.steps import draw
 from sr_experiments.data.degradations.steps.canvas import Canvas
+from sr_experiments.errors import SRError
 
 # Tensors on the CPU with one row per image, by name; steps that contain steps nest them in lists and dictionaries.
 Parameters = dict[str, Any]
 
 
 class Step:
-    """One cause of degradation: a blur, a resize, noise, compression."""
+    """One cause of degradation: a blur, a resize, noise, compression.
+
+    Attributes:
+        needs_colours: whether it is of grey and RGB images only, and 8 bits deep.
+    """
+
+    needs_colours: ClassVar[bool] = False
+
+    def check_channels(self, channels: int) -> None:
+        """Check that the step can be applied to images of so many channels.
+
+        Raises:
+            SRError: it is of grey and RGB images only.
+        """
+        if self.needs_colours and channels not in (1, 3):
+            raise SRError(
+                f"{type(self).__name__} compresses grey and RGB images, and channels={channels}: choose a degradation "
+                "without such a step, for example degradation=bicubic or classical"
+            )
 
     def draw(self, clips: int, frames: int, generator: torch.Generator) -> Parameters:
         """Draw parameters of clips * frames images, on the CPU; within a clip they are equal or change linearly."""

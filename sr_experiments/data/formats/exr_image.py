@@ -1,0 +1,95 @@
+"""OpenEXR files, whose numbers are linear in light, by the package OpenEXR, the extra `exr`."""
+
+import importlib.util
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from sr_experiments.data.depth import Bits, check_range
+from sr_experiments.data.formats.decoded import Decoded, check_pixels, in_depth, unassociate
+from sr_experiments.data.formats.heif_image import MissingExtra
+from sr_experiments.data.formats.metadata import Metadata
+from sr_experiments.extras import install_extra
+
+SIGNATURE = b"\x76\x2f\x31\x01"
+EXTENSIONS = (".exr",)
+_COLOURS = (("R", "G", "B"), ("Y",))
+_ROUNDED = 1 + 2**-9  # what white may become when numbers of 16 bits are divided by alpha
+
+
+def is_installed() -> bool:
+    """Return whether OpenEXR is installed."""
+    return importlib.util.find_spec("OpenEXR") is not None
+
+
+class ExrImage:
+    """An open OpenEXR file, of whose parts the first is meant.
+
+    Args:
+        file: that is read from.
+
+    Raises:
+        MissingExtra: OpenEXR is not installed.
+        Exception: whatever it raises on a file that is damaged, or too large.
+    """
+
+    several = ""  # equal pictures, as of `PillowImage`
+    depth: Bits = "float"
+
+    def __init__(self, file: BinaryIO) -> None:
+        if not is_installed():
+            raise MissingExtra(f"EXR needs OpenEXR: {install_extra('exr')}, or convert it to TIFF")
+        self.file = file
+        header = self._part(header_only=True).header
+        (left, top), (right, bottom) = header["dataWindow"]
+        self.size = int(bottom - top) + 1, int(right - left) + 1
+        self.names = [channel.name for channel in header["channels"]]
+        if any((channel.xSampling, channel.ySampling) != (1, 1) for channel in header["channels"]):
+            raise ValueError("its channels are subsampled, convert it to RGB")
+        check_pixels(self.size[0] * self.size[1])
+
+    @property
+    def bands(self) -> int | None:
+        """Number of bands of a picture that is neither grey nor RGB; None if it is."""
+        return None if any(set(colours) <= set(self.names) for colours in _COLOURS) else len(self.names)
+
+    def read_8_bits(self, channels: int) -> np.ndarray:
+        """Read the picture without alpha, encoded as sRGB, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
+        return in_depth(self.decode(), channels, 8)
+
+    def decode(self) -> Decoded:
+        """Read the picture: its channels R, G and B, or Y, divided by its alpha A."""
+        colours = next((colours for colours in _COLOURS if set(colours) <= set(self.names)), None)
+        if colours is None:
+            raise ValueError(f"its channels are {', '.join(self.names)}, and not R, G, B or Y; convert it to RGB")
+        alpha = self._read(("A",)) if "A" in self.names else None
+        pixels = self._read(colours)
+        if alpha is not None:
+            check_range(alpha)
+            pixels = unassociate(pixels, alpha)
+            pixels[(pixels > 1) & (pixels <= _ROUNDED)] = 1
+        check_range(pixels)
+        further = set(self.names) - {*colours, "A"}
+        lost = (f"{len(further)} further channel{'s' * (len(further) > 1)}",) if further else ()
+        return Decoded(pixels, alpha, None, lost, linear=True)
+
+    def decode_bands(self) -> Decoded:
+        """Read all channels, in the order of the file: by name."""
+        pixels = self._read(self.names)
+        check_range(pixels)
+        return Decoded(pixels, linear=True)
+
+    def metadata(self) -> Metadata:
+        """Return nothing: what the file says about the picture is not kept."""
+        return Metadata()
+
+    def _read(self, names: Any) -> np.ndarray:
+        """Read channels as float32 (H, W, C)."""
+        channels = self._part().channels
+        return np.stack([np.asarray(channels[name].pixels, np.float32) for name in names], 2)
+
+    def _part(self, header_only: bool = False) -> Any:
+        import OpenEXR  # here, since most images don't need it
+
+        self.file.seek(0)
+        return OpenEXR.File(self.file, separate_channels=True, header_only=header_only, num_threads=0).parts[0]
