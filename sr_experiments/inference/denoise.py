@@ -27,7 +27,7 @@ class Denoiser:
         """Return an image without noise: uint8 or uint16 (H, W, C), RGB or grey."""
         from av import VideoFrame
 
-        # At the borders of what it is given, fftdnoiz leaves a pattern.
+        # At the borders of what it is given, fftdnoiz leaves a pattern, which is another one each time.
         padded = cv2.copyMakeBorder(image, _BLOCK, _BLOCK, _BLOCK, _BLOCK, cv2.BORDER_REFLECT)
         planes = cv2.split(padded) if image.shape[2] == 3 else (padded,)
         pix_fmt = ("gbrp" if len(planes) == 3 else "gray") + ("16le" if image.dtype == np.uint16 else "")

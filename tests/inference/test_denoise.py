@@ -33,6 +33,14 @@ def test_flat_images_of_any_size_stay(size):
             assert np.abs(denoise(deep).astype(int) - deep).max() < 16
 
 
+def test_the_same_image_gives_the_same_result():
+    image = np.random.default_rng(0).integers(0, 256, (33, 51, 3), dtype=np.uint8)
+    first = Denoiser(10)(image)
+    for seed in range(4):
+        np.random.default_rng(seed).integers(0, 256, (500, 500))  # other content in memory that is free again
+        np.testing.assert_array_equal(Denoiser(10)(image), first)
+
+
 def test_images_and_frames_are_cleaned_before_the_network(sr, weights, tmp_path):
     noise = np.random.default_rng(0).normal(0, 10, (2, 24, 32, 3))
     frames = [np.clip(frame + noise[i], 0, 255).astype(np.uint8) for i, frame in enumerate(film(2))]
