@@ -24,10 +24,15 @@ class Denoiser:
         self._count = 0
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return an image without noise: uint8 or uint16 (H, W, C), RGB or grey."""
+        """Return an image without noise: uint8 or uint16 (H, W, C), RGB, or bands that are cleaned by themselves."""
+        if image.shape[2] == 3:
+            return self._cleaned(image)
+        return np.dstack([self._cleaned(image[..., band, None]) for band in range(image.shape[2])])
+
+    def _cleaned(self, image: np.ndarray) -> np.ndarray:
         from av import VideoFrame
 
-        # At the borders of what it is given, fftdnoiz leaves a pattern.
+        # At the borders of what it is given, fftdnoiz leaves a pattern, which is another one each time.
         padded = cv2.copyMakeBorder(image, _BLOCK, _BLOCK, _BLOCK, _BLOCK, cv2.BORDER_REFLECT)
         planes = cv2.split(padded) if image.shape[2] == 3 else (padded,)
         pix_fmt = ("gbrp" if len(planes) == 3 else "gray") + ("16le" if image.dtype == np.uint16 else "")

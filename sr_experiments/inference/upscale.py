@@ -70,28 +70,39 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
         check_images(options, animations=to_animation or bool(inputs.videos))
     if options.fps is not None and not (to_video and inputs.images):
         raise SRError("--fps is for a video that is made from a folder of frames: leave it out")
+    if to_video and inputs.videos and inputs.root is not None:
+        raise SRError(f"{output} is one file, and {inputs.videos[0]} a video or an animation besides: give a folder")
     if options.image_format and inputs.root is None and output.suffix and not output.is_dir():
         raise SRError(f"--format is for folders, and {output} is a file: leave it out")
     keep_little()
     if is_sheet(checkpoints, options):
         return _make_sheets(inputs, output, checkpoints, options, console)
     engine, options = engine_for(checkpoints, options)
+    as_frames = to_video or (engine.recurrent and inputs.root is not None)
+    image_jobs = [] if as_frames else _image_jobs(inputs, output, options)
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
     if inputs.videos:
         jobs = clip_jobs(inputs, output, options.image_format)
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
-    if inputs.images and (to_video or (engine.recurrent and inputs.root is not None)):
+    if inputs.images and as_frames:
         assert inputs.root is not None
-        folders = list(dict.fromkeys(path.parent for path in inputs.images))
+        folders = {path.parent: list[Path]() for path in inputs.images}
+        for path in inputs.images:
+            folders[path.parent].append(path)
         if to_video and len(folders) > 1:
             raise SRError(f"{len(folders)} folders of frames don't fit into one video {output}: give a folder")
+
+        def upscale_folder(
+            engine: ImageEngine, folder: Path, target: Path, options: Options, console: Console
+        ) -> Summary:
+            return upscale_frames(engine, folder, target, options, console, folders[folder])
+
         jobs = [Job(f, output if to_video else output / f.relative_to(inputs.root)) for f in folders]
-        failed += _upscale_clips(engine, jobs, options, console, upscale_frames, len(jobs) == 1 and not inputs.videos)
+        failed += _upscale_clips(engine, jobs, options, console, upscale_folder, len(jobs) == 1 and not inputs.videos)
     elif inputs.images:
-        jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
-        failed += _upscale_images(engine, jobs, options, console, alone)
+        failed += _upscale_images(engine, image_jobs, options, console, alone)
     return 1 if failed else 0
 
 
@@ -129,8 +140,6 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
 
     If the only input (`alone`) fails, its error is raised.
     """
-    for job in jobs:
-        format_of(job.target, options.lossless)  # an unknown extension stops before any work
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     enlarger = Enlarger.of(engine, options)
     start, pixels, failed = time.perf_counter(), 0, 0
@@ -176,12 +185,10 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
 
     if inputs.videos or output.suffix.lower() in VIDEO_EXTENSIONS:
         raise SRError(
-            f"several checkpoints, or --html, make sheets of images, and {(*inputs.videos, output)[0]} is a video: "
-            "give one --checkpoint; sr tune shows several on frames of a video"
+            f"several checkpoints, or --html, make sheets of images, and {(*inputs.videos, output)[0]} is a video or "
+            "an animation: give one --checkpoint; sr tune shows several on frames of a video"
         )
-    jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
-    for job in jobs:
-        format_of(job.target, options.lossless)
+    jobs = _image_jobs(inputs, output, options)
     page = page_of(output, options)
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     together = [checkpoints] if options.strength is not None else [[checkpoint] for checkpoint in checkpoints]
@@ -207,6 +214,14 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
     also = f", {page}" if page is not None and done else ""
     _print(f"{what}{also} in {time.perf_counter() - start:.1f} s{f'; {failed} failed, named above' if failed else ''}")
     return 1 if failed else 0
+
+
+def _image_jobs(inputs: Inputs, output: Path, options: Options) -> list[Job]:
+    """Return the jobs of images; an extension that can't be written stops before any work."""
+    jobs = plan_jobs(inputs.images, inputs.root, output, options.image_format)
+    for job in jobs:
+        format_of(job.target, options.lossless)
+    return jobs
 
 
 def _size_error(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | None:

@@ -148,13 +148,18 @@ class VideoSource:
 class FolderSource(PictureSource):
     """Images of a folder as frames, in natural order, with 8 bits per channel.
 
+    Args:
+        folder: that has the images.
+        rate: in frames per second.
+        images: the files to use, in order; None for all images in the folder.
+
     Raises:
         SRError: no such folder, or no image in it.
     """
 
-    def __init__(self, folder: Path, rate: Fraction = Fraction(25)) -> None:
-        names = walk_images(folder, nested=False).folders.get(str(folder), [])
-        self.images = [folder / name for name in sorted(names, key=natural_key)]
+    def __init__(self, folder: Path, rate: Fraction = Fraction(25), images: Sequence[Path] | None = None) -> None:
+        names = walk_images(folder, nested=False).folders.get(str(folder), []) if images is None else []
+        self.images = list(images or (folder / name for name in sorted(names, key=natural_key)))
         if not self.images:
             raise SRError(f"no images in {folder}: give the folder that holds the frames")
         first = decode_image(self.images[0])

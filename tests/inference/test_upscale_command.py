@@ -331,3 +331,27 @@ def test_options_that_an_image_does_not_have_are_refused(sr, weights, tmp_path, 
     done = sr("upscale", "in.png", "-c", weights(), "--device", "cpu", *given.split())
     assert done.code == 2 and said in done.err
     assert not list(tmp_path.glob("out*"))
+
+
+def test_named_frames_are_the_frames(sr, weights, tmp_path):
+    for i, frame in enumerate(film(4)):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(frame).save(tmp_path / f"in/{i}.png")
+    named = [tmp_path / f"in/{i}.png" for i in (1, 2)]
+    arguments = ("-c", weights("frvsr", 2), "--device", "cpu")
+    for inputs in (named, [f"{tmp_path}/in/[12].png"]):
+        done = sr("upscale", *inputs, "-o", tmp_path / "out.mkv", "--fps", "10", "--overwrite", *arguments)
+        assert done.code == 0 and "out.mkv: 2 frames" in done.out, done.err
+    assert sr("upscale", *named, "-o", tmp_path / "out", *arguments).code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1.png", "2.png"]
+
+
+def test_a_folder_with_videos_is_refused_for_one_file_and_formats_are_checked_first(sr, weights, tmp_path):
+    folder = photographs(tmp_path / "in", "a.png", "b.jpg")
+    write(folder / "c.mkv", film(2))
+    arguments = ("upscale", folder, "-c", weights(), "--device", "cpu")
+    done = sr(*arguments, "-o", tmp_path / "out.mp4", "--fps", "10")
+    assert done.code == 2 and "out.mp4 is one file, and" in done.err and "c.mkv a video" in done.err
+    done = sr(*arguments, "-o", tmp_path / "out", "--lossless")
+    assert done.code == 2 and "b.jpg: JPEG has no --lossless" in done.err and "frames of" not in done.out
+    assert sorted(path.name for path in tmp_path.glob("out*")) == []

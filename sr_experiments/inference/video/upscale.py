@@ -69,8 +69,15 @@ def upscale_video(engine: ImageEngine, source: Path, target: Path, options: Opti
     return _to_video(engine, clip, target, options, console, settings)
 
 
-def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Options, console: Console) -> Summary:
-    """Upscale the images of a folder as the frames of a clip.
+def upscale_frames(
+    engine: ImageEngine,
+    source: Path,
+    target: Path,
+    options: Options,
+    console: Console,
+    images: Sequence[Path] | None = None,
+) -> Summary:
+    """Upscale the images of a folder, all or those that are given, as the frames of a clip.
 
     The target is a video file or an animated image, at `options.fps`, or a folder for PNGs of the same names.
 
@@ -84,7 +91,7 @@ def upscale_frames(engine: ImageEngine, source: Path, target: Path, options: Opt
             raise SRError(f"{target} needs a frame rate: give --fps, such as --fps 25")
         if (finished := _finished_output(target, options)) is not None:
             return finished
-    frames = FolderSource(source, _exact_rate(options.fps or 25.0))
+    frames = FolderSource(source, _exact_rate(options.fps or 25.0), images)
     names = [[path.name, *file_settings(path).values()] for path in frames.images]
     settings = {"input": hashlib.sha256(json.dumps(names).encode()).hexdigest()}
     if to_video:
