@@ -14,8 +14,8 @@ from torch import Tensor
 from sr_experiments.config.declared import conf_folder
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR
 from sr_experiments.data.degradations.pipeline import Pipeline
-from sr_experiments.data.image_files import read_image
-from sr_experiments.data.images import as_tensor
+from sr_experiments.data.image_files import image_layout, read_image
+from sr_experiments.data.images import as_floats, as_tensor
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.pictures import GAP, as_picture
@@ -29,7 +29,8 @@ def preview(
 ) -> None:
     """Write a contact sheet: the centre of an image and `count` random LR of it, enlarged without interpolation.
 
-    The arguments are the options of `sr degrade`.
+    LR is made at the depth of the image, of all its bands; the sheet shows 8 bits, and the first three bands. The
+    arguments are the options of `sr degrade`.
 
     Raises:
         SRError: no such image or configuration, an invalid value in it, or the output can't be written.
@@ -40,7 +41,9 @@ def preview(
     degradation = build("degradation", DEGRADATIONS, load_config(config, overrides), scale=scale)
     if degradation.identity:
         raise SRError(f"{LR_IS_HR}: give --config {', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
-    hr = _centre(read_image(source), crop, scale)
+    degradation.bits, channels = image_layout(source)
+    degradation.check_channels(channels)
+    hr = _centre(read_image(source, channels, degradation.bits), crop, scale)
     pictures = {"HR": as_picture(hr)}
     batch = hr.expand(count, -1, -1, -1)
     if isinstance(degradation, Pipeline):
@@ -114,9 +117,9 @@ def _config_path(name: str, option: str) -> Path:
 
 
 def _centre(image: Any, crop: int, scale: int) -> Tensor:
-    """Return the centre of an image, (1, 3, H, W) in [0, 1], with sides at most `crop` and multiples of the scale."""
+    """Return the centre of an image, (1, C, H, W) in [0, 1], with sides at most `crop` and multiples of the scale."""
     sides = [min(size, crop) // scale * scale for size in image.shape[:2]]
     if min(sides) < 1:
         raise SRError(f"the image is {image.shape[1]}x{image.shape[0]}: too small for scale {scale}")
     top, left = ((size - side) // 2 for size, side in zip(image.shape[:2], sides, strict=True))
-    return as_tensor(image[top : top + sides[0], left : left + sides[1]])[None].float() / 255
+    return as_floats(as_tensor(image[top : top + sides[0], left : left + sides[1]])[None])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -39,6 +40,17 @@ def test_the_sheet_shows_hr_and_lr_and_is_the_same_again(photograph, tmp_path, n
     other = run(photograph, "-o", tmp_path / "2.png", "--config", name, "--count", 3, "--crop", 64, "--seed", 1)
     assert other.exit_code == 0
     assert np.array_equal(np.array(Image.open(tmp_path / "2.png")), sheets[0]) == (name == "bicubic")
+
+
+def test_deep_images_and_bands_are_degraded_as_they_are(tmp_path):
+    bands = np.linspace(0, 65535, 96 * 96 * 5).astype(np.uint16).reshape(96, 96, 5)
+    tifffile.imwrite(tmp_path / "in.tif", bands, photometric="minisblack", planarconfig="contig")
+    done = run(tmp_path / "in.tif", "-o", tmp_path / "out.png", "--config", "classical", "--count", 1, "--crop", 64)
+    assert done.exit_code == 0, done.output
+    hr = np.asarray(Image.open(tmp_path / "out.png"))[-64:, :64]
+    assert np.abs(hr - bands[16:80, 16:80, :3] / 257).max() < 0.51
+    refused = run(tmp_path / "in.tif", "-o", tmp_path / "out.png", "--config", "real_esrgan")
+    assert "JPEG compresses grey and RGB images, and channels=5" in str(refused.exception)
 
 
 def test_overrides_reach_the_steps(photograph, tmp_path):
