@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sr_experiments.data.formats import avif
 from sr_experiments.data.formats.pillow_image import FORMATS
 from sr_experiments.data.image_files import unreadable
 from sr_experiments.video.formats import ANIMATIONS
@@ -49,7 +50,7 @@ class AnimationSource(PictureSource):
                 if image.format == "GIF" and _is_cut_gif(path):
                     raise ValueError("it is cut short")
                 size, self.icc = image.size, image.info.get("icc_profile") or None
-                self.plays = _plays(image)
+                self.plays, notes = _plays(image), _left_out(path, image)
                 for number in range(getattr(image, "n_frames", 1)):
                     image.seek(number)
                     image.load()
@@ -64,7 +65,7 @@ class AnimationSource(PictureSource):
             in_seconds = [Fraction(time, 1000) for time in times]
             self._skipped, behind = frames_of_part(path, in_seconds[:-1], in_seconds[-1], start, end)
             times = [time - times[self._skipped] for time in times[self._skipped : behind + 1]]
-        super().__init__(path, size, times[:-1], times[-1], Fraction(1, 1000), alpha, [])
+        super().__init__(path, size, times[:-1], times[-1], Fraction(1, 1000), alpha, notes)
 
     def frames(self, start: int = 0, end: int | None = None, alpha: bool = False) -> Iterator[tuple[int, np.ndarray]]:
         """Yield numbers and RGB pixels (H, W, 3), with `alpha` RGBA (H, W, 4), of frames `start` to `end` - 1, uint8.
@@ -187,6 +188,16 @@ def _with_palette(pixels: np.ndarray) -> Image.Image:
         image = Image.fromarray(levels).convert("P")
         image.putpalette(palette[:768])
     return image
+
+
+def _left_out(path: Path, image: Image.Image) -> list[str]:
+    """Return notes on what a file holds that its frames don't have."""
+    notes = [f"{name.upper()} of {path} left out" for name in ("exif", "xmp") if image.info.get(name)]
+    if image.format == "AVIF":
+        with path.open("rb") as file:
+            bits, _ = avif.depth_and_colours(file)
+        notes += [f"{bits} bits of {path} reduced to 8"] if bits > 8 else []
+    return notes
 
 
 def _is_cut_gif(path: Path) -> bool:

@@ -96,6 +96,11 @@ def test_lossless_quality_and_colour_profile(sr, weights, tmp_path):
     assert Image.open(tmp_path / "whole.webp").info["icc_profile"] == profile
     done = sr("upscale", source, "-o", tmp_path / "out.gif", *arguments)
     assert done.code == 0 and "the colour profile left out: .gif can't hold it" in done.err
+    done = sr("upscale", source, "-o", tmp_path / "out.mkv", *arguments)
+    assert done.code == 0 and "in.webp left out: .mkv can't hold it" in done.err
+    tagged = animated(tmp_path / "tagged.webp", film(2), exif=Image.Exif(), xmp=b"<x/>")
+    done = sr("upscale", tagged, "-o", tmp_path / "tagged.png", *arguments)
+    assert done.code == 0 and "XMP of" in done.err and "tagged.webp left out" in done.err
     done = sr("upscale", source, "-o", tmp_path / "no.avif", "--lossless", *arguments)
     assert done.code == 2 and "an animation in .avif has no --lossless: choose .webp or .apng" in done.err
 

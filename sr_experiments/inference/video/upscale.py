@@ -34,6 +34,7 @@ from sr_experiments.inference.video.pipe import Stopped
 from sr_experiments.inference.video.preview import write_preview
 from sr_experiments.inference.video.resume import PartialOutput, engine_settings, file_settings, folder_of
 from sr_experiments.video.animate import animate, plan_animation
+from sr_experiments.video.animation import AnimationSource
 from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage
 from sr_experiments.video.encode import Encoding, SegmentEncoder
@@ -111,6 +112,8 @@ def _to_video(
         encoding, notes = plan_animation(source, target, (width, height), options.lossless)
     else:
         encoding, extra_streams, notes = plan_output(options, source, target, (width, height))
+    if isinstance(source, AnimationSource) and source.icc and not animation:
+        notes.append(f"the colour profile of {source.path} left out: {target.suffix} can't hold it")
     if options.tonemap and (not isinstance(source, VideoSource) or source.tonemap is None):
         notes.append(f"{source.path} is no HDR video: --tonemap changed nothing")
     settings |= (
