@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from sr_experiments.data.cubic import resize_pixels
+from sr_experiments.data.image_files import image_layout
 from sr_experiments.errors import one_line, user_message
 from sr_experiments.inference.images import FORMATS, read_picture
 from sr_experiments.inference.options import Options
@@ -78,7 +79,7 @@ def _write_shown(source: Path, target: Path) -> dict[str, Any]:
         before, after = (_middle_frame(path) for path in (source, target))
         profile = None
     else:
-        picture, made = read_picture(source), read_picture(target)
+        picture, made = (read_picture(path, image_layout(path)[1]) for path in (source, target))
         before, after = in_colour(picture.pixels), in_colour(made.pixels)
         profile = made.icc if made.pixels.shape[2] == 3 else None  # of grey, it doesn't fit what is shown
     height, width = after.shape[:2]

@@ -12,6 +12,7 @@ from PIL import Image
 from sr_experiments.baseline import baseline
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.config.quoting import shell_text, sr_command
+from sr_experiments.data.image_files import image_layout
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.images import Picture, format_of, read_picture, write_picture
@@ -96,7 +97,7 @@ def tune(
 def _clips(source: Path, count: int) -> tuple[list[tuple[str, list[np.ndarray]]], int]:
     """Return for each frame to show its name and the frames that lead to it, and the number of frames of all."""
     if source.suffix.lower() not in EXTENSIONS and not is_animated(source):
-        return [(source.name, [read_picture(source).pixels])], 1
+        return [(source.name, [read_picture(source, image_layout(source)[1]).pixels])], 1
     video = open_clip(source, upright=True)
     numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
     clips = []
