@@ -138,6 +138,8 @@ def test_a_discriminator_judges_any_crop_and_learns(name):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_says_what_it_is_and_knows_its_direction(name, with_weights):
+    if name == "pyiqa":
+        pytest.importorskip("pyiqa")  # tests/metrics/test_pyiqa.py installs it
     config = {"name": name, **METRICS.small[name], **({"scale": 4} if name == "fine_detail" else {})}
     metric = build("metric", METRICS, config, crop_border=4)
     assert isinstance(metric, SRMetric) and metric.convention and 0 <= metric.digits <= 6

@@ -54,7 +54,9 @@ def evaluate(
     ] = "auto",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Additional metric: the name of a file in conf/metrics; can be repeated."),
+        typer.Option(
+            "--metric", help="Additional metric: the name of a file in conf/metrics, or pyiqa:NAME; can be repeated."
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first images or clips, up to this many.")

@@ -17,7 +17,7 @@ def metrics_config(scale: int, further: Sequence[str] = (), default: str = "defa
 
     Args:
         scale: upsampling factor, which metrics may refer to as `${scale}`.
-        further: names of files in conf/metrics, besides those of the default list.
+        further: names of files in conf/metrics, besides those of the default list, or "pyiqa:" and a metric of pyiqa.
         default: name of that list: "default", or "bands" for images that are neither grey nor RGB.
 
     Raises:
@@ -25,10 +25,13 @@ def metrics_config(scale: int, further: Sequence[str] = (), default: str = "defa
     """
     folder = conf_folder()
     known = sorted(path.stem for path in (folder / "metrics").glob("*.yaml") if path.stem not in LISTS)
-    for name in further:
+    of_pyiqa = [name.removeprefix("pyiqa:") for name in further if name.startswith("pyiqa:")]
+    files = [name for name in further if not name.startswith("pyiqa:")]
+    for name in files:
         if name not in known:
-            raise SRError(f"unknown --metric {name}: choose one of {', '.join(known)}")
-    overrides = [f"+scale={scale}", f"+metrics={default}", *(f"+metrics@metrics.{name}={name}" for name in further)]
+            raise SRError(f"unknown --metric {name}: choose one of {', '.join(known)}, or pyiqa:NAME")
+    overrides = [f"+scale={scale}", f"+metrics={default}", *(f"+metrics@metrics.{name}={name}" for name in files)]
     with initialize_config_dir(str(folder), version_base="1.3"):
         config = compose(None, overrides)
-    return OmegaConf.to_container(config, resolve=True)["metrics"]  # type: ignore[index, call-overload, return-value]
+    metrics: dict[str, Any] = OmegaConf.to_container(config, resolve=True)["metrics"]  # type: ignore[index, call-overload, assignment]
+    return {**metrics, **{f"pyiqa_{name}": {"name": "pyiqa", "metric": name} for name in of_pyiqa}}
