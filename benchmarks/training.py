@@ -10,7 +10,8 @@ framework's precision, memory layout and fused Adam; the difference to it is the
 data in memory as float tensors. The framework's time is measured from the end of one batch to the end of the next,
 including reading 8-bit samples from a dataset, collating and logging. All three start from the same weights and see the
 same batches, so their losses can be compared. Medians; `least` is for the fastest step of each, which varies less on a
-machine with other load. With a GPU, see also benchmarks/training_on_gpu.py.
+machine with other load. Compact is also compared with MSRResNet in the bare loop. With a GPU, see also
+benchmarks/training_on_gpu.py.
 """
 
 import argparse
@@ -42,7 +43,8 @@ from sr_experiments.training.trainer import make_loggers, make_trainer
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SCALE, RATE, BETAS = 4, 2e-4, (0.9, 0.99)
-BATCHES = {"msrresnet": 16, "rrdbnet": 4}
+BATCHES = {"msrresnet": 16, "rrdbnet": 4, "compact": 16}
+OF_MSRRESNET = {"compact": 5.0}  # times its steps a second that are wanted, on the same batches
 WANTED = {"32-true": 1.25, "bf16-mixed": 1.8}
 OVERHEAD, VALIDATION = 0.03, 0.05
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -76,11 +78,20 @@ def main() -> None:
         blocks = [f"model.blocks={arguments.blocks}"] if arguments.blocks else []
         for precision in arguments.precision:
             measured = compared(
-                [f"model={name}", *blocks], BATCHES[name], arguments.crop, precision, arguments.steps, plain=True
+                [f"model={name}", *(blocks if name != "compact" else [])],
+                BATCHES[name],
+                arguments.crop,
+                precision,
+                arguments.steps,
+                plain=True,
+                beside="msrresnet" if name in OF_MSRRESNET else None,
             )
             figures["networks"][f"{name} {precision}"] = measured
             print(f"{name}, batch {BATCHES[name]}, {' '.join(blocks) or 'all blocks'}, {precision}")  # noqa: T201
             report_steps(measured, precision)
+            if name in OF_MSRRESNET:
+                ratio = measured["milliseconds"]["msrresnet"] / measured["milliseconds"]["bare"]
+                print(f"  MSRResNet / bare: {ratio:.2f} (wanted: {OF_MSRRESNET[name]})")  # noqa: T201
     if arguments.tiny_steps:
         tiny = ["model=msrresnet", "model.blocks=1", "model.features=8"]
         measured = compared(tiny, 2, 32, "32-true", arguments.tiny_steps, plain=False, profile=arguments.profile)
@@ -95,9 +106,19 @@ def main() -> None:
 
 
 def compared(
-    model: list[str], batch: int, crop: int, precision: str, steps: int, plain: bool, profile: bool = False
+    model: list[str],
+    batch: int,
+    crop: int,
+    precision: str,
+    steps: int,
+    plain: bool,
+    profile: bool = False,
+    beside: str | None = None,
 ) -> dict[str, Any]:
-    """Milliseconds of the framework's steps, of the bare loop's and of the plain one's, and their losses."""
+    """Milliseconds of the framework's steps, of the bare loop's and of the plain one's, and their losses.
+
+    With `beside`, also those of another network in the bare loop.
+    """
     with tempfile.TemporaryDirectory(prefix="sr_benchmark_") as name:
         config = composed(
             *model,
@@ -118,6 +139,9 @@ def compared(
         assembly.data.train_set = samples
         weights = assembly.module.generator.state_dict()
         peers = {"bare": loop(config["model"], weights, precision, fast=True)}
+        if beside:
+            other = composed(f"model={beside}")["model"]
+            peers[beside] = loop(other, None, precision, fast=True)
         if plain:
             peers["plain"] = loop(config["model"], weights, "32-true", fast=False)
         clock = Clock(peers, samples.batches, assembly, cProfile.Profile() if profile else None)
@@ -178,7 +202,8 @@ def loop(model: dict[str, Any], weights: Any, precision: str, fast: bool) -> Cal
     """A step of a plain training loop; `fast` with fused Adam and channels last."""
     arguments = {key: value for key, value in model.items() if key != "name"}
     network = GENERATORS[model["name"]](scale=SCALE, **arguments)
-    network.load_state_dict(weights)
+    if weights is not None:
+        network.load_state_dict(weights)
     layout = torch.channels_last if fast else torch.contiguous_format
     network.to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), RATE, BETAS, fused=fast or None)

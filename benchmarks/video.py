@@ -6,16 +6,21 @@
 Each part is run alone on the same frames, then all three at once. `of the engine's rate` is the frames per second of
 everything relative to those of the network alone, from pixels to pixels; below 0.8, the part that takes as long as
 everything is the bottleneck. The network's time excludes the first frames, for which memory and kernels are chosen.
+Recurrent networks then take turns on the beginnings of clips: the first frame, which has no previous one, and the next.
 """
 
 import argparse
 import json
+import os
 import platform
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `sr` does, before torch
 
 import numpy as np
 import torch
@@ -37,6 +42,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "basicvsr_uni": ("basicvsr_uni", {"flow": "lucas_kanade"}),
 }
 WARM_UP = 2  # frames
+TURNS = 5  # beginnings of clips that are measured
 
 
 def main() -> None:
@@ -61,17 +67,18 @@ def main() -> None:
                 seconds = found[part]
                 print(f"  {part:8} {1000 * seconds:8.1f} ms a frame, {1 / seconds:7.2f} FPS")  # noqa: T201
             print(f"  {found['of_engine']:.2f} of the engine's rate")  # noqa: T201
+        beginnings = first_frames({name: made(name, arguments) for name in arguments.networks}, clip)
+        for network, (first, later) in beginnings.items():
+            figures["networks"][network] |= {"first": first, "later": later}
+            seconds = f"{1000 * first:.1f} ms for the first frame of a clip, {1000 * later:.1f} for a later one"
+            print(f"{network}: {seconds}, {first / later:.2f} times")  # noqa: T201
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def measured(name: str, clip: Path, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds a frame of each part."""
-    generator_name, more = NETWORKS[name]
-    torch.manual_seed(0)
-    engine = Engine(
-        GENERATORS[generator_name](scale=4, **more), arguments.device, arguments.precision, runtime=arguments.runtime
-    )
+    engine = made(name, arguments)
     options = Options(precision=arguments.precision, runtime=arguments.runtime, codec=arguments.codec, overwrite=True)
     source = VideoSource(clip)
     decode = timed(lambda: [pixels for _, pixels in source.frames()], len(source))
@@ -106,6 +113,31 @@ def measured(name: str, clip: Path, folder: Path, arguments: argparse.Namespace)
         "encode": encoded,
         "whole": whole,
         "of_engine": network / whole,
+    }
+
+
+def made(name: str, arguments: argparse.Namespace) -> Engine:
+    """The engine of a network with untrained weights."""
+    generator_name, more = NETWORKS[name]
+    torch.manual_seed(0)
+    generator = GENERATORS[generator_name](scale=4, **more)
+    return Engine(generator, arguments.device, arguments.precision, runtime=arguments.runtime)
+
+
+def first_frames(engines: dict[str, Engine], clip: Path) -> dict[str, tuple[float, float]]:
+    """Seconds of the first frame of a clip and of a later one, medians, of the recurrent networks in turn."""
+    frames = [pixels for _, (_, pixels) in zip(range(3), VideoSource(clip).frames(), strict=False)]
+    recurrent = {name: engine for name, engine in engines.items() if engine.recurrent}
+    times: dict[str, list[list[float]]] = {name: [] for name in recurrent}
+    for turn in range(1 + TURNS):
+        for name, engine in recurrent.items():
+            engine.start_clip()
+            seconds = [timed(lambda frame=frame, engine=engine: engine.next_frame(frame), 1) for frame in frames]
+            if turn:  # kernels are chosen in the first
+                times[name].append(seconds)
+    return {
+        name: (statistics.median(of[0] for of in all_of), statistics.median(s for of in all_of for s in of[1:]))
+        for name, all_of in times.items()
     }
 
 

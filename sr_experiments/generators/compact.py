@@ -13,6 +13,7 @@ from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
+from sr_experiments.generators.prelu import PReLU
 
 
 @SR_NETS.register("compact")
@@ -44,10 +45,10 @@ class Compact(Generator):
         super().__init__(scale, channels)
         self.inner_scale = inner_scale or scale
         self.receptive_radius = convolutions + 2 + (self.inner_scale != scale)
-        self.body = nn.Sequential(nn.Conv2d(channels + extra_channels, features, 3, padding=1), nn.PReLU(features))
+        self.body = nn.Sequential(nn.Conv2d(channels + extra_channels, features, 3, padding=1), PReLU(features))
         for _ in range(convolutions):
             self.body.append(nn.Conv2d(features, features, 3, padding=1))
-            self.body.append(nn.PReLU(features))
+            self.body.append(PReLU(features))
         last = nn.Conv2d(features, channels * self.inner_scale**2, 3, padding=1)
         self.body.append(last)
         self.upsampler = nn.PixelShuffle(self.inner_scale)

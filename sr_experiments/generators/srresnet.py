@@ -7,6 +7,7 @@ from sr_experiments.config.constraints import Blocks, Features
 from sr_experiments.generators import GENERATORS, SR_NETS
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import bilinear_shuffle_, identity_
+from sr_experiments.generators.prelu import PReLU
 
 
 @SR_NETS.register("srresnet")
@@ -34,7 +35,7 @@ class SRResNet(TwoPartGenerator):
         first = nn.Conv2d(channels + extra_channels, features, 9, padding=4)
         norm = nn.BatchNorm2d(features)
         steps = [2, 2] if scale == 4 else [scale]
-        self.conv_in = nn.Sequential(first, nn.PReLU())
+        self.conv_in = nn.Sequential(first, PReLU())
         self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         self.conv_body = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), norm)
         self.upsampling = nn.Sequential(*(Upsampling(features, step, image) for step in steps))
@@ -62,7 +63,7 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv2d(features, features, 3, padding=1),
             nn.BatchNorm2d(features),
-            nn.PReLU(),
+            PReLU(),
             nn.Conv2d(features, features, 3, padding=1),
             nn.BatchNorm2d(features),
         )
@@ -84,4 +85,4 @@ class Upsampling(nn.Sequential):
     def __init__(self, features: int, step: int, image: int) -> None:
         conv = nn.Conv2d(features, features * step**2, 3, padding=1)
         bilinear_shuffle_(conv, image, step)
-        super().__init__(conv, nn.PixelShuffle(step), nn.PReLU())
+        super().__init__(conv, nn.PixelShuffle(step), PReLU())

@@ -153,13 +153,15 @@ class Engine(ImageEngine):
             network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
         else:
             network.srnet = self._in_two_parts(srnet)
-        if network.fnet is None or "fnet" not in network.parts:  # without weights there is little to make faster
+        if network.fnet is None:
             return network
+        learned = "fnet" in network.parts
         if self.runtime == "openvino":
             precision = choose_precision("auto", self.device) if self.precision == "int8" else self.precision
+            precision = precision if learned else "fp32"  # sums of squared gradients need it
             compiled = compiled_by_openvino(network.fnet, 2 * self.channels, 1, precision, network.size_multiple)
             network.fnet = compiled or network.fnet
-        elif self.runtime == "compile":
+        elif self.runtime == "compile" and learned:
             network.fnet.compile(mode="reduce-overhead")
         return network
 

@@ -17,6 +17,7 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.compact import Compact
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.msrresnet import MSRResNet
+from sr_experiments.generators.prelu import PReLU
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.srresnet import SRResNet
 from sr_experiments.generators.unet import UNet, VelocityUNet
@@ -24,6 +25,26 @@ from sr_experiments.registry import build
 from tests.conftest import ROOT
 
 IMAGE = [name for name in GENERATORS if name not in ("frvsr", "basicvsr_uni")]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("slopes", [1, 6])
+def test_prelu_learns_as_pytorchs_to_the_bit(slopes, bf16, layout):
+    x, gradient = torch.randn(2, 6, 9, 7), torch.randn(2, 6, 9, 7)
+    x[0, 0, 0, :3] = 0
+    found = []
+    for kind in (nn.PReLU, PReLU):
+        layer, given = kind(slopes), x.to(memory_format=layout, copy=True).requires_grad_()
+        with torch.no_grad():
+            layer.weight.copy_(torch.linspace(-0.2, 1.1, slopes))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            y = layer(given)
+        y.backward(gradient.to(y.dtype).to(memory_format=layout))
+        found.append((y, given.grad, layer.weight.grad))
+    for expected, own in zip(*found, strict=True):
+        assert torch.equal(own, expected) and own.dtype == expected.dtype
+    assert "_PReLU" in type(found[1][0].grad_fn).__name__
 
 
 def tiny(name, **more):

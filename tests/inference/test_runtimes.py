@@ -19,7 +19,7 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import runtimes
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
-from sr_experiments.inference.runtimes import choose_runtime, compiled_by_openvino
+from sr_experiments.inference.runtimes import OpenVINONetwork, choose_runtime, compiled_by_openvino
 from tests.conftest import ROOT
 from tests.inference.test_engine import network, photograph
 
@@ -89,6 +89,19 @@ os.kill(os.getpid(), signal.SIGUSR1)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_openvino_estimates_flow_without_weights_in_fp32(precision):
+    generator = network("basicvsr_uni", scale=4, flow="lucas_kanade")
+    by_openvino = Engine(generator, "cpu", precision, runtime="openvino")._network
+    assert isinstance(by_openvino.fnet, OpenVINONetwork)
+    for height, width in ((24, 32), (17, 41)):
+        frames = torch.rand(1, 2, 3, height, width)
+        frames = torch.nn.functional.avg_pool2d(frames.flatten(0, 1), 5, 1, 2).unflatten(0, (1, 2))
+        with torch.inference_mode():
+            expected, found = (of.flow(frames[:, 0], frames[:, 1]) for of in (generator, by_openvino))
+        assert expected.abs().max() > 0.1 and (found - expected).abs().max() < 1e-4
 
 
 @pytest.mark.slow
