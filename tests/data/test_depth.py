@@ -164,6 +164,8 @@ def test_the_pool_gives_pairs_back_at_full_depth(bits) -> None:
     again = PairPool(4, bits)
     again.load_state_dict(pool.state_dict())
     assert torch.equal(again.hr, pool.hr)
+    with pytest.raises(SRError, match=r"data\.bits=8 is not the depth of the run's pool of pairs"):
+        PairPool(4).load_state_dict(pool.state_dict())
 
 
 # -- bands -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.data.depth import LEVELS, Bits
+from sr_experiments.errors import SRError
 
 STORED: dict[Bits, torch.dtype] = {8: torch.uint8, 16: torch.int16, "float": torch.float32}
 OFFSET = 32768
@@ -80,6 +81,10 @@ class PairPool(nn.Module):
         # The buffers start empty and take the shapes of those in the checkpoint.
         for name in ("lr", "hr"):
             if prefix + name in state_dict:
+                if state_dict[prefix + name].dtype != STORED[self.bits]:
+                    raise SRError(
+                        f"data.bits={self.bits} is not the depth of the run's pool of pairs: leave it as it was"
+                    )
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.filled.device))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
         self._count = int(self.filled)
