@@ -9,6 +9,7 @@ import pytest
 import scipy.ndimage
 import skimage.data
 import torch
+from kornia.losses import MS_SSIMLoss
 
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.errors import SRError
@@ -63,6 +64,15 @@ def test_ms_ssim_l1_by_scipy():
     similarity *= (2 * x * y + 0.01**2) / (x * x + y * y + 0.01**2)
     expected = 0.84 * (1 - similarity.mean(2)) + 0.16 * mean(np.abs(SR - HR), 8).mean(2)
     assert value(name="ms_ssim_l1") == pytest.approx(expected.mean(), rel=1e-4)
+
+
+def test_ms_ssim_l1_by_kornia():
+    sr, hr = torch.rand(2, 3, 30, 41, requires_grad=True), torch.rand(2, 3, 30, 41)
+    expected = MS_SSIMLoss(alpha=0.3, compensation=1.0)(sr, hr)
+    found = build("loss", LOSSES, {"name": "ms_ssim_l1", "alpha": 0.3})(sr, hr)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+    slopes = [torch.autograd.grad(loss, sr)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-7)
 
 
 def test_gradients_by_scipy():
