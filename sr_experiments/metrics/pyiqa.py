@@ -14,6 +14,7 @@ from torch import Tensor
 from sr_experiments.config.explain import near
 from sr_experiments.config.offline import is_offline
 from sr_experiments.errors import SRError, first_line
+from sr_experiments.extras import install_extra
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.pretrained.fetch import WeightsUnavailable
@@ -76,7 +77,7 @@ def _package() -> ModuleType:
     try:
         import pyiqa
     except ImportError as error:
-        raise SRError("metrics of pyiqa need the package: pip install 'sr-experiments[iqa]'") from error
+        raise SRError(f"metrics of pyiqa need the package: {install_extra('iqa')}") from error
     return pyiqa
 
 

@@ -84,7 +84,7 @@ class AnimationSource(PictureSource):
 
 def is_animated(path: Path) -> bool:
     """Return whether a file is an animated image: of several pictures."""
-    if path.suffix.lower() not in ANIMATIONS:
+    if path.suffix.lower() not in ANIMATIONS or not path.is_file():  # opening a pipe would wait for its other end
         return False
     try:
         with Image.open(path, formats=FORMATS) as image:

@@ -199,14 +199,14 @@ def test_a_photograph_is_upscaled_compared_and_downloaded(
     jpeg.write_bytes(encoded(photograph(), "JPEG"))
     cut.write_bytes(source.read_bytes()[:5000])
     page.set_input_files("#files", [jpeg, cut])
-    page.wait_for_selector("#compare h3:has-text('b.jpg, 192 × 144')", timeout=30000)
+    page.wait_for_selector("#compare h3:has-text('b.jpg, 192 × 144')", timeout=60000)
     with page.expect_download() as download:
         page.locator(".jobs li:has-text('b.jpg') a").click()
     words = ["-c", checkpoints / "compact.pth", "--scale", "1.5", "--strength", "0.5", "--denoise", "5", *WORDS]
     done = sr("upscale", jpeg, "-o", tmp_path / "b_alone.jpg", *words)
     assert done.code == 0, done.err
     assert Path(download.value.path()).read_bytes() == (tmp_path / "b_alone.jpg").read_bytes()
-    page.wait_for_selector(".jobs li:has-text('cut.png') .state.failed", timeout=10000)
+    page.wait_for_selector(".jobs li:has-text('cut.png') .state.failed", timeout=60000)
     said = page.locator(".jobs li:has-text('cut.png') .text").inner_text()
     assert said.startswith("can't read image cut.png: ") and "\n" not in said and "/" not in said
     page.fill("input[aria-label=strength]", "7")

@@ -34,7 +34,6 @@ def test_the_ends_are_the_networks_themselves_to_the_bit(sr, weights, tmp_path):
         ({"scale": 4}, [], "are different networks"),
         ({"features": 12}, [], "features=8, convolutions=1; name=compact, scale=2, channels=3, features=12"),
         ({}, ["-w", "1.5"], "--weight 1.5: give a number from 0"),
-        ({}, ["-w", "nan"], "--weight nan: give a number from 0"),
     ],
 )
 def test_what_cannot_be_averaged_is_one_line(sr, weights, tmp_path, of_second, options, said):

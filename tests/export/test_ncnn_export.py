@@ -15,6 +15,7 @@ from sr_experiments.export.export import export, write_network
 from sr_experiments.export.runnable import Runnable, largest_difference
 from sr_experiments.extras import install_extra
 from sr_experiments.generators.generator import Generator
+from sr_experiments.own_process import run_apart
 
 pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")
@@ -85,7 +86,7 @@ def test_what_ncnn_can_not_do_is_one_line(sr, weights, tmp_path, monkeypatch):
     refused(sr("export", weights("esc", 2), "-o", tmp_path / "esc-2x"), "esc_x2_0.pth", "ncnn has no layer for")
     refused(sr("export", weights("frvsr", 4), "-o", tmp_path / "frvsr-4x"), "frame to frame")
     with pytest.raises(RuntimeError, match="pnnx can't do this network: it ended with SIGABRT"):
-        ncnn._run([sys.executable, "-c", "import os; os.abort()"], str(tmp_path), "pnnx")
+        run_apart([sys.executable, "-c", "import os; os.abort()"], str(tmp_path), "pnnx")
     source = weights("compact", 2)
     refused(sr("export", source, "-o", tmp_path / "net", "--precision", "int8"), "only ONNX can hold int8")
     refused(sr("export", source, "-o", tmp_path / "net.v2", "--format", "ncnn"), "net.param")

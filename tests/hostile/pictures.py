@@ -35,6 +35,9 @@ def animated(kind: str) -> bytes:
     return encoded(kind, picture(), save_all=True, append_images=[picture().rotate(90), picture().rotate(180)])
 
 
+ANIMATED = ("animated.png", "animated.webp", "gif.png")  # bad where one picture is wanted
+
+
 def good() -> dict[str, bytes]:
     """What has to work: name and content."""
     rgb16 = np.arange(8 * 9, dtype=np.uint16).reshape(8, 9) * 700

@@ -47,7 +47,17 @@ def test_what_is_odd_but_good_is_upscaled(commands, network, name):
     assert Image.open(commands.folder / "out.png").size == (2 * width, 2 * height)
 
 
-@pytest.mark.parametrize("name", made.bad())
+@pytest.mark.parametrize("name", made.ANIMATED)
+def test_what_is_animated_stays_so_or_is_refused(commands, network, name):
+    (commands.folder / name).write_bytes(made.bad()[name])
+    done = commands("sr", "upscale", name, "-o", "out.png", "--runtime", "torch", "-c", network)
+    assert done.code == 0 and done.made == {"out.png"}, done.err
+    assert Image.open(commands.folder / "out.png").n_frames == 3
+    done = commands("sr", "upscale", name, "-o", "out.jpg", "--runtime", "torch", "-c", network)
+    assert_refused(done, name, beside=BESIDE)
+
+
+@pytest.mark.parametrize("name", [name for name in made.bad() if name not in made.ANIMATED])
 def test_what_is_bad_is_refused(commands, network, name):
     (commands.folder / name).write_bytes(made.bad()[name])
     done = commands("sr", "upscale", name, "-o", "out.png", "--runtime", "torch", "-c", network)
@@ -85,7 +95,7 @@ def test_bad_images_among_those_to_evaluate_on(commands, network):
         else:
             (hr / name).write_bytes(content)
         done = commands("sr", "evaluate", "--checkpoint", network, "--hr", "hr", "--images")
-        if name not in ("animated.png", "animated.webp", "gif.png"):  # of which the first picture is measured
+        if name not in made.ANIMATED:  # of which the first picture is measured
             assert_refused(done, name)
         (hr / name).unlink()
 
@@ -97,7 +107,7 @@ def test_bad_images_among_those_to_train_on(tmp_path, name):
         os.mkfifo(tmp_path / name)
     else:
         (tmp_path / name).write_bytes(made.bad()[name])
-    if name in ("animated.png", "animated.webp", "gif.png"):  # too small for the crop, which is said
+    if name in made.ANIMATED:  # too small for the crop, which is said
         with pytest.raises(SRError, match=name):
             ImageFolder(str(tmp_path), crop=32, scale=2)
         return

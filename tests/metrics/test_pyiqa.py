@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import skimage.data
 from PIL import Image
 
 from sr_experiments.errors import SRError
+from sr_experiments.extras import install_extra
 from sr_experiments.metrics.pyiqa import PyIQA
 from tests.conftest import ROOT, TINY_MODEL, TINY_RUN
 
@@ -42,7 +44,7 @@ for wrong in ("musik", "fid"):
 
 @pytest.mark.skipif(importlib.util.find_spec("pyiqa") is not None, reason="pyiqa is installed")
 def test_without_the_package_one_line_says_how_to_install_it():
-    with pytest.raises(SRError, match=r"pip install 'sr-experiments\[iqa\]'"):
+    with pytest.raises(SRError, match=re.escape(install_extra("iqa"))):
         PyIQA("musiq")
 
 

@@ -124,7 +124,7 @@ def look(browser: Any) -> Iterator[Callable[..., Page]]:
 
 def _until(page: Page, holds: Callable[[], bool]) -> None:
     """Playwright's own wait_for_function needs `eval`, which the page forbids."""
-    for _ in range(100):
+    for _ in range(600):
         if holds():
             return
         page.wait_for_timeout(100)
@@ -195,22 +195,22 @@ def test_it_rings_when_a_run_ends_or_goes_wrong_and_offers_new_runs(training: An
     page.locator("#now button:has-text('bell')").click()
     assert page.evaluate("window.rung") == 2  # so that it is known how it sounds
     a.validate(100, 30.0, "finished")
-    page.wait_for_selector("#now .events li:has-text('a finished')", timeout=10000)
+    page.wait_for_selector("#now .events li:has-text('a finished')", timeout=60000)
     assert page.evaluate("window.rung") == 4
     assert "sr train resume=" in page.locator("#commands").inner_text()  # "train longer", of a run that has ended
     b.step(20, loss=float("nan"))
     b.end(20, "failed", "pixel became NaN at step 20")
-    page.wait_for_selector("#now .events li:has-text('b failed: pixel became NaN at step 20')", timeout=10000)
+    page.wait_for_selector("#now .events li:has-text('b failed: pixel became NaN at step 20')", timeout=60000)
     assert page.locator("#now .events li:has-text('no finite number: loss/pixel')").count() == 1
     c = training("c")
     c.step(10)
-    page.locator(".offers button:has-text('1 new run')").click(timeout=10000)
-    page.wait_for_selector("#now .doing:nth-child(3)", timeout=10000)
+    page.locator(".offers button:has-text('1 new run')").click(timeout=60000)
+    page.wait_for_selector("#now .doing:nth-child(3)", timeout=60000)
     assert [row.split("\n")[0] for row in page.locator("#now .doing").all_inner_texts()] == ["a", "b", "c"]
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.route("**/numbers*", lambda route: route.abort())
-    page.wait_for_selector("#now [role=status]:has-text('does not answer')", timeout=10000)
+    page.wait_for_selector("#now [role=status]:has-text('does not answer')", timeout=60000)
 
 
 def _ask(server: Server, path: str, host: str | None = None) -> tuple[int, str]:
@@ -301,7 +301,7 @@ def test_a_real_gan_is_watched_from_its_first_step_to_its_end(browser: Any, tmp_
             page.goto(address)
             page.wait_for_selector("#now .doing:has-text('step')")
             trained.stderr.read()
-            page.wait_for_selector("#now .state.finished", timeout=20000)
+            page.wait_for_selector("#now .state.finished", timeout=60000)
             page.reload()
             page.wait_for_selector("#gan .plot")
             assert page.locator("#pictures .tiles figure").count() >= 4
