@@ -55,6 +55,13 @@ class Attempt:
     made: set[str] = field(default_factory=set)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Thousands of inputs have no limit in common; each has its own."""
+    for item in items:
+        if item.get_closest_marker("fuzz"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @dataclass
 class Figures:
     """What all attempts together took."""
