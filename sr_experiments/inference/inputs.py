@@ -58,6 +58,8 @@ def find_inputs(names: Sequence[str], output: Path) -> Inputs:
             raise SRError(f"{absent[0]} is not a file: give several files, or one folder or glob")
         if unread := [file for file in files if file.suffix.lower() in UNREAD.keys() - ANIMATIONS.keys()]:
             raise SRError(f"{unread[0]} is of a format that isn't read: leave it out, or {_todo(unread[0])}")
+        if len({file.is_absolute() for file in files}) > 1 or any(".." in file.parts for file in files):
+            files = [file.parent.resolve() / file.name for file in files]  # names below one folder, however given
         root = Path(os.path.commonpath([file.parent for file in files]))
     elif path.is_file():
         if path.suffix.lower() in UNREAD and path.suffix.lower() not in ANIMATIONS:
