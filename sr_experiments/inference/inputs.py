@@ -131,20 +131,31 @@ def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extensio
     Raises:
         SRError: two sources have the same target, or a target is its own source.
     """
-    jobs, taken = [], dict[Path, Path]()
+    jobs = []
     for source in sources:
         if root is None and output.suffix and not output.is_dir():
             target = output
         else:
             relative = Path(source.name) if root is None else source.relative_to(root)
             target = output / (relative if extension is None else relative.with_suffix("." + extension.lstrip(".")))
+        jobs.append(Job(source, target))
+    check_targets(jobs)
+    return jobs
+
+
+def check_targets(jobs: Sequence[Job]) -> None:
+    """Refuse jobs of which one would replace the result of another, or its own source.
+
+    Raises:
+        SRError: there are such jobs.
+    """
+    taken: dict[Path, Path] = {}
+    for source, target in jobs:
         if target in taken:
             raise SRError(f"{taken[target]} and {source} would both become {target}: rename one")
         if target.exists() and source.exists() and target.samefile(source):
             raise SRError(f"{source} would be replaced by its own result: choose another --output")
         taken[target] = source
-        jobs.append(Job(source, target))
-    return jobs
 
 
 def clip_jobs(inputs: Inputs, output: Path, image_format: str | None) -> list[Job]:
@@ -166,6 +177,7 @@ def clip_jobs(inputs: Inputs, output: Path, image_format: str | None) -> list[Jo
             jobs[i] = Job(source, target.with_suffix(wanted))
         elif inputs.root is not None and source.suffix.lower() in VIDEO_EXTENSIONS:
             jobs[i] = Job(source, target if target.suffix.lower() in CONTAINERS else target.with_suffix(".mkv"))
+    check_targets(jobs)
     return jobs
 
 

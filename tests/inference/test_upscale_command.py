@@ -63,6 +63,17 @@ def test_several_files_stay_in_the_output_however_they_are_named(tmp_path, monke
         assert targets == ["out/other/b.png", "out/work/a.png"]
 
 
+def test_two_inputs_never_have_one_output(sr, weights, tmp_path):
+    photographs(tmp_path / "animations", "a.gif", "a.png")
+    (tmp_path / "videos").mkdir()
+    for name in ("clip.mpg", "clip.mkv"):
+        write(tmp_path / "videos" / name, film(2), codec="mpeg2video")
+    for folder, more, target in (("animations", ("--format", "webp"), "a.webp"), ("videos", (), "clip.mkv")):
+        done = sr("upscale", tmp_path / folder, "-o", tmp_path / "out", "-c", weights(), "--overwrite", *more)
+        assert done.code == 2 and f"would both become {tmp_path / 'out' / target}: rename one" in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_globs_files_and_formats(sr, weights, tmp_path):
     folder = photographs(tmp_path / "in", "a.png", "b.jpg", "sub/c.png")
     assert sr("upscale", f"{folder}/**/*.png", "-o", tmp_path / "glob", "-c", weights(), "--format", "jpg").code == 0
