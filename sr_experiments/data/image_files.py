@@ -1,5 +1,6 @@
 """Image files: list them, read them as arrays, and read their sizes and depths without decoding them."""
 
+import logging
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ from sr_experiments.walk import UNREAD, Walk, walk
 if TYPE_CHECKING:
     from sr_experiments.data.formats.tiff_image import TiffImage
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 EXTENSIONS = (
@@ -33,6 +36,7 @@ EXTENSIONS = (
     *(exr_image.EXTENSIONS if exr_image.is_installed() else ()),
 )
 
+_TIFF_EXTENSIONS = (".tif", ".tiff")
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 
 
@@ -196,6 +200,34 @@ def image_layout(path: str | Path) -> tuple[Bits, int]:
             return image.depth, getattr(image, "bands", None) or 3
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
+
+
+def say_pages(paths: Sequence[Path], hint: str) -> None:
+    """Log, of TIFF files that are read as grey or RGB, that only the first of several pages is read.
+
+    Args:
+        paths: of images; only those that are TIFF by their names are opened.
+        hint: how to read each page as a band, such as `set channels=`; the number of pages is appended.
+    """
+    tiffs = [path for path in paths if path.suffix.lower() in _TIFF_EXTENSIONS]
+    with ThreadPoolExecutor(16) as pool:
+        pages = dict(zip(tiffs, pool.map(_pages, tiffs), strict=True))
+    if several := [path for path in tiffs if pages[path] > 1]:
+        others = f", like {len(several) - 1} more," if len(several) > 1 else ""
+        first = several[0]
+        log.warning(
+            "%s%s has %d pages, and only the first is read: if they are bands, %s%d",
+            *(first, others, pages[first], hint, pages[first]),
+        )
+
+
+def _pages(path: Path) -> int:
+    """Return how many pictures a TIFF file has; 1 if it can't be read, which is said where it is."""
+    try:
+        with open_image(path) as image:
+            return getattr(image, "pages", 1)
+    except Exception:  # a damaged file can fail anywhere in a decoder
+        return 1
 
 
 def decode_image(path: str | Path) -> Decoded:

@@ -14,7 +14,7 @@ from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.depth import LEVELS, WORDS, Bits
 from sr_experiments.data.held_out import ValShare
-from sr_experiments.data.image_files import Size, UnreadableImage, result_or_error
+from sr_experiments.data.image_files import Size, UnreadableImage, result_or_error, say_pages
 from sr_experiments.data.packs.folders import FileFolder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
@@ -49,7 +49,7 @@ class ImageFolder(TrainingCrops):
         super().__init__(self.folder.images(), crop, scale, seed, on_error, augment)
         self.channels = channels
         self.bits = bits
-        say_depth(self.folder, self.paths[0], bits)
+        check_first(self.folder, self.paths[0], channels, bits)
         self.check_sizes(self.folder.sizes(self.paths))
 
     def load(self, index: int) -> dict[str, np.ndarray]:
@@ -117,10 +117,21 @@ class ImageValidation(Dataset[dict[str, Any]]):
         return {"hr": as_tensor(hr), "name": image_name(path, self.root)}
 
 
-def say_depth(folder: FileFolder, path: Path, bits: Bits) -> None:
-    """Log, for the first image of a folder, that its depth is not the one that is asked for."""
-    own = result_or_error(folder.depth, path)
-    if own == bits or isinstance(own, UnreadableImage):
+def check_first(folder: FileFolder, path: Path, channels: int, bits: Bits) -> None:
+    """Log, for the first image of a folder, that its depth is not the one that is asked for, or that it has pages.
+
+    Raises:
+        SRError: it has another number of bands.
+    """
+    layout = result_or_error(folder.layout, path)
+    if isinstance(layout, UnreadableImage):
+        return
+    own, bands = layout
+    if bands not in (1, 3, channels):
+        raise SRError(f"{path} has {bands} bands, and channels={channels}: set channels={bands}, or convert the images")
+    if channels in (1, 3) and type(folder) is FileFolder:
+        say_pages([path], "set channels=")
+    if own == bits:
         return
     if bits == 8:
         log.info("%s is %s, and read as 8-bit: data.bits=%s keeps its full depth", path, WORDS[own], own)

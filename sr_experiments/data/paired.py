@@ -14,7 +14,7 @@ from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.depth import Bits
 from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.image_files import Size, UnreadableImage, natural_key
-from sr_experiments.data.images import as_tensor, image_name, say_depth
+from sr_experiments.data.images import as_tensor, check_first, image_name
 from sr_experiments.data.packs.folders import FileFolder, is_folder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.errors import SRError
@@ -53,7 +53,7 @@ class PairedFolder(TrainingCrops):
         self.lr_paths = [path for _, path in pairs]
         self.channels = channels
         self.bits = bits
-        say_depth(self.folders[0], self.paths[0], bits)
+        check_first(self.folders[0], self.paths[0], channels, bits)
         self.check_sizes(_checked_sizes(self.folders, pairs, scale))
 
     def load(self, index: int) -> dict[str, np.ndarray]:

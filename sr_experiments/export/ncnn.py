@@ -90,4 +90,5 @@ def check_for_upscayl(file: Path, scale: int, channels: int) -> None:
     if not re.search(rf"(?<!\d){scale}x|x{scale}(?!\d)", file.stem, re.IGNORECASE):
         log.warning("Upscayl takes the scale from the name: call it %s-%dx there", file.stem, scale)
     if channels != 3:
-        log.warning("Upscayl and realesrgan-ncnn-vulkan give RGB images, and this network takes %d channel", channels)
+        words = "1 channel" if channels == 1 else f"{channels} channels"
+        log.warning("Upscayl and realesrgan-ncnn-vulkan give RGB images, and this network takes %s", words)

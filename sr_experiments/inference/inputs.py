@@ -58,6 +58,8 @@ def find_inputs(names: Sequence[str], output: Path) -> Inputs:
             raise SRError(f"{absent[0]} is not a file: give several files, or one folder or glob")
         if unread := [file for file in files if file.suffix.lower() in UNREAD.keys() - ANIMATIONS.keys()]:
             raise SRError(f"{unread[0]} is of a format that isn't read: leave it out, or {_todo(unread[0])}")
+        if len({file.is_absolute() for file in files}) > 1 or any(".." in file.parts for file in files):
+            files = [file.parent.resolve() / file.name for file in files]  # names below one folder, however given
         root = Path(os.path.commonpath([file.parent for file in files]))
     elif path.is_file():
         if path.suffix.lower() in UNREAD and path.suffix.lower() not in ANIMATIONS:
@@ -129,20 +131,31 @@ def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extensio
     Raises:
         SRError: two sources have the same target, or a target is its own source.
     """
-    jobs, taken = [], dict[Path, Path]()
+    jobs = []
     for source in sources:
         if root is None and output.suffix and not output.is_dir():
             target = output
         else:
             relative = Path(source.name) if root is None else source.relative_to(root)
             target = output / (relative if extension is None else relative.with_suffix("." + extension.lstrip(".")))
+        jobs.append(Job(source, target))
+    check_targets(jobs)
+    return jobs
+
+
+def check_targets(jobs: Sequence[Job]) -> None:
+    """Refuse jobs of which one would replace the result of another, or its own source.
+
+    Raises:
+        SRError: there are such jobs.
+    """
+    taken: dict[Path, Path] = {}
+    for source, target in jobs:
         if target in taken:
             raise SRError(f"{taken[target]} and {source} would both become {target}: rename one")
         if target.exists() and source.exists() and target.samefile(source):
             raise SRError(f"{source} would be replaced by its own result: choose another --output")
         taken[target] = source
-        jobs.append(Job(source, target))
-    return jobs
 
 
 def clip_jobs(inputs: Inputs, output: Path, image_format: str | None) -> list[Job]:
@@ -164,6 +177,7 @@ def clip_jobs(inputs: Inputs, output: Path, image_format: str | None) -> list[Jo
             jobs[i] = Job(source, target.with_suffix(wanted))
         elif inputs.root is not None and source.suffix.lower() in VIDEO_EXTENSIONS:
             jobs[i] = Job(source, target if target.suffix.lower() in CONTAINERS else target.with_suffix(".mkv"))
+    check_targets(jobs)
     return jobs
 
 

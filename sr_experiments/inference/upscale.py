@@ -24,7 +24,7 @@ from sr_experiments.inference.images import (
     upscale_picture,
     write_picture,
 )
-from sr_experiments.inference.inputs import Inputs, Job, clip_jobs, find_inputs, pending_jobs, plan_jobs
+from sr_experiments.inference.inputs import Inputs, Job, check_targets, clip_jobs, find_inputs, pending_jobs, plan_jobs
 from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
@@ -85,6 +85,7 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     alone = len(inputs.images) + len(inputs.videos) == 1
     if inputs.videos:
         jobs = clip_jobs(inputs, output, options.image_format)
+        check_targets([*jobs, *image_jobs])
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
     if inputs.images and as_frames:
         assert inputs.root is not None

@@ -43,6 +43,7 @@ def run(
         raise SRError(f"no folder {output.parent}: make it, or give another --output")
     checkpoint = checkpoint.expanduser()
     generator, found = load_generator(checkpoint)
+    refuse_unsuited(generator, found)
     folder = run_folder(checkpoint)
     tuned = tuned_for_int8(folder)
     pictures = find_pictures(generator, images, data.expanduser() if data else None, folder)
@@ -54,7 +55,6 @@ def run(
             )
         if tuned is not None:
             raise SRError(f"{folder} was trained for int8 already: leave --train out")
-        refuse_unsuited(generator, found)
         from sr_experiments.quantization.fine_tune import fine_tune  # imports training
 
         equal, calibrated = calibrated_with(generator.requires_grad_(False), pictures)

@@ -141,7 +141,7 @@ def _engine(generator: Generator, chosen: Mapping[str, Calibrated]) -> Engine:
 
 
 def refuse_unsuited(generator: Generator, found: Checkpoint) -> None:
-    """Refuse a network whose inputs have no fixed ranges.
+    """Refuse a network whose inputs have no fixed ranges, or whose pictures can't be measured.
 
     One that draws its pictures runs several times on noise, and other options need other ranges. What a recurrent one
     hands on as features differs from clip to clip, and an error in it stays.
@@ -153,6 +153,11 @@ def refuse_unsuited(generator: Generator, found: Checkpoint) -> None:
         raise NotGoodEnough(f"{found.source} draws its pictures from noise, int8 is for networks that don't")
     if isinstance(generator, RecurrentGenerator) and generator.handed_on != "sr":
         raise NotGoodEnough(f"{found.source} hands on features, in which errors of int8 would add up: use it as it is")
+    if generator.channels not in (1, 3):
+        raise NotGoodEnough(
+            f"{found.source} is of {generator.channels} bands, and int8 is measured on grey and RGB images: "
+            "use it as it is"
+        )
 
 
 def _calibration(pictures: Pictures) -> list[np.ndarray]:

@@ -180,7 +180,7 @@ def test_bands_are_read_however_they_are_stored(tmp_path: Path, channels: int, k
     tifffile.imwrite(tmp_path / "in" / "pages.tif", np.moveaxis(image, 2, 0), photometric="minisblack")
     for name in ("contig", "planar", "pages"):
         np.testing.assert_array_equal(read_image(tmp_path / "in" / f"{name}.tif", channels, bits), image)
-    (tmp_path / "in" / "pages.tif").unlink()  # nothing says that its pages are bands
+    (tmp_path / "in" / "pages.tif").rename(tmp_path / "pages.tif")  # nothing says that its pages are bands
     packed = pack(tmp_path / "in", tmp_path / "packed", 0, channels=channels)
     assert (packed.index.bits, packed.index.channels) == (bits, channels)
     np.testing.assert_array_equal(packed.read("planar.tif", channels, bits=bits), image)
@@ -208,3 +208,24 @@ def test_float_tensors_of_all_depths() -> None:
     for kind, white in ((np.uint8, 255), (np.uint16, 65535), (np.float32, 1)):
         values = torch.from_numpy(np.array([0, white], kind))
         assert as_floats(values).tolist() == [0, 1] and as_floats(values).dtype == torch.float32
+
+
+def test_pages_of_which_one_is_read_are_counted_and_other_bands_are_refused_at_once(tmp_path: Path, caplog) -> None:
+    (tmp_path / "pages").mkdir()
+    for n in range(2):
+        tifffile.imwrite(tmp_path / "pages" / f"{n}.tif", np.moveaxis(deep(8), 2, 0), photometric="minisblack")
+    pack_command(tmp_path / "pages", tmp_path / "packed", [], workers=0)
+    assert "0.tif, like 1 more, has 8 pages, and only the first is read: if they are bands, give --channels 8" in (
+        caplog.text
+    )
+    caplog.clear()
+    ImageFolder(str(tmp_path / "pages"), 16, 2)
+    assert "0.tif has 8 pages, and only the first is read: if they are bands, set channels=8" in caplog.text
+    caplog.clear()
+    ImageFolder(str(tmp_path / "pages"), 16, 2, channels=8)
+    assert "only the first" not in caplog.text
+    write_tiff(tmp_path / "bands" / "0.tif", deep(4))
+    pack_command(tmp_path / "bands", tmp_path / "packed4", [], workers=0)
+    for folder, channels in (("bands", 8), ("bands", 3), ("packed4", 3)):
+        with pytest.raises(SRError, match=f"has 4 bands, and channels={channels}: set channels=4"):
+            ImageFolder(str(tmp_path / folder), 16, 2, channels=channels)

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.image_files import read_image
 from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.inputs import find_inputs, plan_jobs
 from tests.inference.films import film, write
 
 
@@ -49,6 +50,28 @@ def test_a_folder_keeps_its_tree(sr, weights, tmp_path):
     made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     assert made == {"a.png", "sub/b.jpg", "sub/deeper/c.webp"}
     assert "3 images in" in done.out
+
+
+def test_several_files_stay_in_the_output_however_they_are_named(tmp_path, monkeypatch):
+    for name in ("work/a.png", "other/b.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "work")
+    for names in (["a.png", "../other/b.png"], ["a.png", str(tmp_path / "other" / "b.png")]):
+        inputs = find_inputs(names, Path("out"))
+        targets = [job.target.as_posix() for job in plan_jobs(inputs.images, inputs.root, Path("out"))]
+        assert targets == ["out/other/b.png", "out/work/a.png"]
+
+
+def test_two_inputs_never_have_one_output(sr, weights, tmp_path):
+    photographs(tmp_path / "animations", "a.gif", "a.png")
+    (tmp_path / "videos").mkdir()
+    for name in ("clip.mpg", "clip.mkv"):
+        write(tmp_path / "videos" / name, film(2), codec="mpeg2video")
+    for folder, more, target in (("animations", ("--format", "webp"), "a.webp"), ("videos", (), "clip.mkv")):
+        done = sr("upscale", tmp_path / folder, "-o", tmp_path / "out", "-c", weights(), "--overwrite", *more)
+        assert done.code == 2 and f"would both become {tmp_path / 'out' / target}: rename one" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_globs_files_and_formats(sr, weights, tmp_path):

@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -226,6 +227,17 @@ def test_a_network_that_hands_on_features_is_refused(sr, weights, tmp_path):
     frames = folder_of(tmp_path / "frames", [photograph(36, 44)] * 2)
     done = sr("upscale", frames, "-o", tmp_path / "out", "-c", checkpoint, "--precision", "int8")
     assert done.code == 0 and "hands on features" in done.err and "int8)" not in done.out
+
+
+def test_a_network_of_bands_is_refused(sr, weights, tmp_path):
+    checkpoint = weights("msrresnet", channels=5)
+    done = sr("quantize", checkpoint, "-o", tmp_path / "int8.safetensors", *FEW)
+    assert done.code == 2 and "is of 5 bands, and int8 is measured on grey and RGB images" in done.err
+    tifffile.imwrite(
+        tmp_path / "in.tif", np.zeros((24, 32, 5), np.uint8), photometric="minisblack", planarconfig="contig"
+    )
+    done = sr("upscale", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "-c", checkpoint, "--precision", "int8")
+    assert done.code == 0 and "is of 5 bands" in done.err and (tmp_path / "out.tif").is_file(), done.err
 
 
 def test_onnx_runtime_runs_it_as_onnx(sr, int8_file, tmp_path):

@@ -56,6 +56,8 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha
 _MAX_CHANNELS = 16
 _LARGEST = 2**32 - 2**25  # bytes; tifffile makes larger ones BigTIFF, to which EXIF data are not added
 _INCH = 2  # unit of resolution
+_DESCRIPTION = 270
+_GEO, _NO_DATA = (33550, 33922, 34264, 34735), 42113  # pixel scale, tie points, transformation, keys; GDAL's
 _INTEROPERABILITY = 40965  # place of a directory in the file that EXIF data were read from
 _BYTE, _ASCII, _LONG = 1, 2, 4  # types of tags
 _MAX_BANDS = 32
@@ -79,8 +81,12 @@ class TiffImage:
     @property
     def several(self) -> str:
         """What it has more than one equal picture of, in words; empty if it has one: pages but previews and masks."""
-        count = sum(map(_is_picture, self.tiff.pages))
-        return f"has {count} pictures" if count > 1 else ""
+        return f"has {self.pages} pictures" if self.pages > 1 else ""
+
+    @property
+    def pages(self) -> int:
+        """Number of equal pictures: pages but previews and masks."""
+        return sum(map(_is_picture, self.tiff.pages))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,7 +106,7 @@ class TiffImage:
             return self._decode_by_pillow()
         samples = self._samples(page)
         count, alpha = _COLOURS[page.photometric], None
-        colours, lost = samples[..., :count], ["IPTC"] if _IPTC in page.tags else []
+        colours, lost = samples[..., :count], self._unread()
         extra = page.extrasamples or (_UNASSOCIATED,) * (samples.shape[2] == count + 1)  # some programs leave it out
         kind = next((kind for kind in extra if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
         if kind is not None:
@@ -134,8 +140,7 @@ class TiffImage:
         for page in chosen:
             _check_samples(page, _MAX_BANDS)
         samples = self._scaled(np.concatenate([self._samples(page) for page in chosen], 2))
-        lost = ("IPTC",) if _IPTC in self.page.tags else ()
-        return Decoded(_checked(samples) if samples.dtype.kind == "f" else samples, None, None, lost)
+        return Decoded(_checked(samples) if samples.dtype.kind == "f" else samples, None, None, tuple(self._unread()))
 
     @property
     def depth(self) -> Bits:
@@ -206,7 +211,28 @@ class TiffImage:
             }
         except struct.error:  # damaged tags are no reason not to read the picture
             return None
+        if self._is_of_layout():
+            tags.pop(_DESCRIPTION, None)
         return encode_exif({tag: tags[tag] for tag in DESCRIPTIONS if tag in tags}, below, order)
+
+    def _is_of_layout(self) -> bool:
+        """Return whether the description tells programs how to read the file, which is wrong at another size."""
+        return bool(self.page.is_shaped or self.page.is_imagej or self.page.is_ome)
+
+    def _unread(self) -> list[str]:
+        """Name what the file holds besides the picture that doesn't go into another file."""
+        tags = self.page.tags
+        return [
+            name
+            for name, is_there in (
+                ("IPTC", _IPTC in tags),
+                ("ImageJ's description", self.page.is_imagej),
+                ("OME-XML", self.page.is_ome),
+                ("the place on Earth (GeoTIFF)", any(tag in tags for tag in _GEO)),
+                ("the value of pixels without data", _NO_DATA in tags),
+            )
+            if is_there
+        ]
 
 
 def write(path: Path, content: np.ndarray, alpha: bool, icc: bytes | None, metadata: Metadata) -> None:

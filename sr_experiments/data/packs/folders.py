@@ -71,9 +71,9 @@ class FileFolder:
         """
         return read_image(path, channels, bits)
 
-    def depth(self, path: Path) -> Bits:
-        """Return the depth of an image from its header; raises as `read`."""
-        return image_layout(path)[0]
+    def layout(self, path: Path) -> tuple[Bits, int]:
+        """Return the depth of an image and its channels, 3 or its bands, from its header; raises as `read`."""
+        return image_layout(path)
 
     def video(self, path: Path, name: str, channels: int = 3) -> "VideoFile | PackedVideo":
         """Open a video as a clip, or raise UnreadableImage if it is missing or damaged."""
@@ -125,9 +125,9 @@ class PackFolder(FileFolder):
         """Return an image whose pixels are read when it is sliced."""
         return self.pack.read(self._name(path), channels, bits=bits)
 
-    def depth(self, path: Path) -> Bits:
-        """Return the depth of the pack."""
-        return self.pack.index.bits
+    def layout(self, path: Path) -> tuple[Bits, int]:
+        """Return the depth and the channels of the pack."""
+        return self.pack.index.bits, self.pack.index.channels
 
     def video(self, path: Path, name: str, channels: int = 3) -> "PackedVideo":
         """Open a video as a clip."""

@@ -26,6 +26,7 @@ from sr_experiments.data.image_files import (
     image_layout,
     image_sizes,
     result_or_error,
+    say_pages,
     walk_images,
 )
 from sr_experiments.data.packs.decoding import Task, Written, decoded, skip_hint
@@ -223,6 +224,8 @@ def _layout(paths: Sequence[Path], bits: Bits | None, channels: int | None) -> t
     if bits is not None and channels is not None:
         return bits, channels
     images = [path for path in paths if path.suffix.lower() not in VIDEO_EXTENSIONS]
+    if channels is None:
+        say_pages(images, "give --channels ")
     with ThreadPoolExecutor(16) as pool:
         found = [each for each in pool.map(partial(result_or_error, image_layout), images) if isinstance(each, tuple)]
     depths = {depth for depth, _ in found}

@@ -1,6 +1,7 @@
 """TIFF of every kind is read alike for training and for upscaling: as its tags say."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from sr_experiments.data.image_files import UnreadableImage, image_size, read_image
-from sr_experiments.inference.images import read_picture
+from sr_experiments.inference.images import read_picture, write_picture
 
 UINT8, UINT16, FLOAT = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 LAYOUTS = [
@@ -229,3 +230,31 @@ def test_pixels_that_are_not_there_are_missed(tmp_path, layout):
     for read in (read_image, read_picture):
         with pytest.raises(UnreadableImage, match=r"in\.tif"):
             read(tmp_path / "in.tif")
+
+
+DESCRIPTIONS = [
+    ({}, ()),  # tifffile writes the shape of the array
+    ({"imagej": True}, ("ImageJ's description",)),
+    ({"ome": True}, ("OME-XML",)),
+]
+
+
+@pytest.mark.parametrize(("options", "lost"), DESCRIPTIONS, ids=["tifffile", "ImageJ", "OME"])
+def test_descriptions_of_the_layout_are_not_those_of_another_size(tmp_path, options, lost):
+    tifffile.imwrite(tmp_path / "in.tif", colours(UINT8), photometric="rgb", **options)
+    picture = read_picture(tmp_path / "in.tif")
+    assert picture.lost == lost
+    larger = replace(picture, pixels=picture.pixels.repeat(2, 0).repeat(2, 1))
+    assert not write_picture(tmp_path / "out.tif", larger)
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        assert not (tiff.is_shaped or tiff.is_imagej or tiff.is_ome)
+        np.testing.assert_array_equal(tiff.asarray(), larger.pixels)
+
+
+def test_a_place_on_earth_is_named_as_lost(tmp_path):
+    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (34735, 3, 4, (1, 1, 0, 0), True), (42113, 2, 0, "0", True)]
+    for photometric, channels in (("rgb", 3), ("minisblack", 5)):
+        layout = {"photometric": photometric, "planarconfig": "contig"}
+        tifffile.imwrite(tmp_path / "in.tif", colours(UINT8, channels), extratags=tags, metadata=None, **layout)
+        lost = read_picture(tmp_path / "in.tif", channels).lost
+        assert lost == ("the place on Earth (GeoTIFF)", "the value of pixels without data")
