@@ -148,7 +148,7 @@ def _compiled(
     inputs = [[torch.rand(1, count, *size, generator=random) for count in channels] for size in sizes]
     try:
         model = converted(network, inputs, named=precision == "int8")
-        compiled = _compile(model, precision, int8)
+        compiled = compile_model(model, precision, int8)
         difference = max(_difference(network, compiled, x) for x in inputs)
     except Exception as error:  # the converter raises all kinds
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -159,7 +159,7 @@ def _compiled(
     return compiled
 
 
-def _compile(model: Any, precision: str, int8: Quantization) -> CompiledModel:
+def compile_model(model: Any, precision: str, int8: Quantization) -> CompiledModel:
     """Compile an OpenVINO model.
 
     In bf16 the residual sums of a network of many blocks stay in float32, which takes a fifth more time: rounding each

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import first_line
-from sr_experiments.inference.compiled import CompiledModel
-from sr_experiments.inference.int8 import QuantizedConvolution, convolutions_of, quantise, with_zero_on_a_level
-from sr_experiments.inference.runtimes import PROBES, converted
+from sr_experiments.inference.int8 import QuantizedConvolution, convolutions_of, with_zero_on_a_level
+from sr_experiments.inference.runtimes import PROBES, compile_model, converted
 from sr_experiments.quantization.calibrate import REASON
 
 OfConvolution = tuple[float, float, Tensor, Tensor | None]  # range of its input, steps of its weights, its bias
@@ -73,8 +72,9 @@ def calibrated(part: nn.Module, inputs: Sequence[tuple[Tensor, ...]]) -> Found:
         if of_one := _read(quantised_by_path[operation.get_friendly_name()]):
             found[name] = of_one
     layers = {name: QuantizedConvolution(low, high, steps) for name, (low, high, steps, _) in found.items()}
-    quantise(model, layers)
-    CompiledModel(model, "fp32", torch.get_num_threads())(*(x.numpy() for x in examples[0]))
+    compiled = compile_model(model, "int8", layers)
+    for example in examples:  # what OpenVINO crashes at ends this process, not the command's
+        compiled(*(x.numpy() for x in example))
     return found
 
 

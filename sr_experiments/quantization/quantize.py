@@ -14,6 +14,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.evaluation.candidates import to_tensor
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
+from sr_experiments.generators.unet import UNet
 from sr_experiments.inference.device import computes_in_bf16, warn_of_slow_int8
 from sr_experiments.inference.engine import Engine
 from sr_experiments.quantization.calibrate import Calibrated, NotGoodEnough, calibrate
@@ -153,6 +154,8 @@ def refuse_unsuited(generator: Generator, found: Checkpoint) -> None:
         raise NotGoodEnough(f"{found.source} draws its pictures from noise, int8 is for networks that don't")
     if isinstance(generator, RecurrentGenerator) and generator.handed_on != "sr":
         raise NotGoodEnough(f"{found.source} hands on features, in which errors of int8 would add up: use it as it is")
+    if isinstance(generator, UNet):
+        raise NotGoodEnough(f"{found.source} is a U-Net, which OpenVINO in int8 can crash at: use it as it is")
     if generator.channels not in (1, 3):
         raise NotGoodEnough(
             f"{found.source} is of {generator.channels} bands, and int8 is measured on grey and RGB images: "
