@@ -1,9 +1,13 @@
-"""The command that installs an extra, as the user installed this package."""
+"""Extras of this package, and the command that installs one, as the user installed this package."""
 
 import os
 from pathlib import Path
 
 from sr_experiments.config.quoting import BY_UV
+
+
+class MissingExtra(Exception):
+    """A file is of a format that an extra reads, which isn't installed; the message names it."""
 
 
 def install_extra(name: str) -> str:

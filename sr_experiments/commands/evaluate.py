@@ -97,7 +97,7 @@ def evaluate(
     checkpoints = [newest_run(path) for path in checkpoint or ()]
     request = Request(
         hr=hr, checkpoints=checkpoints, sr=sr or (), suffix=suffix, lr=lr, degradation=degradation, scale=scale,
-        crop=crop, clips=clips, bits=None if bits == "auto" else read_bits(bits), metrics=metric or (), limit=limit,
+        crop=crop, clips=clips, bits=read_bits(bits), metrics=metric or (), limit=limit,
         frames=frames, device=device, precision=precision,
         tile=tile, save=save,
         sampling={"steps": steps or (), "strength": strength or (), "seed": () if seed is None else (seed,)},

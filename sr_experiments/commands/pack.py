@@ -58,5 +58,5 @@ def pack(
     elif destination is None:
         raise SRError("sr pack SRC DST: say where to write the pack")
     else:
-        depth = None if bits == "auto" else read_bits(bits)
+        depth = read_bits(bits)
         make(source, destination, lr or [], "auto" if workers is None else workers, on_error, align, depth, channels)

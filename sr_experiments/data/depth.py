@@ -1,5 +1,6 @@
 """Depth of pixels: integers of 8 or 16 bits over the whole range of their type, or floating-point numbers in [0, 1]."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +23,11 @@ def bits_of(dtype: Any) -> Bits:
     """Return the depth of pixels of a type: uint8, uint16 or a floating-point one."""
     kind = np.dtype(dtype)
     return "float" if kind.kind == "f" else 8 if kind == np.uint8 else 16
+
+
+def deepest(depths: Collection[Bits]) -> Bits:
+    """Return the depth that holds all others; 8 bits if there are none."""
+    return next((bits for bits in ("float", 16) if bits in depths), 8)
 
 
 def to_depth(pixels: np.ndarray, bits: Bits) -> np.ndarray:
@@ -93,12 +99,14 @@ def quantised(image: "Tensor", bits: Bits) -> "Tensor":
     return image if levels is None else image.mul(levels).round().div(levels)
 
 
-def read_bits(text: str) -> Bits:
-    """Return the depth that an option names.
+def read_bits(text: str) -> Bits | None:
+    """Return the depth that an option names, None for "auto".
 
     Raises:
         SRError: it is none of 8, 16 and float.
     """
+    if text == "auto":
+        return None
     known: dict[str, Bits] = {str(bits): bits for bits in DTYPES}
     if text not in known:
         raise SRError(f"{text!r} is no depth: choose one of {', '.join(known)}")

@@ -17,9 +17,10 @@ from sr_experiments.data.depth import Bits
 from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image
 from sr_experiments.data.formats.decoded import Decoded, in_depth
 from sr_experiments.data.formats.exr_image import ExrImage
-from sr_experiments.data.formats.heif_image import HeifImage, MissingExtra
+from sr_experiments.data.formats.heif_image import HeifImage
 from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
 from sr_experiments.errors import SRError
+from sr_experiments.extras import MissingExtra
 from sr_experiments.video.formats import ANIMATIONS
 from sr_experiments.walk import UNREAD, Walk, walk
 
@@ -174,7 +175,9 @@ def read_image(path: str | Path, channels: int = 3, bits: Bits = 8) -> np.ndarra
         with open_image(path) as image:
             if channels not in (1, 3):
                 return in_depth(all_bands(image), channels, bits)
-            return image.read_8_bits(channels) if bits == 8 else in_depth(image.decode(), channels, bits)
+            if bits == 8 and isinstance(image, PillowImage):
+                return image.read_8_bits(channels)
+            return in_depth(image.decode(), channels, bits)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
 

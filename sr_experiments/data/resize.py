@@ -81,8 +81,26 @@ def bicubic_upsample(lr: Tensor, scale: int, phase: str = "centred", bits: Bits 
     """
     if phase not in PHASES:
         raise SRError(f"unknown phase {phase!r} of LR pixels: choose one of {', '.join(PHASES)}")
-    large = imresize(lr, Fraction(scale), bits, phase)
-    return large.clamp(0, 1) if bits == "float" else large
+    return _clipped(imresize(lr, Fraction(scale), bits, phase), bits)
+
+
+def bicubic_downsample(hr: Tensor, scale: int, bits: Bits = 8) -> Tensor:
+    """Return LR by MATLAB's `imresize(hr, 1 / scale)`.
+
+    Args:
+        hr: (N, C, H, W), values in [0, 1].
+        scale: integer factor.
+        bits: depth of HR and of the result.
+
+    Returns:
+        (N, C, H / scale, W / scale) in [0, 1], for 8 bits multiples of 1/255.
+    """
+    return _clipped(imresize(hr, Fraction(1, scale), bits), bits)
+
+
+def _clipped(image: Tensor, bits: Bits) -> Tensor:
+    """Clip what `imresize` makes of floating-point numbers; that of integers is clipped already."""
+    return image.clamp(0, 1) if bits == "float" else image
 
 
 def computation_types(image: Tensor) -> tuple[torch.dtype, torch.dtype]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sr_experiments.data.clips import Clip
-from sr_experiments.data.depth import Bits
+from sr_experiments.data.depth import Bits, deepest
 from sr_experiments.data.image_files import (
     EXTENSIONS,
     UnreadableImage,
@@ -84,8 +84,7 @@ def layout_of_images(root: Path, limit: int | None) -> tuple[Bits, int]:
         SRError: no images, or an unreadable one.
     """
     layouts = [image_layout(path) for path in list_images(root)[:limit]]
-    depths = {bits for bits, _ in layouts}
-    return "float" if "float" in depths else 16 if 16 in depths else 8, layouts[0][1]
+    return deepest({bits for bits, _ in layouts}), layouts[0][1]
 
 
 def image_scenes(

@@ -6,6 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sr_experiments.video.filters import one_filter
+
 _BLOCK = 32  # pixels, side of fftdnoiz' blocks
 _STEP = 16  # pixels from one block to the next
 # Places of the blocks, of which the mean is taken: where blocks meet, fftdnoiz leaves seams.
@@ -51,7 +53,9 @@ class Denoiser:
         pix_fmt = ("gbrp" if len(planes) == 3 else "gray") + ("16le" if image.dtype == np.uint16 else "")
         height, width = image.shape[:2]
         if self._key != (height, width, pix_fmt):
-            self._key, self._graph = (height, width, pix_fmt), self._filter(height, width, pix_fmt)
+            options = f"sigma={self.level * _SIGMA_PER_NOISE}:block={_BLOCK}"
+            self._graph = one_filter(width, height, pix_fmt, Fraction(1, 25), "fftdnoiz", options)
+            self._key = (height, width, pix_fmt)
         frame: Any = VideoFrame(width, height, pix_fmt)
         self._count += 1
         frame.pts = self._count
@@ -66,16 +70,3 @@ class Denoiser:
         for number, channel in enumerate(order):
             clean[..., channel] = np.frombuffer(made.planes[number], image.dtype).reshape(height, -1)[:, :width]
         return clean
-
-    def _filter(self, height: int, width: int, pix_fmt: str) -> Any:
-        from av import VideoFormat
-        from av.filter import Graph
-
-        graph = Graph()
-        source = graph.add_buffer(width=width, height=height, format=VideoFormat(pix_fmt), time_base=Fraction(1, 25))
-        filtering = graph.add("fftdnoiz", f"sigma={self.level * _SIGMA_PER_NOISE}:block={_BLOCK}")
-        sink = graph.add("buffersink")
-        source.link_to(filtering)
-        filtering.link_to(sink)
-        graph.configure()
-        return graph

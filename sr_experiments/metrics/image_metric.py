@@ -43,7 +43,7 @@ class ImageMetric(SRMetric):
         Raises:
             SRError: less than `least_size` is left within the border.
         """
-        # The pictures that people look at and papers measure are files of 8 bits.
+        # The pictures that people look at and papers measure are files, whose values are rounded.
         image = quantised(image.double(), self.bits)
         (height, width), b, least = image.shape[-2:], self.crop_border, self.least_size
         if min(height, width) <= 2 * b:

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sr_experiments.data.depth import to_srgb
 from sr_experiments.video.hdr import HDRMetadata
 
 WHITE = 203.0  # cd/m^2
@@ -129,6 +130,4 @@ def _light(transfer: int, top: int) -> np.ndarray:
 
 
 def _encoded(light: np.ndarray, srgb: bool) -> np.ndarray:
-    if not srgb:
-        return light ** np.float32(1 / 2.4)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
+    return to_srgb(light) if srgb else light ** np.float32(1 / 2.4)

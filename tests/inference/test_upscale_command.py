@@ -53,14 +53,14 @@ def test_a_folder_keeps_its_tree(sr, weights, tmp_path):
 
 
 def test_several_files_stay_in_the_output_however_they_are_named(tmp_path, monkeypatch):
-    for name in ("work/a.png", "other/b.png"):
+    for name in ("here/a.png", "other/b.png"):
         (tmp_path / name).parent.mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "here")
     for names in (["a.png", "../other/b.png"], ["a.png", str(tmp_path / "other" / "b.png")]):
         inputs = find_inputs(names, Path("out"))
         targets = [job.target.as_posix() for job in plan_jobs(inputs.images, inputs.root, Path("out"))]
-        assert targets == ["out/other/b.png", "out/work/a.png"]
+        assert targets == ["out/here/a.png", "out/other/b.png"]
 
 
 def test_two_inputs_never_have_one_output(sr, weights, tmp_path):

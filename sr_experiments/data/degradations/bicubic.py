@@ -1,11 +1,9 @@
 """Bicubic downsampling, as in the classic benchmarks (Set5, Set14, BSD100, DIV2K "bicubic")."""
 
-from fractions import Fraction
-
 from torch import Tensor
 
 from sr_experiments.data.degradations import DEGRADATIONS, Degradation
-from sr_experiments.data.resize import imresize
+from sr_experiments.data.resize import bicubic_downsample
 
 
 @DEGRADATIONS.register("bicubic")
@@ -18,5 +16,4 @@ class Bicubic(Degradation):
 
     def validation(self, hr: Tensor, frame: int = 0) -> Tensor:
         """Return LR, (N, C, H / scale, W / scale)."""
-        lr = imresize(hr, Fraction(1, self.scale), self.bits)
-        return lr.clamp(0, 1) if self.bits == "float" else lr
+        return bicubic_downsample(hr, self.scale, self.bits)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from typing import Annotated, Any
 
 import torch
@@ -16,8 +15,8 @@ from sr_experiments.data.degradations.steps.canvas import Canvas
 from sr_experiments.data.degradations.steps.resize import Resize
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.data.degradations.steps.step import Parameters, take
-from sr_experiments.data.depth import LEVELS
-from sr_experiments.data.resize import imresize
+from sr_experiments.data.depth import quantised
+from sr_experiments.data.resize import bicubic_downsample
 from sr_experiments.registry import Component
 
 CPU_GROUP = 12  # images per group on a CPU: small enough to stay in its cache
@@ -74,11 +73,7 @@ class Pipeline(Degradation):
             return lr
         plain = draw.chance(len(hr) // frames, self.bicubic, torch.Generator().manual_seed(seeds[0] + 1))
         chosen = plain.repeat_interleave(frames)[:, None, None, None].to(hr.device)
-        return torch.where(chosen, self._bicubic(hr), lr)
-
-    def _bicubic(self, hr: Tensor) -> Tensor:
-        lr = imresize(self.target(hr), Fraction(1, self.scale), self.bits)
-        return lr.clamp(0, 1) if self.bits == "float" else lr
+        return torch.where(chosen, bicubic_downsample(self.target(hr), self.scale, self.bits), lr)
 
     def check_channels(self, channels: int) -> None:
         """Check that no step is of grey and RGB images only, if these are others."""
@@ -130,10 +125,7 @@ class Pipeline(Degradation):
             for step, drawn in zip(self.steps, parameters, strict=True):
                 canvas = step.apply(canvas, drawn, generator)
             canvas = self._to_lr.apply(canvas, {"factor": torch.ones(n), "mode": torch.zeros(n)}, generator)
-            white = LEVELS[self.bits]
-            if white is None:
-                return canvas.pixels.clamp(0, 1)
-            return (canvas.pixels * white).round().clamp(0, white) / white
+            return quantised(canvas.pixels, self.bits)
 
     def describe(self, parameters: list[Parameters], i: int) -> str:
         """Describe the steps applied to image i: `iso 1.2, x0.50 area, jpeg 70`."""

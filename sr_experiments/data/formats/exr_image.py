@@ -1,15 +1,15 @@
 """OpenEXR files, whose numbers are linear in light, by the package OpenEXR, the extra `exr`."""
 
 import importlib.util
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from sr_experiments.data.depth import Bits, check_range
-from sr_experiments.data.formats.decoded import Decoded, check_pixels, in_depth, unassociate
-from sr_experiments.data.formats.heif_image import MissingExtra
+from sr_experiments.data.formats.decoded import Decoded, check_pixels, unassociate
 from sr_experiments.data.formats.metadata import Metadata
-from sr_experiments.extras import install_extra
+from sr_experiments.extras import MissingExtra, install_extra
 
 SIGNATURE = b"\x76\x2f\x31\x01"
 EXTENSIONS = (".exr",)
@@ -53,17 +53,14 @@ class ExrImage:
         """Number of bands of a picture that is neither grey nor RGB; None if it is."""
         return None if any(set(colours) <= set(self.names) for colours in _COLOURS) else len(self.names)
 
-    def read_8_bits(self, channels: int) -> np.ndarray:
-        """Read the picture without alpha, encoded as sRGB, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-        return in_depth(self.decode(), channels, 8)
-
     def decode(self) -> Decoded:
         """Read the picture: its channels R, G and B, or Y, divided by its alpha A."""
         colours = next((colours for colours in _COLOURS if set(colours) <= set(self.names)), None)
         if colours is None:
             raise ValueError(f"its channels are {', '.join(self.names)}, and not R, G, B or Y; convert it to RGB")
-        alpha = self._read(("A",)) if "A" in self.names else None
-        pixels = self._read(colours)
+        with_alpha = "A" in self.names
+        samples = self._read((*colours, *(["A"] if with_alpha else [])))
+        pixels, alpha = samples[..., : len(colours)], samples[..., len(colours) :] if with_alpha else None
         if alpha is not None:
             check_range(alpha)
             pixels = unassociate(pixels, alpha)
@@ -83,7 +80,7 @@ class ExrImage:
         """Return nothing: what the file says about the picture is not kept."""
         return Metadata()
 
-    def _read(self, names: Any) -> np.ndarray:
+    def _read(self, names: Sequence[str]) -> np.ndarray:
         """Read channels as float32 (H, W, C)."""
         channels = self._part().channels
         return np.stack([np.asarray(channels[name].pixels, np.float32) for name in names], 2)

@@ -12,20 +12,15 @@ from sr_experiments.data.formats.avif import cicp
 from sr_experiments.data.formats.decoded import (
     Decoded,
     check_pixels,
-    in_depth,
     split_alpha,
     to_full_range,
     to_levels,
 )
 from sr_experiments.data.formats.metadata import Metadata, colour_codes, described_appendix, resolution_of
-from sr_experiments.extras import install_extra
+from sr_experiments.extras import MissingExtra, install_extra
 
 EXTENSIONS = (".heic", ".heif", ".hif")
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-
-
-class MissingExtra(Exception):
-    """A file is of a format that an extra reads, which isn't installed; the message names it."""
 
 
 def is_installed() -> bool:
@@ -61,10 +56,6 @@ class HeifImage:
         """(height, width) when upright, from the header alone."""
         width, height = self.image.size
         return height, width
-
-    def read_8_bits(self, channels: int) -> np.ndarray:
-        """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-        return in_depth(self.decode(), channels, 8)
 
     @property
     def depth(self) -> Bits:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sr_experiments.data.depth import Bits
 from sr_experiments.data.formats.avif import cicp
-from sr_experiments.data.formats.decoded import Decoded, check_pixels, in_depth, swaps_axes, to_full_range, unassociate
+from sr_experiments.data.formats.decoded import Decoded, check_pixels, swaps_axes, to_full_range, unassociate
 from sr_experiments.data.formats.metadata import Metadata, described_appendix, resolution_of
 
 CODESTREAM = b"\xff\x0a"
@@ -75,10 +75,6 @@ class JxlImage:
         """(height, width) when upright, from the header alone."""
         height, width = self.header.height, self.header.width
         return (width, height) if swaps_axes(self.header.orientation) else (height, width)
-
-    def read_8_bits(self, channels: int) -> np.ndarray:
-        """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-        return in_depth(self.decode(), channels, 8)
 
     @property
     def depth(self) -> Bits:

@@ -18,7 +18,6 @@ from sr_experiments.data.formats.decoded import (
     Decoded,
     check_pixels,
     cmyk_to_rgb,
-    in_depth,
     swaps_axes,
     to_full_range,
     unassociate,
@@ -81,7 +80,7 @@ class TiffImage:
     @property
     def several(self) -> str:
         """What it has more than one equal picture of, in words; empty if it has one: pages but previews and masks."""
-        return f"has {self.pages} pictures" if self.pages > 1 else ""
+        return f"has {count} pictures" if (count := self.pages) > 1 else ""
 
     @property
     def pages(self) -> int:
@@ -93,10 +92,6 @@ class TiffImage:
         """(height, width) when upright, from the tags alone."""
         height, width = self.page.imagelength, self.page.imagewidth
         return (width, height) if swaps_axes(self._orientation()) else (height, width)
-
-    def read_8_bits(self, channels: int) -> np.ndarray:
-        """Read the picture without alpha, uint8 (H, W, channels): RGB, or grey as luma of BT.601."""
-        return in_depth(self.decode(), channels, 8)
 
     def decode(self) -> Decoded:
         """Read the picture: palettes and CMYK become RGB; floating-point numbers stay what they are."""

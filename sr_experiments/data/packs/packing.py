@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import DownloadColumn, Progress
 
-from sr_experiments.data.depth import DTYPES, Bits
+from sr_experiments.data.depth import DTYPES, Bits, deepest
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import (
     UnreadableImage,
@@ -228,9 +228,7 @@ def _layout(paths: Sequence[Path], bits: Bits | None, channels: int | None) -> t
         say_pages(images, "give --channels ")
     with ThreadPoolExecutor(16) as pool:
         found = [each for each in pool.map(partial(result_or_error, image_layout), images) if isinstance(each, tuple)]
-    depths = {depth for depth, _ in found}
-    deepest: Bits = "float" if "float" in depths else 16 if 16 in depths else 8
-    return bits or deepest, channels or max((count for _, count in found), default=3)
+    return bits or deepest({depth for depth, _ in found}), channels or max((count for _, count in found), default=3)
 
 
 def _plan_layout(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.clip_step import ClipStep
 from sr_experiments.data.degradations.steps.step import Parameters
 from sr_experiments.errors import SRError
+from sr_experiments.video.filters import one_filter
 
 Filter = Literal["bwdif", "yadif"]
 FILTERS: tuple[Filter, ...] = ("bwdif", "yadif")
@@ -87,17 +88,11 @@ def _blurred(clip: np.ndarray) -> np.ndarray:
 def _deinterlaced(frames: np.ndarray, filter_name: Filter, top_first: bool) -> Iterator[np.ndarray]:
     """Yield two frames (H, W, 3) of each interlaced frame of (T, H, W, 3)."""
     import av
-    import av.filter
 
-    graph: Any = av.filter.Graph()
     rate = Fraction(1001, 30000)
     height, width = frames.shape[1:3]
-    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("gbrp"), time_base=rate)
-    deinterlacer = graph.add(filter_name, f"mode=send_field:parity={'tff' if top_first else 'bff'}:deint=all")
-    sink = graph.add("buffersink")
-    source.link_to(deinterlacer)
-    deinterlacer.link_to(sink)
-    graph.configure()
+    options = f"mode=send_field:parity={'tff' if top_first else 'bff'}:deint=all"
+    graph = one_filter(width, height, "gbrp", rate, filter_name, options)
     for number, pixels in enumerate([*frames, None]):
         if pixels is None:
             graph.push(None)  # no more
