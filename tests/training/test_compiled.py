@@ -21,7 +21,7 @@ TRAININGS = {
     },
     "wgan_gp": [*TINY_GAN, "loss/adversarial=wgan_gp", "loss/perceptual=none"],
     "frvsr": [],
-    "basicvsr_uni": ["trainer.checkpoint_activations=true"],
+    "basicvsr_uni": ["model.flow=net", "trainer.checkpoint_activations=true"],
     "frvsr_gan": [*TINY_GAN, "loss/discriminator=tecogan", "loss/perceptual=none", "degradation=blur_down"],
 }
 
