@@ -144,8 +144,9 @@ def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, ph
 @pytest.mark.parametrize(
     ("memory", "flow"),
     [
-        ("warped", "lucas_kanade"),
-        *(pytest.param(m, "net", marks=pytest.mark.slow) for m in ("warped", "unwarped", "none")),
+        ("unwarped", "net"),
+        pytest.param("warped", "lucas_kanade", marks=pytest.mark.slow),
+        *(pytest.param(memory, "net", marks=pytest.mark.slow) for memory in ("warped", "none")),
     ],
 )
 def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path, memory, flow):
@@ -178,10 +179,8 @@ def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path
     [
         ("msrresnet", 2),
         ("rrdbnet", 2),
-        ("unet", 2),
-        pytest.param("esc", 2, marks=pytest.mark.slow),
         ("frvsr", 4),
-        pytest.param("basicvsr_uni", 2, marks=pytest.mark.slow),
+        *(pytest.param(name, 2, marks=pytest.mark.slow) for name in ("unet", "esc", "basicvsr_uni")),
     ],
 )
 def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name, scale, extension):

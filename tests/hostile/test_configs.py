@@ -98,6 +98,7 @@ def accepted(cfg: DictConfig, key: str, value: Any) -> bool:
     return True
 
 
+@pytest.mark.parametrize("composed", ["pixel", "gan", pytest.param("video", marks=pytest.mark.slow)], indirect=True)
 def test_what_is_no_number_is_no_number_anywhere(composed):
     """Of every number in the configuration: the wrong kinds, and what no number may be."""
     config = OmegaConf.to_container(composed, resolve=True)

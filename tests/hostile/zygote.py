@@ -30,7 +30,7 @@ WRITES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symli
 
 # What a command imports when it runs, so that its forks have it already.
 IMPORTS = {
-    "upscale": ("av", "sr_experiments.inference.upscale"),
+    "upscale": ("av", "sr_experiments.inference.upscale", "sr_experiments.inference.loading"),
     "evaluate": ("av", "sr_experiments.commands.evaluate", "sr_experiments.evaluation.command"),
     "export": ("sr_experiments.commands.export", "sr_experiments.export.export", "sr_experiments.export.card"),
     "compare": ("sr_experiments.report.command", "sr_experiments.report.page", "omegaconf"),
@@ -105,6 +105,7 @@ def _child(request: dict[str, Any], records: dict[str, Path]) -> None:
     os.setpgid(0, 0)
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
+    sys.dont_write_bytecode = True  # what Python writes for itself is none of the command's files
     tempfile.tempdir = None  # found anew, in TMPDIR
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(records[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

@@ -83,8 +83,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("make", "frame"),
     [
         (frvsr, 13),
-        (msrresnet, 13),
-        (basicvsr_uni, 13),
+        *(pytest.param(make, 13, marks=pytest.mark.slow) for make in (msrresnet, basicvsr_uni)),
         *(pytest.param(make, frame, marks=pytest.mark.slow) for make in (frvsr, msrresnet) for frame in (7, 19)),
     ],
 )
@@ -113,7 +112,7 @@ def test_only_what_is_missing_is_done_again(source, tmp_path, monkeypatch):
     assert len(seen) == 20 - 12
 
 
-@pytest.mark.parametrize("make", [frvsr, msrresnet])
+@pytest.mark.parametrize("make", [pytest.param(frvsr, marks=pytest.mark.slow), msrresnet])
 def test_slow_work_is_kept_by_the_minute(tmp_path, monkeypatch, make):
     source = write(tmp_path / "in.mkv", shots())
     upscale(make(), source, tmp_path / "whole.mkv", codec="ffv1", pix_fmt="bgr0")

@@ -99,6 +99,7 @@ def test_it_is_measured_written_and_used_for_any_size(sr, weights, int8_file, tm
         assert made.shape == (2 * height, 2 * width, 3) and found.max() <= 6 and found.mean() < 1
 
 
+@pytest.mark.slow
 def test_white_stays_white_after_calibration_on_dark_pictures(sr, weights, tmp_path):
     dark = [photograph(100, 120) // (3 + i) for i in range(4)]
     data = folder_of(tmp_path / "dark", dark)
@@ -114,6 +115,7 @@ def test_white_stays_white_after_calibration_on_dark_pictures(sr, weights, tmp_p
         assert difference(engine.upscale(flat), fp32.upscale(flat)).max() <= 3
 
 
+@pytest.mark.slow
 def test_what_misses_the_bound_is_not_written(sr, weights, tmp_path):
     target = tmp_path / "int8.safetensors"
     done = sr("quantize", weights(), "-o", target, *FEW, "--fidelity", 99)
@@ -123,6 +125,7 @@ def test_what_misses_the_bound_is_not_written(sr, weights, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
 
 
+@pytest.mark.slow
 def test_a_costly_convolution_stays_in_higher_precision(sr, weights, tmp_path):
     """One convolution whose input has a spike 1000 times its usual size has nothing left of 256 levels."""
     checkpoint = torch.load(weights("compact", features=8, convolutions=3), weights_only=True)
@@ -160,6 +163,7 @@ def test_a_checkpoint_is_quantised_once(sr, weights, tmp_path):
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "3.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_in_int8_is_said_and_remembered(sr, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "BOUNDS", Bounds(max_drop=0.05, fidelity=99))
     Image.fromarray(photograph(30, 33)).save(tmp_path / "in.png")
@@ -182,6 +186,7 @@ def test_of_two_that_start_together_one_makes_it(weights, tmp_path, caplog):
     assert made[0].layers.keys() == made[1].layers.keys()
 
 
+@pytest.mark.slow
 def test_the_cache_is_bounded(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "LIMIT", 2)
     folder = tmp_path / "cache/int8"
@@ -203,6 +208,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(sr, weights, tmp_path, m
     assert done.code == 0 and "can't be written" in done.err and "(cpu, int8)" in done.out
 
 
+@pytest.mark.slow
 def test_frvsr_has_its_sr_net_in_int8(sr, tmp_path):
     config = {"name": "frvsr", "scale": 2, "srnet": {"name": "compact", "features": 8, "convolutions": 1}}
     torch.manual_seed(0)
@@ -256,6 +262,7 @@ def test_onnx_runtime_runs_it_as_onnx(sr, int8_file, tmp_path):
         assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_exported_in_int8(sr, weights, tmp_path, monkeypatch):
     onnx = pytest.importorskip("onnx")
     file = tmp_path / "int8.onnx"
@@ -367,6 +374,7 @@ def saved(folder, name, scale):
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["flow", "flow_distilled"])
 def test_a_network_that_samples_is_kept_in_higher_precision(sr, tmp_path, name):
     Image.fromarray(photograph(30, 33)).save(tmp_path / "in.png")

@@ -51,6 +51,7 @@ def test_hostile_names_stay_text(visit: Callable[..., Page], run_folder: Make, t
     assert SCRIPT in page.locator("#runs").inner_text()
 
 
+@pytest.mark.slow
 def test_a_run_trained_under_a_hostile_name_stays_text(
     visit: Callable[..., Page], train: Make, sr: Any, tmp_path: Path
 ) -> None:

@@ -237,6 +237,7 @@ def test_a_run_killed_between_the_names_of_a_checkpoint_gets_them_all(train, mon
     assert not list((folder / "checkpoints").glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_its_last_moment_is_finished_by_its_resume(train):
     whole, folder = (train(name=name, video=True) for name in ("whole", "stopped"))
     summary = json.loads((folder / "summary.json").read_text())
