@@ -44,18 +44,30 @@ def sharpen(config: Mapping[str, Any], folder: Path) -> list[str] | None:
     words += [override("init_from", folder), override("name", _name_of_gan(str(config["name"])))]
     steps = int(config["trainer"]["max_steps"])
     if "stages" in config:
-        joint = (config.get("stage") or {}).get("joint")
-        if not joint or not joint.get("gan_losses"):
+        name = _gan_stage(config)
+        if name is None:
             return None
-        words.append(override("stages", ["joint"]))
-        if joint["clip_length"] < 3:
-            words.append("stage.joint.clip_length=3")  # the discriminator judges three frames
+        stage = config["stage"][name]
+        words.append(override("stages", [name]))
+        if stage["clip_length"] < 3:
+            words.append(f"stage.{name}.clip_length=3")  # the discriminator judges three frames
         if config["optim"]["accumulate"] > 1:
-            words.append("stage.joint.update_margin=null")
-        steps = int(joint["steps"])
+            words.append(f"stage.{name}.update_margin=null")
+        steps = int(stage["steps"])
     if steps <= GAN_STEPS:
         words += [f"loss.terms.{term}=0" for term in ("perceptual.start", "adversarial.start", "adversarial.ramp")]
     return words
+
+
+def _gan_stage(config: Mapping[str, Any]) -> str | None:
+    """Return the stage to train as a GAN: the run's last, or else the joint one."""
+    of_network = config["model"]
+    no_flow_net = of_network.get("flow") == "lucas_kanade" or of_network.get("memory", "warped") != "warped"
+    for name in (config["stages"][-1], "joint"):
+        stage = (config.get("stage") or {}).get(name) or {}
+        if stage.get("gan_losses") and not (no_flow_net and "fnet" in stage["trains"]):
+            return str(name)
+    return None
 
 
 def _name_of_gan(name: str) -> str:
