@@ -214,6 +214,8 @@ def component_model(factory: Callable[..., Any], base: type[BaseModel], without:
         elif name not in without:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hints.get(name, Any), Field(default, description=meanings.get(name)))
+    # The descriptions are there; pydantic would search the whole call stack for the source of a class without one.
+    base = type(base.__name__, (base,), {"model_config": ConfigDict(use_attribute_docstrings=False)})
     name = getattr(factory, "__name__", "component")
     return create_model(name, __base__=base, __doc__=_first_sentence(factory), **fields)
 

@@ -5,7 +5,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,11 @@ TINY_VIDEO_RUN = [
     "++data.val.sample_video.frames=6",
     "++data.val.sample_video.size=64",
 ]
+
+
+def others_slow(fast: Sequence[Any], params: Iterable[Any]) -> list[Any]:
+    """Return the parameters of a test, which is a slow one for all but a few that show what it checks."""
+    return [param if param in fast else pytest.param(param, marks=pytest.mark.slow) for param in params]
 
 
 def gan_schedule(start: int, ramp: int) -> list[str]:

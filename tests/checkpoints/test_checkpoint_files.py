@@ -19,6 +19,7 @@ from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
 from sr_experiments.generators.srresnet import SRResNet
 from sr_experiments.generators.unet import UNet
+from tests.conftest import others_slow
 
 RRDB = {"features": 8, "blocks": 3, "growth": 4}
 
@@ -124,7 +125,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("wrapped", WRAPPED)
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", others_slow(["rrdbnet, first ESRGAN names", "unet"], NETWORKS))
 def test_a_network_is_read_to_the_bit_however_it_was_wrapped(tmp_path, kind, wrapped):
     make, rename = NETWORKS[kind]
     network = randomised(make())

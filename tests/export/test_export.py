@@ -28,6 +28,7 @@ from sr_experiments.files import replacing
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
+from tests.conftest import others_slow
 
 NETWORKS = [
     ("srresnet", 2),
@@ -100,7 +101,9 @@ def test_pth_holds_raw_and_averaged_weights_where_a_run_has_both(train, tmp_path
         assert torch.equal(content["params_ema"][name], saved[f"ema.{name}"])
 
 
-@pytest.mark.parametrize("name, scale", [("msrresnet", 4), ("rrdbnet", 2), ("esc", 3), ("unet", 1)])
+@pytest.mark.parametrize(
+    "name, scale", others_slow([("esc", 3)], [("msrresnet", 4), ("rrdbnet", 2), ("esc", 3), ("unet", 1)])
+)
 def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "out.onnx"

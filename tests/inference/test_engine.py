@@ -12,6 +12,7 @@ from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.device import choose_device
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.tiles import MARGIN
+from tests.conftest import others_slow
 
 TINY = {
     "srresnet": {"features": 8, "blocks": 2},
@@ -70,7 +71,7 @@ def whole_and_tiled(generator):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, pytest.param(np.uint16, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("name", others_slow(["srresnet", "frvsr"], TINY))
 @pytest.mark.parametrize("scale", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_tiles_give_the_untiled_image_to_the_last_bit(name, scale, kind):
     whole, tiled = whole_and_tiled(exact(network(name, scale=scale)))
@@ -81,7 +82,7 @@ def test_tiles_give_the_untiled_image_to_the_last_bit(name, scale, kind):
     np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("name", others_slow(["srresnet"], TINY))
 def test_in_fp32_tiles_differ_by_no_more_than_rounding(name):
     """Some CPUs add up a convolution's products in another order for images of another size."""
     whole, tiled = whole_and_tiled(network(name))

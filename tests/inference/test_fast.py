@@ -11,6 +11,7 @@ from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.fast import StripNetwork, optimised_for_cpu
 from sr_experiments.inference.tiles import STRIP, strips
+from tests.conftest import others_slow
 from tests.inference.test_engine import TINY, network, photograph
 
 NETWORKS = [("srresnet", 3), ("msrresnet", 3), ("rrdbnet", 4), ("rrdbnet", 2)]
@@ -66,7 +67,7 @@ def test_dense_blocks_keep_more_of_float32_than_autocast_does():
             assert psnr(fast(lr), full) > max(psnr(generator(lr), full) + 1, 40)
 
 
-@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("name", others_slow(["rrdbnet", "frvsr"], TINY))
 def test_bf16_is_near_fp32_and_the_given_generator_stays_as_it_is(name):
     generator, image = network(name), photograph(100, 80)
     before = copy.deepcopy(generator.state_dict())

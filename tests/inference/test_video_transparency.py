@@ -11,6 +11,7 @@ from sr_experiments.inference.video.upscale import upscale_frames
 from sr_experiments.video.encode import choose_encoding
 from sr_experiments.video.source import VideoSource
 from sr_experiments.video.trial import try_output
+from tests.conftest import others_slow
 from tests.inference.films import QUIET, film, upscale, write
 
 LOST = "transparency was lost"
@@ -52,7 +53,7 @@ def given(request, tmp_path_factory):
     return sheer(tmp_path_factory.mktemp("given") / request.param, *KINDS[request.param])
 
 
-@pytest.mark.parametrize("extension", ["mov", "mkv", "webm"])
+@pytest.mark.parametrize("extension", others_slow(["mov"], ["mov", "mkv", "webm"]))
 def test_transparency_is_kept(nearest, tmp_path, given, extension):
     target = tmp_path / f"out.{extension}"
     notes = upscale(nearest, given, target).notes

