@@ -79,7 +79,8 @@ def _write_shown(source: Path, target: Path) -> dict[str, Any]:
         before, after = (_middle_frame(path) for path in (source, target))
         profile = None
     else:
-        picture, made = (read_picture(path, image_layout(path)[1]) for path in (source, target))
+        channels = image_layout(target)[1]  # of the source, they may be pages
+        picture, made = (read_picture(path, channels, clip=True) for path in (source, target))
         before, after = in_colour(picture.pixels), in_colour(made.pixels)
         profile = made.icc if made.pixels.shape[2] == 3 else None  # of grey, it doesn't fit what is shown
     height, width = after.shape[:2]

@@ -36,9 +36,14 @@ def load_between(first: str | Path, second: str | Path, weight: float) -> tuple[
             f"{one.source} and {other.source} are different networks: only weights of one network with equal "
             f"arguments can be averaged ({_described(one)}; {_described(other)})"
         )
+    if one.bits != other.bits:
+        raise SRError(
+            f"{one.source} and {other.source} were trained with data.bits={one.bits} and {other.bits}: only networks "
+            "for the same images can be averaged"
+        )
     generator.load_state_dict({name: _between(weights[name], others[name], weight) for name in weights})
     source = f"{1 - weight:g} of {one.source} and {weight:g} of {other.source}"
-    return generator, Checkpoint(generator.state_dict(), one.generator, source)
+    return generator, Checkpoint(generator.state_dict(), one.generator, source, bits=one.bits)
 
 
 def _between(first: Tensor, second: Tensor, weight: float) -> Tensor:

@@ -31,6 +31,12 @@ def load_generator(path: str | Path) -> tuple[Generator, Checkpoint]:
 
 def generator_of(checkpoint: Checkpoint) -> Generator:
     """Build the network of a checkpoint with its weights, in eval mode; errors as of `load_generator`."""
+    generator = _generator_of(checkpoint)
+    generator.bits = checkpoint.bits
+    return generator
+
+
+def _generator_of(checkpoint: Checkpoint) -> Generator:
     if checkpoint.generator is None:
         return _build_by_spandrel(checkpoint)
     generator = _build(checkpoint, checkpoint.generator)

@@ -13,6 +13,7 @@ from sr_experiments.checkpoints.key_styles import StateDict, strip_prefixes, to_
 from sr_experiments.checkpoints.limits import check_plain
 from sr_experiments.checkpoints.ncnn import read_ncnn
 from sr_experiments.checkpoints.places import file_of, param_of
+from sr_experiments.data.depth import WORDS, Bits
 from sr_experiments.errors import SRError
 
 FORMAT = 1  # of the record
@@ -28,6 +29,7 @@ class Checkpoint:
         source: the file and what is in it, for messages.
         step: training step, where recorded.
         raw: the weights as last trained, if the file has them besides averaged ones.
+        bits: depth of the images that it was trained on: `data.bits` of the run, 8 of other programs.
     """
 
     state_dict: StateDict
@@ -35,6 +37,7 @@ class Checkpoint:
     source: str
     step: int | None = None
     raw: StateDict | None = None
+    bits: Bits = 8
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -64,7 +67,8 @@ def read(path: str | Path) -> Checkpoint:
     state, style = to_basicsr_names(strip_prefixes(state))
     generator = _recorded_generator(content[RECORD], file) if RECORD in content else detect(state)
     name = generator["name"] if generator else "unknown network"
-    return Checkpoint(state, generator, f"{file.name} ({', '.join(filter(None, (wrapper, style, name)))})")
+    source = f"{file.name} ({', '.join(filter(None, (wrapper, style, name)))})"
+    return Checkpoint(state, generator, source, bits=recorded_bits(content.get(RECORD, {}), file))
 
 
 def _recorded_generator(record: Any, file: Path) -> dict[str, Any]:
@@ -75,6 +79,14 @@ def _recorded_generator(record: Any, file: Path) -> dict[str, Any]:
     if not isinstance(generator, Mapping) or not isinstance(generator.get("name"), str):
         raise SRError(f"{file} is damaged: its record of the generator is incomplete")
     return {str(key): value for key, value in generator.items()}
+
+
+def recorded_bits(record: Mapping[str, Any], file: Path) -> Bits:
+    """Return the depth that a record has; 8 if it has none."""
+    bits = record.get("bits", 8)
+    if bits not in WORDS:
+        raise SRError(f"{file} is damaged: its record says {str(bits)[:20]} bits")
+    return bits  # type: ignore[no-any-return]
 
 
 def _read_own(content: Mapping[str, Any], file: Path) -> Checkpoint:
@@ -92,4 +104,5 @@ def _read_own(content: Mapping[str, Any], file: Path) -> Checkpoint:
         raise SRError(f"{file} is damaged: its state_dict holds more than tensors")
     check_plain(state, file)
     source = f"{file.name} (step {record['step']}, {'EMA weights of ' if averaged else ''}{generator['name']})"
-    return Checkpoint(averaged or raw, generator, source, record["step"], raw if averaged else None)
+    bits = recorded_bits(record, file)
+    return Checkpoint(averaged or raw, generator, source, record["step"], raw if averaged else None, bits)

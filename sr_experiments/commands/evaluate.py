@@ -50,7 +50,10 @@ def evaluate(
     ] = None,
     bits: Annotated[
         str,
-        typer.Option(help="Depth at which HR, LR and SR are compared: 8, 16, float, or auto for that of --hr."),
+        typer.Option(
+            help="Depth at which HR, LR and SR are compared: 8, 16, float, or auto for that of --hr, as far as the "
+            "networks take it."
+        ),
     ] = "auto",
     metric: Annotated[
         list[str] | None,

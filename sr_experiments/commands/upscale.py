@@ -9,7 +9,7 @@ import typer
 from sr_experiments.inference.bounds import DENOISE, LONGEST_SIDE, SCALE, STRENGTH
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-AUTO = "auto: fp16 on a GPU, bf16 on a CPU with native bf16, otherwise fp32."
+AUTO = "auto: fp16 on a GPU, bf16 on a CPU with native bf16, otherwise, and for data.bits=float, fp32."
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option(help=AUTO),
@@ -63,7 +63,7 @@ def upscale(
         str | None,
         typer.Option(
             "--format",
-            help="Output format for a folder of images: png, jpg, webp, avif, heic, jxl, bmp, tif; by default the "
+            help="Output format for a folder of images: png, jpg, webp, avif, heic, jxl, bmp, tif, exr; by default the "
             "input's.",
             rich_help_panel=IMAGES,
         ),

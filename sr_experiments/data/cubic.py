@@ -18,10 +18,11 @@ _ROWS = 64  # of the output, made at once: few, so that the matrix of their weig
 def resize_pixels(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize an image as MATLAB's `imresize(image, size)` does: bicubically, antialiased where it gets smaller.
 
-    As in MATLAB, values are resized as they are stored, not linear in light, and rounded after each of the two passes.
+    As in MATLAB, values are resized as they are stored, not linear in light, and integers rounded after each of the two
+    passes.
 
     Args:
-        image: uint8 or uint16 (H, W, C).
+        image: uint8, uint16 or float32 (H, W, C).
         size: height and width to make.
 
     Returns:
@@ -55,6 +56,9 @@ def _resize_rows(image: np.ndarray, height: int, scale: Fraction) -> np.ndarray:
         np.add.at(matrix, (np.arange(len(rows))[:, None], positions - first), weights)
         part = image[first : first + matrix.shape[1]]
         values = matrix @ part.reshape(len(part), -1).astype(np.float64)
+        if image.dtype.kind == "f":
+            resized[rows] = values.reshape(len(rows), *image.shape[1:])
+            continue
         # Halves are rounded up, as in `data.resize.round_half_up`.
         levels = np.floor(values + (0.5 + 1e-9)).clip(0, np.iinfo(image.dtype).max)
         resized[rows] = levels.reshape(len(rows), *image.shape[1:])

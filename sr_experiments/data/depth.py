@@ -36,7 +36,7 @@ def to_depth(pixels: np.ndarray, bits: Bits) -> np.ndarray:
     From floating-point numbers to 8 bits they are rounded to 16 bits first.
 
     Args:
-        pixels: uint8, uint16 or floating-point numbers in [0, 1].
+        pixels: uint8, uint16 or floating-point numbers in [0, 1]; others become black or white as integers.
         bits: of the result, uint8, uint16 or float32.
     """
     own = bits_of(pixels.dtype)
@@ -45,7 +45,7 @@ def to_depth(pixels: np.ndarray, bits: Bits) -> np.ndarray:
     if bits == "float":
         return pixels.astype(np.float32) / np.float32(LEVELS[own])
     if own == "float":
-        pixels = (pixels.astype(np.float64) * 65535 + 0.5).astype(np.uint16)
+        pixels = (pixels.astype(np.float64).clip(0, 1) * 65535 + 0.5).astype(np.uint16)
         return to_depth(pixels, bits)
     if bits == 16:
         return pixels.astype(np.uint16) * np.uint16(257)
@@ -73,6 +73,20 @@ def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return (pixels @ (np.array(_LUMA, np.float32) / 65536))[:, :, None]
 
 
+def in_range(pixels: np.ndarray, clip: bool = False) -> np.ndarray:
+    """Return pixels of any depth; floating-point numbers beyond 0 (black) and 1 (white) are clipped or refused.
+
+    Raises:
+        ValueError: without `clip`, there are such numbers; there are some that are no numbers.
+    """
+    if pixels.dtype.kind != "f":
+        return pixels
+    if clip and not np.isnan(pixels).any():
+        return pixels.clip(0, 1)
+    check_range(pixels)
+    return pixels
+
+
 def check_range(pixels: np.ndarray) -> None:
     """Refuse floating-point numbers that are not from 0, black, to 1, white.
 
@@ -90,6 +104,16 @@ def check_range(pixels: np.ndarray) -> None:
 def to_srgb(linear: np.ndarray) -> np.ndarray:
     """Encode numbers that are linear in light, in [0, 1], by sRGB's transfer function (IEC 61966-2-1)."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+def from_srgb(encoded: np.ndarray) -> np.ndarray:
+    """Decode numbers in [0, 1] that are encoded by sRGB's transfer function: they become linear in light.
+
+    Numbers beyond are decoded by the same curve, mirrored at 0 (as in IEC 61966-2-1, amendment 1).
+    """
+    size = np.abs(encoded)
+    linear = np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
+    return np.copysign(linear, encoded).astype(np.float32)
 
 
 def quantised(image: "Tensor", bits: Bits) -> "Tensor":

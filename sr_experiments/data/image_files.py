@@ -156,13 +156,14 @@ def _natural(name: str) -> list[int | str]:
 _natural_folder = lru_cache(_natural)  # cached, since many files share a folder
 
 
-def read_image(path: str | Path, channels: int = 3, bits: Bits = 8) -> np.ndarray:
+def read_image(path: str | Path, channels: int = 3, bits: Bits = 8, clip: bool = False) -> np.ndarray:
     """Read an image at a depth, rotated by its EXIF orientation.
 
     Of a file of several pictures it is the first that is no preview. Palettes are resolved, CMYK becomes RGB by its
     colour profile, grey is converted to RGB or RGB to grey (BT.601 luma), alpha is dropped, colours multiplied by it
     are divided by it; other depths are scaled and rounded, see `to_depth`. Of other numbers of channels all samples of
-    the file are read as they are, alpha too, and there must be as many.
+    the file are read as they are, alpha too, and there must be as many. Floating-point numbers beyond 0 and 1 are an
+    error, unless they are to be clipped.
 
     Returns:
         uint8, uint16 or, in [0, 1], float32 (H, W, channels).
@@ -174,10 +175,10 @@ def read_image(path: str | Path, channels: int = 3, bits: Bits = 8) -> np.ndarra
     try:
         with open_image(path) as image:
             if channels not in (1, 3):
-                return in_depth(all_bands(image), channels, bits)
+                return in_depth(all_bands(image), channels, bits, clip)
             if bits == 8 and isinstance(image, PillowImage):
                 return image.read_8_bits(channels)
-            return in_depth(image.decode(), channels, bits)
+            return in_depth(image.decode(), channels, bits, clip)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
 

@@ -95,10 +95,10 @@ class Finished(Candidate):
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """Convert pixels (H, W, C) of any depth to float64 (1, C, H, W) in [0, 1]."""
+    """Convert pixels (H, W, C) of any depth to float64 (1, C, H, W) in [0, 1]; others are clipped."""
     values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].double()
     white = LEVELS[bits_of(image.dtype)]
-    return values if white is None else values / white
+    return values.clamp(0, 1) if white is None else values / white
 
 
 def to_pixels(image: Tensor, bits: Bits = 8) -> np.ndarray:

@@ -57,7 +57,8 @@ class Request:
     scale: int | None = None  # upsampling factor, where neither a network nor `lr` says it
     crop: int | None = None  # pixels cut from each side; None for the scale, and none at scale 1
     clips: bool | None = None  # whether `hr` holds clips; None to look
-    bits: Bits | None = None  # depth of HR, LR and SR; None for that of the deepest HR image
+    # depth of HR, LR and SR; None for that of the deepest HR image, as far as `sr upscale` gives it to the networks
+    bits: Bits | None = None
     metrics: Sequence[str] = ()  # further metrics: names of files in conf/metrics
     limit: int | None = None  # use only so many images or clips, from the first
     frames: int | None = None  # use only so many frames of each clip, from the first
@@ -225,7 +226,21 @@ def _layout(request: Request, networks: Sequence[_Loaded], hr: Path, clips: bool
     if clips and (request.bits not in (None, 8) or not channels <= {1, 3}):
         raise SRError("clips are of 8 bits, grey or RGB: give images for other depths and bands")
     of_networks = min(channels) if len(channels) == 1 else 3
-    return request.bits or found[0], of_networks if networks else found[1]
+    return request.bits or _depth(networks, found[0]), of_networks if networks else found[1]
+
+
+def _depth(networks: Sequence[_Loaded], of_hr: Bits) -> Bits:
+    """Return the depth to measure at: that of HR, but floating-point numbers only for networks that take them."""
+    if of_hr != "float" or not networks:
+        return of_hr
+    floating = [network.generator.bits == "float" for network in networks]
+    if len(set(floating)) > 1:
+        others = networks[floating.index(False)].name, networks[floating.index(True)].name
+        raise SRError(
+            f"HR has floating-point numbers, which {others[1]} was trained on and {others[0]} not: measure them apart, "
+            "or give --bits"
+        )
+    return "float" if floating[0] else 16
 
 
 def _degradation(request: Request, networks: Sequence[_Loaded]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sr_experiments.data.depth import to_depth
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation import papers
 from sr_experiments.evaluation.candidates import Candidate, Network, to_pixels, to_tensor
@@ -32,8 +31,8 @@ def measure(
         protocol: the metrics.
         scale: upsampling factor.
         with_papers: add bicubic as papers report it, after the first result, if LR is bicubic; see `papers`.
-        save: folder for the pictures, as `<candidate>/<scene>.png` or `<candidate>/<clip>/<frame>.png`; of bands as
-            TIFF. Floating-point numbers become 16 bits.
+        save: folder for the pictures, as `<candidate>/<scene>.png` or `<candidate>/<clip>/<frame>.png`; bands and
+            floating-point numbers as TIFF.
         progress: called with the frames done, all frames and the scene's name.
 
     Raises:
@@ -63,9 +62,9 @@ def measure(
                 measurement.add(sr, hr, lr)
                 if save is not None:
                     picture = scene.name if scene.frames == 1 else f"{scene.name}/{number:08d}"
-                    extension = "png" if sr.shape[2] in (1, 3) else "tif"
+                    extension = "png" if sr.shape[2] in (1, 3) and sr.dtype.kind != "f" else "tif"
                     place = save / candidate.name.replace("/", "_") / f"{picture}.{extension}"
-                    write_picture(place, Picture(to_depth(sr, 16) if sr.dtype.kind == "f" else sr))
+                    write_picture(place, Picture(sr))
             # Published values are for LR by MATLAB's bicubic: beside another LR the column would mislead.
             if with_papers and not papers.is_bicubic(hr, lr, scale):
                 with_papers = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,8 @@ def finished_images(
     wanted = [of_hr[scene.path] for scene in scenes]
     for scene, path, size in zip(scenes, wanted, _sizes(wanted), strict=True):
         _check_size(scene, path, size, scale)
-    return {scene.name: _image_reader(path, channels, bits) for scene, path in zip(scenes, wanted, strict=True)}
+    readers = (partial(_read_clipped, path, channels, bits) for path in wanted)
+    return {scene.name: reader for scene, reader in zip(scenes, readers, strict=True)}
 
 
 def clip_scenes(
@@ -216,6 +218,11 @@ def _check_size(scene: Scene, path: Path, size: tuple[int, int], scale: int) -> 
 
 def _image_reader(path: Path, channels: int, bits: Bits, scale: int = 1) -> Reader:
     return lambda _: crop_to_multiple(read_image(path, channels, bits), scale, path)
+
+
+def _read_clipped(path: Path, channels: int, bits: Bits, _: int) -> np.ndarray:
+    """Read a finished picture, of which a network may have made numbers beyond black and white."""
+    return read_image(path, channels, bits, clip=True)
 
 
 def _clip_reader(clip: Clip, scale: int = 1) -> Reader:

@@ -328,7 +328,7 @@ def _flat(state: weights.StateDict, half: bool) -> weights.StateDict:
 def _facts(found: Checkpoint, network: Runnable, kind: str, precision: str, onnx: OnnxOptions | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if found.generator:
-        facts["sr_experiments"] = {"format": FORMAT, "generator": found.generator}
+        facts["sr_experiments"] = {"format": FORMAT, "generator": found.generator, "bits": found.bits}
     facts["source"] = found.source
     if found.step is not None:
         facts["step"] = str(found.step)

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 
@@ -42,6 +43,7 @@ class Generator(nn.Module):
             `sr upscale`; empty for all others. Its `forward` takes the row and column of LR's first pixel in the whole
             image, for the noise, and keyword arguments that override these parameters.
         of_clips: whether it is a `RecurrentGenerator`, for video.
+        bits: depth of the images that it was trained on, where its checkpoint says it.
     """
 
     scales: tuple[int, ...] | None = None
@@ -51,6 +53,7 @@ class Generator(nn.Module):
     whole_image: bool = False
     sampling: Mapping[str, float] = MappingProxyType({})
     of_clips: bool = False
+    bits: Bits = 8
 
     def __init__(self, scale: int, channels: int, phase: str | None = None) -> None:
         super().__init__()

@@ -113,9 +113,9 @@ def _to_floats(image: np.ndarray) -> np.ndarray:
 
 
 def _to_pixels(sr: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert float32 (C, H, W) to (H, W, C) of a depth."""
+    """Convert float32 (C, H, W) to (H, W, C) of a depth; as floating-point numbers they are not clipped."""
     if dtype.kind == "f":
-        return np.ascontiguousarray(np.clip(sr, 0, 1).transpose(1, 2, 0))
+        return np.ascontiguousarray(sr.transpose(1, 2, 0))
     channels, height, width = sr.shape
     pixels = np.empty((height, width, channels), dtype)
     for top in range(0, height, BLOCK):

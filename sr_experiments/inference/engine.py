@@ -48,7 +48,8 @@ class Engine(ImageEngine):
     Args:
         generator: the network.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: of the convolutions, see `choose_precision`.
+        precision: of the convolutions, see `choose_precision`; "auto" is "fp32" for a network that was trained on
+            floating-point numbers.
         tile: side of a tile in LR pixels, including its margins; None to choose it by the free memory.
         runtime: library that runs the layers, see `choose_runtime`.
         int8: convolutions to compute in int8, for precision "int8"; for a recurrent network, those of its SR network.
@@ -74,6 +75,8 @@ class Engine(ImageEngine):
         int8: Quantization | None = None,
     ) -> None:
         self.device = choose_device(device)
+        if precision == "auto" and generator.bits == "float":  # others round to 8 or 11 bits
+            precision = "fp32"
         self.precision = choose_precision(precision, self.device)
         self.runtime = choose_runtime(runtime, self.device, self.precision)
         self.recurrent = isinstance(generator, RecurrentGenerator)
@@ -279,6 +282,7 @@ def _traits(generator: Generator) -> Traits:
         size_multiple=generator.size_multiple,
         whole_image=generator.whole_image,
         sampling=dict(generator.sampling),
+        bits=generator.bits,
     )
 
 
@@ -288,9 +292,9 @@ def _still_image(network: nn.Module, lr: Tensor) -> Tensor:
 
 
 def _pixels(sr: Tensor, dtype: np.dtype) -> np.ndarray:
-    """Convert (1, C, H, W) in [0, 1] to an array (H, W, C)."""
+    """Convert (1, C, H, W) to an array (H, W, C): integers of [0, 1], floating-point numbers as they are."""
     if dtype.kind == "f":
-        return sr[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+        return sr[0].float().permute(1, 2, 0).cpu().numpy()
     levels = np.iinfo(dtype).max
     scaled = sr[0].float().clamp(0, 1).mul_(levels).round_().permute(1, 2, 0)  # (H, W, C)
     return scaled.byte().cpu().numpy() if dtype == np.uint8 else scaled.cpu().numpy().astype(dtype)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from sr_experiments.data.depth import Bits
 from sr_experiments.errors import SRError
 from sr_experiments.inference.memory import budget_on_host
 from sr_experiments.inference.tiles import ALIGNMENT, STRIP, Tile, plan
@@ -39,6 +40,7 @@ class Traits:
         size_multiple: tiles begin at multiples of it, see `Generator`.
         whole_image: each pixel depends on averages over the whole image, see `Generator`.
         sampling: how it draws its pictures, see `Generator`; empty if it doesn't.
+        bits: depth of the images that it was trained on.
     """
 
     scale: int
@@ -48,15 +50,16 @@ class Traits:
     size_multiple: int = 1
     whole_image: bool = False
     sampling: Mapping[str, float] | None = None
+    bits: Bits = 8
 
 
 class ImageEngine:
     """Super-resolve images, given as arrays of pixels; a subclass runs the network.
 
     Images are arrays (H, W, C) of uint8, uint16 or, in [0, 1], float32; results are of the same type,
-    (scale * H, scale * W, C). They are RGB or grey, or have as many bands as the network. An RGB network is given a
-    grey image as three equal channels. A grey network enlarges the luma of a colour image; the chroma is enlarged
-    bicubically.
+    (scale * H, scale * W, C); floating-point ones are not clipped. They are RGB or grey, or have as many bands as the
+    network. An RGB network is given a grey image as three equal channels. A grey network enlarges the luma of a colour
+    image; the chroma is enlarged bicubically.
 
     Images that don't fit into the free memory are processed in tiles. If memory still runs out, tiles get smaller,
     which is logged.
@@ -214,7 +217,7 @@ class ImageEngine:
         large = self.bicubic(image).astype(np.float32)  # its chroma, and the network's luma
         enlarged = large + (output - _luma(large))
         if image.dtype.kind == "f":
-            return np.clip(enlarged, 0, 1)
+            return enlarged
         return np.clip(np.rint(enlarged), 0, np.iinfo(image.dtype).max).astype(image.dtype)
 
     def _recover(self, error: Exception) -> None:

@@ -8,13 +8,12 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
-from sr_experiments.data.depth import to_channels, to_depth, to_srgb
-from sr_experiments.data.formats import avif, heif_image, jxl_image, pillow_image, png
-from sr_experiments.data.formats.decoded import Decoded
+from sr_experiments.data.depth import Bits, from_srgb, in_range, to_channels, to_depth, to_srgb
+from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image, pillow_image, png
 from sr_experiments.data.formats.fitting import fitting, of_size
 from sr_experiments.data.formats.metadata import Metadata
 from sr_experiments.data.image_files import all_bands, open_image, unreadable
@@ -38,11 +37,15 @@ FORMATS = {
     ".tiff": "TIFF",
     ".avif": "AVIF",
     ".jxl": "JXL",
+    ".exr": "EXR",
     **dict.fromkeys(heif_image.EXTENSIONS, "HEIC"),
 }
 # Most bits per channel, where they are more than 8.
-DEEPEST = {"PNG": 16, "TIFF": 16, "JXL": 16, "AVIF": 12, "HEIC": 12}
+DEEPEST = {"PNG": 16, "TIFF": 16, "EXR": 32, "JXL": 16, "AVIF": 12, "HEIC": 12}
 FORMATS_WITHOUT_ALPHA = ("JPEG", "BMP")
+OF_FLOATS = ("TIFF", "EXR")  # also those that hold any number of bands
+
+Transfer = Literal["sRGB", "linear", ""]
 
 
 @dataclass
@@ -50,12 +53,14 @@ class Picture:
     """The content of an image file, upright.
 
     Attributes:
-        pixels: uint8 or uint16 (H, W, C), with C = 3 for RGB, 1 for grey, or any number of bands.
+        pixels: uint8, uint16 or float32 (H, W, C), with C = 3 for RGB, 1 for grey, or any number of bands.
         alpha: (H, W, 1) of the same type, or None.
         icc: colour profile of the pixels, or None.
         metadata: what else its file says about it.
         lost: what its file holds besides and is not read, in words.
         bits: per channel in its file, where they are fewer than those of the type.
+        transfer: what the numbers of pixels mean: encoded for a screen, linear in light, or what the user of
+            floating-point TIFF and of bands knows, who reads them as they are.
     """
 
     pixels: np.ndarray
@@ -64,16 +69,18 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     lost: tuple[str, ...] = ()
     bits: int | None = None
+    transfer: Transfer = "sRGB"
 
 
-def read_picture(path: Path, channels: int = 3) -> Picture:
+def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = False, clip: bool = False) -> Picture:
     """Read an image: palettes become RGB, black and white becomes grey, CMYK becomes RGB by its colour profile.
-
-    Floating-point numbers become 16 bits; those of EXR, which are linear in light, are encoded as sRGB.
 
     Args:
         path: of the file.
         channels: of the network: 1 or 3, or the number of bands, which the file must have.
+        bits: that the network was trained with, see `for_network`.
+        floats: see `for_network`.
+        clip: floating-point numbers beyond 0 and 1, instead of refusing them.
 
     Raises:
         UnreadableImage: the file is missing, damaged, animated, has several pages, or is of a kind whose range or
@@ -81,14 +88,44 @@ def read_picture(path: Path, channels: int = 3) -> Picture:
     """
     try:
         with open_image(path) as image:
-            if channels not in (1, 3):
-                return _with_bands(image, channels)
-            if image.several:
+            if image.several and channels in (1, 3):
                 raise ValueError(f"it {image.several}; make it a video, or a folder of frames")
-            decoded = _with_integers(image.decode())
-            return Picture(decoded.pixels, decoded.alpha, decoded.icc, image.metadata(), decoded.lost, decoded.bits)
+            decoded = image.decode() if channels in (1, 3) else all_bands(image)
+            pixels = in_range(decoded.pixels, clip)
+            if channels not in (1, 3):
+                pixels = to_channels(pixels, channels)
+            as_they_are = channels not in (1, 3) or pixels.dtype.kind == "f"
+            transfer: Transfer = "linear" if decoded.linear else "" if as_they_are else "sRGB"
+            picture = Picture(
+                pixels, decoded.alpha, decoded.icc, image.metadata(), decoded.lost, decoded.bits, transfer
+            )
+            return for_network(picture, bits, floats)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
+
+
+def for_network(picture: Picture, bits: Bits, floats: bool = False) -> Picture:
+    """Return a picture as a network takes it, which was trained with these `bits`.
+
+    One that was trained on floating-point numbers takes them as they are. For others they become 16 bits, and those
+    that are linear in light are encoded as sRGB. With `floats`, nothing is rounded.
+    """
+    if picture.pixels.dtype.kind != "f":
+        return _in_depth(picture, "float") if floats else picture
+    if bits == "float":
+        return picture
+    if picture.transfer == "linear":
+        lost = "linear, floating-point numbers"
+        picture = replace(picture, pixels=to_srgb(picture.pixels), transfer="sRGB")
+    else:
+        lost = "floating-point numbers"
+    if floats:
+        return picture
+    metadata, also = picture.metadata, list[str]()
+    if geo := metadata.geo:  # GDAL's tags are about the numbers as they were
+        kept = geo.of_other_numbers()
+        metadata, also = replace(metadata, geo=kept), [name for name in geo.names() if name not in kept.names()]
+    return _in_depth(replace(picture, metadata=metadata, lost=(*picture.lost, lost, *also)), 16)
 
 
 def to_sdr(picture: Picture) -> Picture:
@@ -115,39 +152,35 @@ def _peak(chunks: Mapping[str, bytes]) -> float:
     return min((value / 10_000 for step in steps if (value := int.from_bytes(step, "big"))), default=USUAL_PEAK)
 
 
-def _with_bands(image: Any, channels: int) -> Picture:
-    decoded = _with_integers(all_bands(image))
-    pixels = to_channels(decoded.pixels, channels)
-    return Picture(pixels, metadata=image.metadata(), lost=decoded.lost, bits=decoded.bits)
-
-
-def _with_integers(decoded: Decoded) -> Decoded:
-    """Convert floating-point numbers to 16 bits, encoded as sRGB if they are linear in light."""
-    pixels, alpha = decoded.pixels, decoded.alpha
-    if pixels.dtype.kind != "f":
-        return decoded
-    what = "linear, floating-point numbers" if decoded.linear else "floating-point numbers"
-    return decoded._replace(
-        pixels=to_depth(to_srgb(pixels) if decoded.linear else pixels, 16),
-        alpha=None if alpha is None else to_depth(alpha, 16),
-        lost=(*decoded.lost, what),
-        linear=False,
-    )
+def _in_depth(picture: Picture, bits: Bits) -> Picture:
+    alpha = None if picture.alpha is None else to_depth(picture.alpha, bits)
+    return replace(picture, pixels=to_depth(picture.pixels, bits), alpha=alpha, bits=None)
 
 
 def upscale_picture(
     enlarger: Enlarger, picture: Picture, progress: Callable[[int, int], None] | None = None
 ) -> Picture:
-    """Upscale an image by the network, and its alpha bicubically; `progress` as for `ImageEngine.upscale`."""
-    alpha = None if picture.alpha is None else enlarger.bicubic(picture.alpha)
-    return replace(picture, pixels=enlarger(picture.pixels, progress), alpha=alpha)
+    """Upscale an image by the network, and its alpha bicubically; `progress` as for `ImageEngine.upscale`.
+
+    Where a GeoTIFF has no data, neither has the result.
+    """
+    alpha = None if picture.alpha is None else in_range(enlarger.bicubic(picture.alpha), clip=True)
+    pixels, metadata = enlarger(picture.pixels, progress), picture.metadata
+    down, across = enlarger.axes(*picture.pixels.shape[:2])
+    if metadata.geo:
+        metadata.geo.clear(picture.pixels, pixels, down, across)
+        metadata = replace(metadata, geo=metadata.geo.enlarged(down, across))
+    if metadata.exr:
+        metadata = replace(metadata, exr=metadata.exr.enlarged(down, across))
+    return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata)
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: bool = False) -> str:
     """Write an image atomically, in the format of its extension.
 
     `quality`, from 1 to 100, is of JPEG, WebP, HEIC and, which are lossless at 100, of AVIF and JPEG XL. With
-    `lossless`, all formats but JPEG hold the pixels exactly, at the depth that they have.
+    `lossless`, all formats but JPEG hold the pixels exactly, at the depth that they have. In EXR, numbers are linear in
+    light, and floating-point ones.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.
@@ -157,11 +190,21 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
     """
     image_format = format_of(path, lossless)
     lost: list[str] = []
-    pixels, alpha = picture.pixels, picture.alpha
-    if pixels.shape[2] not in (1, 3) and image_format != "TIFF":
+    if picture.pixels.shape[2] not in (1, 3) and image_format not in OF_FLOATS:
         raise SRError(
-            f"can't write {path}: it has {pixels.shape[2]} bands, which TIFF holds; give it the extension .tif"
+            f"can't write {path}: it has {picture.pixels.shape[2]} bands, which TIFF and EXR hold; give it the "
+            "extension .tif"
         )
+    if image_format == "EXR":
+        picture = _in_depth(picture, "float")
+        if picture.transfer == "sRGB":
+            picture = replace(picture, pixels=from_srgb(picture.pixels), transfer="linear")
+    elif image_format != "TIFF" and picture.pixels.dtype.kind == "f":
+        is_linear = picture.transfer == "linear"
+        lost.append("linear, floating-point numbers" if is_linear else "floating-point numbers")
+        encoded = to_srgb(picture.pixels.clip(0, 1)) if is_linear else picture.pixels
+        picture = _in_depth(replace(picture, pixels=encoded), 16)
+    pixels, alpha = picture.pixels, picture.alpha
     bits = 8 if pixels.dtype == np.uint8 else picture.bits or 16
     if bits > 8 and image_format not in DEEPEST:
         pixels, alpha = to_depth(pixels, 8), None if alpha is None else to_depth(alpha, 8)
@@ -184,6 +227,8 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
                 from sr_experiments.data.formats import tiff_image  # here, since importing tifffile takes time
 
                 tiff_image.write(temporary, content, alpha is not None, picture.icc, kept)
+            elif image_format == "EXR":
+                exr_image.write(temporary, pixels, alpha, kept.exr)
             elif image_format == "AVIF":
                 temporary.write_bytes(avif.encode(content, bits, 100 if lossless else quality, picture.icc, kept))
             elif image_format == "JXL":
@@ -195,7 +240,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
                 if image_format == "WEBP" and lossless:
                     options |= {"lossless": True, "exact": True}  # also of what is transparent
                 pillow_image.to_image(content).save(temporary, image_format, **options)
-    except (ValueError, OSError, struct.error) as error:
+    except (ValueError, OSError, RuntimeError, struct.error) as error:
         raise SRError(f"can't write {path}, {width}x{height}: {' '.join(str(error).split())}") from error
     return in_words(lost)
 
@@ -210,6 +255,8 @@ def format_of(path: Path, lossless: bool = False) -> str:
         raise SRError(f"can't write {path}: choose an extension of {' '.join(FORMATS)}")
     if FORMATS[path.suffix.lower()] == "HEIC" and not heif_image.is_installed():
         raise SRError(f"can't write {path}: HEIC needs pillow-heif: {install_extra('heic')}, or choose .avif")
+    if FORMATS[path.suffix.lower()] == "EXR" and not exr_image.is_installed():
+        raise SRError(f"can't write {path}: EXR needs OpenEXR: {install_extra('exr')}, or choose .tif")
     if lossless and FORMATS[path.suffix.lower()] == "JPEG":
         raise SRError(f"can't write {path}: JPEG has no --lossless, choose .png, .webp or .avif, or --quality 100")
     return FORMATS[path.suffix.lower()]

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from sr_experiments.baseline import baseline
-from sr_experiments.data.depth import to_depth
+from sr_experiments.data.depth import to_depth, to_srgb
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
 from sr_experiments.inference.image_engine import ImageEngine
-from sr_experiments.inference.images import Picture, write_picture
+from sr_experiments.inference.images import Picture, Transfer, for_network, write_picture
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger, WantedSize
 from sr_experiments.pictures import labelled
@@ -87,11 +87,13 @@ class Sheets:
         Raises:
             SRError: a network can't make the size.
         """
-        first = next(iter(self.enlargers.values()))
-        made = {baseline(first.engine.scale): first.bicubic(picture.pixels)}
+        made: dict[str, np.ndarray] = {}
         for label, enlarger in self.enlargers.items():
-            made[label] = enlarger(picture.pixels)
-        return {label: in_colour(pixels) for label, pixels in made.items()}
+            given = for_network(picture, enlarger.engine.traits.bits)
+            if not made:
+                made[baseline(enlarger.engine.scale)] = in_colour(enlarger.bicubic(given.pixels), given.transfer)
+            made[label] = in_colour(enlarger(given.pixels), given.transfer)
+        return made
 
     def write(self, target: Path, name: str, picture: Picture, options: Options) -> tuple[int, int]:
         """Write the sheet of a picture and put it on the page, if there is one; return its (height, width)."""
@@ -130,8 +132,8 @@ def at_one_scale(engines: Sequence[ImageEngine], options: Options) -> Options:
     return replace(options, scale=float(max(scales)))
 
 
-def in_colour(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels of any depth, grey or colour, as uint8 (H, W, 3); of more bands the first three."""
-    pixels = to_depth(pixels, 8)
+def in_colour(pixels: np.ndarray, transfer: Transfer = "sRGB") -> np.ndarray:
+    """Return pixels of any depth, grey or colour, as uint8 (H, W, 3) for a screen; of more bands the first three."""
+    pixels = to_depth(to_srgb(pixels.clip(0, 1)) if transfer == "linear" else pixels, 8)
     pixels = pixels[..., :1] if pixels.shape[2] == 2 else pixels[..., :3]
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2)

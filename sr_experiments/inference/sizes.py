@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from sr_experiments.data.cubic import resize_pixels
+from sr_experiments.data.formats.axis import Axis
 from sr_experiments.errors import SRError
 from sr_experiments.inference.denoise import Denoiser
 from sr_experiments.inference.image_engine import ImageEngine
@@ -133,8 +134,18 @@ class Enlarger:
             )
         return size
 
+    def check(self, image: np.ndarray) -> None:
+        """Check that an image (H, W, C) can be enlarged.
+
+        Raises:
+            SRError: as `size`, or its noise can't be removed.
+        """
+        self.size(*image.shape[:2])
+        if self.denoiser is not None and image.dtype.kind == "f":
+            raise SRError("--denoise is for 8 and 16 bits, and these are floating-point numbers: leave it out")
+
     def __call__(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """Enlarge one image, uint8 or uint16 (H, W, C); `progress` is as of `ImageEngine.upscale`."""
+        """Enlarge one image, uint8, uint16 or float32 (H, W, C); `progress` is as of `ImageEngine.upscale`."""
         return self.batch([image], progress)[0]
 
     def batch(
@@ -168,6 +179,18 @@ class Enlarger:
             image = self.engine.bicubic(image)
         return resize_pixels(image, size)
 
+    def axes(self, height: int, width: int) -> tuple[Axis, Axis]:
+        """Return how the rows and the columns of an input lie in its output."""
+        size = self.size(height, width)
+        passes = self._passes(height, width, size)
+        axes = []
+        for before, after in zip((height, width), size, strict=True):
+            enlarged = before * self.engine.scale**passes
+            # With "corner", the first LR pixel has its centre at that of the first HR pixel.
+            offset = (1 - self.engine.scale**passes) / 2 if self.engine.phase == "corner" else 0
+            axes.append(Axis(after / before, offset * after / enlarged))
+        return axes[0], axes[1]
+
     def settings(self) -> dict[str, object]:
         """Return what was asked for, for what records how an output is made; empty if that is nothing."""
         asked = {name: value for name, value in vars(self.wanted).items() if value is not None}
@@ -191,7 +214,8 @@ class Enlarger:
         if self.strength == 1:
             return sr
         smooth = self.engine.bicubic(lr).astype(np.float32)
-        return np.rint(smooth + self.strength * (sr - smooth)).astype(sr.dtype)
+        mixed = smooth + self.strength * (sr - smooth)
+        return mixed if sr.dtype.kind == "f" else np.rint(mixed).astype(sr.dtype)
 
 
 def _part_of(progress: Callable[[int, int], None], number: int, passes: int) -> Callable[[int, int], None]:

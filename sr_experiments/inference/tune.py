@@ -12,10 +12,11 @@ from PIL import Image
 from sr_experiments.baseline import baseline
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.config.quoting import shell_text, sr_command
-from sr_experiments.data.image_files import image_layout
+from sr_experiments.data.depth import deepest
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engines import engine_for
-from sr_experiments.inference.images import Picture, format_of, read_picture, write_picture
+from sr_experiments.inference.image_engine import Traits
+from sr_experiments.inference.images import Picture, Transfer, for_network, format_of, read_picture, write_picture
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sheet import Page, at_one_scale, in_colour, page_of
 from sr_experiments.inference.sizes import Enlarger
@@ -66,11 +67,11 @@ def tune(
     page = page_of(output, options)
     if output.exists() and not options.overwrite:
         raise SRError(f"{output} exists: give --overwrite to replace")
-    clips, total = _clips(source, count)
-    rows: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in clips}
-    settings, tried = [], list(product(list[float | None](strengths) or [None], list[float | None](noises) or [None]))
     labels = unique_names(checkpoints)
     engines = {label: engine_for([path], options) for label, path in zip(labels, checkpoints, strict=True)}
+    clips, total = _clips(source, count, [engine.traits for engine, _ in engines.values()])
+    rows: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in clips}
+    settings, tried = [], list(product(list[float | None](strengths) or [None], list[float | None](noises) or [None]))
     sized = at_one_scale([engine for engine, _ in engines.values()], options)
     for label, checkpoint in zip(labels, checkpoints, strict=True):
         for strength, noise in tried:
@@ -81,12 +82,14 @@ def tune(
             enlarger = Enlarger.of(engine, left)
             named = label + ("" if strength is None else f" {strength:g}") + (f" denoise {noise:g}" if noise else "")
             seconds = []
-            for name, frames in clips:
-                made, taken = _made(enlarger, frames)
+            for name, pictures in clips:
+                given = [for_network(picture, engine.traits.bits) for picture in pictures]
+                made, taken = _made(enlarger, [picture.pixels for picture in given])
                 seconds.append(taken)
                 if not rows[name]:
-                    rows[name][baseline(engine.scale)] = _middle(enlarger.bicubic(frames[-1]), crop)
-                rows[name][named] = _middle(made, crop)
+                    smooth = enlarger.bicubic(given[-1].pixels)
+                    rows[name][baseline(engine.scale)] = _middle(smooth, crop, given[-1].transfer)
+                rows[name][named] = _middle(made, crop, given[-1].transfer)
             each = float(np.median(seconds))
             chosen = {"strength": strength, "denoise": noise, "scale": options.scale}
             settings.append(Setting(named, each, each * total, _command(source, checkpoint, chosen)))
@@ -94,15 +97,16 @@ def tune(
     return settings
 
 
-def _clips(source: Path, count: int) -> tuple[list[tuple[str, list[np.ndarray]]], int]:
+def _clips(source: Path, count: int, networks: Sequence[Traits]) -> tuple[list[tuple[str, list[Picture]]], int]:
     """Return for each frame to show its name and the frames that lead to it, and the number of frames of all."""
     if source.suffix.lower() not in EXTENSIONS and not is_animated(source):
-        return [(source.name, [read_picture(source, image_layout(source)[1]).pixels])], 1
+        channels, bits = max(each.channels for each in networks), deepest({each.bits for each in networks})
+        return [(source.name, [read_picture(source, channels, bits)])], 1
     video = open_clip(source, upright=True)
     numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
     clips = []
     for number in numbers:
-        frames = [pixels for _, pixels in video.frames(max(number - LEAD, 0), number + 1)]
+        frames = [Picture(pixels) for _, pixels in video.frames(max(number - LEAD, 0), number + 1)]
         seconds = float((video.stamps[number] - video.stamps[0]) * video.time_base)
         clips.append((f"{seconds:.2f} s", frames))
     return clips, len(video)
@@ -120,10 +124,10 @@ def _made(enlarger: Enlarger, frames: Sequence[np.ndarray]) -> tuple[np.ndarray,
     return large, taken
 
 
-def _middle(pixels: np.ndarray, crop: int) -> np.ndarray:
+def _middle(pixels: np.ndarray, crop: int, transfer: Transfer) -> np.ndarray:
     height, width = (min(side, crop) for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    return in_colour(pixels[top : top + height, left : left + width])
+    return in_colour(pixels[top : top + height, left : left + width], transfer)
 
 
 def _command(source: Path, checkpoint: Path, chosen: Mapping[str, float | None]) -> str:

@@ -5,11 +5,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from sr_experiments.checkpoints.names import unique_names
+from sr_experiments.data.depth import Bits, deepest
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
 from sr_experiments.errors import SRError
 from sr_experiments.inference.checks import check_images, is_sheet
@@ -17,6 +19,7 @@ from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import (
     Picture,
+    for_network,
     format_of,
     in_words,
     read_picture,
@@ -147,8 +150,9 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
     with job_progress(console, transient=True) as progress, ThreadPoolExecutor(1) as writer:
         task = progress.add_task("upscaling", total=len(jobs))
         writing: Future[None] | None = None
-        for number, (job, picture) in enumerate(_read_ahead(jobs, engine.channels, options)):
-            error = picture if isinstance(picture, SRError) else _size_error(enlarger, job, picture)
+        read = partial(_read, channels=engine.channels, bits=engine.traits.bits, options=options)
+        for number, (job, picture) in enumerate(_read_ahead(jobs, read)):
+            error = picture if isinstance(picture, SRError) else _error_of(enlarger, job, picture)
             if error is not None:
                 if alone:
                     raise error
@@ -199,7 +203,8 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
         engines[label], left = engine_for(group, options)
     sheets, start, failed = Sheets(engines, left, page), time.perf_counter(), 0
     channels = max(engine.channels for engine in engines.values())
-    for job, picture in _read_ahead(jobs, channels, options):
+    bits = deepest({engine.traits.bits for engine in engines.values()})
+    for job, picture in _read_ahead(jobs, partial(_read, channels=channels, bits=bits, options=options)):
         try:
             if isinstance(picture, SRError):
                 raise picture
@@ -225,35 +230,37 @@ def _image_jobs(inputs: Inputs, output: Path, options: Options) -> list[Job]:
     return jobs
 
 
-def _size_error(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | None:
-    """Return why a picture can't have the size that was asked for, or None if it can."""
+def _error_of(enlarger: Enlarger, job: Job, picture: Picture) -> SRError | None:
+    """Return why a picture can't be enlarged as was asked for, or None if it can."""
     try:
-        enlarger.size(*picture.pixels.shape[:2])
+        enlarger.check(picture.pixels)
     except SRError as error:
         return SRError(f"{job.source}: {error}")
     return None
 
 
 def _read_ahead(
-    jobs: Sequence[Job], channels: int, options: Options
+    jobs: Sequence[Job], read: Callable[[Job], Picture | UnreadableImage]
 ) -> Iterator[tuple[Job, Picture | UnreadableImage]]:
     """Yield the image of each job, or its error, with at most two read ahead in a thread."""
-
-    def read(path: Path) -> Picture | UnreadableImage:
-        picture = result_or_error(read_picture, path, channels)
-        if not options.tonemap or isinstance(picture, UnreadableImage):
-            return picture
-        if (mapped := to_sdr(picture)) is picture:
-            log.warning("%s is no HDR image: --tonemap changed nothing", path)
-        return mapped
-
     with ThreadPoolExecutor(1) as reader:
-        reading = deque(reader.submit(read, job.source) for job in jobs[:2])
+        reading = deque(reader.submit(read, job) for job in jobs[:2])
         for number, job in enumerate(jobs):
             picture = reading.popleft().result()
             if number + 2 < len(jobs):
-                reading.append(reader.submit(read, jobs[number + 2].source))
+                reading.append(reader.submit(read, jobs[number + 2]))
             yield job, picture
+
+
+def _read(job: Job, channels: int, bits: Bits, options: Options) -> Picture | UnreadableImage:
+    """Read the image of a job for a network of these channels and bits; for EXR, it has floating-point numbers."""
+    floats = format_of(job.target) == "EXR"
+    picture = result_or_error(read_picture, job.source, channels, bits, floats and not options.tonemap)
+    if not options.tonemap or isinstance(picture, UnreadableImage):
+        return picture
+    if (mapped := to_sdr(picture)) is picture:
+        log.warning("%s is no HDR image: --tonemap changed nothing", job.source)
+    return for_network(mapped, bits, floats)
 
 
 def _write(job: Job, picture: Picture, options: Options) -> None:

@@ -19,7 +19,7 @@ from sr_experiments.checkpoints.file_kinds import is_safetensors
 from sr_experiments.checkpoints.files import INT8
 from sr_experiments.checkpoints.limits import check_plain
 from sr_experiments.checkpoints.loading import generator_of
-from sr_experiments.checkpoints.reading import Checkpoint
+from sr_experiments.checkpoints.reading import Checkpoint, recorded_bits
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.files import replacing
 from sr_experiments.generators.recurrent import RecurrentGenerator
@@ -44,7 +44,12 @@ def write(path: Path, network: QuantizedNetwork) -> None:
     for name, layer in network.layers.items():
         tensors[prefix + name + RANGE] = torch.tensor([layer.low, layer.high])
         tensors[prefix + name + STEPS] = layer.steps.contiguous()
-    record = {"format": FORMAT, "generator": network.config, "facts": network.facts}
+    record = {
+        "format": FORMAT,
+        "generator": network.config,
+        "facts": network.facts,
+        "bits": network.generator.bits,
+    }
     with replacing(path) as temporary:
         save_file(tensors, temporary, {INT8: json.dumps(record)})
 
@@ -105,7 +110,8 @@ def _read(path: Path, record: Mapping[str, Any]) -> QuantizedNetwork:
     by_spandrel = config is None
     plain = {name.removeprefix("net.") if by_spandrel else name: tensor for name, tensor in state.items()}
     source = f"{path.name} (int8 of {facts.get('source', 'an unknown checkpoint')})"
-    generator = generator_of(Checkpoint(plain, None if config is None else dict(config), source))
+    bits = recorded_bits(record, path)
+    generator = generator_of(Checkpoint(plain, None if config is None else dict(config), source, bits=bits))
     prefix = _prefix(generator)
     named = {name.removeprefix(prefix): layer for name, layer in layers.items()}
     part = quantised_part(generator)

@@ -412,6 +412,7 @@ class SRModule(pl.LightningModule):
             "step": self.step,
             "rollbacks": self.rollbacks,
             "optimizer": self.optim.optimizer["name"],
+            "bits": self.degradation.bits,
         }
 
     def check_resumable(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms
 
-from sr_experiments.data.depth import Bits, to_channels, to_depth, to_srgb
+from sr_experiments.data.depth import Bits, in_range, to_channels, to_depth, to_srgb
 
 
 class Decoded(NamedTuple):
@@ -17,8 +17,9 @@ class Decoded(NamedTuple):
     it was in the file.
 
     Attributes:
-        pixels: uint8, uint16 or float32 in [0, 1], (H, W, C), with C = 3 for RGB or 1 for grey, or any number of bands.
-        alpha: not premultiplied, (H, W, 1) of the same type; None if the image is opaque.
+        pixels: uint8, uint16 or float32, (H, W, C), with C = 3 for RGB or 1 for grey, or any number of bands.
+            Floating-point numbers are as in the file, and `in_range` tells whether they are from 0 to 1.
+        alpha: (H, W, 1) of the same type, by which pixels aren't multiplied; None if the image is opaque.
         icc: colour profile of the pixels, or None.
         lost: what the file holds besides and is not read, in words.
         bits: per channel in the file, where they are fewer than those of the type.
@@ -108,12 +109,15 @@ def cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def in_depth(decoded: Decoded, channels: int, bits: Bits) -> np.ndarray:
+def in_depth(decoded: Decoded, channels: int, bits: Bits, clip: bool = False) -> np.ndarray:
     """Return pixels without alpha, (H, W, channels) of a depth: RGB, grey as luma of BT.601, or all bands.
 
     Numbers that are linear in light stay so as floating-point ones, and are encoded as sRGB for 8 and 16 bits.
+
+    Raises:
+        ValueError: as of `in_range` and `to_channels`.
     """
-    pixels = decoded.pixels
+    pixels = in_range(decoded.pixels, clip)
     if decoded.linear and bits != "float":
         pixels = to_srgb(pixels)
     return to_channels(to_depth(pixels, bits), channels)

@@ -1,13 +1,18 @@
-"""OpenEXR files, whose numbers are linear in light, by the package OpenEXR, the extra `exr`."""
+"""OpenEXR files, whose numbers are linear in light, by the package OpenEXR, the extra `exr`.
+
+Their alpha is associated: colours are multiplied by it.
+"""
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from sr_experiments.data.depth import Bits, check_range
+from sr_experiments.data.depth import Bits, in_range
 from sr_experiments.data.formats.decoded import Decoded, check_pixels, unassociate
+from sr_experiments.data.formats.exr_header import ExrHeader
 from sr_experiments.data.formats.metadata import Metadata
 from sr_experiments.extras import MissingExtra, install_extra
 
@@ -40,7 +45,7 @@ class ExrImage:
         if not is_installed():
             raise MissingExtra(f"EXR needs OpenEXR: {install_extra('exr')}, or convert it to TIFF")
         self.file = file
-        header = self._part(header_only=True).header
+        self.header = header = self._part(header_only=True).header
         (left, top), (right, bottom) = header["dataWindow"]
         self.size = int(bottom - top) + 1, int(right - left) + 1
         self.names = [channel.name for channel in header["channels"]]
@@ -62,23 +67,24 @@ class ExrImage:
         samples = self._read((*colours, *(["A"] if with_alpha else [])))
         pixels, alpha = samples[..., : len(colours)], samples[..., len(colours) :] if with_alpha else None
         if alpha is not None:
-            check_range(alpha)
+            in_range(alpha)
             pixels = unassociate(pixels, alpha)
             pixels[(pixels > 1) & (pixels <= _ROUNDED)] = 1
-        check_range(pixels)
         further = set(self.names) - {*colours, "A"}
         lost = (f"{len(further)} further channel{'s' * (len(further) > 1)}",) if further else ()
-        return Decoded(pixels, alpha, None, lost, linear=True)
+        return Decoded(pixels, alpha, None, (*lost, *self._unread()), linear=True)
 
     def decode_bands(self) -> Decoded:
         """Read all channels, in the order of the file: by name."""
-        pixels = self._read(self.names)
-        check_range(pixels)
-        return Decoded(pixels, linear=True)
+        return Decoded(self._read(self.names), lost=self._unread(), linear=True)
 
     def metadata(self) -> Metadata:
-        """Return nothing: what the file says about the picture is not kept."""
-        return Metadata()
+        """Return what the header says about the picture, for another EXR file."""
+        return Metadata(exr=ExrHeader.read(self.header))
+
+    def _unread(self) -> tuple[str, ...]:
+        parts = len(self._parts(header_only=True))
+        return (f"{parts - 1} further part{'s' * (parts > 2)}",) if parts > 1 else ()
 
     def _read(self, names: Sequence[str]) -> np.ndarray:
         """Read channels as float32 (H, W, C)."""
@@ -86,7 +92,36 @@ class ExrImage:
         return np.stack([np.asarray(channels[name].pixels, np.float32) for name in names], 2)
 
     def _part(self, header_only: bool = False) -> Any:
+        return self._parts(header_only)[0]
+
+    def _parts(self, header_only: bool = False) -> list[Any]:
         import OpenEXR  # here, since most images don't need it
 
         self.file.seek(0)
-        return OpenEXR.File(self.file, separate_channels=True, header_only=header_only, num_threads=0).parts[0]
+        return OpenEXR.File(self.file, separate_channels=True, header_only=header_only, num_threads=0).parts  # type: ignore[no-any-return]
+
+
+def write(path: Path, pixels: np.ndarray, alpha: np.ndarray | None, header: ExrHeader | None) -> None:
+    """Write float32 pixels (H, W, C), linear in light: Y, R, G and B, or bands, whose names the header may have.
+
+    Args:
+        path: of the file.
+        pixels: not multiplied by alpha.
+        alpha: (H, W, 1), or None.
+        header: of the file that the picture is from, or None.
+    """
+    import OpenEXR
+
+    header = header or ExrHeader()
+    bands = header.names if len(header.names) == pixels.shape[2] else _numbered(pixels.shape[2])
+    names = {1: ("Y",), 3: ("R", "G", "B")}.get(pixels.shape[2], bands)
+    if alpha is not None:
+        pixels, names = np.concatenate((pixels * alpha, alpha), 2), (*names, "A")
+    channels = {name: np.ascontiguousarray(pixels[..., i], np.float32) for i, name in enumerate(names)}
+    settings = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File({**header.attributes(*pixels.shape[:2]), **settings}, channels).write(str(path))
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    """Return names whose alphabetical order is that of the bands."""
+    return tuple(f"B{number:02d}" for number in range(1, count + 1))

@@ -11,6 +11,7 @@ from sr_experiments.data.formats.metadata import Metadata, resolution_of, uprigh
 
 CICP = ("AVIF", "HEIC")  # besides PNG: formats that state colours by the codes of H.273
 
+_BARE = ("BMP", "EXR")  # formats without EXIF and XMP
 _LONGEST_EXIF, _LONGEST_XMP = 65_527, 65_504  # bytes that fit into a segment of a JPEG
 _LARGEST_JFIF_RESOLUTION = 65_535
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
@@ -27,11 +28,15 @@ def of_size(metadata: Metadata, width: int, height: int) -> Metadata:
 
 def fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: list[str]) -> Metadata:
     """Return the metadata that fit into a format, for PNG as chunks, and append the names of the others to `lost`."""
+    if metadata.geo and image_format != "TIFF":
+        lost += metadata.geo.names()
+    if metadata.exr and image_format != "EXR" and (names := metadata.exr.described()):
+        lost.append(f"attributes of EXR ({', '.join(names)})")
     if image_format == "PNG":
         if metadata.iptc:
             lost.append("IPTC")
         return Metadata(chunks=_png_chunks(icc, metadata))
-    if image_format in ("BMP", "JXL") and icc:
+    if image_format in ("BMP", "JXL", "EXR") and icc:
         lost.append("the colour profile")
     if (colours := metadata.colours(icc is not None)) and (image_format not in CICP or not metadata.of_kind("cICP")):
         lost.append(colours)
@@ -41,13 +46,17 @@ def fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: list
         exif = exif or _exif_of_resolution(resolution)
         resolution = None if resolution_of(exif) else resolution
     dropped = {
-        "EXIF": exif and (image_format == "BMP" or (image_format == "JPEG" and len(exif) > _LONGEST_EXIF)),
-        "XMP": xmp and (image_format == "BMP" or (image_format == "JPEG" and len(xmp) > _LONGEST_XMP)),
+        "EXIF": exif and (image_format in _BARE or (image_format == "JPEG" and len(exif) > _LONGEST_EXIF)),
+        "XMP": xmp and (image_format in _BARE or (image_format == "JPEG" and len(xmp) > _LONGEST_XMP)),
         "IPTC": metadata.iptc and image_format != "JPEG",
         "the comment": metadata.comment and image_format != "JPEG",
         "text": metadata.of_kind(*png.TEXTS),
         "the resolution": resolution
-        and (only_exif or (image_format == "JPEG" and max(resolution) > _LARGEST_JFIF_RESOLUTION)),
+        and (
+            only_exif
+            or image_format == "EXR"
+            or (image_format == "JPEG" and max(resolution) > _LARGEST_JFIF_RESOLUTION)
+        ),
     }
     lost += [name for name, is_lost in dropped.items() if is_lost]
     return Metadata(
@@ -57,6 +66,8 @@ def fitting(image_format: str, icc: bytes | None, metadata: Metadata, lost: list
         comment=metadata.comment,
         resolution=None if dropped["the resolution"] else resolution,
         chunks=metadata.of_kind("cICP") if image_format in CICP else (),
+        exr=metadata.exr if image_format == "EXR" else None,
+        geo=metadata.geo if image_format == "TIFF" else None,
     )
 
 

@@ -8,6 +8,8 @@ from io import BytesIO
 
 from sr_experiments.data.formats import png
 from sr_experiments.data.formats.directory import Directory, Entry, byte_order, encode_directory, read_directory
+from sr_experiments.data.formats.exr_header import ExrHeader
+from sr_experiments.data.formats.geotiff import GeoTags
 
 ORIENTATION = 0x0112
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
@@ -36,6 +38,8 @@ class Metadata:
         comment: of a JPEG file.
         resolution: horizontal and vertical, in pixels per inch.
         chunks: of a PNG file: what its numbers mean, text, size or shape of a pixel; names and contents.
+        exr: of an OpenEXR file.
+        geo: of a GeoTIFF.
     """
 
     exif: bytes | None = None
@@ -44,6 +48,8 @@ class Metadata:
     comment: bytes | None = None
     resolution: tuple[float, float] | None = None
     chunks: tuple[tuple[str, bytes], ...] = ()
+    exr: ExrHeader | None = None
+    geo: GeoTags | None = None
 
     def of_kind(self, *names: str) -> tuple[tuple[str, bytes], ...]:
         """Return the chunks of these names."""

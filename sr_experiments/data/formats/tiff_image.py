@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 from tifffile import PHOTOMETRIC, TiffPage
 
-from sr_experiments.data.depth import Bits, check_range, to_depth
+from sr_experiments.data.depth import Bits, in_range, to_depth
 from sr_experiments.data.formats.decoded import (
     Decoded,
     check_pixels,
@@ -24,6 +24,7 @@ from sr_experiments.data.formats.decoded import (
     upright,
 )
 from sr_experiments.data.formats.directory import Entry, byte_order, encode_directory, read_directory
+from sr_experiments.data.formats.geotiff import TAGS, GeoTags, has_camera
 from sr_experiments.data.formats.metadata import (
     DESCRIPTIONS,
     EXIF_IFD,
@@ -56,7 +57,6 @@ _MAX_CHANNELS = 16
 _LARGEST = 2**32 - 2**25  # bytes; tifffile makes larger ones BigTIFF, to which EXIF data are not added
 _INCH = 2  # unit of resolution
 _DESCRIPTION = 270
-_GEO, _NO_DATA = (33550, 33922, 34264, 34735), 42113  # pixel scale, tie points, transformation, keys; GDAL's
 _INTEROPERABILITY = 40965  # place of a directory in the file that EXIF data were read from
 _BYTE, _ASCII, _LONG = 1, 2, 4  # types of tags
 _MAX_BANDS = 32
@@ -116,7 +116,8 @@ class TiffImage:
         if alpha is not None and kind == _ASSOCIATED:
             colours = unassociate(colours, alpha)
         if colours.dtype.kind == "f":
-            colours, alpha = _checked(colours), None if alpha is None else _checked(alpha)
+            colours = colours.astype(np.float32, copy=False)
+            alpha = None if alpha is None else in_range(alpha.astype(np.float32, copy=False))
         if page.photometric == PHOTOMETRIC.MINISWHITE:
             colours = (1 if colours.dtype.kind == "f" else np.iinfo(colours.dtype).max) - colours
         icc = self._bytes(_ICC)
@@ -135,7 +136,9 @@ class TiffImage:
         for page in chosen:
             _check_samples(page, _MAX_BANDS)
         samples = self._scaled(np.concatenate([self._samples(page) for page in chosen], 2))
-        return Decoded(_checked(samples) if samples.dtype.kind == "f" else samples, None, None, tuple(self._unread()))
+        if samples.dtype.kind == "f":
+            samples = samples.astype(np.float32, copy=False)
+        return Decoded(samples, None, None, tuple(self._unread()))
 
     @property
     def depth(self) -> Bits:
@@ -161,6 +164,7 @@ class TiffImage:
             exif=self._exif(),
             xmp=self._bytes(_XMP),
             resolution=(x / unit, y / unit) if unit and x and y else None,
+            geo=self._geo()[0],
         )
 
     def _decode_by_pillow(self) -> Decoded:
@@ -223,15 +227,33 @@ class TiffImage:
                 ("IPTC", _IPTC in tags),
                 ("ImageJ's description", self.page.is_imagej),
                 ("OME-XML", self.page.is_ome),
-                ("the place on Earth (GeoTIFF)", any(tag in tags for tag in _GEO)),
-                ("the value of pixels without data", _NO_DATA in tags),
+                ("the camera (RPC)", has_camera(tags)),
             )
             if is_there
-        ]
+        ] + self._geo()[1]
+
+    def _geo(self) -> tuple[GeoTags | None, list[str]]:
+        """Return the tags of a GeoTIFF that still hold for the upright picture, and name the others."""
+        try:
+            found = GeoTags.read({tag: self.page.tags[tag].value for tag in TAGS if tag in self.page.tags})
+        except ValueError as error:
+            return None, [str(error)]
+        if found is None:
+            return None, []
+        page, kept = self.page, found
+        is_same = page.sampleformat == _FLOAT or page.bitspersample in (8, 16)
+        if not is_same or page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+            kept = found.of_other_numbers()
+        if self._orientation() != 1:
+            kept = GeoTags()
+        return kept, [name for name in found.names() if name not in kept.names()]
 
 
 def write(path: Path, content: np.ndarray, alpha: bool, icc: bytes | None, metadata: Metadata) -> None:
-    """Write grey, RGB, either with alpha, or bands, uint8 or uint16; with EXIF, as far as TIFF has tags, and XMP."""
+    """Write grey, RGB, either with alpha, or bands, uint8, uint16 or float32.
+
+    EXIF is written as far as TIFF has tags; XMP and GeoTIFF tags as they are.
+    """
     count = content.shape[2] - alpha
     colours = 3 if count == 3 else 1
     extra = ["unassalpha"] if alpha else ["unspecified"] * (count - colours)
@@ -249,7 +271,10 @@ def write(path: Path, content: np.ndarray, alpha: bool, icc: bytes | None, metad
         iccprofile=icc,
         resolution=metadata.resolution,
         resolutionunit=_INCH if metadata.resolution else None,
-        extratags=[(_XMP, _BYTE, len(metadata.xmp), metadata.xmp, True)] if metadata.xmp else [],
+        extratags=[
+            *([(_XMP, _BYTE, len(metadata.xmp), metadata.xmp, True)] if metadata.xmp else []),
+            *(metadata.geo.extra_tags() if metadata.geo else []),
+        ],
     )
     if tags and metadata.exif and content.nbytes < _LARGEST:
         _add_exif(path, metadata.exif)
@@ -351,12 +376,6 @@ def _looked_up(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
 def _image(mode: str, pixels: np.ndarray) -> Image.Image:
     """Return an image of Pillow's of uint8 pixels (H, W, C)."""
     return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
-
-
-def _checked(values: np.ndarray) -> np.ndarray:
-    """Return floating-point numbers from 0, black, to 1, white, as float32; a ValueError says that they aren't."""
-    check_range(values)
-    return values.astype(np.float32, copy=False)
 
 
 def _ratio(value: Any) -> float:

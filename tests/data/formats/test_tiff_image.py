@@ -249,12 +249,3 @@ def test_descriptions_of_the_layout_are_not_those_of_another_size(tmp_path, opti
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
         assert not (tiff.is_shaped or tiff.is_imagej or tiff.is_ome)
         np.testing.assert_array_equal(tiff.asarray(), larger.pixels)
-
-
-def test_a_place_on_earth_is_named_as_lost(tmp_path):
-    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (34735, 3, 4, (1, 1, 0, 0), True), (42113, 2, 0, "0", True)]
-    for photometric, channels in (("rgb", 3), ("minisblack", 5)):
-        layout = {"photometric": photometric, "planarconfig": "contig"}
-        tifffile.imwrite(tmp_path / "in.tif", colours(UINT8, channels), extratags=tags, metadata=None, **layout)
-        lost = read_picture(tmp_path / "in.tif", channels).lost
-        assert lost == ("the place on Earth (GeoTIFF)", "the value of pixels without data")
