@@ -75,9 +75,12 @@ class Exported:
 
     @property
     def advice(self) -> str:
-        """What chaiNNer and ComfyUI, which read weights by spandrel, need for this file; empty if they need nothing."""
-        name = (self.generator or {}).get("name")
-        if self.kind in ("safetensors", "pth") and name in NEED_PLUGIN:
+        """What chaiNNer and ComfyUI, which read weights by spandrel, need for this file; empty if they need nothing.
+
+        Nothing helps them to use networks of bands.
+        """
+        name, channels = (self.generator or {}).get("name"), (self.generator or {}).get("channels", 3)
+        if channels in (1, 3) and self.kind in ("safetensors", "pth") and name in NEED_PLUGIN:
             return (
                 f"chaiNNer and ComfyUI read {name} only where sr_experiments.export.spandrel_plugin is imported; "
                 f"chaiNNer also opens an export to {self.file.stem}.onnx or, for ncnn, to {self.file.stem} as it is"

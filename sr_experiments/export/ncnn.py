@@ -87,8 +87,8 @@ def run_ncnn(path: Path) -> Run:
 
 def check_for_upscayl(file: Path, scale: int, channels: int) -> None:
     """Say what keeps Upscayl from using a file: it takes the scale from the name, and gives RGB images."""
-    if not re.search(rf"(?<!\d){scale}x|x{scale}(?!\d)", file.stem, re.IGNORECASE):
-        log.warning("Upscayl takes the scale from the name: call it %s-%dx there", file.stem, scale)
     if channels != 3:
         words = "1 channel" if channels == 1 else f"{channels} channels"
         log.warning("Upscayl and realesrgan-ncnn-vulkan give RGB images, and this network takes %s", words)
+    elif not re.search(rf"(?<!\d){scale}x|x{scale}(?!\d)", file.stem, re.IGNORECASE):
+        log.warning("Upscayl takes the scale from the name: call it %s-%dx there", file.stem, scale)

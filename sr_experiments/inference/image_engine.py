@@ -205,7 +205,9 @@ class ImageEngine:
         if image.shape[2] == self.channels:
             return image
         if {image.shape[2], self.channels} != {1, 3}:
-            raise SRError(f"the image has {image.shape[2]} channels, and the network is of {self.channels}")
+            raise SRError(
+                f"the image has {image.shape[2]} bands, and the network takes {self.channels}: give both as many"
+            )
         return image.repeat(3, 2) if self.channels == 3 else _luma(image)
 
     def _from_network(self, output: np.ndarray, image: np.ndarray) -> np.ndarray:

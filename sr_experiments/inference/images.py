@@ -8,15 +8,15 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from sr_experiments.data.depth import Bits, from_srgb, in_range, to_channels, to_depth, to_srgb
+from sr_experiments.data.depth import Bits, from_srgb, in_range, to_depth, to_srgb
 from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image, pillow_image, png
 from sr_experiments.data.formats.fitting import fitting, of_size
 from sr_experiments.data.formats.metadata import Metadata
-from sr_experiments.data.image_files import all_bands, open_image, unreadable
+from sr_experiments.data.image_files import UnreadableImage, all_bands, open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing
@@ -88,20 +88,43 @@ def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = F
     """
     try:
         with open_image(path) as image:
-            if image.several and channels in (1, 3):
-                raise ValueError(f"it {image.several}; make it a video, or a folder of frames")
+            if channels in (1, 3):
+                _check_bands(path, image, channels)
             decoded = image.decode() if channels in (1, 3) else all_bands(image)
             pixels = in_range(decoded.pixels, clip)
-            if channels not in (1, 3):
-                pixels = to_channels(pixels, channels)
+            if channels not in (1, 3, own := pixels.shape[2]):
+                raise _other_bands(path, f"{own} band{'s' if own > 1 else ''}", own, channels)
             as_they_are = channels not in (1, 3) or pixels.dtype.kind == "f"
             transfer: Transfer = "linear" if decoded.linear else "" if as_they_are else "sRGB"
             picture = Picture(
                 pixels, decoded.alpha, decoded.icc, image.metadata(), decoded.lost, decoded.bits, transfer
             )
             return for_network(picture, bits, floats)
+    except UnreadableImage:
+        raise
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
+
+
+def _check_bands(path: Path, image: Any, channels: int) -> None:
+    """Check that an open image is one picture, grey or RGB."""
+    if (bands := getattr(image, "bands", None) or 0) > 2:  # the second of two is left out, with a message
+        raise _other_bands(path, f"{bands} bands", bands, channels)
+    if pages := getattr(image, "pages_of_bands", 0):
+        raise _other_bands(path, f"{pages} pages", pages, channels)
+    if image.several:
+        raise ValueError(f"it {image.several}; make it a video, or a folder of frames")
+
+
+def _other_bands(path: Path, has: str, own: int, channels: int) -> UnreadableImage:
+    """Return the error that an image has other bands than the network takes."""
+    given = {1: "convert the image to grey", 3: "convert the image to RGB"}.get(channels, f"give images of {channels}")
+    bands = "if they are bands, " if has.endswith("pages") else ""
+    if bands:
+        given = "split the pages into files"
+    return UnreadableImage(
+        f"{path} has {has}, and the network takes {channels}: {bands}use one of channels={own}, or {given}"
+    )
 
 
 def for_network(picture: Picture, bits: Bits, floats: bool = False) -> Picture:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 import yaml
 from PIL import Image
@@ -245,6 +246,27 @@ def test_an_animation_stays_one(ask: Asker, sr: Any, tmp_path: Path) -> None:
     done = sr("upscale", tmp_path / "in.webp", "-o", tmp_path / "alone.webp", "-c", ask.checkpoint, *WORDS)
     assert done.code == 0, done.err
     assert ask.get(f"result?job={job['number']}") == (tmp_path / "alone.webp").read_bytes()
+
+
+def test_pages_of_bands_and_numbers_beyond_white_are_shown(server: Server, checkpoints: Path, tmp_path: Path) -> None:
+    network = GENERATORS["msrresnet"](scale=2, channels=5, **GENERATORS.small["msrresnet"])
+    with torch.no_grad():
+        network.conv_last.bias += 2
+    config = {"name": "msrresnet", "scale": 2, "channels": 5, **GENERATORS.small["msrresnet"]}
+    file = checkpoints / "bands.pth"
+    torch.save(
+        {"params": network.state_dict(), "sr_experiments": {"format": 1, "generator": config, "bits": "float"}}, file
+    )
+    pages = np.random.default_rng(0).random((5, 20, 24), np.float32)
+    tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack")
+    ask = Asker(server, file)
+    assert ask.add("pages.tif", (tmp_path / "pages.tif").read_bytes())[0] == 200
+    job = ask.newest_when_ended()
+    file.unlink()
+    assert job["state"] == "done", job
+    (tmp_path / "result.tif").write_bytes(ask.get(f"result?job={job['number']}"))
+    assert tifffile.imread(tmp_path / "result.tif").shape == (40, 48, 5)
+    ask("POST", f"/{server.token}/remove?job={job['number']}")
 
 
 def test_only_who_has_the_address_is_answered(ask: Asker, server: Server) -> None:

@@ -655,8 +655,11 @@ def test_the_listing_of_a_card_fits_openmodeldb(sr, train, weights, tmp_path, ex
             assert trained <= set(facts) or name == "file"
 
 
-@pytest.mark.parametrize(("name", "told"), [("msrresnet", True), ("srresnet", True), ("compact", False)])
-def test_the_export_says_what_other_programs_need_to_read_it(weights, sr, tmp_path, name, told):
-    done = sr("export", weights(name), "-o", tmp_path / "out.safetensors")
+@pytest.mark.parametrize(
+    ("name", "channels", "told"),
+    [("msrresnet", 3, True), ("srresnet", 3, True), ("compact", 3, False), ("msrresnet", 5, False)],
+)
+def test_the_export_says_what_other_programs_need_to_read_it(weights, sr, tmp_path, name, channels, told):
+    done = sr("export", weights(name, channels=channels), "-o", tmp_path / "out.safetensors")
     assert done.code == 0
     assert (f"chaiNNer and ComfyUI read {name} only where" in done.out) is told

@@ -130,9 +130,7 @@ class TiffImage:
 
     def decode_bands(self) -> Decoded:
         """Read all samples of the picture, whatever they mean, or one of each page where there are several pages."""
-        pages: list[Any] = [page for page in self.tiff.pages if _is_picture(page)] or [self.page]
-        alike = all((p.imagelength, p.imagewidth, p.samplesperpixel) == (*self._stored(), 1) for p in pages)
-        chosen = pages if len(pages) > 1 and alike else [self.page]
+        chosen = self._pages_of_bands() or [self.page]
         for page in chosen:
             _check_samples(page, _MAX_BANDS)
         samples = self._scaled(np.concatenate([self._samples(page) for page in chosen], 2))
@@ -155,6 +153,16 @@ class TiffImage:
         known = set(page.extrasamples) & {_ASSOCIATED, _UNASSOCIATED}
         is_grey = _COLOURS.get(page.photometric) == 1
         return page.samplesperpixel if is_grey and page.samplesperpixel > 1 and not known else None
+
+    @property
+    def pages_of_bands(self) -> int:
+        """Number of pages that may be bands: 0 if there is one, or if they differ or have several samples."""
+        return len(self._pages_of_bands())
+
+    def _pages_of_bands(self) -> list[Any]:
+        pages: list[Any] = [page for page in self.tiff.pages if _is_picture(page)]
+        alike = all((p.imagelength, p.imagewidth, p.samplesperpixel) == (*self._stored(), 1) for p in pages)
+        return pages if len(pages) > 1 and alike else []
 
     def metadata(self) -> Metadata:
         """Return what the file says about the picture."""

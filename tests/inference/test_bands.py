@@ -1,0 +1,58 @@
+"""Images of bands for networks of as many bands or of others."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.inference.images import read_picture
+
+
+@pytest.fixture
+def bands(tmp_path):
+    """Five bands in bands.tif, and as pages in pages.tif."""
+    pixels = np.random.default_rng(0).integers(0, 65536, (20, 24, 5), np.uint16)
+    tifffile.imwrite(tmp_path / "bands.tif", pixels, photometric="minisblack", planarconfig="contig")
+    tifffile.imwrite(tmp_path / "pages.tif", np.moveaxis(pixels, 2, 0), photometric="minisblack")
+    Image.new("RGB", (24, 20)).save(tmp_path / "rgb.png")
+    return pixels
+
+
+def test_other_numbers_are_one_line_that_names_both_and_the_fix(bands, tmp_path):
+    for name, channels, said in (
+        ("bands.tif", 3, "has 5 bands, and the network takes 3: use one of channels=5, or convert the image to RGB"),
+        ("bands.tif", 1, "has 5 bands, and the network takes 1: use one of channels=5, or convert the image to grey"),
+        ("bands.tif", 8, "has 5 bands, and the network takes 8: use one of channels=5, or give images of 8"),
+        ("pages.tif", 8, "has 5 bands, and the network takes 8: use one of channels=5, or give images of 8"),
+        ("rgb.png", 8, "has 3 bands, and the network takes 8: use one of channels=3, or give images of 8"),
+        (
+            "pages.tif",
+            3,
+            "has 5 pages, and the network takes 3: if they are bands, use one of channels=5, or split the pages into "
+            "files",
+        ),
+    ):
+        with pytest.raises(UnreadableImage) as error:
+            read_picture(tmp_path / name, channels)
+        assert str(error.value) == f"{tmp_path / name} {said}"
+
+
+def test_tune_shows_pages_of_bands(sr, weights, bands, tmp_path):
+    done = sr("tune", tmp_path / "pages.tif", "-o", tmp_path / "pages.png", "-c", weights(channels=5))
+    assert done.code == 0, done.err
+    done = sr("tune", tmp_path / "bands.tif", "-o", tmp_path / "x.png", "-c", weights())
+    assert done.code == 2 and "bands.tif has 5 bands, and the network takes 3" in done.err
+
+
+def test_bands_in_EXR_keep_their_names(sr, weights, tmp_path):
+    OpenEXR = pytest.importorskip("OpenEXR")
+    planes = {name: np.full((20, 24), 0.5, np.float32) for name in ("blue", "green", "nir", "red", "swir")}
+    OpenEXR.File({}, planes).write(str(tmp_path / "in.exr"))
+    for target in ("out.exr", "out.tif"):
+        done = sr("upscale", tmp_path / "in.exr", "-o", tmp_path / target, "-c", weights(channels=5))
+        assert done.code == 0, done.err
+    assert list(OpenEXR.File(str(tmp_path / "out.exr"), separate_channels=True).channels()) == list(planes)
+    assert tifffile.imread(tmp_path / "out.tif").shape == (40, 48, 5)
+    assert sr("upscale", tmp_path / "out.tif", "-o", tmp_path / "new.exr", "-c", weights(channels=5)).code == 0
+    assert "B01" in OpenEXR.File(str(tmp_path / "new.exr"), separate_channels=True).channels()
