@@ -80,6 +80,14 @@ def is_group(key: str, folder: Path) -> bool:
     return (folder / key.split("@")[0]).is_dir()
 
 
+def no_group(key: str, folder: Path) -> str:
+    """Say that there is no group of a key with a slash, and which was meant."""
+    groups = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/") if path.is_dir())
+    near = difflib.get_close_matches(key.split("@")[0], groups, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
+    return f"there is no group {key}: {hint}"
+
+
 def _words(arguments: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each argument with the one before it; an option with its value is one step."""
     before = ""
@@ -150,10 +158,7 @@ def _word(before: str, argument: str, sweep: bool, declared: Declared, folder: P
         _refuse_several(key, value, [], sweep)
         return argument
     if "/" in key and not key.startswith("hydra/"):
-        groups = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/") if path.is_dir())
-        near = difflib.get_close_matches(key.split("@")[0], groups, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
-        raise SRError(f"there is no group {key}: {hint}")
+        raise SRError(no_group(key, folder))
     schemas = declared.setting(key)
     start = argument[: -len(value)] if value else argument
     if is_path(schemas):

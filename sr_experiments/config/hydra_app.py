@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sr_experiments.config.command_line import prepared
+from sr_experiments.config.command_line import no_group, prepared
 from sr_experiments.config.quoting import SCRIPT, train_command
 from sr_experiments.config.settings_help import Settings, sweep_lines
 from sr_experiments.errors import SRError, one_line
@@ -128,9 +128,7 @@ def _unknown_setting(key: str, folder: Path, arguments: list[str]) -> str:
             return f"{recipe} chooses {key}, which {other}={chosen.get(other)} doesn't have: leave out one of them"
         if key.split("@")[0] in groups:
             return f"{key} is not chosen yet: add it with +{key}=..."
-        near = difflib.get_close_matches(key.split("@")[0], groups, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
-        return f"there is no group {key}: {hint}"
+        return no_group(key, folder)
     overrides = [a for a in arguments if not a.startswith("-") and a.lstrip("+~").split("=")[0] != key]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(folder.absolute()), version_base="1.3"):

@@ -110,6 +110,7 @@ class Settings:
             groups: names that are chosen rather than set.
         """
         *parent, key = dotted.split(".")
+        whole = parent
         for depth in range(len(parent)):  # the first name that isn't there is the one to put right
             held, known = self.group(parent[:depth])
             if parent[depth] not in held and parent[depth] not in known:
@@ -128,6 +129,8 @@ class Settings:
         names = [*dict.fromkeys([*held, *known, *([] if parent else groups)])]
         near = difflib.get_close_matches(key, names, 1)
         if parent and not near and self._holds_any_names(parent):
+            if len(whole) > len(parent):  # a setting of what isn't there
+                return f"{place}: it has {', '.join(held) or 'none'}; a new one is added with +{dotted}=..."
             return f"{place}: what it holds has names, write +{'.'.join(parent)}.mine.{key}=..."
         if parent and not near and key in self.config:
             return f"{place}: {key} is the run's, set {key}=..."

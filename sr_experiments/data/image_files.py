@@ -3,12 +3,12 @@
 import logging
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -37,7 +37,6 @@ EXTENSIONS = (
     *(exr_image.EXTENSIONS if exr_image.is_installed() else ()),
 )
 
-_TIFF_EXTENSIONS = (".tif", ".tiff")
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 
 
@@ -193,45 +192,53 @@ def all_bands(image: Any) -> Decoded:
     return decoded._replace(pixels=np.concatenate((decoded.pixels, decoded.alpha), 2), alpha=None)
 
 
-def image_layout(path: str | Path) -> tuple[Bits, int]:
-    """Read from the header alone how deep an image is, and how many channels it is read with: 3, or its bands.
+class Header(NamedTuple):
+    """What the header of an image says: (height, width) as of `read_image`, depth, 3 or its bands, and its pages."""
+
+    size: tuple[int, int]
+    depth: Bits
+    channels: int
+    pages: int
+
+
+def image_header(path: str | Path) -> Header:
+    """Read the header of an image.
 
     Raises:
         UnreadableImage: the file is missing or not an image.
     """
     try:
         with open_image(path) as image:
-            return image.depth, getattr(image, "bands", None) or 3
+            bands, pages = getattr(image, "bands", None), getattr(image, "pages", 1)
+            return Header(image.size, image.depth, bands or 3, pages)
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
 
 
-def say_pages(paths: Sequence[Path], hint: str) -> None:
-    """Log, of TIFF files that are read as grey or RGB, that only the first of several pages is read.
+def image_layout(path: str | Path) -> tuple[Bits, int]:
+    """Read from the header alone how deep an image is, and how many channels it is read with: 3, or its bands.
+
+    Raises:
+        UnreadableImage: the file is missing or not an image.
+    """
+    header = image_header(path)
+    return header.depth, header.channels
+
+
+def say_pages(pages: Mapping[Path, int], hint: str) -> None:
+    """Log, of images that are read as grey or RGB, that only the first of several pages is read.
 
     Args:
-        paths: of images; only those that are TIFF by their names are opened.
+        pages: number of the pages of each image.
         hint: how to read each page as a band, such as `set channels=`; the number of pages is appended.
     """
-    tiffs = [path for path in paths if path.suffix.lower() in _TIFF_EXTENSIONS]
-    with ThreadPoolExecutor(16) as pool:
-        pages = dict(zip(tiffs, pool.map(_pages, tiffs), strict=True))
-    if several := [path for path in tiffs if pages[path] > 1]:
+    if several := [path for path, count in pages.items() if count > 1]:
         others = f", like {len(several) - 1} more," if len(several) > 1 else ""
         first = several[0]
         log.warning(
             "%s%s has %d pages, and only the first is read: if they are bands, %s%d",
             *(first, others, pages[first], hint, pages[first]),
         )
-
-
-def _pages(path: Path) -> int:
-    """Return how many pictures a TIFF file has; 1 if it can't be read, which is said where it is."""
-    try:
-        with open_image(path) as image:
-            return getattr(image, "pages", 1)
-    except Exception:  # a damaged file can fail anywhere in a decoder
-        return 1
 
 
 def decode_image(path: str | Path) -> Decoded:
@@ -262,7 +269,16 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 def image_sizes(paths: Sequence[Path]) -> list[Size]:
     """Read the sizes of many files in parallel, as `image_size`; errors are returned in place of sizes."""
+    return _of_all(image_size, paths)
+
+
+def image_headers(paths: Sequence[Path]) -> list[Header | UnreadableImage]:
+    """Read the headers of many files in parallel, as `image_header`; errors are returned in their place."""
+    return _of_all(image_header, paths)
+
+
+def _of_all(function: Callable[[Path], T], paths: Sequence[Path]) -> list[T | UnreadableImage]:
     parts = [paths[i : i + 64] for i in range(0, len(paths), 64)]  # one task per file would cost more than the reading
     with ThreadPoolExecutor(16) as pool:
-        sizes = pool.map(lambda part: [result_or_error(image_size, path) for path in part], parts)
-        return [size for part in sizes for size in part]
+        found = pool.map(lambda part: [result_or_error(function, path) for path in part], parts)
+        return [each for part in found for each in part]

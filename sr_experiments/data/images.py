@@ -14,7 +14,7 @@ from sr_experiments.config.constraints import Count, InputPath, OnError
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.depth import LEVELS, WORDS, Bits
 from sr_experiments.data.held_out import ValShare
-from sr_experiments.data.image_files import Size, UnreadableImage, result_or_error, say_pages
+from sr_experiments.data.image_files import Size, UnreadableImage, image_header, result_or_error, say_pages
 from sr_experiments.data.packs.folders import FileFolder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops
 from sr_experiments.errors import SRError
@@ -130,7 +130,7 @@ def check_first(folder: FileFolder, path: Path, channels: int, bits: Bits) -> No
     if bands not in (1, 3, channels):
         raise SRError(f"{path} has {bands} bands, and channels={channels}: set channels={bands}, or convert the images")
     if channels in (1, 3) and type(folder) is FileFolder:
-        say_pages([path], "set channels=")
+        say_pages({path: image_header(path).pages}, "set channels=")
     if own == bits:
         return
     if bits == 8:

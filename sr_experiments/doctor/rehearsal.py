@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from sr_experiments.doctor.findings import Finding
+from sr_experiments.terminal import readable_seconds
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.run import user_error
 from sr_experiments.training.trainer import precision_of
@@ -72,8 +73,7 @@ def rehearse(assembly: Assembly, config: dict[str, Any], steps: int) -> list[Fin
         findings.append(Finding(f"a few steps{name}", "pass", f"{speed} on {clock.device}, losses are finite"))
         start = end
     module.max_steps = full
-    hours, minutes = divmod(round(seconds_left / 60), 60)
-    whole = Finding("whole run", "pass", f"about {hours} h {minutes} min, without validation")
+    whole = Finding("whole run", "pass", f"about {readable_seconds(seconds_left)}, without validation")
     return [*findings, _data_finding(assembly, waits, slowest), _memory_finding(clock.device), whole]
 
 

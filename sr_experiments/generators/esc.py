@@ -60,10 +60,13 @@ class ESC(Generator):
     ) -> None:
         super().__init__(scale, channels)
         if features % heads:
-            raise SRError(f"esc: features={features} can't be shared by heads={heads}: set a multiple of {heads}")
+            raise SRError(
+                f"model.features={features} can't be shared by model.heads={heads}: set a multiple of {heads}"
+            )
         if conv_features > features:
             raise SRError(
-                f"esc: conv_features={conv_features} is more than features={features}: set {features} or less"
+                f"model.conv_features={conv_features} is more than model.features={features}: set "
+                f"model.conv_features={features} or less"
             )
         self.size_multiple = window
         self.receptive_radius = max(window, 32)  # that of one layer of attention; of all together it has no bound

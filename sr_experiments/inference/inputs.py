@@ -127,9 +127,6 @@ def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extensio
     """Assign each source its target: `output` itself for a single file, else the same relative path below it.
 
     The root is that of `Inputs`; `extension`, with or without its dot, is that of the targets, else the source's.
-
-    Raises:
-        SRError: two sources have the same target, or a target is its own source.
     """
     jobs = []
     for source in sources:
@@ -139,7 +136,6 @@ def plan_jobs(sources: Sequence[Path], root: Path | None, output: Path, extensio
             relative = Path(source.name) if root is None else source.relative_to(root)
             target = output / (relative if extension is None else relative.with_suffix("." + extension.lstrip(".")))
         jobs.append(Job(source, target))
-    check_targets(jobs)
     return jobs
 
 
@@ -165,7 +161,7 @@ def clip_jobs(inputs: Inputs, output: Path, image_format: str | None) -> list[Jo
     can be animated.
 
     Raises:
-        SRError: as `plan_jobs`, or a single animated image has an output that can't be one.
+        SRError: a single animated image has an output that can't be one.
     """
     jobs = plan_jobs(inputs.videos, inputs.root, output)
     for i, (source, target) in enumerate(jobs):
@@ -177,7 +173,6 @@ def clip_jobs(inputs: Inputs, output: Path, image_format: str | None) -> list[Jo
             jobs[i] = Job(source, target.with_suffix(wanted))
         elif inputs.root is not None and source.suffix.lower() in VIDEO_EXTENSIONS:
             jobs[i] = Job(source, target if target.suffix.lower() in CONTAINERS else target.with_suffix(".mkv"))
-    check_targets(jobs)
     return jobs
 
 

@@ -83,12 +83,12 @@ def _run(names: Sequence[str], output: Path, checkpoints: Sequence[Path], option
     engine, options = engine_for(checkpoints, options)
     as_frames = to_video or (engine.recurrent and inputs.root is not None)
     image_jobs = [] if as_frames else _image_jobs(inputs, output, options)
+    jobs = clip_jobs(inputs, output, options.image_format)
+    check_targets([*jobs, *image_jobs])
 
     failed = 0
     alone = len(inputs.images) + len(inputs.videos) == 1
     if inputs.videos:
-        jobs = clip_jobs(inputs, output, options.image_format)
-        check_targets([*jobs, *image_jobs])
         failed += _upscale_clips(engine, jobs, options, console, upscale_video, alone)
     if inputs.images and as_frames:
         assert inputs.root is not None
@@ -194,6 +194,7 @@ def _make_sheets(inputs: Inputs, output: Path, checkpoints: Sequence[Path], opti
             "an animation: give one --checkpoint; sr tune shows several on frames of a video"
         )
     jobs = _image_jobs(inputs, output, options)
+    check_targets(jobs)
     page = page_of(output, options)
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     together = [checkpoints] if options.strength is not None else [[checkpoint] for checkpoint in checkpoints]

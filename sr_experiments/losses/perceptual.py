@@ -76,13 +76,13 @@ class VGGLoss(PerceptualLoss):
     Computed in the precision of the surroundings (bf16 under autocast), compared in float32.
 
     Args:
-        layers: weights by layer: conv5_4 is the convolution's output, before ReLU; relu5_4 after it. A layer with
-            None is left out.
+        layers: weights by layer: conv5_4, of VGG16 conv5_3, is the output of the last convolution, before ReLU;
+            relu5_4 or relu5_3 after it. A layer with None is left out.
         criterion: "l1", "mse" or "cosine" (1 - cosine similarity over channels, TecoGAN).
 
     Raises:
         SRError: unknown layer.
-        WeightsUnavailable: no VGG19 weights.
+        WeightsUnavailable: no weights of the network.
     """
 
     net = "vgg19"
@@ -139,17 +139,7 @@ class VGGLoss(PerceptualLoss):
 
 @LOSSES.register("vgg16")
 class VGG16Loss(VGGLoss):
-    """Weighted distance between VGG16 features of SR and HR, otherwise the same as `vgg19`.
-
-    Args:
-        layers: weights by layer: conv5_3 is the convolution's output, before ReLU; relu5_3 after it. A layer with
-            None is left out.
-        criterion: "l1", "mse" or "cosine" (1 - cosine similarity over channels, TecoGAN).
-
-    Raises:
-        SRError: unknown layer.
-        WeightsUnavailable: no VGG16 weights.
-    """
+    """Weighted distance between VGG16 features of SR and HR, otherwise the same as `vgg19`."""
 
     net = "vgg16"
 

@@ -127,6 +127,12 @@ def test_ctrl_c_while_it_is_loading_ends_it_without_a_traceback(tmp_path):
         ("epochs=3", "did you mean trainer.max_steps?"),
         ("data.gt_size=128", "data has no gt_size: did you mean data.crop?"),
         ("model.gc=3", "model has no gc: it has name, features, blocks"),  # MSRResNet has no growth
+        (
+            "model=frvsr stage.gan.steps=5",
+            "stage has no gan: it has flow, sr, joint; a new one is added with +stage.gan",
+        ),
+        ("data.val.mine.root=x", "data.val has no mine: it has none; a new one is added with +data.val.mine.root=..."),
+        ("data.val.mine=x", "data.val has no mine: what it holds has names, write +data.val.mine.mine=..."),
         ("+model=rrdbnet", "model is chosen already: leave out the +"),
         ("data.val.root=photographs", "write +data.val.mine.root=..."),
         (

@@ -209,8 +209,11 @@ def test_activations_computed_again_give_the_same_gradients():
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("heads=3", "esc: features=64 can't be shared by heads=3: set a multiple of 3\n"),
-        ("conv_features=80", "esc: conv_features=80 is more than features=64: set 64 or less\n"),
+        ("heads=3", "model.features=64 can't be shared by model.heads=3: set a multiple of 3\n"),
+        (
+            "conv_features=80",
+            "model.conv_features=80 is more than model.features=64: set model.conv_features=64 or less\n",
+        ),
         ("window=65", "model.window is 65: give a whole number of at least 2 and at most 64"),
         ("window=1", "model.window is 1"),
         ("kernel=4", "model.kernel is 4"),

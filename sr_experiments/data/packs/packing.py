@@ -6,9 +6,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +20,10 @@ from rich.progress import DownloadColumn, Progress
 from sr_experiments.data.depth import DTYPES, Bits, deepest
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import (
+    Header,
     UnreadableImage,
     and_left_out,
-    image_layout,
-    image_sizes,
+    image_headers,
     result_or_error,
     say_pages,
     walk_images,
@@ -42,6 +41,8 @@ from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 log = logging.getLogger(__name__)
 
 _SAVE_EVERY = 5.0  # seconds between saves of the journal
+
+Headers = Mapping[Path, Header | UnreadableImage]  # of images
 
 
 def pack(
@@ -77,7 +78,10 @@ def pack(
     root, folder = Path(source).expanduser().resolve(), Path(destination).expanduser()
     files = scan(root, only, videos)
     entries = "".join(f"{file.name}\0{file.bytes}\0{file.time}\0" for file in files)
-    layout = _layout([root / file.name for file in files], bits, channels)
+    headers, layout = None, (bits or 8, channels or 3)
+    if bits is None or channels is None:
+        headers = _headers(root, files)
+        layout = _layout(headers, bits, channels)
     if layout != (8, 3):  # another pack than one of 8-bit RGB, whose digest is as it always was
         entries += f"{layout[0]}\0{layout[1]}\0"
     digest = hashlib.sha256(entries.encode("utf-8", "surrogateescape")).hexdigest()
@@ -88,7 +92,8 @@ def pack(
         with _lock(folder):
             if _is_packed(root, folder, digest):
                 return Pack(folder)
-            index = _plan_layout(root, files, digest, on_error, *layout)
+            headers = _headers(root, files) if headers is None else headers
+            index = _plan_layout(root, files, headers, digest, on_error, *layout)
             journal = Journal(folder / JOURNAL, digest)
             # The index goes first: without it, the folder is recognised as incomplete from here on.
             (folder / INDEX).unlink(missing_ok=True)
@@ -219,26 +224,32 @@ def _is_packed(root: Path, folder: Path, digest: str) -> bool:
     return False
 
 
-def _layout(paths: Sequence[Path], bits: Bits | None, channels: int | None) -> tuple[Bits, int]:
-    """Return depth and channels of a pack: what was asked for, else the largest of what the files' headers say."""
-    if bits is not None and channels is not None:
-        return bits, channels
-    images = [path for path in paths if path.suffix.lower() not in VIDEO_EXTENSIONS]
+def _headers(root: Path, files: Sequence[SourceFile]) -> Headers:
+    """Return the headers of the images, or the errors in their place."""
+    paths = [root / file.name for file in files if not file.name.lower().endswith(VIDEO_EXTENSIONS)]
+    return dict(zip(paths, image_headers(paths), strict=True))
+
+
+def _layout(headers: Headers, bits: Bits | None, channels: int | None) -> tuple[Bits, int]:
+    """Return depth and channels of a pack: what was asked for, else the largest of what the images' headers say."""
+    found = {path: header for path, header in headers.items() if isinstance(header, Header)}
     if channels is None:
-        say_pages(images, "give --channels ")
-    with ThreadPoolExecutor(16) as pool:
-        found = [each for each in pool.map(partial(result_or_error, image_layout), images) if isinstance(each, tuple)]
-    return bits or deepest({depth for depth, _ in found}), channels or max((count for _, count in found), default=3)
+        say_pages({path: header.pages for path, header in found.items()}, "give --channels ")
+    deep = deepest({header.depth for header in found.values()})
+    return bits or deep, channels or max((header.channels for header in found.values()), default=3)
 
 
 def _plan_layout(
-    root: Path, files: Sequence[SourceFile], digest: str, on_error: str, bits: Bits, channels: int
+    root: Path, files: Sequence[SourceFile], headers: Headers, digest: str, on_error: str, bits: Bits, channels: int
 ) -> Index:
     """Return the index of a new pack, from the files' headers; checksums are still 0."""
     paths = [root / file.name for file in files]
-    videos = [row for row, path in enumerate(paths) if path.suffix.lower() in VIDEO_EXTENSIONS]
-    images = sorted(set(range(len(paths))) - set(videos))
-    found: dict[int, Any] = dict(zip(images, image_sizes([paths[row] for row in images]), strict=True))
+    videos = [row for row, path in enumerate(paths) if path not in headers]
+    found: dict[int, Any] = {
+        row: header.size if isinstance(header := headers[path], Header) else header
+        for row, path in enumerate(paths)
+        if path in headers
+    }
     with ThreadPoolExecutor(4) as pool:
         video_sizes = pool.map(lambda row: result_or_error(_video_size, paths[row]), videos)
         found.update(zip(videos, video_sizes, strict=True))
