@@ -63,10 +63,16 @@ class Run:
         return value if isinstance(value, int) else None
 
     def final(self) -> dict[str, float]:
-        """Return the last value of each validation metric."""
+        """Return the last value of each validation metric, without those that a resumed run no longer measures."""
+        told, step = _mapping(self.summary.get("final")), self.summary.get("step")
+        since = step if told and isinstance(step, int) else -1
         # metrics.csv also has what was logged after the last summary.
-        logged = {k: s.values[-1] for k, s in self.series.items() if k.startswith("val/")}
-        return logged or _numbers(self.summary.get("final"))
+        logged = {
+            key: series.values[-1]
+            for key, series in self.series.items()
+            if key.startswith("val/") and (key in told or series.steps[-1] > since)
+        }
+        return logged or _numbers(told)
 
     def best(self) -> dict[str, float]:
         """Return the validation metrics of the best checkpoint; empty while there is none."""

@@ -119,6 +119,15 @@ def test_a_run_that_has_only_begun_is_read(run_folder: Make) -> None:
     assert (run.state.state, run.state.step, run.final(), run.best()) == ("running", 0, {}, {})
 
 
+def test_sets_that_are_no_longer_validated_have_no_last_value(run_folder: Make) -> None:
+    rows = {"val/kept/psnr_y": [29.0, 30.0], "val/gone/psnr_y": [19.0, 20.0]}
+    folder = run_folder("a", metrics=rows, summary={"step": 30, "final": {"val/kept/psnr_y": 30.0}})
+    assert read_run(folder, "a").final() == {"val/kept/psnr_y": 30.0}
+    with (folder / "metrics.csv").open("a") as file:  # logged after the summary was written
+        file.write("40,1767225600.0,val/kept/psnr_y,31\n40,1767225600.0,val/new/psnr_y,25\n")
+    assert read_run(folder, "a").final() == {"val/kept/psnr_y": 31.0, "val/new/psnr_y": 25.0}
+
+
 def test_the_end_of_a_run_is_what_its_summary_says(run_folder: Make) -> None:
     for state in ("finished", "failed", "interrupted"):
         assert _state(run_folder(state, summary={"state": state})) == state
