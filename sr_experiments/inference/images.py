@@ -96,9 +96,8 @@ def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = F
                 raise _other_bands(path, f"{own} band{'s' if own > 1 else ''}", own, channels)
             as_they_are = channels not in (1, 3) or pixels.dtype.kind == "f"
             transfer: Transfer = "linear" if decoded.linear else "" if as_they_are else "sRGB"
-            picture = Picture(
-                pixels, decoded.alpha, decoded.icc, image.metadata(), decoded.lost, decoded.bits, transfer
-            )
+            icc = decoded.icc if channels in (1, 3) else None  # it is of colours
+            picture = Picture(pixels, decoded.alpha, icc, image.metadata(), decoded.lost, decoded.bits, transfer)
             return for_network(picture, bits, floats)
     except UnreadableImage:
         raise

@@ -107,6 +107,11 @@ def test_a_network_of_8_bits_takes_sRGB_of_EXR_and_its_EXR_is_linear_again(sr, n
     np.testing.assert_allclose(exr(tmp_path / "png.exr"), decoded(run(levels / 255)), atol=1e-5)
 
 
+def test_networks_of_other_depths_are_not_averaged(sr, network, tmp_path):
+    done = sr("interpolate", network("float")[0], network(8)[0], "-o", tmp_path / "x.safetensors", "--weight", 0.5)
+    assert done.code == 2 and "were trained with data.bits=float and 8: only networks for the same images" in done.err
+
+
 def test_noise_of_floats_cannot_be_removed(sr, network, linear, tmp_path):
     file, _ = network("float")
     done = sr("upscale", tmp_path / "in.exr", "-o", tmp_path / "out.exr", "-c", file, "--denoise", 3)

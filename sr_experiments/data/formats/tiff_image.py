@@ -250,7 +250,7 @@ class TiffImage:
             return None, []
         page, kept = self.page, found
         is_same = page.sampleformat == _FLOAT or page.bitspersample in (8, 16)
-        if not is_same or page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+        if not is_same or page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR):
             kept = found.of_other_numbers()
         if self._orientation() != 1:
             kept = GeoTags()

@@ -7,7 +7,8 @@ import OpenEXR
 import pytest
 
 from sr_experiments.data.image_files import UnreadableImage, image_size, list_images, read_image
-from sr_experiments.inference.images import read_picture
+from sr_experiments.errors import SRError
+from sr_experiments.inference.images import Picture, read_picture, write_picture
 
 
 def write(path: Path, **channels: np.ndarray) -> None:
@@ -62,3 +63,5 @@ def test_without_the_extra_it_is_named(tmp_path: Path, linear: np.ndarray, monke
     monkeypatch.setattr("sr_experiments.data.formats.exr_image.is_installed", lambda: False)
     with pytest.raises(UnreadableImage, match=r"EXR needs OpenEXR: .*exr"):
         read_image(tmp_path / "in.exr")
+    with pytest.raises(SRError, match=r"out\.exr: EXR needs OpenEXR: .*exr.*, or choose \.tif"):
+        write_picture(tmp_path / "out.exr", Picture(linear))
