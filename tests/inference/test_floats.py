@@ -1,5 +1,6 @@
 """Floating-point images: what networks take that were trained on them, or on others, and what is written."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -125,23 +126,30 @@ def test_EXR_keeps_its_alpha_its_attributes_and_its_place_in_the_window(sr, netw
     corners = ((4, 6), (4 + 29, 6 + 23)), ((0, 0), (63, 47))
     header = {
         "comments": "a plate",
+        "reelXXXXX": np.array([24, 1], np.int32),  # becomes a rational number, which OpenEXR itself can't make
         "chromaticities": (0.7, 0.3, 0.2, 0.7, 0.1, 0.05, 0.31, 0.33),
         "dataWindow": tuple(np.array(corner, np.int32) for corner in corners[0]),
         "displayWindow": tuple(np.array(corner, np.int32) for corner in corners[1]),
     }
     OpenEXR.File(header, {**planes(linear * half[..., None]), "A": half}).write(str(tmp_path / "in.exr"))
+    content = (tmp_path / "in.exr").read_bytes()
+    (tmp_path / "in.exr").write_bytes(content.replace(b"reelXXXXX\0v2i\0", b"rate\0rational\0"))
     done = sr("upscale", tmp_path / "in.exr", "-o", tmp_path / "out.exr", "-c", file, *EXACT)
     assert done.code == 0 and "left out" not in done.err and "kept" not in done.err, done.err
     made = OpenEXR.File(str(tmp_path / "out.exr"), separate_channels=True)
     found = made.header()
-    assert found["comments"] == "a plate" and found["chromaticities"] == pytest.approx(header["chromaticities"])
+    assert (
+        found["rate"] == Fraction(24)
+        and found["comments"] == "a plate"
+        and found["chromaticities"] == pytest.approx(header["chromaticities"])
+    )
     assert np.array(found["dataWindow"]).tolist() == [[8, 12], [8 + 59, 12 + 47]]
     assert np.array(found["displayWindow"]).tolist() == [[0, 0], [127, 95]]
     channels = {name: channel.pixels for name, channel in made.channels().items()}
     np.testing.assert_allclose(channels["A"], 0.5)
     np.testing.assert_allclose(channels["G"], 0.5 * run(linear)[..., 1], atol=1e-6)
     done = sr("upscale", tmp_path / "in.exr", "-o", tmp_path / "out.png", "-c", file, *EXACT)
-    assert "attributes of EXR (chromaticities, comments, displayWindow)" in done.err
+    assert "attributes of EXR (chromaticities, comments, displayWindow, rate)" in done.err
 
 
 def test_evaluation_gives_networks_what_upscaling_gives_them(sr, network, linear, tmp_path):

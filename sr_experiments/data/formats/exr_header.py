@@ -13,7 +13,6 @@ _LAYOUT = {
     *("channels", "compression", "lineOrder", "tiles", "type", "version", "chunkCount", "maxSamplesPerPixel", "name"),
     *("dataWindow", "displayWindow", "preview", "dwaCompressionLevel", "zipCompressionLevel"),
 }
-_KINDS = (str, int, float, tuple, np.ndarray)  # of values that OpenEXR writes as it reads them
 
 Window = tuple[int, int, int, int]  # left, top, and the places behind the right and the bottom pixel
 
@@ -37,7 +36,7 @@ class ExrHeader:
     @classmethod
     def read(cls, header: Mapping[str, Any]) -> "ExrHeader":
         """Take the attributes from OpenEXR's header."""
-        values = {name: value for name, value in header.items() if name not in _LAYOUT and isinstance(value, _KINDS)}
+        values = {name: value for name, value in header.items() if name not in _LAYOUT}
         data, display = _window(header["dataWindow"]), _window(header["displayWindow"])
         names = tuple(channel.name for channel in header["channels"])
         return cls(values, names, data[:2], None if data == display else display)

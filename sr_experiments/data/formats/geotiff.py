@@ -59,7 +59,8 @@ class GeoTags:
 
         def numbers(tag: int, lengths: Callable[[int], bool], kind: type = float) -> tuple[Any, ...]:
             found = np.ravel(tags.get(tag, ()))
-            if found.size and (found.dtype.kind not in "fiu" or not lengths(found.size)):
+            known = found.dtype.kind in "fiu" and lengths(found.size)
+            if found.size and not (known and (kind is float or (found.min() >= 0 and found.max() < 2**16))):
                 raise ValueError(f"the place on Earth (GeoTIFF), whose tag {tag} is damaged,")
             return tuple(map(kind, found.tolist()))
 

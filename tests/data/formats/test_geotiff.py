@@ -144,6 +144,7 @@ def test_what_is_lost_is_named(tmp_path):
     assert TIE not in found and lost == (
         "the camera (RPC)", "the place on Earth (GeoTIFF)", "the value of pixels without data"
     )  # fmt: skip
-    scene(tmp_path / "in.tif", [numbers(SCALE, 10, 10), *keys(AREA)])
-    found, lost = enlarged(tmp_path, enlarger())
-    assert KEYS not in found and lost == ("the place on Earth (GeoTIFF), whose tag 33550 is damaged,",)
+    for damaged, tag in ((numbers(SCALE, 10, 10), SCALE), ((KEYS, 4, 4, (1, 1, 0, 70000), True), KEYS)):
+        scene(tmp_path / "in.tif", [damaged, numbers(TIE, *range(6))])
+        found, lost = enlarged(tmp_path, enlarger())
+        assert TIE not in found and lost == (f"the place on Earth (GeoTIFF), whose tag {tag} is damaged,",)
