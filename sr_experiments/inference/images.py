@@ -136,11 +136,12 @@ def for_network(picture: Picture, bits: Bits, floats: bool = False) -> Picture:
         return _in_depth(picture, "float") if floats else picture
     if bits == "float":
         return picture
+    lost = "floating-point numbers"
     if picture.transfer == "linear":
-        lost = "linear, floating-point numbers"
+        lost = f"linear, {lost}"
         picture = replace(picture, pixels=to_srgb(picture.pixels), transfer="sRGB")
-    else:
-        lost = "floating-point numbers"
+    elif picture.pixels.shape[2] in (1, 3):
+        picture = replace(picture, transfer="sRGB")
     if floats:
         return picture
     metadata, also = picture.metadata, list[str]()

@@ -102,6 +102,8 @@ def test_a_network_of_8_bits_takes_sRGB_of_EXR_and_its_EXR_is_linear_again(sr, n
     done = sr("upscale", tmp_path / "in.exr", "-o", tmp_path / "out.exr", "-c", file, *EXACT)
     assert done.code == 0 and "kept" not in done.err
     np.testing.assert_allclose(exr(tmp_path / "out.exr"), decoded(expected), atol=1e-5)
+    assert sr("upscale", tmp_path / "in.tif", "-o", tmp_path / "tif.exr", "-c", file, *EXACT).code == 0
+    np.testing.assert_allclose(exr(tmp_path / "tif.exr"), decoded(run(linear)), atol=1e-5)
     levels = np.random.default_rng(1).integers(0, 256, (9, 8, 3), np.uint8)
     Image.fromarray(levels).save(tmp_path / "in.png")
     assert sr("upscale", tmp_path / "in.png", "-o", tmp_path / "png.exr", "-c", file, *EXACT).code == 0
