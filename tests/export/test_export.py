@@ -28,7 +28,6 @@ from sr_experiments.files import replacing
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
-from tests.conftest import others_slow
 
 NETWORKS = [
     ("srresnet", 2),
@@ -102,7 +101,11 @@ def test_pth_holds_raw_and_averaged_weights_where_a_run_has_both(train, tmp_path
 
 
 @pytest.mark.parametrize(
-    "name, scale", others_slow([("esc", 3)], [("msrresnet", 4), ("rrdbnet", 2), ("esc", 3), ("unet", 1)])
+    "name, scale",
+    [
+        ("esc", 3),
+        *(pytest.param(*given, marks=pytest.mark.slow) for given in (("msrresnet", 4), ("rrdbnet", 2), ("unet", 1))),
+    ],
 )
 def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
     onnxruntime = pytest.importorskip("onnxruntime")
