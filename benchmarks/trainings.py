@@ -54,6 +54,7 @@ SMALL_UNI = [
     "~metrics.lpips_alex",
     "~metrics.tlp_alex",
 ]
+SHORT = ["stage.sr.steps=400", "trainer.val_every=400", "trainer.checkpoint_every=400"]
 FROM_SCRATCH = ["stages=[joint]", "stage.joint.trains.fnet=1.0", "stage.joint.steps=1400"]
 STAGED = ["stage.flow.steps=1000", "stage.flow.batch_size=8", "stage.sr.steps=150", "stage.joint.steps=250"]
 CHOICE = ["model=msrresnet", "loss/pixel=l1", *IMAGES, "data.crop=64", "data.val_share=0", "trainer.val_every=1000"]
@@ -182,6 +183,8 @@ TRAININGS: dict[str, list[str]] = {
         "stage.joint.clip_length=10",
         "stage.joint.trains.fnet=1.0",
     ],
+    "uni_short": [*SMALL_UNI, *SHORT],
+    "uni_ahead": [*SMALL_UNI, *SHORT, "model.lookahead=1"],
     **{f"staged_{seed}": [*ABLATION, *STAGED, f"seed={seed}"] for seed in range(3)},
     **{f"joint_{seed}": [*ABLATION, *FROM_SCRATCH, f"seed={seed}"] for seed in range(3)},
     **{

@@ -64,6 +64,7 @@ def _basicvsr_uni(state: Shapes) -> dict[str, Any]:
         "features": features,
         "blocks": _count(state, "srnet.body."),
         "head": "steps" if steps else "direct",
+        **({"lookahead": state[fuse].shape[1] // features - 1} if (fuse := "srnet.fuse.0.weight") in state else {}),
     }
 
 

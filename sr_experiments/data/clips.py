@@ -329,6 +329,34 @@ class ValidationClips(Dataset[dict[str, Any]]):
         return item
 
 
+class WithLater(Dataset[dict[str, Any]]):
+    """Whole clips for validation, each frame with those after it in its clip.
+
+    Items are those of the clips, and `"later"`: for up to `lookahead` frames what their LR is, or is made from,
+    `{"lr": ...}` or `{"hr": ..., "frame": int}`. Items that are read in their order are read once.
+
+    Args:
+        clips: as `ValidationClips`.
+        lookahead: number of later frames.
+    """
+
+    def __init__(self, clips: Any, lookahead: int) -> None:
+        self.clips = clips
+        self.lookahead = lookahead
+        self._read: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return frame `index`, counted across all clips."""
+        end = next(clip.stop for clip in self.clips.ranges if index < clip.stop)
+        wanted = range(index, min(index + 1 + self.lookahead, end))
+        self._read = {i: self._read[i] if i in self._read else self.clips[i] for i in wanted}
+        item, *later = self._read.values()
+        return {**item, "later": [{k: x[k] for k in (("lr",) if "lr" in x else ("hr", "frame"))} for x in later]}
+
+
 def _walk(rng: np.random.Generator, frames: int, room: int, grid: int) -> list[int]:
     """Return crop positions from 0 to `room` on a random walk along one axis, in units of `grid` HR pixels."""
     steps = np.floor(rng.uniform(-3.5, 4.5, frames)).astype(int)  # -4 to 4, as in TecoGAN-PyTorch

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset, default_collate
 from sr_experiments.cache import cache_folder
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.batches import StepBatches, next_validation
+from sr_experiments.data.clips import WithLater
 from sr_experiments.data.depth import Bits
 from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.workers import ignore_interrupt, worker_count
@@ -44,6 +45,7 @@ class SRDataModule(pl.LightningDataModule):
             tenth, at most 20 images or 10 clips.
         clips_of_step: returns the number of clips per device and of frames per clip of a step, for runs that train on
             clips in stages; by default `batch_size` clips of one frame.
+        lookahead: number of later frames that validation on clips needs with each frame, see `WithLater`.
 
     Raises:
         SRError: data is missing, damaged or does not fit.
@@ -66,6 +68,7 @@ class SRDataModule(pl.LightningDataModule):
         clips_of_step: Callable[[int], tuple[int, int]] | None = None,
         bits: Bits = 8,
         show_bands: Sequence[int] = (1, 2, 3),
+        lookahead: int = 0,
     ) -> None:
         super().__init__()
         if crop % scale:
@@ -77,6 +80,7 @@ class SRDataModule(pl.LightningDataModule):
         packs = cache_folder(cache) if cache else None
         self.bits = bits
         self.show_bands = shown_bands(show_bands, channels)
+        self.lookahead = lookahead
         _check_depth(train, bits, channels)
         given = {"crop": crop, "scale": scale, "channels": channels, "seed": seed}
         taken = _taken(TRAINING_SETS, train, packs, bits)
@@ -138,7 +142,10 @@ class SRDataModule(pl.LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return [
             self._loader(
-                Subset(images, _items_of_rank(name, images, rank, world_size)),
+                Subset(
+                    WithLater(images, self.lookahead) if self.lookahead else images,
+                    _items_of_rank(name, images, rank, world_size),
+                ),
                 batch_size=1,
                 workers=0 if getattr(images, "in_memory", False) else min(self._workers(), 2),
             )

@@ -25,8 +25,13 @@ class Candidate:
     def start(self, scene: Scene) -> None:
         """Start an image or a clip."""
 
-    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
-        """Make the next frame, (H, W, C) of the depth of HR to (scale * H, scale * W, C)."""
+    @property
+    def lookahead(self) -> int:
+        """Number of later frames that a frame is made from."""
+        return 0
+
+    def frame(self, number: int, lr: np.ndarray, *later: np.ndarray) -> np.ndarray:
+        """Make the next frame, (H, W, C) of the depth of HR to (scale * H, scale * W, C), given LR of later ones."""
         raise NotImplementedError
 
 
@@ -43,7 +48,7 @@ class Baseline(Candidate):
         self.phase = phase
         self.bits = bits
 
-    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
+    def frame(self, number: int, lr: np.ndarray, *later: np.ndarray) -> np.ndarray:
         """Enlarge LR."""
         return to_pixels(bicubic_upsample(to_tensor(lr), self.scale, self.phase, self.bits), self.bits)
 
@@ -57,14 +62,19 @@ class Network(Candidate):
     _others: float = 0.0
     _pictures: int = 0
 
+    @property
+    def lookahead(self) -> int:
+        """That of the network."""
+        return self.engine.lookahead
+
     def start(self, scene: Scene) -> None:
         """Reset the state of a recurrent network."""
         self.engine.start_clip()
 
-    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
+    def frame(self, number: int, lr: np.ndarray, *later: np.ndarray) -> np.ndarray:
         """Super-resolve LR."""
         begin = time.perf_counter()
-        sr = self.engine.next_frame(lr) if self.engine.recurrent else self.engine.upscale(lr)
+        sr = self.engine.next_frame(lr, *later) if self.engine.recurrent else self.engine.upscale(lr)
         seconds = time.perf_counter() - begin
         self._pictures += 1
         if self._pictures == 1:
@@ -88,7 +98,7 @@ class Finished(Candidate):
         """Open the picture or clip of a scene."""
         self.scene = scene
 
-    def frame(self, lr: np.ndarray, number: int) -> np.ndarray:
+    def frame(self, number: int, lr: np.ndarray, *later: np.ndarray) -> np.ndarray:
         """Read the picture, cropped as HR is."""
         height, width = self.scene.size
         return self.readers[self.scene.name](number)[:height, :width]

@@ -1,8 +1,11 @@
-"""Measure every candidate on every scene, in one pass over the data, with one frame in memory at a time."""
+"""Measure every candidate on every scene, in one pass over the data, with as few frames in memory as networks need."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from sr_experiments.data.degradations import Degradation
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation import papers
 from sr_experiments.evaluation.candidates import Candidate, Network, to_pixels, to_tensor
@@ -10,6 +13,7 @@ from sr_experiments.evaluation.protocol import Protocol, SceneMeasurement
 from sr_experiments.evaluation.results import Result
 from sr_experiments.evaluation.scenes import Scene
 from sr_experiments.inference.images import Picture, write_picture
+from sr_experiments.inference.lookahead import with_later
 
 Progress = Callable[[int, int, str], None]
 
@@ -45,15 +49,10 @@ def measure(
         measurements = [SceneMeasurement(protocol, scene.name) for _ in candidates]
         for candidate in candidates:
             candidate.start(scene)
-        for number in range(scene.frames):
-            hr = scene.hr(number)
-            lr = (
-                scene.lr(number)
-                if scene.lr
-                else to_pixels(protocol.degradation.validation(to_tensor(hr), number), protocol.degradation.bits)
-            )
+        lookahead = max(candidate.lookahead for candidate in candidates)
+        for (number, hr, lr), later in with_later(_frames(scene, protocol.degradation), lookahead):
             for candidate, measurement in zip(candidates, measurements, strict=True):
-                sr = candidate.frame(lr, number)
+                sr = candidate.frame(number, lr, *(later_lr for _, _, later_lr in later))
                 if sr.shape != hr.shape:
                     raise SRError(
                         f"{candidate.name} gives {sr.shape[1]}x{sr.shape[0]} of {scene.name}, HR has "
@@ -90,3 +89,13 @@ def measure(
         published.take_means()
         results.insert(1, published)
     return results
+
+
+def _frames(scene: Scene, degradation: Degradation) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield the number, HR and LR of every frame; LR is made from HR where a scene has none."""
+    for number in range(scene.frames):
+        hr = scene.hr(number)
+        if scene.lr:
+            yield number, hr, scene.lr(number)
+        else:
+            yield number, hr, to_pixels(degradation.validation(to_tensor(hr), number), degradation.bits)

@@ -19,6 +19,7 @@ from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Run, Runnable, Size, largest_difference
 from sr_experiments.files import give_usual_mode, writing_failed
 from sr_experiments.generators.generator import Generator
+from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.spandrel_arch import FIXED_SIZES
 from sr_experiments.quantization.file import holds_int8
@@ -203,6 +204,11 @@ def write_network(
     if kind in PROGRAMS and generator.sampling:
         raise SRError(
             f"{found.source} can't be exported as {kind}: its noise depends on the place in the image; "
+            "export its weights, -o name.safetensors"
+        )
+    if kind in PROGRAMS and isinstance(generator, RecurrentGenerator) and generator.lookahead:
+        raise SRError(
+            f"{found.source} can't be exported as {kind}: it waits for later frames (lookahead={generator.lookahead}); "
             "export its weights, -o name.safetensors"
         )
     network = Runnable(generator.requires_grad_(False))

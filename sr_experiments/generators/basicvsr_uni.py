@@ -1,18 +1,21 @@
 """BasicVSR-uni: the forward half of BasicVSR (Chan et al. 2021, arXiv 2012.02181), which needs no later frames."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from sr_experiments.config.constraints import Blocks, Features
+from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.fnet import FNET_MULTIPLE
 from sr_experiments.generators.generator import TwoPartGenerator
 from sr_experiments.generators.initialisation import kaiming_scaled_, zero_mean_
 from sr_experiments.generators.msrresnet import ResidualBlock
-from sr_experiments.generators.recurrent import Flow, RecurrentGenerator, flow_estimator
+from sr_experiments.generators.recurrent import Clip, Flow, RecurrentGenerator, State, flow_estimator
 from sr_experiments.generators.upsampling import UPSAMPLING
 from sr_experiments.generators.warp import warp
 
@@ -27,6 +30,10 @@ class BasicVSRUni(RecurrentGenerator):
     frame; residual blocks make the features of this frame of them, and a head makes SR of these. The flow net is
     FRVSR's, in the place of SPyNet, or none is needed.
 
+    With a lookahead, the features of the next frames, which were propagated through this one, are warped back to it,
+    and two convolutions add to its features what they know better. That is the backward half of BasicVSR cut short,
+    without blocks of its own. At the end of a clip the last frame stands for those that are missing.
+
     Args:
         scale: 2, 3 or 4.
         features: channels of the propagated features and of the hidden layers.
@@ -37,10 +44,15 @@ class BasicVSRUni(RecurrentGenerator):
             network; or "none", frame by frame without recurrence, for comparison.
         flow: "net", FRVSR's flow network, which has to be trained; or "lucas_kanade", see `FRVSR`.
         phase: see `FRVSR`.
+        lookahead: number of later frames that each frame is made from besides the earlier ones; the output of a stream
+            is behind its input by as many frames.
+
+    Raises:
+        SRError: a lookahead without recurrence.
     """
 
     scales = (2, 3, 4)
-    srnet: TwoPartGenerator
+    srnet: "PropagationNet"
 
     def __init__(
         self,
@@ -52,29 +64,95 @@ class BasicVSRUni(RecurrentGenerator):
         memory: Literal["warped", "unwarped", "none"] = "warped",
         flow: Flow = "net",
         phase: Literal["auto", "centred", "corner"] = "centred",
+        lookahead: Annotated[int, Ge(0), Le(8)] = 0,
     ) -> None:
         super().__init__(scale, channels, phase)
+        if lookahead and memory == "none":
+            raise SRError(f"model.lookahead={lookahead} needs model.memory=warped or unwarped: set one, or lookahead=0")
+        self.lookahead = lookahead
         self.handed_on = "nothing" if memory == "none" else "features"
         self.extra_channels = features
         self.fnet = flow_estimator(flow, channels) if memory == "warped" else None
         self.size_multiple = FNET_MULTIPLE if memory == "warped" else 1
-        self.srnet = PropagationNet(scale, channels, features, blocks, head, phase)
+        self.srnet = PropagationNet(scale, channels, features, blocks, head, phase, lookahead)
 
     def first_frame(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         """Super-resolve (N, C, H, W) with zeros for the previous features."""
-        n, _, height, width = lr.shape
-        return self._frame(lr, lr.new_zeros(n, self.extra_channels, height, width))
+        inputs, features = self._propagated(lr)
+        return self._reconstructed(inputs, features), features
 
     def next_frame(self, lr: Tensor, memory: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         """Super-resolve (N, C, H, W), given the features of the previous frame and the LR flow to it."""
         if self.handed_on == "nothing":
             return self.first_frame(lr)
-        return self._frame(lr, memory if self.fnet is None else warp(memory, flow))
+        inputs, features = self._propagated(lr, self._aligned(memory, flow))
+        return self._reconstructed(inputs, features), features
 
-    def _frame(self, lr: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = torch.cat((lr, previous), 1)  # (N, C + F, H, W)
-        features = self.srnet.extract_features(inputs)  # (N, F, H, W)
-        return self.srnet.reconstruct(features, inputs), features
+    def forward(self, clip: Tensor) -> Clip:
+        """Super-resolve whole clips, LR (N, T, C, H, W) in [0, 1] of any H and W, for training."""
+        if not self.lookahead:
+            return super().forward(clip)
+        flow, frames = self.clip_flow(clip), clip.unbind(1)
+        made = [self._propagated(frames[0])]
+        for t, lr in enumerate(frames[1:], 1):
+            made.append(self._propagated(lr, self._aligned(made[-1][1], flow[:, t - 1])))
+        ahead = [self._clip_flow_ahead(clip, distance) for distance in range(1, self.lookahead + 1)]
+        sr = []
+        for t, (inputs, features) in enumerate(made):
+            later = [
+                self._aligned(following, flows[:, t])
+                for (_, following), flows in zip(made[t + 1 :], ahead, strict=False)
+            ]
+            sr.append(self._reconstructed(inputs, features, later))
+        return Clip(torch.stack(sr, 1), flow)
+
+    def step(self, lr: Tensor, state: State | None, *later: Tensor) -> tuple[Tensor, State]:
+        """See `RecurrentGenerator.step`."""
+        if not self.lookahead:
+            return super().step(lr, state)
+        frames = (lr, *later[: self.lookahead])
+        before = None if state is None else (state.lr, state.memory)
+        known = [] if state is None else list(state.ahead[: len(frames)])  # features and flow of the first frames
+        for number, frame in enumerate(frames):
+            if number == len(known):
+                flow = lr.new_zeros(0) if before is None else self.flow(frame, before[0])
+                previous = None if before is None else self._aligned(before[1], flow)
+                known.append((self._propagated(frame, previous)[1], flow))
+            before = frame, known[number][0]
+        (features, flow), *ahead = known
+        aligned = [
+            self._aligned(following, self.flow(lr, frame))
+            for frame, (following, _) in zip(frames[1:], ahead, strict=True)
+        ]
+        inputs = torch.cat((lr, features), 1)  # of which only LR is needed
+        sr = self._reconstructed(inputs, features, aligned)
+        return sr, State(lr, features, None if state is None else flow, tuple(ahead))
+
+    def _aligned(self, features: Tensor, flow: Tensor) -> Tensor:
+        return features if self.fnet is None else warp(features, flow)
+
+    def _propagated(self, lr: Tensor, previous: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the inputs of the SR net (N, C + F, H, W) for a frame and aligned features, and its features."""
+        if previous is None:
+            n, _, height, width = lr.shape
+            previous = lr.new_zeros(n, self.extra_channels, height, width)
+        inputs = torch.cat((lr, previous), 1)
+        return inputs, self.srnet.extract_features(inputs)
+
+    def _reconstructed(self, inputs: Tensor, features: Tensor, later: Sequence[Tensor] = ()) -> Tensor:
+        """Return SR of a frame, given the aligned features of later ones, each (N, F, H, W)."""
+        if self.lookahead:
+            last = (features, *later)[-1]
+            together = torch.cat((features, *later, *(self.lookahead - len(later)) * [last]), 1)
+            features = features + self.srnet.fuse(together)
+        return self.srnet.reconstruct(features, inputs)
+
+    def _clip_flow_ahead(self, clip: Tensor, distance: int) -> Tensor:
+        """Estimate LR flow of frames of clips (N, T, C, H, W) to later ones, (N, T - distance, 2, H, W)."""
+        length = clip.shape[1] - distance
+        if length <= 0:
+            return clip[:, :0, :2]
+        return self.flow(clip[:, :-distance].flatten(0, 1), clip[:, distance:].flatten(0, 1)).unflatten(0, (-1, length))
 
 
 class PropagationNet(TwoPartGenerator):
@@ -86,7 +164,9 @@ class PropagationNet(TwoPartGenerator):
 
     phase: str
 
-    def __init__(self, scale: int, channels: int, features: int, blocks: int, head: str, phase: str) -> None:
+    def __init__(
+        self, scale: int, channels: int, features: int, blocks: int, head: str, phase: str, lookahead: int
+    ) -> None:
         super().__init__(scale, channels, phase)
         self.conv_first = nn.Conv2d(channels + features, features, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
@@ -107,6 +187,7 @@ class PropagationNet(TwoPartGenerator):
             nn.init.kaiming_normal_(of_frame)  # not as one of many inputs
             zero_mean_(of_frame)
             of_memory.mul_(MEMORY)
+        self.fuse = _fusion(features, lookahead) if lookahead else nn.Identity()
 
     def extract_features(self, lr: Tensor) -> Tensor:
         """First part: LR and previous features (N, C + F, H, W) to features (N, F, H, W)."""
@@ -120,3 +201,16 @@ class PropagationNet(TwoPartGenerator):
         for number, step in enumerate(self.steps, 1):
             features = F.leaky_relu(F.pixel_shuffle(self.get_submodule(f"upconv{number}")(features), step), 0.1)
         return base + self.conv_last(F.leaky_relu(self.conv_hr(features), 0.1))
+
+
+def _fusion(features: int, lookahead: int) -> nn.Sequential:
+    """Return what makes a residual of features, (N, F, H, W), of them and those of later frames."""
+    hidden = max(features // 2, 1)
+    fusion = nn.Sequential(
+        nn.Conv2d((1 + lookahead) * features, hidden, 3, padding=1),
+        nn.LeakyReLU(0.1),
+        nn.Conv2d(hidden, features, 3, padding=1),
+    )
+    kaiming_scaled_(fusion)
+    kaiming_scaled_(fusion[2], 0.1)
+    return fusion

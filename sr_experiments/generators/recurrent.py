@@ -24,16 +24,23 @@ class State(NamedTuple):
     """Of the previous frame: LR (N, C, H, W), what it hands on, and its LR flow (N, 2, H, W).
 
     What is handed on is SR (N, C, scale * H, scale * W) or features (N, F, H, W), see `RecurrentGenerator.handed_on`.
-    The flow is None at the first frame of a clip.
+    The flow is None at the first frame of a clip. `ahead` has memory and flow of the frames after it that were looked
+    at already.
     """
 
     lr: Tensor
     memory: Tensor
     flow: Tensor | None = None
+    ahead: tuple[tuple[Tensor, Tensor], ...] = ()
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "State":
         """Apply a function to every tensor."""
-        return State(function(self.lr), function(self.memory), None if self.flow is None else function(self.flow))
+        return State(
+            function(self.lr),
+            function(self.memory),
+            None if self.flow is None else function(self.flow),
+            tuple((function(memory), function(flow)) for memory, flow in self.ahead),
+        )
 
 
 class Clip(NamedTuple):
@@ -49,8 +56,14 @@ class RecurrentGenerator(Generator):
     A subclass sets the attributes below and defines `first_frame` and `next_frame`. Training calls `forward` and
     `clip_flow`, everything else `step`. Inference on a CPU replaces both networks by faster equivalents.
 
+    With a lookahead, an SR frame also depends on the next LR frames of its shot, so that a stream is behind by as many.
+    Whoever calls `step` waits for them.
+
     Attributes:
         phase: position of the LR pixels; the network upscales frames and flow itself, so it is built for one phase.
+        lookahead: number of later LR frames that each SR frame depends on; 0 for a causal network. Others define
+            `forward` and `step`, propagate features, and have `srnet.fuse`: features of a frame and of those after it,
+            warped to it, (N, (1 + lookahead) * F, H, W), to what is added to the frame's, (N, F, H, W).
         handed_on: what is propagated: the previous SR frame, features of LR size, or nothing (frame by frame).
         extra_channels: channels of what is propagated, once warped and at LR size: (N, extra_channels, H, W).
         fnet: flow network, current and previous LR frame (N, 2 * C, H, W) to flow (N, 2, H, W); H and W multiples of
@@ -60,6 +73,7 @@ class RecurrentGenerator(Generator):
     """
 
     of_clips = True
+    lookahead: int = 0
     phase: str
     handed_on: Literal["sr", "features", "nothing"]
     extra_channels: int
@@ -81,7 +95,7 @@ class RecurrentGenerator(Generator):
         raise NotImplementedError
 
     def flow(self, lr: Tensor, lr_previous: Tensor) -> Tensor:
-        """Estimate LR flow (N, 2, H, W) from frames `lr` to the previous ones, both (N, C, H, W) of any size.
+        """Estimate LR flow (N, 2, H, W) from frames `lr` to previous or later ones, both (N, C, H, W) of any size.
 
         Frames are padded by their edge pixels to multiples of 8, and the flow is cropped.
         """
@@ -105,10 +119,11 @@ class RecurrentGenerator(Generator):
             frames.append(sr)
         return Clip(torch.stack(frames, 1), flow)
 
-    def step(self, lr: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def step(self, lr: Tensor, state: State | None, *later: Tensor) -> tuple[Tensor, State]:
         """Super-resolve the next frame of a stream, (N, C, H, W) in [0, 1]; also return the state for the next call.
 
-        The state is that of the previous frame; None at the start and after a scene cut.
+        The state is that of the previous frame; None at the start and after a scene cut. A network with a lookahead
+        needs the frames after this one, `lookahead` of them or, at the end of a shot, those that there are.
         """
         if state is None:
             sr, memory = self.first_frame(lr)

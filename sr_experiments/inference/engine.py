@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 WORKSPACE = 1.5  # factor on the measured peak of tensors: convolutions need memory besides their inputs and outputs
 
-SavedState = Sequence[Tensor | None] | None  # plain tensors of a `State`, as `sr upscale` keeps it on disk
+SavedState = Sequence[Any] | None  # the tensors of a `State`, as `sr upscale` keeps them on disk
 
 
 class Engine(ImageEngine):
@@ -80,6 +80,7 @@ class Engine(ImageEngine):
         self.precision = choose_precision(precision, self.device)
         self.runtime = choose_runtime(runtime, self.device, self.precision)
         self.recurrent = isinstance(generator, RecurrentGenerator)
+        self.lookahead = generator.lookahead if isinstance(generator, RecurrentGenerator) else 0
         self.generator = generator.eval().requires_grad_(False)
         self.int8 = int8
         if self.precision == "int8" and not int8:
@@ -110,16 +111,19 @@ class Engine(ImageEngine):
         """Reset the recurrent state: a new clip begins, or a new shot."""
         self.state = None
 
-    def next_frame(self, frame: np.ndarray) -> np.ndarray:
-        """Upscale the next frame of a clip, (H, W, C) to (scale * H, scale * W, C), with a recurrent network."""
+    def next_frame(self, frame: np.ndarray, *later: np.ndarray) -> np.ndarray:
+        """Upscale the next frame of a clip, (H, W, C) to (scale * H, scale * W, C), with a recurrent network.
+
+        A network with a lookahead is also given the frames after it in the same shot, see `RecurrentGenerator.step`.
+        """
         if frame.shape[2] != self.channels:
             raise SRError(f"the video has {frame.shape[2]} channels a pixel, the network {self.channels}")
         while True:
             try:
-                lr = self._tensor(frame)
+                lr, *later_lr = (self._tensor(one) for one in (frame, *later))
                 with self._inference():
                     assert isinstance(self._network, RecurrentGenerator)
-                    sr, state = self._network.step(lr, self.state)
+                    sr, state = self._network.step(lr, self.state, *later_lr)
                     if self.runtime == "compile":  # CUDA graphs overwrite their outputs in the next call
                         state = state.map(torch.clone)
                 self.state = state
@@ -133,7 +137,7 @@ class Engine(ImageEngine):
 
     def restore_state(self, saved: SavedState) -> None:
         """Continue from what `save_state` returned."""
-        self.state = None if saved is None else State._make(saved).map(lambda tensor: tensor.to(self.device))
+        self.state = None if saved is None else State(*saved).map(lambda tensor: tensor.to(self.device))
 
     def _prepare(self) -> None:
         self._network = self._optimised(self.generator)
@@ -150,12 +154,15 @@ class Engine(ImageEngine):
             return network
         if not isinstance(network, RecurrentGenerator):
             return self._optimised_part(network, self.channels)
+        fuse: Any = network.srnet.fuse if network.lookahead else None
         # Only the SR net runs in tiles: the flow net needs the whole frames, and much less memory.
         srnet = self._optimised_part(network.srnet, self.channels + network.extra_channels)
         if network.handed_on == "sr":
             network.srnet = TiledNetwork(srnet, self.scale, self._tiles)
         else:
             network.srnet = self._in_two_parts(srnet)
+            if fuse is not None:
+                network.srnet.fuse = TiledNetwork(fuse, 1, self._tiles)
         if network.fnet is None:
             return network
         learned = "fnet" in network.parts

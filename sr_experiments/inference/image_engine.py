@@ -71,6 +71,7 @@ class ImageEngine:
     Attributes:
         device, precision, runtime: where, in what and with what the network runs.
         recurrent: whether the frames of a clip have to come in order, through `next_frame`.
+        lookahead: number of later frames that a frame of a clip depends on.
 
     Raises:
         SRError: the tile is too small.
@@ -80,6 +81,7 @@ class ImageEngine:
     precision: str
     runtime: str
     recurrent = False
+    lookahead = 0
 
     def __init__(self, traits: Traits, tile: int | None = None) -> None:
         self.traits = traits
@@ -146,8 +148,8 @@ class ImageEngine:
     def start_clip(self) -> None:
         """Begin a new clip, or a new shot: of networks for images, no frame depends on the one before."""
 
-    def next_frame(self, frame: np.ndarray) -> np.ndarray:
-        """Upscale the next frame of a clip, (H, W, C) to (scale * H, scale * W, C)."""
+    def next_frame(self, frame: np.ndarray, *later: np.ndarray) -> np.ndarray:
+        """Upscale the next frame of a clip, (H, W, C) to (scale * H, scale * W, C), given those after it."""
         return self.upscale(frame)
 
     def save_state(self) -> Any:

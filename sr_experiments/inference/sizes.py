@@ -152,7 +152,7 @@ class Enlarger:
         self, images: Sequence[np.ndarray], progress: Callable[[int, int], None] | None = None
     ) -> list[np.ndarray]:
         """Enlarge images of one size and type."""
-        images = [self._clean(image) for image in images]
+        images = [self.clean(image) for image in images]
         height, width = images[0].shape[:2]
         size = self.size(height, width)
         passes = self._passes(height, width, size)
@@ -164,12 +164,9 @@ class Enlarger:
             images = [self._mixed(sr, lr) for sr, lr in zip(large, images, strict=True)]
         return [resize_pixels(image, size) for image in images]
 
-    def next_frame(self, frame: np.ndarray) -> np.ndarray:
-        """Enlarge the next frame of a clip, in one pass."""
-        if not self.engine.recurrent:
-            return self(frame)
-        frame = self._clean(frame)
-        return resize_pixels(self._mixed(self.engine.next_frame(frame), frame), self.size(*frame.shape[:2]))
+    def next_frame(self, frame: np.ndarray, *later: np.ndarray) -> np.ndarray:
+        """Enlarge the next frame of a clip with a recurrent network, given those after it, all of them `clean`ed."""
+        return resize_pixels(self._mixed(self.engine.next_frame(frame, *later), frame), self.size(*frame.shape[:2]))
 
     def bicubic(self, image: np.ndarray) -> np.ndarray:
         """Enlarge (H, W, C) bicubically to the same size, aligned with what the network makes."""
@@ -207,7 +204,8 @@ class Enlarger:
             passes += 1
         return passes
 
-    def _clean(self, image: np.ndarray) -> np.ndarray:
+    def clean(self, image: np.ndarray) -> np.ndarray:
+        """Remove noise, if that was asked for."""
         return image if self.denoiser is None else self.denoiser(image)
 
     def _mixed(self, sr: np.ndarray, lr: np.ndarray) -> np.ndarray:

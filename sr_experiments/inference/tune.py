@@ -17,6 +17,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import Traits
 from sr_experiments.inference.images import Picture, Transfer, for_network, format_of, read_picture, write_picture
+from sr_experiments.inference.lookahead import with_later
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sheet import Page, at_one_scale, in_colour, page_of
 from sr_experiments.inference.sizes import Enlarger
@@ -69,8 +70,9 @@ def tune(
         raise SRError(f"{output} exists: give --overwrite to replace")
     labels = unique_names(checkpoints)
     engines = {label: engine_for([path], options) for label, path in zip(labels, checkpoints, strict=True)}
-    clips, total = _clips(source, count, [engine.traits for engine, _ in engines.values()])
-    rows: dict[str, dict[str, np.ndarray]] = {name: {} for name, _ in clips}
+    lookahead = max(engine.lookahead for engine, _ in engines.values())
+    clips, total = _clips(source, count, [engine.traits for engine, _ in engines.values()], lookahead)
+    rows: dict[str, dict[str, np.ndarray]] = {name: {} for name, _, _ in clips}
     settings, tried = [], list(product(list[float | None](strengths) or [None], list[float | None](noises) or [None]))
     sized = at_one_scale([engine for engine, _ in engines.values()], options)
     for label, checkpoint in zip(labels, checkpoints, strict=True):
@@ -82,9 +84,10 @@ def tune(
             enlarger = Enlarger.of(engine, left)
             named = label + ("" if strength is None else f" {strength:g}") + (f" denoise {noise:g}" if noise else "")
             seconds = []
-            for name, pictures in clips:
+            for name, pictures, later in clips:
                 given = [for_network(picture, engine.traits.bits) for picture in pictures]
-                made, taken = _made(enlarger, [picture.pixels for picture in given])
+                after = [for_network(picture, engine.traits.bits).pixels for picture in later]
+                made, taken = _made(enlarger, [picture.pixels for picture in given], after)
                 seconds.append(taken)
                 if not rows[name]:
                     smooth = enlarger.bicubic(given[-1].pixels)
@@ -97,29 +100,35 @@ def tune(
     return settings
 
 
-def _clips(source: Path, count: int, networks: Sequence[Traits]) -> tuple[list[tuple[str, list[Picture]]], int]:
-    """Return for each frame to show its name and the frames that lead to it, and the number of frames of all."""
+def _clips(
+    source: Path, count: int, networks: Sequence[Traits], lookahead: int
+) -> tuple[list[tuple[str, list[Picture], list[Picture]]], int]:
+    """Return for each frame to show its name, the frames that lead to it and those after it; and how many there are."""
     if source.suffix.lower() not in EXTENSIONS and not is_animated(source):
         channels, bits = max(each.channels for each in networks), deepest({each.bits for each in networks})
-        return [(source.name, [read_picture(source, channels, bits)])], 1
+        return [(source.name, [read_picture(source, channels, bits)], [])], 1
     video = open_clip(source, upright=True)
     numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
     clips = []
     for number in numbers:
-        frames = [Picture(pixels) for _, pixels in video.frames(max(number - LEAD, 0), number + 1)]
+        first = max(number - LEAD, 0)
+        frames = [Picture(pixels) for _, pixels in video.frames(first, min(number + 1 + lookahead, len(video)))]
         seconds = float((video.stamps[number] - video.stamps[0]) * video.time_base)
-        clips.append((f"{seconds:.2f} s", frames))
+        clips.append((f"{seconds:.2f} s", frames[: number + 1 - first], frames[number + 1 - first :]))
     return clips, len(video)
 
 
-def _made(enlarger: Enlarger, frames: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+def _made(enlarger: Enlarger, frames: Sequence[np.ndarray], later: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
     """Return the output of the last frame and the seconds that it took, when the network is warm."""
-    if not enlarger.engine.recurrent:
-        frames = [frames[-1], frames[-1]]
-    enlarger.engine.start_clip()
-    for frame in frames:
+    if enlarger.engine.recurrent:
+        enlarger.engine.start_clip()
+        following = with_later(map(enlarger.clean, (*frames, *later)), enlarger.engine.lookahead)
+        outputs = (enlarger.next_frame(frame, *after) for frame, after in following)
+    else:
+        outputs = (enlarger(frame) for frame in (frames[-1], frames[-1]))
+    for _ in range(len(frames) if enlarger.engine.recurrent else 2):
         start = time.perf_counter()
-        large = enlarger.next_frame(frame)
+        large = next(outputs)
         taken = time.perf_counter() - start
     return large, taken
 

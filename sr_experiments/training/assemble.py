@@ -108,6 +108,7 @@ def _assemble(config: Config) -> Assembly:
     )
     with in_memory:
         generator = build("generator", GENERATORS, generator_config)
+    compared = _compared(config["val"]["compare_with"], scale, config["channels"])
     data = SRDataModule(
         **{**config["data"], **({"batch_size": max(s.batch_size for s in stages.stages)} if stages else {})},
         scale=scale,
@@ -116,6 +117,7 @@ def _assemble(config: Config) -> Assembly:
         val_every=trainer["val_every"],
         ends=stages.ends if stages else [trainer["max_steps"]],
         clips_of_step=stages.clips if stages else None,
+        lookahead=max(getattr(network, "lookahead", 0) for network in (generator, compared)),
     )
     _check_that_lr_differs(config, data, degradation)
     if data.clips and degradation.pool_size:
@@ -144,7 +146,7 @@ def _assemble(config: Config) -> Assembly:
             scale,
             phase=degradation.phase,
             bits=degradation.bits,
-            compared=_compared(config["val"]["compare_with"], scale, config["channels"]),
+            compared=compared,
             flow=FlowMetrics(data.val_names, with_true_flow) if getattr(generator, "fnet", None) is not None else None,
             ways=ways,
             own_way=next((key for key, way in ways.items() if way.items() <= generator.sampling.items()), ""),

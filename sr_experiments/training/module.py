@@ -388,12 +388,16 @@ class SRModule(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Super-resolve one validation image, or the next frame of a clip, and update its set's metrics."""
         hr = self._as_images(batch["hr"])
-        if "lr" in batch:
-            lr = self._as_images(batch["lr"])
+        lr, *later = (self._validation_lr(frame) for frame in (batch, *batch.get("later", ())))
+        return self.validation.step(self.validation.names[dataloader_idx], lr, hr, batch, later)
+
+    def _validation_lr(self, frame: dict[str, Any]) -> Tensor:
+        """LR of a validation image or frame, (1, C, H, W)."""
+        if "lr" in frame:
+            lr = self._as_images(frame["lr"])
         else:
-            lr = self.degradation.validation(hr, int(batch.get("frame", 0)))
-        lr = lr.contiguous(memory_format=self.memory_format)
-        return self.validation.step(self.validation.names[dataloader_idx], lr, hr, batch)
+            lr = self.degradation.validation(self._as_images(frame["hr"]), int(frame.get("frame", 0)))
+        return lr.contiguous(memory_format=self.memory_format)
 
     def on_validation_epoch_end(self) -> None:
         """Compute `val/<set>/<metric>`, and the same of the baseline."""

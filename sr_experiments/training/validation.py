@@ -30,10 +30,10 @@ class Stream:
     state: State | None = None
     way: Mapping[str, float] = field(default_factory=dict)  # of sampling, instead of the network's own
 
-    def __call__(self, lr: Tensor) -> Tensor:
-        """Super-resolve LR (1, C, H, W); SR is in [0, 1]."""
+    def __call__(self, lr: Tensor, later: Sequence[Tensor] = ()) -> Tensor:
+        """Super-resolve LR (1, C, H, W), given the frames after it; SR is in [0, 1]."""
         if isinstance(self.network, RecurrentGenerator):
-            sr, self.state = self.network.step(lr, self.state)
+            sr, self.state = self.network.step(lr, self.state, *later)
         else:
             sr = self.network(lr, **self.way)
         return sr.float().clamp(0, 1)
@@ -140,8 +140,13 @@ class Validation:
         for metric in (*self._metrics.values(), *(self.flow.metrics.values() if self.flow else ())):
             metric.to(device).reset()
 
-    def step(self, name: str, lr: Tensor, hr: Tensor, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Super-resolve one image, or the next frame of a clip, of set `name`, and add it to the metrics."""
+    def step(
+        self, name: str, lr: Tensor, hr: Tensor, batch: Mapping[str, Any], later: Sequence[Tensor] = ()
+    ) -> dict[str, Any]:
+        """Super-resolve one image, or the next frame of a clip, of set `name`, and add it to the metrics.
+
+        A network with a lookahead needs the LR frames after it, `later`.
+        """
         first = "frame" in batch and int(batch["frame"]) == 0
         if first:
             for stream in self._streams.values():
@@ -151,7 +156,7 @@ class Validation:
         shown = {"lr": lr, "hr": hr, "set": name, "name": batch["name"][0]}
         results: dict[str, Tensor] = {}
         if self._with_sr:
-            results = self._super_resolve(name, lr, hr, first)
+            results = self._super_resolve(name, lr, hr, first, later)
             if self.of_images:
                 image = f"{batch['name'][0]} {int(batch['frame'])}" if "frame" in batch else batch["name"][0]
                 self.images.setdefault(name, {})[image] = {
@@ -167,10 +172,12 @@ class Validation:
             shown |= self.flow.step(name, before.lr, stream.state, batch)
         return shown | results
 
-    def _super_resolve(self, name: str, lr: Tensor, hr: Tensor, first: bool) -> dict[str, Tensor]:
-        results = {of: self._streams[of](lr) for of in self._measured} | {self.baseline: self._enlarged(lr)}
+    def _super_resolve(
+        self, name: str, lr: Tensor, hr: Tensor, first: bool, later: Sequence[Tensor]
+    ) -> dict[str, Tensor]:
+        results = {of: self._streams[of](lr, later) for of in self._measured} | {self.baseline: self._enlarged(lr)}
         if self.compared is not None:
-            results["compared"] = self._streams["compared"](lr)
+            results["compared"] = self._streams["compared"](lr, later)
         for (of, place, _), metric in self._metrics.items():
             if place == name and (of not in self.others or not self._fixed):
                 if first and isinstance(metric, TemporalMetric):

@@ -16,7 +16,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.evaluation import Report, Result
-from sr_experiments.evaluation.candidates import Baseline, to_pixels, to_tensor
+from sr_experiments.evaluation.candidates import Baseline, Candidate, to_pixels, to_tensor
 from sr_experiments.evaluation.cost import macs_per_pixel
 from sr_experiments.evaluation.measure import measure
 from sr_experiments.evaluation.metrics_config import metrics_config
@@ -332,14 +332,14 @@ def test_a_video_beside_frames_with_lpips_where_there_are_weights(sr, tmp_path, 
 
 
 def test_frames_are_read_once_and_in_order_however_many_there_are():
-    class Watched:
-        name, source = "watched", ""
+    class Watched(Candidate):
+        lookahead = 2
 
         def start(self, scene):
             self.seen = []
 
-        def frame(self, lr, number):
-            self.seen.append(number)
+        def frame(self, number, lr, *later):
+            self.seen.append((number, len(later)))
             return np.zeros((64, 66, 3), np.uint8)
 
     from sr_experiments.evaluation.scenes import Scene
@@ -347,10 +347,11 @@ def test_frames_are_read_once_and_in_order_however_many_there_are():
     read = []
     frame = clip_frames(1)[0]
     scene = Scene("clip", 5, (64, 66), lambda n: (read.append(n), frame)[1], None, SET5)
-    watched, done = Watched(), []
+    watched, done = Watched("watched", ""), []
     protocol = Protocol(metrics_config(2), 2, DEGRADATIONS["bicubic"](scale=2), False, 3, torch.device("cpu"))
     measure([scene], [watched], protocol, 2, progress=lambda *at: done.append(at))
-    assert read == watched.seen == list(range(5)) and done[-1] == (5, 5, "clip")
+    assert read == list(range(5)) and done[-1] == (5, 5, "clip")
+    assert watched.seen == [(0, 2), (1, 2), (2, 2), (3, 1), (4, 0)]
 
 
 # -- what is computed from values --------------------------------------------------------------------------

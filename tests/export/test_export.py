@@ -308,6 +308,17 @@ def test_mistakes_in_options_of_onnx_are_one_line(sr, weights, tmp_path, argumen
     assert not (tmp_path / "out.onnx").exists()
 
 
+def test_a_network_with_a_lookahead_is_exported_as_weights_only(sr, weights, tmp_path):
+    net = weights("basicvsr_uni", 2, lookahead=1)
+    for name in ("out.onnx", "out.ts"):
+        done = sr("export", net, "-o", tmp_path / name)
+        assert done.code == 2 and "it waits for later frames (lookahead=1); export its weights" in done.err
+        assert not (tmp_path / name).exists()
+    done = sr("export", net, "-o", tmp_path / "out.safetensors")
+    assert done.code == 0, done.err
+    assert load_generator(tmp_path / "out.safetensors")[0].lookahead == 1
+
+
 def test_a_video_network_has_three_inputs_to_name(sr, weights, tmp_path):
     pytest.importorskip("onnxruntime")
     done = sr("export", weights("frvsr", 4), "-o", tmp_path / "out.onnx", "--input-name", "frame")

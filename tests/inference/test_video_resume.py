@@ -53,11 +53,11 @@ def stop_at(engine: Engine, frame: int, error: BaseException) -> Engine:
     name = "next_frame" if engine.recurrent else "upscale_batch"
     work, done = getattr(engine, name), []
 
-    def failing(frames: object) -> object:
+    def failing(*frames: object) -> object:
         if len(done) == frame:
             raise error
         done.append(frame)
-        return work(frames)
+        return work(*frames)
 
     setattr(engine, name, failing)
     return engine

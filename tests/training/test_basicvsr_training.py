@@ -5,9 +5,12 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
+from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.upsampling import UPSAMPLING
+from tests.inference.films import film
 from tests.same_runs import assert_same, state
 from tests.training.test_frvsr_training import GAN, part, rows, same, stop_in_this_process, weights
 
@@ -69,6 +72,57 @@ def test_its_only_stage_may_be_a_gans(train):
     logged = rows(folder)
     for term in ("pixel", "ping_pong", "adversarial", "discriminator"):
         assert (6, f"loss/{term}") in logged, term
+
+
+@pytest.fixture
+def clips(tmp_path):
+    for clip in ("a", "b"):
+        (tmp_path / "clips" / clip).mkdir(parents=True)
+        for i, frame in enumerate(film(6, 48, 64)):
+            Image.fromarray(frame if clip == "a" else frame[::-1]).save(tmp_path / "clips" / clip / f"{i}.png")
+    return tmp_path / "clips"
+
+
+def with_lookahead(train, clips):
+    run = ["stages=[sr]", "~data.val.sample_video", f"+data.val.mine.root={clips}", "optim.learning_rate=0.02"]
+    return train(*run, "model.lookahead=2", name="ahead", video="basicvsr_uni")
+
+
+def test_a_lookahead_is_validated_as_it_is_evaluated(train, clips):
+    folder = with_lookahead(train, clips)
+    report = evaluate(Request(clips, [folder / "checkpoints" / "last.ckpt"], device="cpu"))
+    assert report.results[1].mean["psnr_y"] == pytest.approx(final(folder)["val/mine/psnr_y"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_causal_network_is_compared_with_one_that_looks_ahead(train, clips):
+    ahead = with_lookahead(train, clips)
+    run = ["stages=[sr]", "~data.val.sample_video", f"+data.val.mine.root={clips}", f"val.compare_with={ahead}"]
+    values = final(train(*run, name="beside", video="basicvsr_uni"))
+    assert values["val/mine/psnr_y_compared"] == pytest.approx(final(ahead)["val/mine/psnr_y"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_gan_stage_with_a_lookahead_resumes_to_the_bit(train, tmp_path):
+    run = [
+        "model.lookahead=1",
+        *GAN,
+        "stages=[sr]",
+        "stage.sr.clip_length=3",
+        "stage.sr.steps=12",
+        "trainer.val_every=1000",
+        "trainer.checkpoint_every=4",
+        "callbacks.clips.count=0",
+    ]
+    folder = stop_in_this_process(train, tmp_path / "stopped", run, 6, "basicvsr_uni")
+    assert state(folder)["sr_experiments"]["step"] < 12
+    train(f"resume={folder}")
+    assert_same(state(folder), state(train(*run, name="reference", video="basicvsr_uni")))
+    assert (12, "loss/ping_pong") in rows(folder)
+
+
+def final(folder):
+    return json.loads((folder / "summary.json").read_text())["final"]
 
 
 @pytest.mark.parametrize("head", ["direct", "steps"])

@@ -12,6 +12,7 @@ from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 
 from sr_experiments.errors import SRError
+from sr_experiments.inference.lookahead import with_later
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video import resume
@@ -102,16 +103,34 @@ def upscaled(
                 yield number, _with_alpha(enlarger, large, image)
             start += len(batch)
         return
+    in_shots = _in_shots(enlarger, frames, start, options)
+    for frame, later in with_later(in_shots, engine.lookahead, lambda frame: frame.begins_shot):
+        if frame.begins_shot:
+            engine.start_clip()
+        large = enlarger.next_frame(frame.clean, *(one.clean for one in later))
+        yield frame.number, _with_alpha(enlarger, large.repeat(3, 2) if engine.channels == 1 else large, frame.pixels)
+
+
+@dataclass
+class _Frame:
+    number: int
+    pixels: np.ndarray
+    clean: np.ndarray  # what the network is given
+    begins_shot: bool
+
+
+def _in_shots(
+    enlarger: Enlarger, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
+) -> Iterator[_Frame]:
+    """Yield the frames from number `start` on, each compared with the one before it."""
     previous = None
     for number, pixels in frames:
         colours = pixels[..., :3]
         frame_8_bits = colours if pixels.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
         if number >= start:
-            if options.scene_cuts and previous is not None and is_cut(previous, frame_8_bits):
-                engine.start_clip()
-            grey = engine.channels == 1
-            large = enlarger.next_frame(pixels[..., :1] if grey else colours)
-            yield number, _with_alpha(enlarger, large.repeat(3, 2) if grey else large, pixels)
+            cut = options.scene_cuts and previous is not None and is_cut(previous, frame_8_bits)
+            clean = enlarger.clean(pixels[..., :1] if enlarger.engine.channels == 1 else colours)
+            yield _Frame(number, pixels, clean, cut)
         previous = frame_8_bits
 
 

@@ -1,6 +1,7 @@
 """A short side-by-side video of bicubic, at scale 1 the input, and SR, written before the whole video is upscaled."""
 
 import logging
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ def write_preview(enlarger: Enlarger, source: Source, target: Path, options: Opt
     end = source.stamps[0] + options.preview / source.time_base
     count = max(sum(stamp < end for stamp in source.stamps), 1)
     enlarger.engine.start_clip()
-    upscaled_frames = upscaled(enlarger, source.frames(0, count), 0, options)
+    read = min(count + enlarger.engine.lookahead, len(source))
+    upscaled_frames = islice(upscaled(enlarger, source.frames(0, read), 0, options), count)
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=source.rate.limit_denominator(30000), options={"crf": "16"})
         for (_, small), (_, large) in zip(source.frames(0, count), upscaled_frames, strict=True):
