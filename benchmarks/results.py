@@ -47,6 +47,7 @@ HEADS = {
     "warping_error": "warping error",
 }
 Report = dict[str, Any]
+Seeds = dict[str, dict[str, float]]  # values of metrics, by seed
 
 
 def main() -> None:
@@ -70,6 +71,7 @@ def main() -> None:
             "stages": lambda: stages(folders["clips_frvsr"]),
             "clips": lambda: clips(folders, arguments, Path(kept)),
             "recurrence": lambda: recurrence(folders, arguments, Path(kept)),
+            "video_gan": lambda: video_gan(folders, arguments, Path(kept)),
             "ablation": lambda: ablation(folders),
         }
         for name, make in parts.items():
@@ -172,7 +174,7 @@ def gan(folder: Path) -> str:
 
 def choices(folders: dict[str, Path], hr: Path) -> str:
     """Each loss, augmentation and optimiser against the default: means over the seeds, with intervals."""
-    reached: dict[str, dict[str, dict[str, float]]] = {name: {} for name in CHOICES}  # by seed and metric
+    reached: dict[str, Seeds] = {name: {} for name in CHOICES}
     for seed in map(str, range(SEEDS)):
         trained = {name: folders.get(f"choice_{name}_{seed}") for name in CHOICES}
         ended = {name: last(folder) for name, folder in trained.items() if folder and last(folder).is_file()}
@@ -182,24 +184,31 @@ def choices(folders: dict[str, Path], hr: Path) -> str:
                 reached[name][seed] = result["mean"]
     if not reached["default"]:
         raise KeyError("choice_default_0")
-    columns = {name: Result(name, "", per_image=values) for name, values in reached.items() if values}  # per seed
     rows = []
-    for name, column in columns.items():
-        column.take_means()
-        cells = []
-        for metric in ("psnr_y", "lpips_alex"):
-            cells.append(number(column.mean[metric], metric))
-            compared = difference(column, columns["default"], metric) if name != "default" else None
-            if compared is None or compared.low is None:
-                cells.append("")
-            else:
-                digits = digits_of(metric)
-                cells.append(f"{compared.mean:+.{digits}f} ± {compared.mean - compared.low:.{digits}f}")
-        rows.append(
-            [name, f"{STEP_TIMES.get(name, 1):.2f}", f"{choice_steps(name)}", f"{len(column.per_image)}", *cells]
-        )
+    for name, seeds in reached.items():
+        if seeds:
+            cells = [f"{STEP_TIMES.get(name, 1):.2f}", f"{choice_steps(name)}", f"{len(seeds)}"]
+            for metric in ("psnr_y", "lpips_alex"):
+                cells += [number(mean_of(seeds, metric), metric), against(seeds, reached["default"], metric)]
+            rows.append([name, *cells])
     heads = ["Y-PSNR, dB", "against the default", "LPIPS", "against the default"]
     return table(["choice", "time of a step", "steps", "seeds", *heads], rows)
+
+
+def mean_of(seeds: Seeds, metric: str) -> float:
+    """The mean over the seeds."""
+    return statistics.mean(values[metric] for values in seeds.values())
+
+
+def against(seeds: Seeds, others: Seeds, metric: str) -> str:
+    """Difference of the means, with a 95 % interval over the seeds; nothing of the others themselves."""
+    if seeds is others:
+        return ""
+    compared = difference(Result("", "", per_image=seeds), Result("", "", per_image=others), metric)
+    digits = digits_of(metric)
+    if compared is None or compared.low is None:
+        return ""
+    return f"{compared.mean:+.{digits}f} ± {compared.mean - compared.low:.{digits}f}"
 
 
 def stages(folder: Path) -> str:
@@ -232,11 +241,36 @@ def clips(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -
 
 
 def recurrence(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -> str:
-    """The same network with and without what the frames before hand on, at equal steps."""
-    wanted = {"frame by frame": "uni_frames", "BasicVSR-uni": "uni", "trained with objects": "uni_objects"}
-    if not {"uni_frames", "uni"} <= folders.keys():
-        raise KeyError("uni and uni_frames")
-    return on_clips(wanted, folders, arguments, kept / "recurrence", FIGURES / "recurrence_time_slices.png")
+    """The same network with and without what the frames before hand on, and FRVSR, at equal steps: means of seeds."""
+    wanted = {"frame by frame": "uni_frames", "FRVSR": "uni_frvsr", "BasicVSR-uni": "uni"}
+    reached: dict[str, dict[str, Seeds]] = {}  # by network and clip
+    pictures = kept / "recurrence"
+    for seed in map(str, range(SEEDS)):
+        checkpoints = [last(folders[f"{name}_{seed}"]) for name in wanted.values()]
+        save = ["--save", pictures] if seed == "0" else []
+        report = evaluate(checkpoints, arguments.clips, "--clips", *save)
+        if save:
+            names = [result["name"] for result in report["results"]]
+            shown = dict(zip(["bicubic", *wanted], [pictures / name for name in names], strict=True))
+            time_slices({**shown, "HR": arguments.clips}, FIGURES / "recurrence_time_slices.png")
+        for result, name in zip(report["results"], ["bicubic", *wanted], strict=True):
+            for clip, values in [*sorted(result["per_image"].items()), ("mean", result["mean"])]:
+                reached.setdefault(name, {}).setdefault(clip, {})[seed] = values
+    rows = []
+    for name, clips in reached.items():
+        for clip, seeds in clips.items():
+            values = [number(mean_of(seeds, metric), metric) for metric in TEMPORAL]
+            gained = against(seeds, reached["frame by frame"][clip], "psnr_y") if name != "bicubic" else ""
+            rows.append([name, clip, *values, gained])
+    return table(["network", "clip", *(HEADS[metric] for metric in TEMPORAL), "against frame by frame, dB"], rows)
+
+
+def video_gan(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -> str:
+    """A video network before and after its training as a GAN."""
+    wanted = {"pixel loss": "uni_0", "GAN": "uni_gan"}
+    if "uni_gan" not in folders:
+        raise KeyError("uni_gan")
+    return on_clips(wanted, folders, arguments, kept / "video_gan", FIGURES / "video_gan_time_slices.png")
 
 
 def on_clips(

@@ -47,12 +47,42 @@ ALL = [
     "logger=none",
     "output_dir=outputs/results",
 ]
-SMALL_UNI = [
-    "experiment=basicvsr_uni_minutes_x4",
-    "data.train.root={photographs}",
-    "trainer.precision=32-true",
-    "~metrics.lpips_alex",
-    "~metrics.tlp_alex",
+FP32 = ["trainer.precision=32-true", "~metrics.lpips_alex", "~metrics.tlp_alex"]
+SMALL_UNI = ["experiment=basicvsr_uni_minutes_x4", "data.train.root={photographs}", *FP32]
+SMALL_FRVSR = [  # with the steps, data and flow of SMALL_UNI, and 1.1 times its operations
+    "model=frvsr",
+    "model.flow=lucas_kanade",
+    "model.srnet.features=32",
+    "model.srnet.blocks=3",
+    *CLIPS,
+    "degradation=blur_down",
+    "optim/schedule=cosine_restart",
+    "optim.learning_rate=1e-3",
+    "optim.ema_decay=0.99",
+    "stages=[sr]",
+    "stage.sr.steps=1200",
+    "stage.sr.clip_length=10",
+    "data.batch_size=4",
+    "data.crop=96",
+    "trainer.val_every=400",
+    "trainer.checkpoint_every=400",
+    *FP32,
+]
+GAN_UNI = [
+    *SMALL_UNI,
+    "loss=gan",
+    "loss/pixel=charbonnier",
+    "loss/perceptual=vgg16",
+    "loss/discriminator=tecogan",
+    "loss.discriminator.features=32",
+    "loss.terms.perceptual.start=0",
+    "loss.terms.adversarial.start=20",
+    "init_from={uni_0}",
+    "stage.sr.steps=600",
+    "stage.sr.batch_size=2",
+    "trainer.val_every=200",
+    "optim.learning_rate=2e-4",
+    "optim.discriminator_learning_rate=1e-4",
 ]
 SHORT = ["stage.sr.steps=400", "trainer.val_every=400", "trainer.checkpoint_every=400"]
 FROM_SCRATCH = ["stages=[joint]", "stage.joint.trains.fnet=1.0", "stage.joint.steps=1400"]
@@ -113,7 +143,18 @@ TRAININGS: dict[str, list[str]] = {
     "gan_none": [*GAN, "loss/perceptual=none"],
     "gan_vgg16": [*GAN, "loss/perceptual=vgg16", *PERCEPTUAL],
     "gan_lpips": [*GAN, "loss/perceptual=lpips", *PERCEPTUAL],
-    "gan_long": [*GAN, "loss/perceptual=lpips", *PERCEPTUAL, "trainer.max_steps=2000", "trainer.val_every=500"],
+    "gan_long": [
+        *GAN,
+        "loss/perceptual=lpips",
+        *PERCEPTUAL,
+        "loss/adversarial=relativistic",
+        "loss.terms.pixel.weight=1",
+        "loss.terms.adversarial.weight=0.005",
+        "optim.learning_rate=4e-4",
+        "optim.ema_decay=0.998",
+        "trainer.max_steps=2000",
+        "trainer.val_every=500",
+    ],
     "flow": [
         "model=flow",
         "loss=flow",
@@ -172,9 +213,17 @@ TRAININGS: dict[str, list[str]] = {
         "stage.flow.steps=1400",
         "stage.joint.steps=500",
     ],
-    "uni": SMALL_UNI,
+    **{
+        f"{name}_{seed}": [*settings, f"seed={seed}"]
+        for seed in range(SEEDS)
+        for name, settings in (
+            ("uni", SMALL_UNI),
+            ("uni_frames", [*SMALL_UNI, "model.memory=none"]),
+            ("uni_frvsr", SMALL_FRVSR),
+        )
+    },
+    "uni_gan": GAN_UNI,
     "uni_objects": [*SMALL_UNI, "data.train.objects=3"],
-    "uni_frames": [*SMALL_UNI, "model.memory=none"],
     "uni_flow_net": [
         *SMALL_UNI,
         "model.flow=net",
