@@ -70,6 +70,24 @@ class Colours:
         color_range = FULL_RANGE if full else int(frame.color_range)
         return cls(matrix_of(frame), full, {"colorspace": int(frame.colorspace), "color_range": color_range, **tags})
 
+    def as_read(self, frame: Any) -> "Colours":
+        """Return the colours with which an output is read, given its first frame as decoded.
+
+        Others than these where its format fixes them or can't state them: VP8 is BT.601, ProRes of limited range.
+        """
+        if frame.format.is_rgb or len(frame.format.components) < 3:
+            return self
+        matrix, full = matrix_of(frame), is_full_range(frame)
+        if (matrix, full) == (self.matrix, self.full_range):
+            return self
+        stated = {"colorspace": int(frame.colorspace), "color_range": int(frame.color_range)}
+        return Colours(matrix, full, {**self.tags, **stated})
+
+    def words(self) -> str:
+        """Return matrix and range, for messages."""
+        names = {"ITU709": "BT.709", "ITU601": "BT.601", "SMPTE240M": "SMPTE 240M", "BT2020": "BT.2020"}
+        return f"{names.get(self.matrix, self.matrix)}, {'full' if self.full_range else 'limited'} range"
+
 
 class ToRGB:
     """Converter of decoded frames to arrays (H, W, 3), uint8, or uint16 if they have more than 8 bits per channel.

@@ -293,12 +293,17 @@ def _by_similarity(source: Any, names: Sequence[str]) -> list[str]:
     def distance(name: str) -> tuple:
         target = av.VideoFormat(name)
         opaque = has_alpha(source) and not has_alpha(target)
-        differs = opaque, target.is_rgb != source.is_rgb or name.startswith("yuvj"), len(target.components) == 2
+        grey = _is_grey(target) and not _is_grey(source)
+        differs = opaque, grey, target.is_rgb != source.is_rgb or name.startswith("yuvj"), len(target.components) == 2
         missing = max(depth(source) - depth(target), 0), max(_chroma(source) - _chroma(target), 0)
         extra = _chroma(target) - _chroma(source), depth(target) - depth(source)
         return differs, missing, extra, not target.is_planar, names.index(name)
 
     return sorted(names, key=distance)
+
+
+def _is_grey(pix_fmt: Any) -> bool:
+    return len(pix_fmt.components) < 3 and not pix_fmt.has_palette
 
 
 def _chroma(pix_fmt: Any) -> float:

@@ -1,5 +1,6 @@
 """The plan of an output: encoder, pixel format and streams that its container is known to take, and what is lost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sr_experiments.errors import SRError
@@ -56,9 +57,12 @@ def _choose(
     encoding, notes = choose_encoding(
         options, name, source.first, size, source.time_base, source.rate, source.aspect, alpha
     )
-    problem = try_output(target, source, encoding, [])
-    if problem:
-        raise cannot_hold(target, name, "transparency" if problem == "transparency" else "video")
+    trial = try_output(target, source, encoding, [])
+    if trial.colours is None:
+        raise cannot_hold(target, name, "transparency" if trial.problem == "transparency" else "video")
+    if trial.colours != encoding.colours:
+        encoding = replace(encoding, colours=trial.colours)
+        notes.append(f"encoded in {trial.colours.words()}: {name} in {target.suffix} can't state the input's colours")
     if source.alpha and not alpha:
         notes.insert(0, transparency_lost(f"{target.suffix} of {name}"))
     return encoding, notes
@@ -68,11 +72,11 @@ def _choose_streams(
     target: Path, source: Source, encoding: Encoding, planned: list[ExtraStream]
 ) -> tuple[list[ExtraStream], list[str]]:
     """Leave out the streams that the container doesn't take beside the video; also return notes for the user."""
-    if not planned or not try_output(target, source, encoding, planned):
+    if not planned or not try_output(target, source, encoding, planned).problem:
         return planned, []
     kept, notes = list[ExtraStream](), list[str]()
     for stream in planned:
-        if problem := try_output(target, source, encoding, [*kept, stream]):
+        if problem := try_output(target, source, encoding, [*kept, stream]).problem:
             notes.append(f"stream {stream.index} left out: {target.suffix} can't hold it ({problem})")
         else:
             kept.append(stream)

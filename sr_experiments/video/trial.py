@@ -1,14 +1,16 @@
-"""A trial of an output, one frame long: whether its container takes the video and the other streams."""
+"""A trial of an output, one frame long: whether its container takes the video and other streams, and its colours."""
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sr_experiments.errors import first_line
 from sr_experiments.files import writing_failed
-from sr_experiments.video.colour import ToRGB, has_alpha
+from sr_experiments.video.colour import Colours, ToRGB, has_alpha
 from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage, decoder_of, open_container
 from sr_experiments.video.encode import Encoding, SegmentEncoder
@@ -19,11 +21,16 @@ from sr_experiments.video.source import Source
 EXTRA_PACKETS = 100  # of the other streams together
 
 
-def try_output(target: Path, source: Source, encoding: Encoding, extra: Sequence[ExtraStream]) -> str:
-    """Write an output of one blank frame, and packets of the other streams, to a temporary file.
+@dataclass(frozen=True)
+class Trial:
+    """How a trial ended: why the output can't be written, or an empty string and the colours that it is read with."""
 
-    Returns:
-        Why it can't be written, or an empty string.
+    problem: str
+    colours: Colours | None = None
+
+
+def try_output(target: Path, source: Source, encoding: Encoding, extra: Sequence[ExtraStream]) -> Trial:
+    """Write an output of one blank frame, and packets of the other streams, to a temporary file.
 
     Raises:
         SRError: the source can no longer be read.
@@ -40,27 +47,31 @@ def try_output(target: Path, source: Source, encoding: Encoding, extra: Sequence
             delays = [encoder.delay]
             frames = mux(path, container_format, source, encoding, [segment], delays, extra, EXTRA_PACKETS)
             if frames != 1:
-                return f"{frames} frames of 1"
-            if transparent and not _keeps_alpha(path):
-                return "transparency"
+                return Trial(f"{frames} frames of 1")
+            frame = _first_frame(path)
+            if transparent and not _has_alpha(frame):
+                return Trial("transparency")
         except _failures() as error:
             if full := writing_failed(path, error):
                 raise full from error
-            return first_line(error)
-    return ""
+            return Trial(first_line(error))
+    return Trial("", encoding.colours.as_read(frame))
 
 
 def _failures() -> tuple[type[Exception], ...]:
     return (*damage(), RuntimeError, LookupError)  # an encoder that makes no frame, or changes its time
 
 
-def _keeps_alpha(path: Path) -> bool:
-    """Return whether the trial's alpha, half 0 and half 255, can be decoded."""
+def _first_frame(path: Path) -> Any:
     with open_container(path) as container:
         stream = container.streams.video[0]
         decoder = decoder_of(stream)
-        frame = next(frame for packet in container.demux(stream) for frame in decoder.decode(packet))
-        if not has_alpha(frame.format):
-            return False
-        alpha = ToRGB(always_8_bits=True, alpha=True)(frame)[..., 3]
-        return bool(alpha.min() < 64 and alpha.max() > 192)
+        return next(frame for packet in container.demux(stream) for frame in decoder.decode(packet))
+
+
+def _has_alpha(frame: Any) -> bool:
+    """Return whether the trial's alpha, half 0 and half 255, was decoded."""
+    if not has_alpha(frame.format):
+        return False
+    alpha = ToRGB(always_8_bits=True, alpha=True)(frame)[..., 3]
+    return bool(alpha.min() < 64 and alpha.max() > 192)

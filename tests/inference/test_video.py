@@ -136,6 +136,26 @@ def test_colours_and_their_tags_are_kept(nearest, tmp_path, tags, extension):
     assert np.abs(large[::2, ::2] - small).max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("out.webm", "libvpx"),  # always BT.601, limited
+        ("out.mov", "prores_ks"),  # always limited
+        ("out.mov", "mjpeg"),  # always BT.601, full
+        ("out.mp4", "mpeg4"),  # says nothing
+        ("out.mov", "qtrle"),  # RGB
+    ],
+)
+@pytest.mark.parametrize("full", [False, True])
+def test_colours_are_right_where_the_output_cannot_state_those_of_the_input(nearest, tmp_path, name, codec, full):
+    flat = np.full((24, 32, 3), (200, 40, 90), np.uint8)
+    tags = {"colorspace": 1, "color_range": 1 + full, "color_primaries": 1, "color_trc": 1}
+    source = write(tmp_path / "in.mp4", [flat] * 3, tags=tags)
+    upscale(nearest, source, tmp_path / name, codec=codec)
+    large = rgb(tmp_path / name)[0]
+    assert np.abs(large / np.iinfo(large.dtype).max * 255 - flat[0, 0]).max() <= 4
+
+
 def test_odd_sizes_come_out_exactly(tmp_path):
     source = write(tmp_path / "in.mkv", film(4, 23, 31), "ffv1")
     done = upscale(Engine(Nearest(3), "cpu", "fp32"), source, tmp_path / "out.mp4")

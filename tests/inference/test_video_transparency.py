@@ -98,8 +98,8 @@ def test_an_output_that_would_lose_it_is_found_before_any_work(tmp_path):
     arguments = (source.first, (128, 96), source.time_base, source.rate, source.aspect, True)
     encoding, _ = choose_encoding(Options(), "libvpx-vp9", *arguments)
     assert encoding.alpha
-    assert try_output(tmp_path / "out.mp4", source, encoding, []) == "transparency"
-    assert try_output(tmp_path / "out.webm", source, encoding, []) == ""
+    assert try_output(tmp_path / "out.mp4", source, encoding, []).problem == "transparency"
+    assert try_output(tmp_path / "out.webm", source, encoding, []).problem == ""
 
 
 def test_frames_with_transparency_made_into_a_video_say_that_it_was_lost(nearest, tmp_path):
