@@ -38,6 +38,27 @@ def test_other_numbers_are_one_line_that_names_both_and_the_fix(bands, tmp_path)
         assert str(error.value) == f"{tmp_path / name} {said}"
 
 
+def test_pages_of_several_depths_are_no_bands(tmp_path):
+    for name, kinds in (("deep_first", (np.uint16, np.uint8)), ("deep_last", (np.uint8, np.uint16))):
+        with tifffile.TiffWriter(tmp_path / f"{name}.tif") as tiff:
+            for kind in kinds:
+                tiff.write(np.full((20, 24), np.iinfo(kind).max, kind), photometric="minisblack", metadata=None)
+        with pytest.raises(UnreadableImage, match="its pages differ in depth; convert it to 8 or 16 bits per channel"):
+            read_picture(tmp_path / f"{name}.tif", 2)
+
+
+def test_a_format_without_bands_is_refused_before_any_work(sr, weights, bands, tmp_path):
+    network, folder = weights(channels=5), tmp_path / "scenes"
+    folder.mkdir()
+    (tmp_path / "bands.tif").rename(folder / "bands.tif")
+    (tmp_path / "rgb.png").rename(folder / "a.png")  # read first, and of other bands
+    done = sr("upscale", folder, "-o", tmp_path / "large", "-c", network, "--format", "png")
+    assert done.code == 2 and "5 bands, which only TIFF and EXR hold: give it the extension .tif, or" in done.err
+    assert "can't read" not in done.err and "the network takes" not in done.err
+    done = sr("upscale", folder, "-o", tmp_path / "large", "-c", network, "--format", "tif")
+    assert done.code == 1 and [file.name for file in (tmp_path / "large").iterdir()] == ["bands.tif"]
+
+
 def test_tune_shows_pages_of_bands(sr, weights, bands, tmp_path):
     done = sr("tune", tmp_path / "pages.tif", "-o", tmp_path / "pages.png", "-c", weights(channels=5))
     assert done.code == 0, done.err

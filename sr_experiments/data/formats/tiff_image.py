@@ -133,6 +133,8 @@ class TiffImage:
         chosen = self._pages_of_bands() or [self.page]
         for page in chosen:
             _check_samples(page, _MAX_BANDS)
+        if len({(page.bitspersample, page.sampleformat) for page in chosen}) > 1:
+            raise ValueError("its pages differ in depth; convert it to 8 or 16 bits per channel")
         samples = self._scaled(np.concatenate([self._samples(page) for page in chosen], 2))
         if samples.dtype.kind == "f":
             samples = samples.astype(np.float32, copy=False)
@@ -236,6 +238,7 @@ class TiffImage:
                 ("ImageJ's description", self.page.is_imagej),
                 ("OME-XML", self.page.is_ome),
                 ("the camera (RPC)", has_camera(tags)),
+                ("the mask of pixels with data", any(map(_is_mask, self.tiff.pages))),
             )
             if is_there
         ] + self._geo()[1]
@@ -319,6 +322,11 @@ def _add_exif(path: Path, exif: bytes) -> None:
 def _is_picture(page: Any) -> bool:
     """Return whether a page is neither a preview nor a mask."""
     return isinstance(page, TiffPage) and not (page.is_reduced or page.is_mask)
+
+
+def _is_mask(page: Any) -> bool:
+    """Return whether a page is the mask of the picture, and not of a preview."""
+    return isinstance(page, TiffPage) and page.is_mask and not page.is_reduced
 
 
 def _is_for_pillow(page: Any) -> bool:
