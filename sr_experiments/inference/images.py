@@ -16,7 +16,7 @@ from sr_experiments.data.depth import Bits, from_srgb, in_range, to_depth, to_sr
 from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image, pillow_image, png
 from sr_experiments.data.formats.fitting import fitting, of_size
 from sr_experiments.data.formats.metadata import Metadata
-from sr_experiments.data.image_files import UnreadableImage, all_bands, open_image, unreadable
+from sr_experiments.data.image_files import IF_RGB, UnreadableImage, all_bands, open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing
@@ -115,7 +115,8 @@ def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = F
 
 def _check_bands(path: Path, image: Any, channels: int) -> None:
     """Check that an open image is one picture, grey or RGB."""
-    if (bands := getattr(image, "bands", None) or 0) > 2:  # the second of two is left out, with a message
+    bands = getattr(image, "bands", None) or 0
+    if bands > 2 and bands != channels:  # the second of two is left out, with a message
         raise _other_bands(path, f"{bands} bands", bands, channels)
     if pages := getattr(image, "pages_of_bands", 0):
         raise _other_bands(path, f"{pages} pages", pages, channels)
@@ -129,6 +130,10 @@ def _other_bands(path: Path, has: str, own: int, channels: int) -> UnreadableIma
     bands = "if they are bands, " if has.endswith("pages") else ""
     if bands:
         given = "split the pages into files"
+    if bands and own == 3:
+        return UnreadableImage(
+            f"{path} has {has}, and the network takes {'RGB' if channels == 3 else 'grey'}: {IF_RGB}, or {given}"
+        )
     return UnreadableImage(
         f"{path} has {has}, and the network takes {channels}: {bands}use one of channels={own}, or {given}"
     )

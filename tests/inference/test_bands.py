@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sr_experiments.data.image_files import UnreadableImage
+from sr_experiments.data.image_files import UnreadableImage, say_pages
 from sr_experiments.inference.images import read_picture
 
 
@@ -36,6 +36,20 @@ def test_other_numbers_are_one_line_that_names_both_and_the_fix(bands, tmp_path)
         with pytest.raises(UnreadableImage) as error:
             read_picture(tmp_path / name, channels)
         assert str(error.value) == f"{tmp_path / name} {said}"
+
+
+def test_three_pages_or_layers_are_not_RGB(tmp_path, caplog):
+    tifffile.imwrite(tmp_path / "three.tif", np.zeros((3, 20, 24), np.uint8), photometric="minisblack")
+    said = "three.tif has 3 pages, and the network takes RGB: if they are red, green and blue, write them as one page"
+    with pytest.raises(UnreadableImage, match=said):
+        read_picture(tmp_path / "three.tif")
+    say_pages({tmp_path / "three.tif": 3}, "set channels=")
+    assert "if they are red, green and blue, write them as one page" in caplog.text and "channels=3" not in caplog.text
+    OpenEXR = pytest.importorskip("OpenEXR")
+    layer = {f"beauty.{name}": np.full((20, 24), 0.5, np.float32) for name in "RGB"}
+    OpenEXR.File({}, layer).write(str(tmp_path / "layer.exr"))
+    with pytest.raises(UnreadableImage, match=r"its channels are beauty.B, beauty.G, beauty.R, and not R, G, B or Y"):
+        read_picture(tmp_path / "layer.exr")
 
 
 def test_pages_of_several_depths_are_no_bands(tmp_path):
