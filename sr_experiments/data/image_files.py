@@ -227,7 +227,7 @@ def image_layout(path: str | Path) -> tuple[Bits, int]:
     return header.depth, header.channels
 
 
-def say_pages(pages: Mapping[Path, int], hint: str) -> None:
+def say_pages(pages: Mapping[Path, int], hint: str = "write them as the samples of one page, all ") -> None:
     """Log, of images that are read as grey or RGB, that only the first of several pages is read.
 
     Args:

@@ -52,6 +52,17 @@ def test_three_pages_or_layers_are_not_RGB(tmp_path, caplog):
         read_picture(tmp_path / "layer.exr")
 
 
+def test_evaluation_and_previews_say_that_they_read_one_page_of_several(sr, bands, tmp_path):
+    for folder in ("hr", "sr"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "pages.tif", np.moveaxis(bands, 2, 0), photometric="minisblack")
+    said = "has 5 pages, and only the first is read: if they are bands, write them as the samples of one page, all 5"
+    done = sr("evaluate", "--hr", tmp_path / "hr", "--sr", tmp_path / "sr", "--scale", 2)
+    assert done.code == 0 and said in done.err, done.err
+    done = sr("degrade", tmp_path / "pages.tif", "-o", tmp_path / "preview.png", "--crop", 16, "--scale", 2)
+    assert done.code == 0 and said in done.err, done.err
+
+
 def test_pages_of_several_depths_are_no_bands(tmp_path):
     for name, kinds in (("deep_first", (np.uint16, np.uint8)), ("deep_last", (np.uint8, np.uint16))):
         with tifffile.TiffWriter(tmp_path / f"{name}.tif") as tiff:

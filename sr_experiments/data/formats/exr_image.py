@@ -104,7 +104,11 @@ class ExrImage:
         import OpenEXR  # here, since most images don't need it
 
         self.file.seek(0)
-        return OpenEXR.File(self.file, separate_channels=True, header_only=header_only, num_threads=0).parts  # type: ignore[no-any-return]
+        try:
+            file = OpenEXR.File(self.file, separate_channels=True, header_only=header_only, num_threads=0)
+        except RuntimeError as error:  # it names its own buffer
+            raise ValueError("damaged") from error
+        return file.parts  # type: ignore[no-any-return]
 
 
 def write(path: Path, pixels: np.ndarray, alpha: np.ndarray | None, header: ExrHeader | None) -> None:

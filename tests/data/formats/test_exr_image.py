@@ -70,8 +70,10 @@ def test_bands_and_what_is_refused(tmp_path: Path, linear: np.ndarray) -> None:
     write(tmp_path / "in.exr", **planes(linear))
     content = (tmp_path / "in.exr").read_bytes()
     (tmp_path / "cut.exr").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UnreadableImage, match=r"can't read image .*cut\.exr"):
-        read_image(tmp_path / "cut.exr", 3, "float")
+    (tmp_path / "head.exr").write_bytes(content[:4] + bytes(50))
+    for name in ("cut", "head"):
+        with pytest.raises(UnreadableImage, match=rf"can't read image .*{name}\.exr: damaged;"):
+            read_image(tmp_path / f"{name}.exr", 3, "float")
 
 
 def test_without_the_extra_it_is_named(tmp_path: Path, linear: np.ndarray, monkeypatch) -> None:
