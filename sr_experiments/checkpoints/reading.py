@@ -84,7 +84,7 @@ def _recorded_generator(record: Any, file: Path) -> dict[str, Any]:
 def recorded_bits(record: Mapping[str, Any], file: Path) -> Bits:
     """Return the depth that a record has; 8 if it has none."""
     bits = record.get("bits", 8)
-    if bits not in WORDS:
+    if not isinstance(bits, int | str) or bits not in WORDS:
         raise SRError(f"{file} is damaged: its record says {str(bits)[:20]} bits")
     return bits  # type: ignore[no-any-return]
 

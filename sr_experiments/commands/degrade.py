@@ -24,7 +24,11 @@ def degrade(
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
 ) -> None:
     """Degrade an image several times, and show the results next to it with the sampled parameters."""
-    from sr_experiments.data.preview import preview
+    from rich.console import Console
 
+    from sr_experiments.data.preview import preview
+    from sr_experiments.logging_setup import log_to_console
+
+    log_to_console(Console(stderr=True))
     preview(source, output, config, overrides or [], scale, count, crop, seed)
     typer.echo(f"wrote {output}")

@@ -1,5 +1,6 @@
 """Depth of pixels: integers of 8 or 16 bits over the whole range of their type, or floating-point numbers in [0, 1]."""
 
+import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,7 +95,12 @@ def check_range(pixels: np.ndarray) -> None:
         ValueError: there are such numbers, or some that are no numbers.
     """
     low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
-    if not (low >= 0 and high <= 1):  # also not a number
+    if math.isnan(low):
+        raise ValueError(
+            "some of its floating-point numbers are NaN, and only 0 (black) to 1 (white) have a defined "
+            "meaning: replace them"
+        )
+    if low < 0 or high > 1:
         raise ValueError(
             f"its floating-point numbers are from {low:.4g} to {high:.4g}, and only 0 (black) to 1 (white) have a "
             "defined meaning: divide them by the value of white and clip them, or convert it to 8 or 16 bits"

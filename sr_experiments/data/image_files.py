@@ -37,6 +37,8 @@ EXTENSIONS = (
     *(exr_image.EXTENSIONS if exr_image.is_installed() else ()),
 )
 
+IF_RGB = "if they are red, green and blue, write them as one page"  # of three pages
+
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFF
 
 
@@ -225,7 +227,7 @@ def image_layout(path: str | Path) -> tuple[Bits, int]:
     return header.depth, header.channels
 
 
-def say_pages(pages: Mapping[Path, int], hint: str) -> None:
+def say_pages(pages: Mapping[Path, int], hint: str = "write them as the samples of one page, all ") -> None:
     """Log, of images that are read as grey or RGB, that only the first of several pages is read.
 
     Args:
@@ -235,10 +237,8 @@ def say_pages(pages: Mapping[Path, int], hint: str) -> None:
     if several := [path for path, count in pages.items() if count > 1]:
         others = f", like {len(several) - 1} more," if len(several) > 1 else ""
         first = several[0]
-        log.warning(
-            "%s%s has %d pages, and only the first is read: if they are bands, %s%d",
-            *(first, others, pages[first], hint, pages[first]),
-        )
+        todo = IF_RGB if pages[first] == 3 else f"if they are bands, {hint}{pages[first]}"
+        log.warning("%s%s has %d pages, and only the first is read: %s", first, others, pages[first], todo)
 
 
 def decode_image(path: str | Path) -> Decoded:

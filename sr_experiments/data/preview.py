@@ -14,7 +14,7 @@ from torch import Tensor
 from sr_experiments.config.declared import conf_folder
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR
 from sr_experiments.data.degradations.pipeline import Pipeline
-from sr_experiments.data.image_files import image_layout, read_image
+from sr_experiments.data.image_files import image_header, read_image, say_pages
 from sr_experiments.data.images import as_floats, as_tensor
 from sr_experiments.errors import SRError
 from sr_experiments.files import replacing
@@ -41,7 +41,9 @@ def preview(
     degradation = build("degradation", DEGRADATIONS, load_config(config, overrides), scale=scale)
     if degradation.identity:
         raise SRError(f"{LR_IS_HR}: give --config {', '.join(CHANGING[:-1])} or {CHANGING[-1]}")
-    degradation.bits, channels = image_layout(source)
+    header = image_header(source)
+    say_pages({source: header.pages})
+    degradation.bits, channels = header.depth, header.channels
     degradation.check_channels(channels)
     hr = _centre(read_image(source, channels, degradation.bits), crop, scale)
     pictures = {"HR": as_picture(hr)}

@@ -222,11 +222,11 @@ def _layout(request: Request, networks: Sequence[_Loaded], hr: Path, clips: bool
     channels = {network.generator.channels for network in networks}
     if len(channels) > 1 and not channels <= {1, 3}:
         raise SRError(f"the networks are of {', '.join(map(str, sorted(channels)))} channels: measure them apart")
-    found: tuple[Bits, int] = (8, 3) if clips else layout_of_images(hr, request.limit)
     if clips and (request.bits not in (None, 8) or not channels <= {1, 3}):
         raise SRError("clips are of 8 bits, grey or RGB: give images for other depths and bands")
-    of_networks = min(channels) if len(channels) == 1 else 3
-    return request.bits or _depth(networks, found[0]), of_networks if networks else found[1]
+    of_networks = (min(channels) if len(channels) == 1 else 3) if networks else None
+    depth, measured = (8, of_networks or 3) if clips else layout_of_images(hr, request.limit, of_networks)
+    return request.bits or _depth(networks, depth), measured
 
 
 def _depth(networks: Sequence[_Loaded], of_hr: Bits) -> Bits:

@@ -12,11 +12,12 @@ from sr_experiments.data.depth import Bits, deepest
 from sr_experiments.data.image_files import (
     EXTENSIONS,
     UnreadableImage,
-    image_layout,
+    image_header,
     image_size,
     image_sizes,
     list_images,
     read_image,
+    say_pages,
     walk_images,
 )
 from sr_experiments.data.images import crop_to_multiple, image_name
@@ -78,14 +79,19 @@ def infer_scale(hr: Path, lr: Path, clips: bool) -> int:
     return scale
 
 
-def layout_of_images(root: Path, limit: int | None) -> tuple[Bits, int]:
-    """Return the depth of the deepest image of a folder, and with how many channels the first is read.
+def layout_of_images(root: Path, limit: int | None, channels: int | None) -> tuple[Bits, int]:
+    """Return the depth of the deepest image of a folder, and the channels: those given, else those of the first.
+
+    A line says that only the first of several pages is read.
 
     Raises:
         SRError: no images, or an unreadable one.
     """
-    layouts = [image_layout(path) for path in list_images(root)[:limit]]
-    return deepest({bits for bits, _ in layouts}), layouts[0][1]
+    headers = {path: image_header(path) for path in list_images(root)[:limit]}
+    channels = channels or next(iter(headers.values())).channels
+    if channels in (1, 3):
+        say_pages({path: header.pages for path, header in headers.items()})
+    return deepest({header.depth for header in headers.values()}), channels
 
 
 def image_scenes(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from sr_experiments.generators.spandrel_arch import FIXED_SIZES
 from sr_experiments.quantization.file import holds_int8
 from sr_experiments.quantization.file import read as read_int8
 from sr_experiments.quantization.network import QuantizedNetwork, reading_levels
+
+log = logging.getLogger(__name__)
 
 EXTENSIONS = {
     ".safetensors": "safetensors",
@@ -222,6 +225,12 @@ def write_network(
         _check_differences(file, kind, precision, differences)
     if kind == "ncnn":
         ncnn.check_for_upscayl(file, network.scale, network.channels)
+        if found.bits == "float":
+            log.warning(
+                "%s can't say data.bits=float: sr upscale will give it images of 8 and 16 bits, EXR as sRGB; for "
+                "floating-point numbers, export .safetensors",
+                file,
+            )
     return Exported(file, kind, precision, differences, sizes, found.generator, found.source)
 
 

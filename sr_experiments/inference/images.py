@@ -16,7 +16,7 @@ from sr_experiments.data.depth import Bits, from_srgb, in_range, to_depth, to_sr
 from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image, pillow_image, png
 from sr_experiments.data.formats.fitting import fitting, of_size
 from sr_experiments.data.formats.metadata import Metadata
-from sr_experiments.data.image_files import UnreadableImage, all_bands, open_image, unreadable
+from sr_experiments.data.image_files import IF_RGB, UnreadableImage, all_bands, open_image, unreadable
 from sr_experiments.errors import SRError
 from sr_experiments.extras import install_extra
 from sr_experiments.files import replacing
@@ -59,6 +59,7 @@ class Picture:
         metadata: what else its file says about it.
         lost: what its file holds besides and is not read, in words.
         bits: per channel in its file, where they are fewer than those of the type.
+        empty: (H, W, C), which of the numbers stand for no data in a GeoTIFF; None if it doesn't say.
         transfer: what the numbers of pixels mean: encoded for a screen, linear in light, or what the user of
             floating-point TIFF and of bands knows, who reads them as they are.
     """
@@ -70,10 +71,13 @@ class Picture:
     lost: tuple[str, ...] = ()
     bits: int | None = None
     transfer: Transfer = "sRGB"
+    empty: np.ndarray | None = None
 
 
 def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = False, clip: bool = False) -> Picture:
     """Read an image: palettes become RGB, black and white becomes grey, CMYK becomes RGB by its colour profile.
+
+    Floating-point pixels of a GeoTIFF without data become black where their value is not from 0 to 1.
 
     Args:
         path: of the file.
@@ -91,13 +95,17 @@ def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = F
             if channels in (1, 3):
                 _check_bands(path, image, channels)
             decoded = image.decode() if channels in (1, 3) else all_bands(image)
-            pixels = in_range(decoded.pixels, clip)
+            metadata, pixels = image.metadata(), decoded.pixels
+            empty = metadata.geo.empty(pixels) if metadata.geo else None
+            if empty is not None and pixels.dtype.kind == "f":
+                pixels = np.where(empty & ~((pixels >= 0) & (pixels <= 1)), np.float32(0), pixels)
+            pixels = in_range(pixels, clip)
             if channels not in (1, 3, own := pixels.shape[2]):
                 raise _other_bands(path, f"{own} band{'s' if own > 1 else ''}", own, channels)
             as_they_are = channels not in (1, 3) or pixels.dtype.kind == "f"
             transfer: Transfer = "linear" if decoded.linear else "" if as_they_are else "sRGB"
             icc = decoded.icc if channels in (1, 3) else None  # it is of colours
-            picture = Picture(pixels, decoded.alpha, icc, image.metadata(), decoded.lost, decoded.bits, transfer)
+            picture = Picture(pixels, decoded.alpha, icc, metadata, decoded.lost, decoded.bits, transfer, empty)
             return for_network(picture, bits, floats)
     except UnreadableImage:
         raise
@@ -107,7 +115,8 @@ def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = F
 
 def _check_bands(path: Path, image: Any, channels: int) -> None:
     """Check that an open image is one picture, grey or RGB."""
-    if (bands := getattr(image, "bands", None) or 0) > 2:  # the second of two is left out, with a message
+    bands = getattr(image, "bands", None) or 0
+    if bands > 2 and bands != channels:  # the second of two is left out, with a message
         raise _other_bands(path, f"{bands} bands", bands, channels)
     if pages := getattr(image, "pages_of_bands", 0):
         raise _other_bands(path, f"{pages} pages", pages, channels)
@@ -121,6 +130,10 @@ def _other_bands(path: Path, has: str, own: int, channels: int) -> UnreadableIma
     bands = "if they are bands, " if has.endswith("pages") else ""
     if bands:
         given = "split the pages into files"
+    if bands and own == 3:
+        return UnreadableImage(
+            f"{path} has {has}, and the network takes {'RGB' if channels == 3 else 'grey'}: {IF_RGB}, or {given}"
+        )
     return UnreadableImage(
         f"{path} has {has}, and the network takes {channels}: {bands}use one of channels={own}, or {given}"
     )
@@ -183,19 +196,18 @@ def _in_depth(picture: Picture, bits: Bits) -> Picture:
 def upscale_picture(
     enlarger: Enlarger, picture: Picture, progress: Callable[[int, int], None] | None = None
 ) -> Picture:
-    """Upscale an image by the network, and its alpha bicubically; `progress` as for `ImageEngine.upscale`.
-
-    Where a GeoTIFF has no data, neither has the result.
-    """
+    """Upscale an image by the network, and its alpha bicubically; `progress` as for `ImageEngine.upscale`."""
     alpha = None if picture.alpha is None else in_range(enlarger.bicubic(picture.alpha), clip=True)
-    pixels, metadata = enlarger(picture.pixels, progress), picture.metadata
+    pixels, metadata, empty = enlarger(picture.pixels, progress), picture.metadata, picture.empty
     down, across = enlarger.axes(*picture.pixels.shape[:2])
+    if empty is not None:
+        rows, columns = (axis.sources(empty.shape[i], pixels.shape[i]) for i, axis in enumerate((down, across)))
+        empty = empty[rows[:, None], columns]
     if metadata.geo:
-        metadata.geo.clear(picture.pixels, pixels, down, across)
         metadata = replace(metadata, geo=metadata.geo.enlarged(down, across))
     if metadata.exr:
         metadata = replace(metadata, exr=metadata.exr.enlarged(down, across))
-    return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata)
+    return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata, empty=empty)
 
 
 def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: bool = False) -> str:
@@ -203,7 +215,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
 
     `quality`, from 1 to 100, is of JPEG, WebP, HEIC and, which are lossless at 100, of AVIF and JPEG XL. With
     `lossless`, all formats but JPEG hold the pixels exactly, at the depth that they have. In EXR, numbers are linear in
-    light, and floating-point ones.
+    light, and floating-point ones. In TIFF, pixels without data have the value that its tags give them.
 
     Returns:
         A description of what the format could not hold; empty if nothing was lost.
@@ -213,11 +225,8 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
     """
     image_format = format_of(path, lossless)
     lost: list[str] = []
-    if picture.pixels.shape[2] not in (1, 3) and image_format not in OF_FLOATS:
-        raise SRError(
-            f"can't write {path}: it has {picture.pixels.shape[2]} bands, which TIFF and EXR hold; give it the "
-            "extension .tif"
-        )
+    if picture.pixels.shape[2] not in (1, 3):
+        check_holds_bands(path, picture.pixels.shape[2])
     if image_format == "EXR":
         picture = _in_depth(picture, "float")
         if picture.transfer == "sRGB":
@@ -228,6 +237,8 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
         encoded = to_srgb(picture.pixels.clip(0, 1)) if is_linear else picture.pixels
         picture = _in_depth(replace(picture, pixels=encoded), 16)
     pixels, alpha = picture.pixels, picture.alpha
+    if image_format == "TIFF" and picture.metadata.geo and picture.empty is not None:
+        pixels = picture.metadata.geo.without_data(pixels, picture.empty)
     bits = 8 if pixels.dtype == np.uint8 else picture.bits or 16
     if bits > 8 and image_format not in DEEPEST:
         pixels, alpha = to_depth(pixels, 8), None if alpha is None else to_depth(alpha, 8)
@@ -266,6 +277,19 @@ def write_picture(path: Path, picture: Picture, quality: int = 95, lossless: boo
     except (ValueError, OSError, RuntimeError, struct.error) as error:
         raise SRError(f"can't write {path}, {width}x{height}: {' '.join(str(error).split())}") from error
     return in_words(lost)
+
+
+def check_holds_bands(path: Path, bands: int) -> None:
+    """Check that the format of a file's extension holds images of bands.
+
+    Raises:
+        SRError: it doesn't.
+    """
+    if format_of(path) not in OF_FLOATS:
+        raise SRError(
+            f"can't write {path}: it has {bands} bands, which only TIFF and EXR hold: give it the extension .tif, or a "
+            "folder --format tif"
+        )
 
 
 def format_of(path: Path, lossless: bool = False) -> str:

@@ -19,6 +19,7 @@ from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import (
     Picture,
+    check_holds_bands,
     for_network,
     format_of,
     in_words,
@@ -144,6 +145,9 @@ def _upscale_images(engine: ImageEngine, jobs: Sequence[Job], options: Options, 
 
     If the only input (`alone`) fails, its error is raised.
     """
+    if engine.channels not in (1, 3):
+        for job in jobs:
+            check_holds_bands(job.target, engine.channels)
     jobs = pending_jobs(jobs, options.overwrite, options.resume)
     enlarger = Enlarger.of(engine, options)
     start, pixels, failed = time.perf_counter(), 0, 0

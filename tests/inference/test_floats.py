@@ -115,6 +115,16 @@ def test_networks_of_other_depths_are_not_averaged(sr, network, tmp_path):
     assert done.code == 2 and "were trained with data.bits=float and 8: only networks for the same images" in done.err
 
 
+def test_exports_that_cannot_record_floats_say_so(sr, weights, tmp_path):
+    generator, found = load_generator(weights("compact"))
+    found = Checkpoint(generator.state_dict(), found.generator, "x", bits="float")
+    write_network(generator, found, file := tmp_path / "float.safetensors", "safetensors")
+    done = sr("export", file, "-o", tmp_path / "float.param")
+    assert done.code == 0 and "float.param can't say data.bits=float: sr upscale will give it" in done.err
+    done = sr("export", file, "-o", tmp_path / "float.pth")
+    assert done.code == 0 and "data.bits" not in done.err and load_generator(tmp_path / "float.pth")[1].bits == "float"
+
+
 def test_noise_of_floats_cannot_be_removed(sr, network, linear, tmp_path):
     file, _ = network("float")
     done = sr("upscale", tmp_path / "in.exr", "-o", tmp_path / "out.exr", "-c", file, "--denoise", 3)
@@ -192,7 +202,8 @@ def test_a_run_says_its_depth_in_its_checkpoint_and_a_sheet_shows_all_networks(s
     done = sr("upscale", folder / "0.exr", "-o", tmp_path / "sheet.png", "-c", run, "-c", network(8)[0], *EXACT)
     assert done.code == 0, done.err
     damaged = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    damaged["sr_experiments"]["bits"] = 7
-    torch.save(damaged, tmp_path / "damaged.ckpt")
-    done = sr("upscale", folder / "0.exr", "-o", tmp_path / "x.exr", "-c", tmp_path / "damaged.ckpt")
-    assert done.code == 2 and "damaged.ckpt is damaged: its record says 7 bits" in done.err
+    for bits in (7, [8]):
+        damaged["sr_experiments"]["bits"] = bits
+        torch.save(damaged, tmp_path / "damaged.ckpt")
+        done = sr("upscale", folder / "0.exr", "-o", tmp_path / "x.exr", "-c", tmp_path / "damaged.ckpt")
+        assert done.code == 2 and f"damaged.ckpt is damaged: its record says {bits} bits" in done.err

@@ -67,7 +67,7 @@ def test_a_gan_of_16_bit_bands_with_a_pool_resumes_to_the_bit_and_is_used(train,
     assert whole_image.shape == (320, 352, BANDS) and whole_image.dtype == np.uint16
     assert np.abs(whole_image.astype(int) - tiled).max() <= 1
     refused = sr("upscale", data / "0.tif", "-o", tmp_path / "large.png", "-c", whole)
-    assert refused.code and "it has 5 bands, which TIFF and EXR hold; give it the extension .tif" in refused.err
+    assert refused.code and "it has 5 bands, which only TIFF and EXR hold: give it the extension .tif" in refused.err
     Image.new("RGB", (32, 32)).save(tmp_path / "rgb.png")
     refused = sr("upscale", tmp_path / "rgb.png", "-o", tmp_path / "large.tif", "-c", whole)
     said = "rgb.png has 3 bands, and the network takes 5: use one of channels=3, or give images of 5"

@@ -49,6 +49,8 @@ class ExrImage:
         (left, top), (right, bottom) = header["dataWindow"]
         self.size = int(bottom - top) + 1, int(right - left) + 1
         self.names = [channel.name for channel in header["channels"]]
+        if "deep" in str(header["type"]):
+            raise ValueError("it is a deep image: flatten it")
         if any((channel.xSampling, channel.ySampling) != (1, 1) for channel in header["channels"]):
             raise ValueError("its channels are subsampled, convert it to RGB")
         check_pixels(self.size[0] * self.size[1])
@@ -66,13 +68,17 @@ class ExrImage:
         with_alpha = "A" in self.names
         samples = self._read((*colours, *(["A"] if with_alpha else [])))
         pixels, alpha = samples[..., : len(colours)], samples[..., len(colours) :] if with_alpha else None
+        lost = [*self._unread()]
         if alpha is not None:
             in_range(alpha)
+            if pixels[alpha[..., 0] == 0].any():  # light that covers nothing, such as fire
+                lost.append("colours of transparent pixels")
             pixels = unassociate(pixels, alpha)
             pixels[(pixels > 1) & (pixels <= _ROUNDED)] = 1
         further = set(self.names) - {*colours, "A"}
-        lost = (f"{len(further)} further channel{'s' * (len(further) > 1)}",) if further else ()
-        return Decoded(pixels, alpha, None, (*lost, *self._unread()), linear=True)
+        if further:
+            lost.insert(0, f"{len(further)} further channel{'s' * (len(further) > 1)}")
+        return Decoded(pixels, alpha, None, tuple(lost), linear=True)
 
     def decode_bands(self) -> Decoded:
         """Read all channels, in the order of the file: by name."""
@@ -98,7 +104,11 @@ class ExrImage:
         import OpenEXR  # here, since most images don't need it
 
         self.file.seek(0)
-        return OpenEXR.File(self.file, separate_channels=True, header_only=header_only, num_threads=0).parts  # type: ignore[no-any-return]
+        try:
+            file = OpenEXR.File(self.file, separate_channels=True, header_only=header_only, num_threads=0)
+        except RuntimeError as error:  # it names its own buffer
+            raise ValueError("damaged") from error
+        return file.parts  # type: ignore[no-any-return]
 
 
 def write(path: Path, pixels: np.ndarray, alpha: np.ndarray | None, header: ExrHeader | None) -> None:

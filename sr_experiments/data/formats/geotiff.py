@@ -110,23 +110,23 @@ class GeoTags:
         }
         return [name for name, value in said.items() if value]
 
-    def clear(self, before: np.ndarray, after: np.ndarray, down: Axis, across: Axis) -> None:
-        """Set pixels of the enlarged picture `after` (H, W, C), in place, that have no data in the one `before`.
+    def empty(self, pixels: np.ndarray) -> np.ndarray | None:
+        """Return which of the pixels (H, W, C) have no data; None if there is no value for that."""
+        value = self._no_data_of(pixels.dtype)
+        if value is None:
+            return None
+        return np.isnan(pixels) if np.isnan(value) else pixels == value
+
+    def without_data(self, pixels: np.ndarray, empty: np.ndarray) -> np.ndarray:
+        """Return pixels (H, W, C) of which the `empty` ones have the value of pixels without data.
 
         Others that happen to have that value get the next one, as of gdalwarp.
         """
-        try:
-            value = float(self.no_data)
-        except ValueError:
-            return
-        is_float = after.dtype.kind == "f"
-        if not is_float and not 0 <= value <= np.iinfo(after.dtype).max:
-            return
-        rows, columns = (axis.sources(before.shape[i], after.shape[i]) for i, axis in enumerate((down, across)))
-        empty = (before == value)[rows[:, None], columns]
-        beside = np.nextafter(np.float32(value), np.float32(1)) if is_float else abs(value - 1)
-        after[~empty & (after == value)] = beside
-        after[empty] = value
+        value = self._no_data_of(pixels.dtype)
+        if value is None:
+            return pixels
+        beside = abs(value - 1) if pixels.dtype.kind != "f" else np.nextafter(value, np.float32(value < 1))
+        return np.where(empty, value, np.where(pixels == value, beside, pixels)).astype(pixels.dtype, copy=False)
 
     def extra_tags(self) -> list[tuple[int, int, int, Any, bool]]:
         """Return what tifffile writes: numbers, types, lengths and values."""
@@ -137,6 +137,17 @@ class GeoTags:
             (tag, _SHORT if tag == _KEYS else _DOUBLE, len(values), values, True) for tag, values in numbers if values
         ]
         return tags + [(tag, _ASCII, 0, text.encode(), True) for tag, text in texts if text]
+
+    def _no_data_of(self, dtype: np.dtype[Any]) -> Any:
+        """Return the value of pixels without data, of type float32 or int; None if pixels of the type can't have it."""
+        try:
+            value = float(self.no_data)
+        except ValueError:
+            return None
+        if dtype.kind == "f":
+            with np.errstate(over="ignore"):  # of a file of 64 bits
+                return np.float32(value)
+        return int(value) if value in range(np.iinfo(dtype).max + 1) else None
 
     def _raster_type(self) -> int:
         entries = zip(*(self.keys[i + 4 :: 4] for i in range(4)), strict=False)

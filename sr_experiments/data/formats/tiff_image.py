@@ -100,9 +100,11 @@ class TiffImage:
         if _is_for_pillow(page):
             return self._decode_by_pillow()
         samples = self._samples(page)
-        count, alpha = _COLOURS[page.photometric], None
+        count, alpha = _colours_of(page), None
         colours, lost = samples[..., :count], self._unread()
-        extra = page.extrasamples or (_UNASSOCIATED,) * (samples.shape[2] == count + 1)  # some programs leave it out
+        extra = page.extrasamples[count - _COLOURS[page.photometric] :] or (_UNASSOCIATED,) * (
+            samples.shape[2] == count + 1
+        )  # some programs leave it out
         kind = next((kind for kind in extra if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
         if kind is not None:
             place = count + extra.index(kind)
@@ -133,6 +135,8 @@ class TiffImage:
         chosen = self._pages_of_bands() or [self.page]
         for page in chosen:
             _check_samples(page, _MAX_BANDS)
+        if len({(page.bitspersample, page.sampleformat) for page in chosen}) > 1:
+            raise ValueError("its pages differ in depth; convert it to 8 or 16 bits per channel")
         samples = self._scaled(np.concatenate([self._samples(page) for page in chosen], 2))
         if samples.dtype.kind == "f":
             samples = samples.astype(np.float32, copy=False)
@@ -151,7 +155,7 @@ class TiffImage:
         """Number of bands of a picture that is neither grey nor RGB; None if it is, with alpha or without."""
         page = self.page
         known = set(page.extrasamples) & {_ASSOCIATED, _UNASSOCIATED}
-        is_grey = _COLOURS.get(page.photometric) == 1
+        is_grey = _colours_of(page) == 1
         return page.samplesperpixel if is_grey and page.samplesperpixel > 1 and not known else None
 
     @property
@@ -236,6 +240,7 @@ class TiffImage:
                 ("ImageJ's description", self.page.is_imagej),
                 ("OME-XML", self.page.is_ome),
                 ("the camera (RPC)", has_camera(tags)),
+                ("the mask of pixels with data", any(map(_is_mask, self.tiff.pages))),
             )
             if is_there
         ] + self._geo()[1]
@@ -321,10 +326,26 @@ def _is_picture(page: Any) -> bool:
     return isinstance(page, TiffPage) and not (page.is_reduced or page.is_mask)
 
 
+def _is_mask(page: Any) -> bool:
+    """Return whether a page is the mask of the picture, and not of a preview."""
+    return isinstance(page, TiffPage) and page.is_mask and not page.is_reduced
+
+
 def _is_for_pillow(page: Any) -> bool:
     """Return whether Pillow has to convert the colours of a page to RGB: CIELAB, and YCbCr that is not from a JPEG."""
     is_ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG
     return is_ycbcr or page.photometric == PHOTOMETRIC.CIELAB
+
+
+def _colours_of(page: Any) -> int:
+    """Return the number of colour channels of a page, 0 if they have no meaning that is known.
+
+    Three samples, besides alpha, of which a file says no more are RGB: GDAL writes them so, but of 8 bits.
+    """
+    kinds = [kind in (_ASSOCIATED, _UNASSOCIATED) for kind in page.extrasamples]
+    if page.photometric == PHOTOMETRIC.MINISBLACK and page.samplesperpixel - sum(kinds) == 3 and not any(kinds[:2]):
+        return 3
+    return _COLOURS.get(page.photometric, 0)
 
 
 def _check(page: Any) -> None:
@@ -341,7 +362,7 @@ def _check(page: Any) -> None:
     ink_set = page.tags[_INK_SET].value if _INK_SET in page.tags else 1
     if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
         raise ValueError("its inks are other than CMYK; convert it to RGB")
-    channels, count = page.samplesperpixel, _COLOURS[page.photometric]
+    channels, count = page.samplesperpixel, _colours_of(page)
     if channels < count:
         raise ValueError(f"it has {channels} channels, for {count} colours")
     if count == 1 and channels > 2 and not set(page.extrasamples) & {_ASSOCIATED, _UNASSOCIATED}:

@@ -40,6 +40,22 @@ def test_colours_and_alpha(tmp_path: Path, linear: np.ndarray) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "alpha.exr", 3, "float"), linear)
 
 
+def test_light_where_alpha_is_0_is_named_as_lost_and_deep_files_are_refused(tmp_path: Path, linear: np.ndarray) -> None:
+    alpha = np.ones((12, 17), np.float32)
+    alpha[2:4] = 0
+    write(tmp_path / "fire.exr", **planes(linear), A=alpha)
+    assert read_picture(tmp_path / "fire.exr", 3, "float").lost == ("colours of transparent pixels",)
+    write(tmp_path / "matte.exr", **planes(linear * alpha[..., None]), A=alpha)
+    assert read_picture(tmp_path / "matte.exr", 3, "float").lost == ()
+    deep = np.empty((4, 5), object)
+    for place in np.ndindex(deep.shape):
+        deep[place] = np.array([0.25, 0.5], np.float32)
+    header = {"type": OpenEXR.deepscanline, "compression": OpenEXR.ZIPS_COMPRESSION}
+    OpenEXR.File(header, dict.fromkeys("RGBAZ", deep)).write(str(tmp_path / "deep.exr"))
+    with pytest.raises(UnreadableImage, match="it is a deep image: flatten it"):
+        read_picture(tmp_path / "deep.exr")
+
+
 def test_bands_and_what_is_refused(tmp_path: Path, linear: np.ndarray) -> None:
     bands = planes(np.concatenate((linear, linear), 2).astype(np.float16), "abcdef")
     write(tmp_path / "bands.exr", **bands)
@@ -54,8 +70,10 @@ def test_bands_and_what_is_refused(tmp_path: Path, linear: np.ndarray) -> None:
     write(tmp_path / "in.exr", **planes(linear))
     content = (tmp_path / "in.exr").read_bytes()
     (tmp_path / "cut.exr").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UnreadableImage, match=r"can't read image .*cut\.exr"):
-        read_image(tmp_path / "cut.exr", 3, "float")
+    (tmp_path / "head.exr").write_bytes(content[:4] + bytes(50))
+    for name in ("cut", "head"):
+        with pytest.raises(UnreadableImage, match=rf"can't read image .*{name}\.exr: damaged;"):
+            read_image(tmp_path / f"{name}.exr", 3, "float")
 
 
 def test_without_the_extra_it_is_named(tmp_path: Path, linear: np.ndarray, monkeypatch) -> None:

@@ -134,6 +134,49 @@ def test_GDAL_s_tags_and_pixels_without_data(tmp_path):
     assert found[NO_DATA] == "7" and lost == ()
 
 
+@pytest.mark.parametrize("no_data", ["-9999", "nan", "-3.4028234663852886e+38", "0", "1"])
+def test_floating_point_numbers_without_data_are_black_for_the_network(tmp_path, no_data):
+    pixels = np.linspace(0.2, 0.8, 70, dtype=np.float32).reshape(5, 7, 2)
+    pixels[1, 2, 0] = pixels[4, 6] = np.float32(no_data)
+    layout = {"photometric": "minisblack", "planarconfig": "contig"}
+    scene(tmp_path / "in.tif", [(NO_DATA, 2, 0, no_data, True)], pixels, **layout)
+
+    class White(Nearest):
+        def forward(self, lr):
+            return torch.ones_like(super().forward(lr))
+
+    taken = read_picture(tmp_path / "in.tif", 2, "float").pixels
+    assert (taken == np.where(pixels == pixels.clip(0, 1), pixels, 0)).all()
+    found, lost = enlarged(tmp_path, Enlarger(Engine(White(2, 2), "cpu", "fp32", runtime="torch")), 2, "float")
+    assert found[NO_DATA] == no_data and lost == ()
+    large = tifffile.imread(tmp_path / "out.tif")
+    empty = (np.isnan(pixels) if no_data == "nan" else pixels == np.float32(no_data)).repeat(2, 0).repeat(2, 1)
+    assert np.array_equal(large[empty], np.full(empty.sum(), no_data, np.float32), equal_nan=True)
+    assert (large[~empty] == (np.nextafter(np.float32(1), np.float32(0)) if no_data == "1" else 1)).all()
+    # Other formats, and networks of other depths, have no such value.
+    found, lost = enlarged(tmp_path, enlarger(2, 2), 2, 16)
+    assert NO_DATA not in found and lost == ("floating-point numbers", "the value of pixels without data")
+    assert no_data == "1" or (tifffile.imread(tmp_path / "out.tif")[empty] == 0).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_EXR_has_no_value_of_pixels_without_data(tmp_path, kind):
+    OpenEXR = pytest.importorskip("OpenEXR")
+    pixels = np.full((5, 7), 0.25, np.float32) if kind is np.float32 else np.full((5, 7), 51, np.uint8)
+    pixels[0, 0], no_data = (-9999, "-9999") if kind is np.float32 else (255, "1")
+    scene(tmp_path / "in.tif", [(NO_DATA, 2, 0, no_data, True)], pixels)
+
+    class Grey(Nearest):
+        def forward(self, lr):
+            return torch.full_like(super().forward(lr), 0.5)
+
+    picture = read_picture(tmp_path / "in.tif", 1, "float", floats=True)
+    picture = upscale_picture(Enlarger(Engine(Grey(2), "cpu", "fp32", runtime="torch")), picture)
+    assert write_picture(tmp_path / "out.exr", picture) == "the value of pixels without data"
+    made = OpenEXR.File(str(tmp_path / "out.exr")).channels()["Y"].pixels
+    assert (made == made[0, 0]).all()
+
+
 def test_what_is_lost_is_named(tmp_path):
     tags = [numbers(SCALE, 10, 10, 0), numbers(TIE, 0, 0, 0, 5, 4, 0), (NO_DATA, 2, 0, "0", True), *keys(AREA)]
     scene(tmp_path / "in.tif", tags)
@@ -144,6 +187,10 @@ def test_what_is_lost_is_named(tmp_path):
     assert TIE not in found and lost == (
         "the camera (RPC)", "the place on Earth (GeoTIFF)", "the value of pixels without data"
     )  # fmt: skip
+    with tifffile.TiffWriter(tmp_path / "in.tif") as tiff:
+        tiff.write(np.zeros((5, 7), np.uint16), metadata=None)
+        tiff.write(np.ones((5, 7), bool), photometric="minisblack", subfiletype=4, metadata=None)
+    assert enlarged(tmp_path, enlarger())[1] == ("the mask of pixels with data",)
     for damaged, tag in ((numbers(SCALE, 10, 10), SCALE), ((KEYS, 4, 4, (1, 1, 0, 70000), True), KEYS)):
         scene(tmp_path / "in.tif", [damaged, numbers(TIE, *range(6))])
         found, lost = enlarged(tmp_path, enlarger())

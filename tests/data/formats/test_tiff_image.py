@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from sr_experiments.data.image_files import UnreadableImage, image_size, read_image
+from sr_experiments.data.image_files import UnreadableImage, image_header, image_size, read_image
 from sr_experiments.inference.images import read_picture, write_picture
 
 UINT8, UINT16, FLOAT = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
@@ -111,6 +111,18 @@ def test_alpha_without_a_tag_is_alpha_and_other_channels_are_named(tmp_path):
         file.filehandle.seek(tag.offset)
         file.filehandle.write(b"\x00\xff")  # a private tag in its place
     assert_read(tmp_path / "alpha.tif", colours(UINT8, 4)[..., :3], UINT16, colours(UINT8, 4)[..., 3:])
+
+
+@pytest.mark.parametrize("layout", ["contig", "separate"])
+def test_three_samples_without_a_meaning_are_RGB(tmp_path, layout):  # as GDAL writes them, but of 8 bits
+    image = colours(UINT16) if layout == "contig" else np.moveaxis(colours(UINT16), 2, 0)
+    tifffile.imwrite(tmp_path / "in.tif", image, photometric="minisblack", planarconfig=layout)
+    assert_read(tmp_path / "in.tif", colours(UINT8), UINT16)
+    assert image_header(tmp_path / "in.tif").channels == 3
+    if layout == "contig":
+        kinds, image = ["unspecified", "unspecified", "unassalpha"], colours(UINT16, 4)
+        tifffile.imwrite(tmp_path / "in.tif", image, photometric="minisblack", extrasamples=kinds, planarconfig=layout)
+        assert_read(tmp_path / "in.tif", colours(UINT8, 4)[..., :3], UINT16, colours(UINT8, 4)[..., 3:])
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 6, 10, 12, 14])
