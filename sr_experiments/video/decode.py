@@ -264,11 +264,12 @@ class Decoder:
                 self.container = open_container(self.path, self.threads)
             stream = self.container.streams.video[0]
             self.context = decoder_of(stream)
-            if seek and opened and start > 0 and self.context.name == "h264":
+            if seek and opened and start > 0 and (self.context.name == "h264" or self.context.pix_fmt == "pal8"):
                 # x264 writes its version into the first packet alone. FFmpeg decodes the 4:4:4 of versions before 151
-                # by it, and keeps it when it seeks; a decoder that starts at a later keyframe gives rubbish.
+                # by it, and keeps it when it seeks; a decoder that starts at a later keyframe gives rubbish. A palette
+                # comes with the first packet, too.
                 self.context.decode(next(self.container.demux(stream)))
-            if seek:
+            if seek and not (opened and start == 0):  # seeking, even to where it is, loses a palette
                 self.container.seek(self.index.key_times[key], stream=stream, backward=True)
             packets = self.container.demux(stream)
             for packet in packets:

@@ -293,7 +293,7 @@ def _by_similarity(source: Any, names: Sequence[str]) -> list[str]:
     def distance(name: str) -> tuple:
         target = av.VideoFormat(name)
         opaque = has_alpha(source) and not has_alpha(target)
-        grey = _is_grey(target) and not _is_grey(source)
+        grey = _chroma(target) == 0 < _chroma(source)
         differs = opaque, grey, target.is_rgb != source.is_rgb or name.startswith("yuvj"), len(target.components) == 2
         missing = max(depth(source) - depth(target), 0), max(_chroma(source) - _chroma(target), 0)
         extra = _chroma(target) - _chroma(source), depth(target) - depth(source)
@@ -302,15 +302,13 @@ def _by_similarity(source: Any, names: Sequence[str]) -> list[str]:
     return sorted(names, key=distance)
 
 
-def _is_grey(pix_fmt: Any) -> bool:
-    return len(pix_fmt.components) < 3 and not pix_fmt.has_palette
-
-
 def _chroma(pix_fmt: Any) -> float:
-    """Return the chroma samples per pixel: 0 for grey, 0.25 for 4:2:0, 1 for 4:4:4 and RGB."""
-    if len(pix_fmt.components) < 3:
+    """Return the chroma samples per pixel: 0 for grey, 0.25 for 4:2:0, 1 for 4:4:4, RGB and palettes."""
+    if len(pix_fmt.components) < 3 and not pix_fmt.has_palette:
         return 0.0
-    return 1.0 if pix_fmt.is_rgb else pix_fmt.chroma_width(64) * pix_fmt.chroma_height(64) / 64**2
+    if pix_fmt.is_rgb or pix_fmt.has_palette:
+        return 1.0
+    return pix_fmt.chroma_width(64) * pix_fmt.chroma_height(64) / 64**2
 
 
 @contextlib.contextmanager

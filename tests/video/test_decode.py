@@ -91,6 +91,23 @@ def test_a_later_keyframe_is_decoded_by_the_version_of_x264_that_the_first_packe
     assert np.abs(in_order.mean(axis=2) - independent).mean() < 4  # rubbish differs by more than 50
 
 
+def test_a_palette_that_comes_with_the_first_packet_is_that_of_all_frames(tmp_path: Path) -> None:
+    path = tmp_path / "palette.avi"
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:8] = [(255, 30 * i, 200 - 20 * i, 7 * i) for i in range(8)]  # alpha, red, green, blue
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "pal8"
+        for i in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray((np.full((48, 64), i, np.uint8), palette), "pal8")))
+        container.mux(stream.encode())
+    for order in (range(8), (5, 2, 7), (0,)):
+        video = VideoFile(path)
+        for i in order:
+            [picture] = video.read([i])
+            assert (picture == palette[i, 1:]).all(), (order, i)
+
+
 def test_frames_in_order_are_decoded_once(h264: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = VideoFile(h264)
     decoded = []
