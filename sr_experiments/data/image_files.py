@@ -175,13 +175,25 @@ def read_image(path: str | Path, channels: int = 3, bits: Bits = 8, clip: bool =
     """
     try:
         with open_image(path) as image:
-            if channels not in (1, 3):
-                return in_depth(all_bands(image), channels, bits, clip)
-            if bits == 8 and isinstance(image, PillowImage):
+            if channels in (1, 3) and bits == 8 and isinstance(image, PillowImage):
                 return image.read_8_bits(channels)
-            return in_depth(image.decode(), channels, bits, clip)
+            decoded = image.decode() if channels in (1, 3) else all_bands(image)
+            try:
+                return in_depth(decoded, channels, bits, clip)
+            except ValueError as error:
+                raise _of_no_data(image, decoded) or error from None
     except Exception as error:  # a damaged file can fail anywhere in a decoder
         raise unreadable(path, error) from error
+
+
+def _of_no_data(image: Any, decoded: Decoded) -> ValueError | None:
+    """Return the error that pixels of a GeoTIFF without data are not from 0 to 1; None if they are."""
+    pixels = decoded.pixels
+    geo = image.metadata().geo if pixels.dtype.kind == "f" else None
+    empty = None if geo is None else geo.empty(pixels)
+    if geo is None or empty is None or not (empty & ~((pixels >= 0) & (pixels <= 1))).any():
+        return None
+    return ValueError(f"some of its pixels have no data ({geo.no_data}): fill them, or cut the image")
 
 
 def all_bands(image: Any) -> Decoded:

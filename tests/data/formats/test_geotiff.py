@@ -5,6 +5,7 @@ import pytest
 import tifffile
 import torch
 
+from sr_experiments.data.image_files import UnreadableImage, read_image
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import read_picture, upscale_picture, write_picture
@@ -157,6 +158,23 @@ def test_floating_point_numbers_without_data_are_black_for_the_network(tmp_path,
     found, lost = enlarged(tmp_path, enlarger(2, 2), 2, 16)
     assert NO_DATA not in found and lost == ("floating-point numbers", "the value of pixels without data")
     assert no_data == "1" or (tifffile.imread(tmp_path / "out.tif")[empty] == 0).all()
+
+
+@pytest.mark.parametrize("no_data", ["-9999", "nan"])
+def test_floating_point_numbers_without_data_are_named_in_training(tmp_path, no_data):
+    pixels = np.linspace(0.2, 0.8, 140, dtype=np.float32).reshape(5, 7, 4)
+    pixels[4, 6] = no_data
+    scene(
+        tmp_path / "in.tif", [(NO_DATA, 2, 0, no_data, True)], pixels, photometric="minisblack", planarconfig="contig"
+    )
+    said = rf"in\.tif: some of its pixels have no data \({no_data}\): fill them, or cut the image;"
+    with pytest.raises(UnreadableImage, match=said):
+        read_image(tmp_path / "in.tif", 4, "float")
+    pixels[0, 0] = 2  # another fault
+    pixels[4, 6] = 0
+    scene(tmp_path / "in.tif", [(NO_DATA, 2, 0, "0", True)], pixels, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(UnreadableImage, match="only 0"):
+        read_image(tmp_path / "in.tif", 4, "float")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
