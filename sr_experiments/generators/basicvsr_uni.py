@@ -96,7 +96,7 @@ class BasicVSRUni(RecurrentGenerator):
         made = [self._propagated(frames[0])]
         for t, lr in enumerate(frames[1:], 1):
             made.append(self._propagated(lr, self._aligned(made[-1][1], flow[:, t - 1])))
-        ahead = [self._clip_flow_ahead(clip, distance) for distance in range(1, self.lookahead + 1)]
+        ahead = [self.clip_flow(clip, distance) for distance in range(1, self.lookahead + 1)]
         sr = []
         for t, (inputs, features) in enumerate(made):
             later = [
@@ -146,13 +146,6 @@ class BasicVSRUni(RecurrentGenerator):
             together = torch.cat((features, *later, *(self.lookahead - len(later)) * [last]), 1)
             features = features + self.srnet.fuse(together)
         return self.srnet.reconstruct(features, inputs)
-
-    def _clip_flow_ahead(self, clip: Tensor, distance: int) -> Tensor:
-        """Estimate LR flow of frames of clips (N, T, C, H, W) to later ones, (N, T - distance, 2, H, W)."""
-        length = clip.shape[1] - distance
-        if length <= 0:
-            return clip[:, :0, :2]
-        return self.flow(clip[:, :-distance].flatten(0, 1), clip[:, distance:].flatten(0, 1)).unflatten(0, (-1, length))
 
 
 class PropagationNet(TwoPartGenerator):

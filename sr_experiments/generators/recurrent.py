@@ -132,10 +132,15 @@ class RecurrentGenerator(Generator):
         sr, memory = self.next_frame(lr, state.memory, flow)
         return sr, State(lr, memory, flow)
 
-    def clip_flow(self, clip: Tensor) -> Tensor:
-        """Estimate LR flow (N, T - 1, 2, H, W) of frames 1 to T - 1 of clips (N, T, C, H, W)."""
-        length = clip.shape[1]
-        if length == 1:
-            return clip[:, 1:, :2]  # empty: (N, 0, 2, H, W)
-        # All pairs of frames in one batch: (N * (T - 1), C, H, W) each.
-        return self.flow(clip[:, 1:].flatten(0, 1), clip[:, :-1].flatten(0, 1)).unflatten(0, (-1, length - 1))
+    def clip_flow(self, clip: Tensor, distance: int = -1) -> Tensor:
+        """Estimate LR flow (N, T - abs(distance), 2, H, W) of frames of clips (N, T, C, H, W) to earlier or later ones.
+
+        By default, of frames 1 to T - 1 to those before; with distance 1, of frames 0 to T - 2 to those after.
+        """
+        length = clip.shape[1] - abs(distance)
+        if length <= 0:
+            return clip[:, :0, :2]  # empty: (N, 0, 2, H, W)
+        later, earlier = clip[:, -length:].flatten(0, 1), clip[:, :length].flatten(0, 1)
+        # All pairs of frames in one batch: (N * length, C, H, W) each.
+        flow = self.flow(later, earlier) if distance < 0 else self.flow(earlier, later)
+        return flow.unflatten(0, (-1, length))
