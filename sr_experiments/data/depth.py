@@ -88,6 +88,11 @@ def in_range(pixels: np.ndarray, clip: bool = False) -> np.ndarray:
     return pixels
 
 
+def beyond_range(pixels: np.ndarray) -> np.ndarray:
+    """Return which of floating-point numbers are not from 0 to 1, or no numbers."""
+    return ~((pixels >= 0) & (pixels <= 1))
+
+
 def check_range(pixels: np.ndarray) -> None:
     """Refuse floating-point numbers that are not from 0, black, to 1, white.
 

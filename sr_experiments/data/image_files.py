@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from sr_experiments.data.depth import Bits
+from sr_experiments.data.depth import Bits, beyond_range
 from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image
 from sr_experiments.data.formats.decoded import Decoded, in_depth
 from sr_experiments.data.formats.exr_image import ExrImage
@@ -191,7 +191,7 @@ def _of_no_data(image: Any, decoded: Decoded) -> ValueError | None:
     pixels = decoded.pixels
     geo = image.metadata().geo if pixels.dtype.kind == "f" else None
     empty = None if geo is None else geo.empty(pixels)
-    if geo is None or empty is None or not (empty & ~((pixels >= 0) & (pixels <= 1))).any():
+    if geo is None or empty is None or not (empty & beyond_range(pixels)).any():
         return None
     return ValueError(f"some of its pixels have no data ({geo.no_data}): fill them, or cut the image")
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sr_experiments.data.depth import Bits, from_srgb, in_range, to_depth, to_srgb
+from sr_experiments.data.depth import Bits, beyond_range, from_srgb, in_range, to_depth, to_srgb
 from sr_experiments.data.formats import avif, exr_image, heif_image, jxl_image, pillow_image, png
 from sr_experiments.data.formats.fitting import fitting, of_size
 from sr_experiments.data.formats.metadata import Metadata
@@ -98,7 +98,7 @@ def read_picture(path: Path, channels: int = 3, bits: Bits = 8, floats: bool = F
             metadata, pixels = image.metadata(), decoded.pixels
             empty = metadata.geo.empty(pixels) if metadata.geo else None
             if empty is not None and pixels.dtype.kind == "f":
-                pixels = np.where(empty & ~((pixels >= 0) & (pixels <= 1)), np.float32(0), pixels)
+                pixels = np.where(empty & beyond_range(pixels), np.float32(0), pixels)
             pixels = in_range(pixels, clip)
             if channels not in (1, 3, own := pixels.shape[2]):
                 raise _other_bands(path, f"{own} band{'s' if own > 1 else ''}", own, channels)
