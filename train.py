@@ -4,7 +4,7 @@ import os
 import sys
 
 from sr_experiments.config.quoting import SCRIPT
-from sr_experiments.threads import let_waiting_threads_sleep
+from sr_experiments.processes.threads import let_waiting_threads_sleep
 from sr_experiments.train import train
 
 # Hydra's completion for fish completes the arguments of files that hold the words @hydra.main.

@@ -27,7 +27,7 @@ from trainings import CHOICES, ROOT, SEEDS, STEP_TIMES, choice_steps, latest_fol
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.evaluation.results import Result, difference
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.generators.generator import Generator
 from sr_experiments.runs.series import Series, read_series, training_hours
 

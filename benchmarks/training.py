@@ -36,8 +36,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from torch.utils.data import Dataset
 
+from sr_experiments.display.logging_setup import log_training
 from sr_experiments.generators import GENERATORS
-from sr_experiments.logging_setup import log_training
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.trainer import make_loggers, make_trainer
 

@@ -27,7 +27,7 @@ from degradations import milliseconds, second_order
 from rich.console import Console
 from training import composed, fit
 
-from sr_experiments.logging_setup import log_training
+from sr_experiments.display.logging_setup import log_training
 from sr_experiments.pretrained.catalogue import weights_file
 from sr_experiments.runs.series import read_series
 from sr_experiments.training.assemble import assemble

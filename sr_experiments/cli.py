@@ -26,7 +26,7 @@ from sr_experiments.commands.tune import tune
 from sr_experiments.commands.upscale import upscale
 from sr_experiments.commands.weights import weights
 from sr_experiments.errors import SRError, user_message
-from sr_experiments.threads import let_waiting_threads_sleep
+from sr_experiments.processes.threads import let_waiting_threads_sleep
 
 COMMANDS = (
     upscale, app_command, tune, evaluate, compare, runs, sync, export, quantize, interpolate, pack, degrade, doctor,
@@ -63,7 +63,7 @@ app = typer.Typer(
 
 
 def _show_version(wanted: bool) -> None:
-    from sr_experiments.versions import version_lines
+    from sr_experiments.packages.versions import version_lines
 
     if wanted:
         typer.echo("\n".join(version_lines()))

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from sr_experiments.config.explain import Problem, either, problem, short
 from sr_experiments.errors import SRError
-from sr_experiments.plugins import load_plugins
+from sr_experiments.packages.plugins import load_plugins
 
 T = TypeVar("T")
 LARGEST = 2**63 - 1  # of whole numbers

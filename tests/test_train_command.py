@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from sr_experiments.logging_setup import log_to_console
+from sr_experiments.display.logging_setup import log_to_console
 from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from sr_experiments.checkpoints.places import checkpoint_in
 from sr_experiments.errors import SRError
+from sr_experiments.files.walk import walk
 from sr_experiments.runs.listing import ListedRun, list_runs
-from sr_experiments.walk import walk
 
 EXTENSIONS = (".pth", ".pt", ".ckpt", ".safetensors", ".param")
 

@@ -12,9 +12,9 @@ from sr_experiments.app.jobs import Jobs
 from sr_experiments.errors import SRError, one_line
 from sr_experiments.inference.bounds import NUMBERS
 from sr_experiments.inference.sizes import WantedSize
+from sr_experiments.processes.sigterm import ended_by_sigterm
 from sr_experiments.report.html import html_page
 from sr_experiments.report.loopback import HTML, JSON, TEXT, Answer, Content, Query, Site, serve
-from sr_experiments.sigterm import ended_by_sigterm
 
 BINARY = "application/octet-stream"  # never shown by a browser, whatever is in it
 SCRIPTS = ("elements", "viewer", "app")

@@ -19,13 +19,13 @@ from PIL import Image
 
 from sr_experiments.data.cubic import resize_pixels
 from sr_experiments.data.image_files import image_layout
+from sr_experiments.display.terminal import ReportingConsole
 from sr_experiments.errors import one_line, user_message
 from sr_experiments.inference.images import FORMATS, read_picture
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sheet import in_colour
 from sr_experiments.inference.upscale import run
-from sr_experiments.terminal import ReportingConsole
-from sr_experiments.threads import let_waiting_threads_sleep
+from sr_experiments.processes.threads import let_waiting_threads_sleep
 from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import ANIMATIONS, CONTAINERS
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS

@@ -10,10 +10,10 @@ from sr_experiments.checkpoints.key_styles import behind_prefixes, networks_in, 
 from sr_experiments.checkpoints.limits import in_proportion
 from sr_experiments.checkpoints.reading import Checkpoint, read
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.spandrel_arch import SpandrelModel, recognise
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.registry import build
 
 UNUSED = "upsample_func.kernels"  # TecoGAN-PyTorch saves the constants of its bicubic upsampling with the weights

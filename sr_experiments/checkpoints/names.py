@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sr_experiments.baseline import BASELINES
+from sr_experiments.metrics.baseline import BASELINES
 
 
 def unique_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:

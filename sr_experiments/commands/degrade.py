@@ -27,7 +27,7 @@ def degrade(
     from rich.console import Console
 
     from sr_experiments.data.preview import preview
-    from sr_experiments.logging_setup import log_to_console
+    from sr_experiments.display.logging_setup import log_to_console
 
     log_to_console(Console(stderr=True))
     preview(source, output, config, overrides or [], scale, count, crop, seed)

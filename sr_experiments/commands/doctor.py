@@ -25,7 +25,7 @@ def doctor(
 
     from sr_experiments.doctor.examine import examine
     from sr_experiments.doctor.findings import findings_table
-    from sr_experiments.files import write_json
+    from sr_experiments.files.writing import write_json
 
     findings = examine(overrides or [], limit, steps, Console(stderr=True), config_dir)
     Console().print(findings_table(findings))

@@ -76,12 +76,12 @@ def export(
     from rich.console import Console
 
     from sr_experiments.checkpoints.places import newest_run
+    from sr_experiments.display.logging_setup import log_to_console
     from sr_experiments.errors import SRError
     from sr_experiments.export.card import check_places, write_card
     from sr_experiments.export.export import export as write
     from sr_experiments.export.hub import export_folder
     from sr_experiments.export.programs import OnnxOptions
-    from sr_experiments.logging_setup import log_to_console
 
     checkpoint = newest_run(checkpoint)
     of_file = output.name if hub else output.stem

@@ -45,11 +45,11 @@ def tune(
     from rich.console import Console
 
     from sr_experiments.checkpoints.places import newest_run
+    from sr_experiments.display.logging_setup import log_to_console
+    from sr_experiments.display.terminal import readable_seconds
     from sr_experiments.errors import SRError
     from sr_experiments.inference.options import Options
     from sr_experiments.inference.tune import tune as run
-    from sr_experiments.logging_setup import log_to_console
-    from sr_experiments.terminal import readable_seconds
 
     if source.expanduser().is_dir():
         raise SRError(f"{source} is a folder: give an image or a video")

@@ -20,7 +20,7 @@ from sr_experiments.config.resume import dotted_values, given_keys, resumed_conf
 from sr_experiments.config.secrets import refuse_secrets
 from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.runs.changes import Change, listed
 from sr_experiments.runs.folder import requeued_run_folder
 from sr_experiments.runs.reading import read_config

@@ -11,7 +11,7 @@ from yaml import YAMLError
 from sr_experiments.config.json_schema import FOLDERS, json_schema, part_name
 from sr_experiments.config.schema import check
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 
 OF_HYDRA = ("defaults", "hydra")
 

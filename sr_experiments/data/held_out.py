@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from sr_experiments.walk import composed
+from sr_experiments.files.walk import composed
 
 ValShare = Literal["auto"] | float
 AUTO = 0.1  # share of the files

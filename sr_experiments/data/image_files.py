@@ -20,9 +20,9 @@ from sr_experiments.data.formats.exr_image import ExrImage
 from sr_experiments.data.formats.heif_image import HeifImage
 from sr_experiments.data.formats.pillow_image import HEAD, PillowImage
 from sr_experiments.errors import SRError
-from sr_experiments.extras import MissingExtra
+from sr_experiments.files.walk import UNREAD, Walk, walk
+from sr_experiments.packages.extras import MissingExtra
 from sr_experiments.video.formats import ANIMATIONS
-from sr_experiments.walk import UNREAD, Walk, walk
 
 if TYPE_CHECKING:
     from sr_experiments.data.formats.tiff_image import TiffImage

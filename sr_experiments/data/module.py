@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
-from sr_experiments.cache import cache_folder
 from sr_experiments.data import TRAINING_SETS, VALIDATION_SETS
 from sr_experiments.data.batches import StepBatches, next_validation
 from sr_experiments.data.clips import WithLater
@@ -20,6 +19,7 @@ from sr_experiments.data.depth import Bits
 from sr_experiments.data.held_out import ValShare
 from sr_experiments.data.workers import ignore_interrupt, worker_count
 from sr_experiments.errors import SRError
+from sr_experiments.files.cache import cache_folder
 from sr_experiments.registry import Registry, build
 
 log = logging.getLogger(__name__)

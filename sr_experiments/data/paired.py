@@ -18,7 +18,7 @@ from sr_experiments.data.images import as_tensor, check_first, image_name
 from sr_experiments.data.packs.folders import FileFolder, is_folder, open_folder
 from sr_experiments.data.training_crops import TrainingCrops, first_few
 from sr_experiments.errors import SRError
-from sr_experiments.walk import composed
+from sr_experiments.files.walk import composed
 
 
 @TRAINING_SETS.register("paired")

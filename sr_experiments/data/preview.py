@@ -16,9 +16,9 @@ from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR
 from sr_experiments.data.degradations.pipeline import Pipeline
 from sr_experiments.data.image_files import image_header, read_image, say_pages
 from sr_experiments.data.images import as_floats, as_tensor
+from sr_experiments.display.pictures import GAP, as_picture
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
-from sr_experiments.pictures import GAP, as_picture
+from sr_experiments.files.writing import replacing
 from sr_experiments.registry import build
 
 FONT_SIZE, LINE_HEIGHT, LETTER_WIDTH = 12, 15, 6.5  # of the labels, in pixels; the width is a mean

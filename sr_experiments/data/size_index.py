@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from sr_experiments.cache import cache_folder
 from sr_experiments.data.image_files import Size, UnreadableImage, image_sizes
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.cache import cache_folder
+from sr_experiments.files.writing import replacing
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from sr_experiments.data.packs.folders import FileFolder, PackedVideo, is_folder
 from sr_experiments.data.paired import scale_folder
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
+from sr_experiments.files.walk import composed
 from sr_experiments.video.decode import VideoFile
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
-from sr_experiments.walk import composed
 
 log = logging.getLogger(__name__)
 

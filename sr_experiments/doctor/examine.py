@@ -17,11 +17,11 @@ from sr_experiments.config.offline import offline
 from sr_experiments.config.quoting import hydra_text
 from sr_experiments.config.resolve import plain_config
 from sr_experiments.data.training_crops import TrainingCrops
+from sr_experiments.display.logging_setup import log_training
 from sr_experiments.doctor.findings import Finding
 from sr_experiments.doctor.images import check_images
 from sr_experiments.doctor.rehearsal import rehearse
 from sr_experiments.errors import SRError
-from sr_experiments.logging_setup import log_training
 from sr_experiments.training.assemble import assemble
 from sr_experiments.training.trainer import monitored
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from sr_experiments.terminal import make_table
+from sr_experiments.display.terminal import make_table
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 

@@ -11,8 +11,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from sr_experiments.display.terminal import readable_seconds
 from sr_experiments.doctor.findings import Finding
-from sr_experiments.terminal import readable_seconds
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.run import user_error
 from sr_experiments.training.trainer import precision_of

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.baseline import baseline
 from sr_experiments.data.depth import DTYPES, LEVELS, WORDS, Bits, bits_of
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.evaluation.scenes import Reader, Scene
 from sr_experiments.inference.engine import Engine
+from sr_experiments.metrics.baseline import baseline
 
 
 @dataclass

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sr_experiments.display.logging_setup import log_to_console
+from sr_experiments.display.terminal import job_progress, stdout_console
 from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.evaluation.record import check_place, write_report_csv, write_report_json
 from sr_experiments.evaluation.table import show
-from sr_experiments.logging_setup import log_to_console
-from sr_experiments.terminal import job_progress, stdout_console
 
 
 def run(request: Request, json_file: Path | None, csv_file: Path | None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from sr_experiments.baseline import BASELINES
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.degradations import CHANGING, DEGRADATIONS, LR_IS_HR, Degradation
@@ -36,6 +35,7 @@ from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.engine import Engine, choose_device
 from sr_experiments.inference.int8 import Quantization
 from sr_experiments.inference.options import SAMPLED
+from sr_experiments.metrics.baseline import BASELINES
 from sr_experiments.metrics.suite import descriptions, usual_crop
 from sr_experiments.pretrained.catalogue import sources_of
 from sr_experiments.quantization.file import holds_int8

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sr_experiments.data.paired import bare_name, match_names, without_extension
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.errors import SRError
-from sr_experiments.walk import composed
+from sr_experiments.files.walk import composed
 
 
 def pair_finished(

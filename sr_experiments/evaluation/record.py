@@ -12,7 +12,7 @@ from typing import Any
 
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.results import Report
-from sr_experiments.files import replacing, write_json
+from sr_experiments.files.writing import replacing, write_json
 
 PACKAGES = (
     "sr-experiments",

@@ -27,9 +27,9 @@ from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.videos import VideoValidation, open_frames
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.pairing import pair_finished
+from sr_experiments.files.walk import is_left_out
 from sr_experiments.video.decode import VideoFile
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
-from sr_experiments.walk import is_left_out
 
 Reader = Callable[[int], np.ndarray]  # number of a frame to (H, W, C); of clips uint8
 

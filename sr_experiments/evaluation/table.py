@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sr_experiments.display.terminal import Row, make_table, print_conventions, print_table
 from sr_experiments.evaluation.results import Report
-from sr_experiments.terminal import Row, make_table, print_conventions, print_table
 
 MOST_IMAGES = 25  # of more than these only the means are shown
 

@@ -15,17 +15,17 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sr_experiments.baseline import BASELINES, baseline
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.sample import sample_paths
+from sr_experiments.display.pictures import labelled
 from sr_experiments.errors import SRError
 from sr_experiments.export.export import Exported
 from sr_experiments.export.usage import usage
-from sr_experiments.files import replacing, sha256_of, write_json
+from sr_experiments.files.writing import replacing, sha256_of, write_json
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.spandrel_arch import SpandrelModel
 from sr_experiments.inference.engine import Engine
-from sr_experiments.pictures import labelled
+from sr_experiments.metrics.baseline import BASELINES, baseline
 from sr_experiments.quantization.file import holds_int8
 from sr_experiments.quantization.file import read as read_int8
 

@@ -18,7 +18,7 @@ from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import ncnn, programs, weights
 from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Run, Runnable, Size, largest_difference
-from sr_experiments.files import give_usual_mode, writing_failed
+from sr_experiments.files.writing import give_usual_mode, writing_failed
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.generators.rrdbnet import RRDBNet

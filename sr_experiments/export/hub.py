@@ -17,7 +17,7 @@ from sr_experiments.checkpoints.reading import FORMAT
 from sr_experiments.errors import SRError
 from sr_experiments.export.card import Card, check_places, make_card, metrics_of
 from sr_experiments.export.export import Exported, export
-from sr_experiments.files import give_usual_mode, write_json, writing_failed
+from sr_experiments.files.writing import give_usual_mode, write_json, writing_failed
 
 PICTURE = "sample.png"
 

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.display.logging_setup import quietly
 from sr_experiments.errors import SRError
 from sr_experiments.export.ncnn_rrdbnet import write_rrdbnet
 from sr_experiments.export.ncnn_runtime import IMAGE_IN, IMAGE_OUT
 from sr_experiments.export.runnable import Run, Runnable, Size
-from sr_experiments.extras import install_extra
 from sr_experiments.generators.rrdbnet import RRDBNet
-from sr_experiments.logging_setup import quietly
-from sr_experiments.own_process import run_apart
+from sr_experiments.packages.extras import install_extra
+from sr_experiments.processes.own_process import run_apart
 
 log = logging.getLogger(__name__)
 

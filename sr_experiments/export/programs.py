@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sr_experiments.display.logging_setup import quietly
 from sr_experiments.errors import SRError
 from sr_experiments.export.onnx_fp16 import imitated, to_fp16
 from sr_experiments.export.onnx_int8 import quantise_onnx
 from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
-from sr_experiments.extras import install_extra
 from sr_experiments.inference.int8 import Quantization
-from sr_experiments.logging_setup import quietly
+from sr_experiments.packages.extras import install_extra
 
 FACTS_FILE = "sr_experiments.json"
 WRITERS_OWN = ("version", ".data/serialization_id")  # torch writes these itself

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.padding import crop, pad_to_multiple, replicate_pad
+from sr_experiments.packages.extras import install_extra
 
 if TYPE_CHECKING:  # spandrel is optional
     from spandrel import Architecture, ImageModelDescriptor, SizeRequirements

@@ -18,9 +18,9 @@ from sr_experiments.data.formats.fitting import fitting, of_size
 from sr_experiments.data.formats.metadata import Metadata
 from sr_experiments.data.image_files import IF_RGB, UnreadableImage, all_bands, open_image, unreadable
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.inference.sizes import Enlarger
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.video.tonemap import HLG, HLG_PEAK, PQ, USUAL_PEAK, ToneMap
 
 FORMATS = {

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from sr_experiments.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
 from sr_experiments.data.image_files import and_left_out, natural_key, walk_images
 from sr_experiments.errors import SRError
+from sr_experiments.files.walk import UNREAD, is_left_out
 from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import ANIMATIONS, CONTAINERS, is_clip_file
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
-from sr_experiments.walk import UNREAD, is_left_out
 
 log = logging.getLogger(__name__)
 

@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sr_experiments.cache import cache_folder, remove_oldest, touch
 from sr_experiments.checkpoints.places import files_of
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.files import replacing, sha256_of
+from sr_experiments.files.cache import cache_folder, remove_oldest, touch
+from sr_experiments.files.writing import replacing, sha256_of
 from sr_experiments.inference.compiled import CompiledModel, CompiledNetwork, openvino_core
 from sr_experiments.inference.image_engine import ImageEngine, Traits
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.tiles import Tile
-from sr_experiments.versions import installed_versions
+from sr_experiments.packages.versions import installed_versions
 
 if TYPE_CHECKING:
     from sr_experiments.inference.engine import Engine

@@ -17,14 +17,14 @@ from xml.etree import ElementTree
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.display.logging_setup import quietly
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
 from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.compiled import CompiledModel, CompiledNetwork, openvino_core
 from sr_experiments.inference.device import computes_in_bf16
 from sr_experiments.inference.fast import StripNetwork, in_strips
 from sr_experiments.inference.int8 import Quantization, quantise
-from sr_experiments.logging_setup import quietly
+from sr_experiments.packages.extras import install_extra
 
 log = logging.getLogger(__name__)
 

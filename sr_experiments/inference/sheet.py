@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sr_experiments.baseline import baseline
 from sr_experiments.data.depth import to_depth, to_srgb
+from sr_experiments.display.pictures import labelled
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.images import Picture, Transfer, for_network, write_picture
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger, WantedSize
-from sr_experiments.pictures import labelled
+from sr_experiments.metrics.baseline import baseline
 from sr_experiments.report.html import html_page
 from sr_experiments.report.media import Media
 

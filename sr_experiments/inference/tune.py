@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sr_experiments.baseline import baseline
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.config.quoting import shell_text, sr_command
 from sr_experiments.data.depth import deepest
+from sr_experiments.display.pictures import GAP, labelled, stacked
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engines import engine_for
 from sr_experiments.inference.image_engine import Traits
@@ -21,7 +21,7 @@ from sr_experiments.inference.lookahead import with_later
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sheet import Page, at_one_scale, in_colour, page_of
 from sr_experiments.inference.sizes import Enlarger
-from sr_experiments.pictures import GAP, labelled, stacked
+from sr_experiments.metrics.baseline import baseline
 from sr_experiments.video.animation import is_animated
 from sr_experiments.video.formats import EXTENSIONS
 from sr_experiments.video.source import open_clip

@@ -13,6 +13,8 @@ from rich.console import Console
 from sr_experiments.checkpoints.names import unique_names
 from sr_experiments.data.depth import Bits, deepest
 from sr_experiments.data.image_files import UnreadableImage, result_or_error
+from sr_experiments.display.logging_setup import log_to_console
+from sr_experiments.display.terminal import job_progress
 from sr_experiments.errors import SRError
 from sr_experiments.inference.checks import check_images, is_sheet
 from sr_experiments.inference.engines import engine_for
@@ -33,9 +35,7 @@ from sr_experiments.inference.memory import keep_little
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video.upscale import Summary, upscale_frames, upscale_video
-from sr_experiments.logging_setup import log_to_console
-from sr_experiments.sigterm import ended_by_sigterm
-from sr_experiments.terminal import job_progress
+from sr_experiments.processes.sigterm import ended_by_sigterm
 from sr_experiments.video.formats import ANIMATIONS, is_clip_file
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from sr_experiments.config.explain import near
 from sr_experiments.config.offline import is_offline
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.extras import install_extra
 from sr_experiments.metrics import METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.pretrained.fetch import WeightsUnavailable
 
 OF_SETS = ("fid", "inception_score")  # they compare sets of images

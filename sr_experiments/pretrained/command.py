@@ -7,11 +7,11 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from sr_experiments.config.explain import near
+from sr_experiments.display.logging_setup import log_to_console
+from sr_experiments.display.terminal import make_table, stderr_console, stdout_console
 from sr_experiments.errors import SRError
-from sr_experiments.logging_setup import log_to_console
 from sr_experiments.pretrained.catalogue import USED_BY, download_size, folder, present_file, source_of, weights_file
 from sr_experiments.pretrained.fetch import WeightsUnavailable, fetch
-from sr_experiments.terminal import make_table, stderr_console, stdout_console
 
 ON_DEMAND = ("squeezenet1_1",)  # fetched only if named
 

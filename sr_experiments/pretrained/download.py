@@ -15,9 +15,9 @@ from typing import Any
 from rich.filesize import decimal
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
+from sr_experiments.display.terminal import WHOLE, make_progress, readable_seconds, stderr_console
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.files import replacing, sha256_of, writing_failed
-from sr_experiments.terminal import WHOLE, make_progress, readable_seconds, stderr_console
+from sr_experiments.files.writing import replacing, sha256_of, writing_failed
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sr_experiments.config.offline import is_offline
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.pretrained.basicsr import read_niqe
 from sr_experiments.pretrained.catalogue import (
     PACKAGES,

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sr_experiments.cache import cache_folder, remove_oldest, touch
 from sr_experiments.checkpoints.digest import network_digest
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.cache import cache_folder, remove_oldest, touch
+from sr_experiments.files.writing import replacing
 from sr_experiments.generators.generator import Generator
+from sr_experiments.packages.versions import installed_versions
 from sr_experiments.quantization.calibrate import ConverterDied, NotGoodEnough
 from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import FORMAT, read, write
@@ -25,7 +26,6 @@ from sr_experiments.quantization.network import QuantizedNetwork
 from sr_experiments.quantization.pictures import find_pictures
 from sr_experiments.quantization.quantize import PACKAGES, quantize, refuse_unsuited
 from sr_experiments.quantization.tuned import tuned_for_int8
-from sr_experiments.versions import installed_versions
 
 log = logging.getLogger(__name__)
 

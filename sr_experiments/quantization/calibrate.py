@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.display.logging_setup import quietly
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.extras import install_extra
 from sr_experiments.inference.fast import StripNetwork, in_strips
 from sr_experiments.inference.int8 import QuantizedConvolution
 from sr_experiments.inference.runtimes import PROBES, traced
-from sr_experiments.logging_setup import quietly
-from sr_experiments.own_process import run_apart
+from sr_experiments.packages.extras import install_extra
+from sr_experiments.processes.own_process import run_apart
 
 NEEDED = f"making an int8 network needs nncf: {install_extra('int8')}"
 REASON = "reason.txt"  # of the converter's process: why it has found nothing

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.config.quoting import override, train_command
+from sr_experiments.display.logging_setup import log_to_console
 from sr_experiments.errors import SRError
-from sr_experiments.logging_setup import log_to_console
 from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.file import read, write
 from sr_experiments.quantization.measure import table

@@ -21,7 +21,7 @@ from sr_experiments.checkpoints.limits import check_plain
 from sr_experiments.checkpoints.loading import generator_of
 from sr_experiments.checkpoints.reading import Checkpoint, recorded_bits
 from sr_experiments.errors import SRError, first_line
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.generators.recurrent import RecurrentGenerator
 from sr_experiments.inference.int8 import QuantizedConvolution
 from sr_experiments.quantization.network import QuantizedNetwork, quantised_part

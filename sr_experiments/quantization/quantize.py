@@ -17,6 +17,7 @@ from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.generators.unet import UNet
 from sr_experiments.inference.device import computes_in_bf16, warn_of_slow_int8
 from sr_experiments.inference.engine import Engine
+from sr_experiments.packages.versions import installed_versions
 from sr_experiments.quantization.calibrate import Calibrated, NotGoodEnough, calibrate
 from sr_experiments.quantization.choose import Bounds, Trials
 from sr_experiments.quantization.equalise import equalised
@@ -24,7 +25,6 @@ from sr_experiments.quantization.measure import FRAMES, Measurement
 from sr_experiments.quantization.network import QuantizedNetwork, quantised_part, with_quantised_weights
 from sr_experiments.quantization.pictures import Picture, Pictures, clip_of, extremes
 from sr_experiments.quantization.tuned import Tuned
-from sr_experiments.versions import installed_versions
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sr_experiments.display.terminal import stdout_console
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.report.comparison import Comparison, compare
 from sr_experiments.report.differences import MISSING
 from sr_experiments.report.studies import studies_of
 from sr_experiments.report.table import print_comparison
 from sr_experiments.runs.reading import NoRun, find_runs, names_of, read_run
-from sr_experiments.terminal import stdout_console
 
 
 def read_all(places: Sequence[Path]) -> Comparison:

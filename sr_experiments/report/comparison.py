@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sr_experiments.baseline import BASELINES, baseline
+from sr_experiments.metrics.baseline import BASELINES, baseline
 from sr_experiments.report.differences import Setting, differing
 from sr_experiments.runs.metrics import digits, higher_is_better
 from sr_experiments.runs.reading import Run

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sr_experiments.baseline import baseline
-from sr_experiments.pictures import ERROR_RANGE
+from sr_experiments.display.pictures import ERROR_RANGE
+from sr_experiments.metrics.baseline import baseline
 from sr_experiments.report.comparison import OTHERS, WAY, Comparison, baselines_of
 from sr_experiments.report.differences import MISSING, Setting, short_texts, value_text
 from sr_experiments.report.html import html_page

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sr_experiments.baseline import BASELINES, strip_tiles
 from sr_experiments.data.image_files import UnreadableImage, read_image
-from sr_experiments.pictures import GAP, LABEL_HEIGHT, error_map
+from sr_experiments.display.pictures import GAP, LABEL_HEIGHT, error_map
+from sr_experiments.metrics.baseline import BASELINES, strip_tiles
 from sr_experiments.report.media import Media
 from sr_experiments.runs.reading import Run
 

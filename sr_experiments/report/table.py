@@ -3,11 +3,11 @@
 from rich.console import Console
 from rich.markup import escape
 
+from sr_experiments.display.terminal import gain_text, print_table, readable_seconds
 from sr_experiments.report.comparison import Comparison, Measured, baselines_of
 from sr_experiments.report.differences import short_texts
 from sr_experiments.runs.listing import coloured
 from sr_experiments.runs.metrics import gain
-from sr_experiments.terminal import gain_text, print_table, readable_seconds
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

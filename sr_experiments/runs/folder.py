@@ -10,7 +10,7 @@ from typing import Any
 
 from sr_experiments.config.declared import PACKAGE
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing, writing_failed
+from sr_experiments.files.writing import replacing, writing_failed
 
 SLURM_JOB = "SLURM_JOB_ID"
 

@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sr_experiments.display.terminal import make_table, needed_widths, readable_seconds, stdout_console, table_width
 from sr_experiments.errors import SRError
 from sr_experiments.runs.metrics import digits
 from sr_experiments.runs.reading import Run, find_runs, names_of, read_config
 from sr_experiments.runs.state import read_summary, state_of
-from sr_experiments.terminal import make_table, needed_widths, readable_seconds, stdout_console, table_width
 
 OPTIONAL = ("time", "at step", "done", "seen", "left")  # columns that a narrow terminal does without, the first first
 COLOURS = {

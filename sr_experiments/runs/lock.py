@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sr_experiments.errors import SRError
-from sr_experiments.files import write_json
+from sr_experiments.files.writing import write_json
 
 FILE = "running.json"
 

@@ -11,10 +11,10 @@ from typing import Any
 from sr_experiments.config.quoting import unescaped
 from sr_experiments.config.upgrade import upgraded
 from sr_experiments.errors import SRError
+from sr_experiments.files.walk import walk
 from sr_experiments.runs.changes import Change, read_changes
 from sr_experiments.runs.series import Series, read_series
 from sr_experiments.runs.state import State, read_summary, state_of
-from sr_experiments.walk import walk
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")  # a run's folder, outputs/<name>/<timestamp>
 INSIDE = ("checkpoints", "samples", "wandb", "tensorboard")  # subfolders of a run, not searched for runs

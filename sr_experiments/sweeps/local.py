@@ -14,9 +14,9 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from rich.console import Console
 
+from sr_experiments.display.terminal import job_progress
 from sr_experiments.errors import SRError
 from sr_experiments.sweeps.jobs import Job, Jobs, print_result, run_in_process
-from sr_experiments.terminal import job_progress
 
 OUTPUT = "output.log"
 CORES_PER_JOB = 4  # with n_jobs=auto, where the machine has at least twice as many

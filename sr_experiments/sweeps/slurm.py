@@ -15,10 +15,10 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from rich.console import Console
 
+from sr_experiments.display.terminal import job_progress
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.sweeps.jobs import Job, Jobs, picklable, print_result
-from sr_experiments.terminal import job_progress
 
 POLL_SECONDS = 5.0  # between two calls of squeue
 RESULT_SECONDS = 60.0  # that a job's result may take to appear on a shared file system after it left the queue

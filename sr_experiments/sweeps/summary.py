@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from sr_experiments.config.quoting import command_line, hydra_text, shell_path
+from sr_experiments.display.terminal import make_table, print_conventions, print_error, print_labelled, stderr_console
 from sr_experiments.errors import SRError
 from sr_experiments.runs.metrics import digits
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.jobs import announced, error_line, folder_of, one_by_one
-from sr_experiments.terminal import make_table, print_conventions, print_error, print_labelled, stderr_console
 
 
 class RecordingLauncher(Launcher):

@@ -10,7 +10,7 @@ import torch
 
 from sr_experiments.checkpoints.places import file_of
 from sr_experiments.errors import SRError
-from sr_experiments.files import link_or_copy
+from sr_experiments.files.writing import link_or_copy
 from sr_experiments.runs.reading import read_config
 from sr_experiments.runs.series import Series
 

@@ -17,8 +17,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sr_experiments.config.resume import dotted_values
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
-from sr_experiments.files import replacing, writing_failed
+from sr_experiments.files.writing import replacing, writing_failed
+from sr_experiments.packages.extras import install_extra
 
 MOST_PIXELS = 3_000_000  # of an animation in TensorBoard's event file, all frames together
 FIELDS = ("step", "time", "metric", "value")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sr_experiments.display.terminal import job_progress, make_table, stdout_console
 from sr_experiments.errors import SRError
 from sr_experiments.runs.reading import find_runs, names_of
 from sr_experiments.runs.state import read_summary, state_of
-from sr_experiments.terminal import job_progress, make_table, stdout_console
 
 SESSION = "offline-run-*"  # W&B's folder of one session; every resume starts another
 URL = re.compile(r"https?://\S+/runs/\S+")

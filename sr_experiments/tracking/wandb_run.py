@@ -18,7 +18,7 @@ from sr_experiments.config.offline import environment_variable, is_offline
 from sr_experiments.config.quoting import shell_path, sr_command
 from sr_experiments.config.resolve import is_sweep
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.runs.folder import git_remote, git_state
 from sr_experiments.runs.series import Series, read_series
 from sr_experiments.tracking.artifacts import log_checkpoints, sources_of, use_sources, wandb_run_id

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sr_experiments.errors import NotFinite
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.training.module import SRModule
 from sr_experiments.training.scalars import not_finite
 

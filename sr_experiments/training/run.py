@@ -19,16 +19,16 @@ from sr_experiments.config.offline import offline
 from sr_experiments.config.resolve import is_sweep, plain_config, save_config, sweep_folder
 from sr_experiments.config.resume import changed_settings
 from sr_experiments.data.workers import worker_message
+from sr_experiments.display.logging_setup import log_to_file, log_training
+from sr_experiments.display.terminal import print_error
 from sr_experiments.errors import NotFinite, SRError, one_line
-from sr_experiments.files import remove_temporaries, replacing, write_json, writing_failed
+from sr_experiments.files.writing import remove_temporaries, replacing, write_json, writing_failed
 from sr_experiments.inference.device import out_of_memory
-from sr_experiments.logging_setup import log_to_file, log_training
 from sr_experiments.losses.perceptual import PerceptualLoss
 from sr_experiments.runs.changes import Change, read_changes
 from sr_experiments.runs.folder import new_run_folder
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
-from sr_experiments.terminal import print_error
 from sr_experiments.tracking.loggers import MetricsCSV
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.assemble import Assembly, assemble

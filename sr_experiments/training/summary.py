@@ -7,9 +7,9 @@ from rich.console import Console
 
 from sr_experiments.config.quoting import override, train_command
 from sr_experiments.config.resolve import is_sweep
+from sr_experiments.display.terminal import gain_text, print_conventions, print_labelled, print_table
 from sr_experiments.runs.metrics import gain
 from sr_experiments.runs.next_steps import longer, sharpen
-from sr_experiments.terminal import gain_text, print_conventions, print_labelled, print_table
 from sr_experiments.training.assemble import Assembly
 from sr_experiments.training.callbacks.against_start import AgainstStart, in_words
 from sr_experiments.training.callbacks.checkpoints import Checkpoints

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.baseline import baseline
 from sr_experiments.data.depth import Bits
 from sr_experiments.data.resize import bicubic_upsample
 from sr_experiments.errors import SRError
 from sr_experiments.generators.generator import Generator
 from sr_experiments.generators.recurrent import RecurrentGenerator, State
 from sr_experiments.generators.warp import warp
+from sr_experiments.metrics.baseline import baseline
 from sr_experiments.metrics.flow import FLOW_METRICS
 from sr_experiments.metrics.image_metric import ImageMetric
 from sr_experiments.metrics.metric import SRMetric

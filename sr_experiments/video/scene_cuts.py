@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from sr_experiments.errors import SRError
-from sr_experiments.walk import composed
+from sr_experiments.files.walk import composed
 
 DIFFERENT = 20.0  # a cut has a larger mean difference, of 255
 ALIKE = 0.75  # and a smaller correlation

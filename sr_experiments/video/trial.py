@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sr_experiments.errors import first_line
-from sr_experiments.files import writing_failed
+from sr_experiments.files.writing import writing_failed
 from sr_experiments.video.colour import Colours, ToRGB, has_alpha
 from sr_experiments.video.container import ExtraStream
 from sr_experiments.video.decode import damage, decoder_of, open_container

@@ -25,7 +25,7 @@ from PIL import Image
 from sr_experiments.app.jobs import Jobs
 from sr_experiments.app.site import AppSite
 from sr_experiments.errors import SRError
-from sr_experiments.files import write_json
+from sr_experiments.files.writing import write_json
 from sr_experiments.generators import GENERATORS
 from sr_experiments.report.loopback import Server
 from tests.conftest import ROOT

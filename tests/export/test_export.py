@@ -23,11 +23,11 @@ from sr_experiments.export import programs
 from sr_experiments.export.export import export
 from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Runnable, largest_difference
-from sr_experiments.extras import install_extra
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
+from sr_experiments.packages.extras import install_extra
 
 NETWORKS = [
     ("srresnet", 2),

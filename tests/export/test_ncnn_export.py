@@ -13,9 +13,9 @@ from sr_experiments.errors import SRError
 from sr_experiments.export import ncnn
 from sr_experiments.export.export import export, write_network
 from sr_experiments.export.runnable import Runnable, largest_difference
-from sr_experiments.extras import install_extra
 from sr_experiments.generators.generator import Generator
-from sr_experiments.own_process import run_apart
+from sr_experiments.packages.extras import install_extra
+from sr_experiments.processes.own_process import run_apart
 
 pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")

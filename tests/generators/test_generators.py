@@ -12,7 +12,6 @@ from torch import nn
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.compact import Compact
 from sr_experiments.generators.generator import Generator
@@ -21,6 +20,7 @@ from sr_experiments.generators.prelu import PReLU
 from sr_experiments.generators.rrdbnet import RRDBNet
 from sr_experiments.generators.srresnet import SRResNet
 from sr_experiments.generators.unet import UNet, VelocityUNet
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.registry import build
 from tests.conftest import ROOT
 

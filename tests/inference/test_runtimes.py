@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import runtimes
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.runtimes import OpenVINONetwork, choose_runtime, compiled_by_openvino
+from sr_experiments.packages.extras import install_extra
 from tests.conftest import ROOT
 from tests.inference.test_engine import network, photograph
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sr_experiments.display.pictures import GAP, LABEL_HEIGHT
 from sr_experiments.inference.sheet import Page
-from sr_experiments.pictures import GAP, LABEL_HEIGHT
 from tests.report.browser import CHROMIUM, browser, visit  # noqa: F401, fixtures
 
 PLAIN = ["--device", "cpu", "--precision", "fp32", "--runtime", "torch"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr_experiments.pictures import GAP, LABEL_HEIGHT
+from sr_experiments.display.pictures import GAP, LABEL_HEIGHT
 from tests.inference.films import film, write
 
 PLAIN = ["--device", "cpu", "--precision", "fp32"]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.data.image_files import read_image
+from sr_experiments.display.pictures import GAP, LABEL_HEIGHT
 from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
@@ -16,7 +17,6 @@ from sr_experiments.inference.lookahead import with_later
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.upscale import upscale_frames
-from sr_experiments.pictures import GAP, LABEL_HEIGHT
 from tests.inference.films import QUIET, film, packets, rgb, times, upscale, write
 from tests.inference.test_video_resume import CUT, shots, stop_at
 

@@ -13,8 +13,8 @@ import skimage.data
 from PIL import Image
 
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
 from sr_experiments.metrics.pyiqa import PyIQA
+from sr_experiments.packages.extras import install_extra
 from tests.conftest import ROOT, TINY_MODEL, TINY_RUN
 
 BY_PYIQA = """

@@ -22,11 +22,11 @@ from sr_experiments.checkpoints.files import INT8, RECORD
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import Checkpoint
 from sr_experiments.export.export import write_network
-from sr_experiments.extras import install_extra
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import device
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.quantization import cache
 from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.command import run

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sr_experiments.config.quoting import BY_UV
-from sr_experiments.pictures import labelled
+from sr_experiments.display.pictures import labelled
 from tests.report.browser import browser, visit  # noqa: F401
 from tests.report.made import config_of, picture, rows_of
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sr_experiments.baseline import strip_tiles
+from sr_experiments.display.pictures import GAP, LABEL_HEIGHT, error_map, labelled
 from sr_experiments.errors import SRError
 from sr_experiments.evaluation.record import write_report_json
 from sr_experiments.evaluation.results import Report, Result, difference
-from sr_experiments.pictures import GAP, LABEL_HEIGHT, error_map, labelled
+from sr_experiments.metrics.baseline import strip_tiles
 from sr_experiments.report.command import read_all
 from sr_experiments.report.comparison import compare, higher_is_better
 from sr_experiments.report.differences import MISSING, differing, short_texts, value_text

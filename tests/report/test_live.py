@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from sr_experiments.config.quoting import BY_UV
+from sr_experiments.display.pictures import labelled
 from sr_experiments.errors import SRError
-from sr_experiments.files import write_json
-from sr_experiments.pictures import labelled
+from sr_experiments.files.writing import write_json
 from sr_experiments.report.command import serve_page
 from sr_experiments.report.live import LiveRuns
 from sr_experiments.report.loopback import Server

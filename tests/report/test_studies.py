@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sr_experiments.extras import install_extra
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.report.command import write_page
 from sr_experiments.report.studies import studies_of
 from sr_experiments.runs.reading import read_run

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from sr_experiments.extras import install_extra
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 
 pytest.importorskip("optuna")

@@ -9,7 +9,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from sr_experiments.pictures import LABEL_HEIGHT, as_picture
+from sr_experiments.display.pictures import LABEL_HEIGHT, as_picture
 from tests.conftest import TINY_GAN
 from tests.same_runs import assert_same_run
 

@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from sr_experiments.pictures import GAP, LABEL_HEIGHT
+from sr_experiments.display.pictures import GAP, LABEL_HEIGHT
 from tests.conftest import TINY_MODEL
 
 BLURRED = [*TINY_MODEL["unet"], "scale=1", "degradation=blur_down"]

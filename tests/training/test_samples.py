@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.pictures import GAP, LABEL_HEIGHT
+from sr_experiments.display.pictures import GAP, LABEL_HEIGHT
 from sr_experiments.training.callbacks.samples import textured_place
 
 

@@ -14,7 +14,7 @@ from sr_experiments.data.depth import Bits, in_range
 from sr_experiments.data.formats.decoded import Decoded, check_pixels, unassociate
 from sr_experiments.data.formats.exr_header import ExrHeader
 from sr_experiments.data.formats.metadata import Metadata
-from sr_experiments.extras import MissingExtra, install_extra
+from sr_experiments.packages.extras import MissingExtra, install_extra
 
 SIGNATURE = b"\x76\x2f\x31\x01"
 EXTENSIONS = (".exr",)

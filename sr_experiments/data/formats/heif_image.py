@@ -17,7 +17,7 @@ from sr_experiments.data.formats.decoded import (
     to_levels,
 )
 from sr_experiments.data.formats.metadata import Metadata, colour_codes, described_appendix, resolution_of
-from sr_experiments.extras import MissingExtra, install_extra
+from sr_experiments.packages.extras import MissingExtra, install_extra
 
 EXTENSIONS = (".heic", ".heif", ".hif")
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")

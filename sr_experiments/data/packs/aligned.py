@@ -18,7 +18,7 @@ from sr_experiments.data.packs.folders import FileFolder
 from sr_experiments.data.paired import pair_images
 from sr_experiments.data.workers import worker_count
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from sr_experiments.data.depth import WORDS, Bits
 from sr_experiments.data.packs.pack import INDEX, Pack
 from sr_experiments.data.packs.packing import pack, transient_progress
 from sr_experiments.data.training_crops import first_few
+from sr_experiments.display.logging_setup import log_to_console
 from sr_experiments.errors import SRError
-from sr_experiments.logging_setup import log_to_console
 
 
 def make(

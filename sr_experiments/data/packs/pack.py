@@ -23,7 +23,7 @@ import numpy as np
 from sr_experiments.data.depth import DTYPES, Bits, to_channels, to_depth
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 
 INDEX = "pack.index"
 JOURNAL = "pack.journal"  # present while a pack is incomplete

@@ -32,9 +32,9 @@ from sr_experiments.data.packs.decoding import Task, Written, decoded, skip_hint
 from sr_experiments.data.packs.pack import INDEX, JOURNAL, LOCK, WHOLE_FILE, Index, Pack
 from sr_experiments.data.training_crops import first_few
 from sr_experiments.data.workers import worker_count
+from sr_experiments.display.terminal import WHOLE, make_progress
 from sr_experiments.errors import SRError
-from sr_experiments.files import writing_failed
-from sr_experiments.terminal import WHOLE, make_progress
+from sr_experiments.files.writing import writing_failed
 from sr_experiments.video.decode import VideoFile
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
 

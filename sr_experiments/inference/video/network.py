@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 
+from sr_experiments.display.terminal import WHOLE, make_progress
 from sr_experiments.errors import SRError
 from sr_experiments.inference.lookahead import with_later
 from sr_experiments.inference.options import Options
@@ -18,7 +19,6 @@ from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.pipe import run_overlapped
 from sr_experiments.inference.video.resume import PartialOutput
-from sr_experiments.terminal import WHOLE, make_progress
 from sr_experiments.video.scene_cuts import is_cut
 from sr_experiments.video.source import Source
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sr_experiments.baseline import baseline
+from sr_experiments.display.pictures import labelled
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing
+from sr_experiments.files.writing import replacing
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger
 from sr_experiments.inference.video.network import upscaled
-from sr_experiments.pictures import labelled
+from sr_experiments.metrics.baseline import baseline
 from sr_experiments.video.source import Source
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing, write_json, writing_failed
+from sr_experiments.files.writing import replacing, write_json, writing_failed
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
 

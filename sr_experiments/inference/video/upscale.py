@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 
 from sr_experiments.errors import SRError
-from sr_experiments.files import replacing, writing_failed
+from sr_experiments.files.writing import replacing, writing_failed
 from sr_experiments.inference.image_engine import ImageEngine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.sizes import Enlarger, WantedSize

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from sr_experiments.config.quoting import command_line, hydra_text, shell_path
-from sr_experiments.files import write_json
+from sr_experiments.display.terminal import make_table, print_conventions, print_labelled
+from sr_experiments.files.writing import write_json
 from sr_experiments.runs.state import read_summary
 from sr_experiments.sweeps.optuna.objective import Objective
-from sr_experiments.terminal import make_table, print_conventions, print_labelled
 
 if TYPE_CHECKING:
     import optuna

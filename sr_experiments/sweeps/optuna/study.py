@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.sweeps.optuna.objective import Objective
 
 if TYPE_CHECKING:

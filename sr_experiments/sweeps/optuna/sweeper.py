@@ -26,8 +26,9 @@ from pydantic import ValidationError
 from sr_experiments.config.explain import problem
 from sr_experiments.config.resolve import training_steps
 from sr_experiments.config.secrets import refuse_secrets
+from sr_experiments.display.terminal import stderr_console
 from sr_experiments.errors import SRError
-from sr_experiments.files import writing_failed
+from sr_experiments.files.writing import writing_failed
 from sr_experiments.registry import Group
 from sr_experiments.runs.lock import run_lock
 from sr_experiments.runs.state import read_summary
@@ -36,7 +37,6 @@ from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
 from sr_experiments.sweeps.optuna.results import print_results, print_trial, write_study_json
 from sr_experiments.sweeps.optuna.space import as_override, example_overrides, search_space
 from sr_experiments.sweeps.optuna.study import make_sampler, open_study, require_optuna, trial_id
-from sr_experiments.terminal import stderr_console
 
 if TYPE_CHECKING:
     import optuna

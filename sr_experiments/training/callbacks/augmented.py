@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning.callbacks import Callback
 
-from sr_experiments.files import replacing
-from sr_experiments.pictures import as_picture, labelled, stacked
+from sr_experiments.display.pictures import as_picture, labelled, stacked
+from sr_experiments.files.writing import replacing
 from sr_experiments.training.module import SRModule
 
 SHOWN = 4  # images of a batch, at most

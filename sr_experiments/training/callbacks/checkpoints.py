@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from sr_experiments.files import link_or_copy, replacing
+from sr_experiments.files.writing import link_or_copy, replacing
 from sr_experiments.training.module import SRModule
 from sr_experiments.training.signals import Interrupted, StopSignal
 from sr_experiments.training.validation import Validation

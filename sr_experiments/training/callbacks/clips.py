@@ -12,9 +12,9 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
-from sr_experiments.baseline import BASELINES
-from sr_experiments.files import replacing
-from sr_experiments.pictures import as_picture, labelled
+from sr_experiments.display.pictures import as_picture, labelled
+from sr_experiments.files.writing import replacing
+from sr_experiments.metrics.baseline import BASELINES
 from sr_experiments.tracking.loggers import log_clip
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.callbacks.samples import sample_folder

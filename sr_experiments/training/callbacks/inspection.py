@@ -13,9 +13,9 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from sr_experiments.display.pictures import as_picture, labelled, stacked
 from sr_experiments.errors import NotFinite
-from sr_experiments.files import link_or_copy, replacing, write_json
-from sr_experiments.pictures import as_picture, labelled, stacked
+from sr_experiments.files.writing import link_or_copy, replacing, write_json
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.module import Pair, SRModule
 from sr_experiments.training.scalars import not_finite

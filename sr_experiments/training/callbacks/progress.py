@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sr_experiments.config.resolve import sweep_job
-from sr_experiments.terminal import WHOLE, PartsColumn, bar_column
+from sr_experiments.display.terminal import WHOLE, PartsColumn, bar_column
 from sr_experiments.training.callbacks.checkpoints import Checkpoints
 from sr_experiments.training.callbacks.record import Record
 from sr_experiments.training.module import SRModule

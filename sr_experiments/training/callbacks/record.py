@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
-from sr_experiments.files import write_json
+from sr_experiments.files.writing import write_json
 from sr_experiments.metrics.suite import descriptions
 from sr_experiments.training.callbacks.against_start import AgainstStart
 from sr_experiments.training.callbacks.checkpoints import Checkpoints

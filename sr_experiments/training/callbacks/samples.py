@@ -15,11 +15,11 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import flow_to_image
 
-from sr_experiments.baseline import strip_tiles
-from sr_experiments.files import replacing
+from sr_experiments.display.pictures import as_picture, error_map, labelled
+from sr_experiments.files.writing import replacing
+from sr_experiments.metrics.baseline import strip_tiles
 from sr_experiments.metrics.psnr import PSNR
 from sr_experiments.metrics.suite import usual_crop
-from sr_experiments.pictures import as_picture, error_map, labelled
 from sr_experiments.tracking.wandb_run import wandb_runs
 from sr_experiments.training.module import SRModule
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from sr_experiments.config.constraints import BatchSize, CountOrZero, Positive, Share
 from sr_experiments.errors import SRError
-from sr_experiments.extras import install_extra
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.registry import Component, Group, Registry, build
 from sr_experiments.training.schedules import SCHEDULES
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sr_experiments.cache import cache_folder
 from sr_experiments.data.images import ImageFolder
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.packs import decoding, packing
 from sr_experiments.data.packs.folders import PackFolder, open_folder
 from sr_experiments.data.packs.pack import INDEX
 from sr_experiments.errors import SRError
+from sr_experiments.files.cache import cache_folder
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sr_experiments.checkpoints.reading import read
-from sr_experiments.extras import install_extra
+from sr_experiments.packages.extras import install_extra
 from sr_experiments.training.optimizers import make_optimizers
 from sr_experiments.training.optimizers.muon import KernelMuon
 from sr_experiments.training.optimizers.schedule_free import average_into

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.progress import MofNCompleteColumn
 
-from sr_experiments.terminal import WHOLE, gain_text, job_progress, make_progress, print_table
+from sr_experiments.display.terminal import WHOLE, gain_text, job_progress, make_progress, print_table
 
 
 def shown(width: int, **task: object) -> str:

@@ -10,9 +10,9 @@ import pytest
 from sr_experiments.data.image_files import EXTENSIONS, UnreadableImage, list_images, read_image
 from sr_experiments.data.packs.packing import scan
 from sr_experiments.errors import SRError
+from sr_experiments.files.walk import UNREAD, composed, walk
 from sr_experiments.runs.reading import find_runs
 from sr_experiments.video.formats import EXTENSIONS as VIDEO_EXTENSIONS
-from sr_experiments.walk import UNREAD, composed, walk
 
 
 def touch(root: Path, *names: str) -> None:

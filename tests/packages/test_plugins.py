@@ -9,7 +9,7 @@ import yaml
 
 from sr_experiments.errors import SRError
 from sr_experiments.generators import GENERATORS
-from sr_experiments.plugins import load_plugins
+from sr_experiments.packages.plugins import load_plugins
 from sr_experiments.project.lay_out import lay_out
 from sr_experiments.registry import Registry
 from tests.conftest import TINY_RUN

@@ -7,8 +7,8 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
-from sr_experiments import extras
 from sr_experiments.config.quoting import BY_UV
+from sr_experiments.packages import extras
 from tests.conftest import ROOT
 
 
@@ -17,7 +17,7 @@ def test_the_command_is_of_the_installation_at_hand(monkeypatch, tmp_path):
     assert shlex.split(extras.install_extra("heic")) == ["pip", "install", "-e", ".[heic]"]
     monkeypatch.setenv(BY_UV, "1")
     assert extras.install_extra("heic") == "uv sync --inexact --extra heic"
-    monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages/sr_experiments/extras.py"))
+    monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages/sr_experiments/packages/extras.py"))
     word = shlex.split(extras.install_extra("heic"))[-1]
     assert (Requirement(word).name, Requirement(word).extras) == ("sr-experiments", {"heic"})
 

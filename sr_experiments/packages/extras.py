@@ -12,6 +12,6 @@ class MissingExtra(Exception):
 
 def install_extra(name: str) -> str:
     """Return the command that installs an extra of pyproject.toml."""
-    if not (Path(__file__).parents[1] / "pyproject.toml").is_file():  # not a checkout
+    if not (Path(__file__).parents[2] / "pyproject.toml").is_file():  # not a checkout
         return f"pip install 'sr-experiments[{name}]'"
     return f"uv sync --inexact --extra {name}" if BY_UV in os.environ else f"pip install -e '.[{name}]'"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sr_experiments.extras import install_extra
+from sr_experiments.packages.extras import install_extra
 
 log = logging.getLogger(__name__)
 

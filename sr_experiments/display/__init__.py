@@ -1,0 +1,1 @@
+"""What people see: the terminal, log messages, pictures."""

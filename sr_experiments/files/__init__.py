@@ -1,0 +1,1 @@
+"""Files on disk: walk over folders, write atomically, cache."""

@@ -1,0 +1,1 @@
+"""Other Python packages: extras of this one, plugins, installed versions."""
