@@ -1,9 +1,7 @@
 """Encoding of RGB frames with any of FFmpeg's video encoders, at given time stamps."""
 
-import contextlib
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 
 from sr_experiments.errors import SRError
+from sr_experiments.processes.priority import normal_priority
 from sr_experiments.video.colour import Colours, FromRGB, depth, has_alpha
 from sr_experiments.video.formats import CODECS
 from sr_experiments.video.hdr import HDRMetadata
@@ -309,25 +308,6 @@ def _chroma(pix_fmt: Any) -> float:
     if pix_fmt.is_rgb or pix_fmt.has_palette:
         return 1.0
     return pix_fmt.chroma_width(64) * pix_fmt.chroma_height(64) / 64**2
-
-
-@contextlib.contextmanager
-def normal_priority() -> Iterator[None]:
-    """Restore the scheduling of this process's threads after an encoder was opened.
-
-    If permitted, SVT-AV1 makes this thread and its own real-time threads, which starve all others.
-    """
-    if sys.platform != "linux":
-        yield
-        return
-    before = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        for thread in (int(task.name) for task in Path("/proc/self/task").iterdir()):
-            with contextlib.suppress(OSError):  # the thread has ended
-                if os.sched_getscheduler(thread) != before[0]:
-                    os.sched_setscheduler(thread, *before)
 
 
 class SegmentEncoder:

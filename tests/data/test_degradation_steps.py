@@ -2,6 +2,9 @@
 
 import io
 import math
+import os
+import sys
+from pathlib import Path
 
 import av
 import av.filter
@@ -153,6 +156,15 @@ def test_a_codec_gives_the_same_bits_each_time(codec, preset, size, frames):
     first = compress(clip, 23, coder)
     for _ in range(4):
         np.testing.assert_array_equal(compress(clip, 23, coder), first)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lists threads as Linux does")
+@pytest.mark.parametrize("codec", CODERS)
+def test_a_codec_leaves_this_process_its_priority(codec):
+    clip = (photograph() * 255).byte().permute(1, 2, 0).numpy()[None, :96, :96]
+    compress(clip, 30, CODERS[codec])
+    policies = {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
+    assert policies == {os.SCHED_OTHER}
 
 
 def test_codecs_are_drawn_by_their_weights_and_a_missing_one_is_one_line(monkeypatch):

@@ -14,6 +14,7 @@ from sr_experiments.data.degradations.steps import STEPS, draw
 from sr_experiments.data.degradations.steps.clip_step import ClipStep
 from sr_experiments.data.degradations.steps.step import Parameters
 from sr_experiments.errors import SRError
+from sr_experiments.processes.priority import normal_priority
 from sr_experiments.video.encode import repeatable_x264
 
 Preset = Literal[
@@ -133,6 +134,8 @@ def compress(clip: np.ndarray, crf: int, coder: Coder) -> np.ndarray:
     encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
     encoder.thread_count = 1  # the output depends on the number of threads, and so on the machine
     encoder.options = {"crf": str(crf), **coder.options}
+    with normal_priority():
+        encoder.open()
     packets = []
     for number, pixels in enumerate(even):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
