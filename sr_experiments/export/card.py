@@ -82,7 +82,7 @@ def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) ->
     generator = read_int8(checkpoint.expanduser()).generator if int8 else load_generator(checkpoint)[0]
     config, summary = _training_files(checkpoint)
     facts = {**_facts(exported, words, generator), **_training(config, summary)}
-    how = usage(exported.file, exported.kind, generator)
+    how = usage(exported.file, exported.kind, exported.precision, generator)
     of_photographs = generator.channels in (1, 3)
     picture = _before_and_after(Engine(generator, "cpu", "fp32")) if of_photographs else None
     return Card(facts, summary, picture, words, exported, config, how)

@@ -16,6 +16,7 @@ from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import FORMAT, Checkpoint
 from sr_experiments.errors import SRError, first_line
 from sr_experiments.export import ncnn, programs, weights
+from sr_experiments.export.onnx_int8 import EXACT_SUMS
 from sr_experiments.export.programs import OnnxOptions
 from sr_experiments.export.runnable import Run, Runnable, Size, largest_difference
 from sr_experiments.files.writing import give_usual_mode, writing_failed
@@ -79,10 +80,14 @@ class Exported:
 
     @property
     def advice(self) -> str:
-        """What chaiNNer and ComfyUI, which read weights by spandrel, need for this file; empty if they need nothing.
+        """What programs need for this file; empty if they need nothing.
 
-        Nothing helps them to use networks of bands.
+        chaiNNer and ComfyUI read weights by spandrel. Nothing helps them to use networks of bands.
         """
+        if self.precision == "int8":
+            return (
+                "for ONNX Runtime on CPUs without VNNI set " + "=".join(EXACT_SUMS) + ": else pixels can be wrong there"
+            )
         name, channels = (self.generator or {}).get("name"), (self.generator or {}).get("channels", 3)
         if channels in (1, 3) and self.kind in ("safetensors", "pth") and name in NEED_PLUGIN:
             return (

@@ -7,6 +7,9 @@ import torch
 
 from sr_experiments.inference.int8 import INPUT_LEVELS, Quantization, QuantizedConvolution
 
+# The entry of ONNX Runtime's session options with which CPUs without VNNI add up products of int8 in more than 16 bits.
+EXACT_SUMS = "session.x64quantprecision", "1"
+
 
 def quantise_onnx(model: Any, layers: Quantization) -> int:
     """Change a model in place: convolutions read uint8 inputs and have int8 weights; return how many do.

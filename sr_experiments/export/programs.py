@@ -14,7 +14,7 @@ from torch import Tensor
 from sr_experiments.display.logging_setup import quietly
 from sr_experiments.errors import SRError
 from sr_experiments.export.onnx_fp16 import imitated, to_fp16
-from sr_experiments.export.onnx_int8 import quantise_onnx
+from sr_experiments.export.onnx_int8 import EXACT_SUMS, quantise_onnx
 from sr_experiments.export.runnable import Run, Runnable
 from sr_experiments.export.weights import Facts, as_texts
 from sr_experiments.inference.int8 import Quantization
@@ -150,7 +150,9 @@ def run_onnx_as_on_gpu(path: Path) -> Run:
 def _run_onnx(model: str | bytes) -> Run:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*EXACT_SUMS)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     entries = session.get_inputs()
 
     def run(*inputs: Tensor) -> Tensor | list[Tensor]:

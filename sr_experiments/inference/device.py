@@ -53,7 +53,7 @@ def computes_in_int8() -> bool:
 def warn_of_slow_int8() -> None:
     """Say that int8 is slow where the CPU has no instructions for it."""
     if not computes_in_int8():
-        log.warning("this CPU has no instructions for int8 (VNNI): int8 works, but is hardly faster than fp32 here")
+        log.warning("this CPU has no instructions for int8 (VNNI): it is computed in fp32 here, exactly, but no faster")
 
 
 def _flags() -> str:

@@ -37,8 +37,8 @@ def make_engine(
         if precision not in ("auto", "int8"):
             raise SRError(f"{checkpoint} is in int8: leave --precision out, or give the checkpoint it was made from")
         choose_runtime(runtime, choose_device(device), "int8")
-        warn_of_slow_int8()
         network = read(checkpoint)
+        warn_of_slow_int8()
         return Engine(network.generator, device, "int8", tile, runtime, network.layers), str(network.facts["file"])
     if precision == "int8":
         choose_runtime(runtime, choose_device(device), precision)

@@ -16,8 +16,8 @@ from sr_experiments.generators.generator import Generator
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video.upscale import Summary, upscale_video
-from sr_experiments.video.colour import SCALER
 from sr_experiments.processes.priority import normal_priority
+from sr_experiments.video.colour import SCALER
 from sr_experiments.video.source import VideoSource
 
 QUIET = Console(file=io.StringIO())
