@@ -5,10 +5,10 @@
 # What happens: OpenVINO multiplies and adds pairs of products with vpmaddubsw, whose sums saturate at 16 bits: inputs near the
 #   top of their range times weights near theirs are too large. Nothing is said. ONNX Runtime does the same with weights of
 #   signed integers, unless the entry session.x64quantprecision of its session options is 1, or it doesn't optimise the graph.
-#   NNCF's default, overflow_fix=first_layer, uses half the range of the weights in the first layer, and in no other.
+#   NNCF's default, OverflowFix.FIRST_LAYER, uses half the range of the weights in the first layer, and in no other.
 # Why it matters: a network that was quantised and measured on a server gives other pictures on a desktop with AVX2 (AMD before
 #   Zen 4, Intel before Ice Lake): bright and smooth places are the worst.
-# Instead: quantise the weights to 7 bits (overflow_fix=enable), or compute such convolutions in fp32 where the CPU lacks VNNI.
+# Instead: quantise the weights to 7 bits (OverflowFix.ENABLE), or compute such convolutions in fp32 where the CPU lacks VNNI.
 # Versions: openvino 2026.4.1, onnxruntime 1.32.0, onnx 1.23.2, numpy 2.4.6, Python 3.11, x86-64. OpenVINO is told to use AVX2
 #   at most, so that newer CPUs show it too; ONNX Runtime can't be told, and is only checked on CPUs without VNNI.
 set -euo pipefail
