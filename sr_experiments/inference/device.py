@@ -29,12 +29,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere."""
+    """Return one of PRECISIONS; "auto" is fp16 on CUDA, bf16 on a CPU with native support for it, fp32 elsewhere.
+
+    Without that support, OpenVINO computes in fp32 whatever it is told, and PyTorch emulates bf16 slowly: then fp32 is
+    used, and a line says so.
+    """
+    native = device.type == "cpu" and computes_in_bf16()
     if name == "auto":
-        native = device.type == "cpu" and computes_in_bf16()
         return "fp16" if device.type == "cuda" else "bf16" if native else "fp32"
     if name not in PRECISIONS:
         raise SRError(f"unknown --precision {name}: choose one of auto, {', '.join(PRECISIONS)}")
+    if name == "bf16" and device.type == "cpu" and not native:
+        log.warning("--precision bf16: this CPU doesn't compute in bf16, so fp32 is used")
+        return "fp32"
     return name
 
 

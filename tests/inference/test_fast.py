@@ -78,7 +78,10 @@ def test_bf16_is_near_fp32_and_the_given_generator_stays_as_it_is(name):
 
 
 @pytest.mark.parametrize("native, precision", [(True, "bf16"), (False, "fp32")])
-def test_precision_is_bf16_where_the_cpu_computes_in_it(monkeypatch, native, precision):
+def test_precision_is_bf16_where_the_cpu_computes_in_it(monkeypatch, caplog, native, precision):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert choose_precision("auto", torch.device("cpu")) == precision
+    caplog.clear()
+    assert choose_precision("bf16", torch.device("cpu")) == precision
+    assert ("this CPU doesn't compute in bf16, so fp32 is used" in caplog.text) == (not native)
