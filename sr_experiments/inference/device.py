@@ -1,8 +1,6 @@
 """Choose the device and the precision, and tell what kind of error a device raised."""
 
 import logging
-import platform
-from pathlib import Path
 
 import torch
 
@@ -52,22 +50,14 @@ def computes_in_bf16() -> bool:
 
 def computes_in_int8() -> bool:
     """Tell whether the CPU has instructions for products in int8: VNNI, AMX or, on ARM, dot products."""
-    if platform.machine().lower() in ("aarch64", "arm64"):
-        return True
-    return torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported() or "avx_vnni" in _flags()
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8", "dot"))
 
 
 def warn_of_slow_int8() -> None:
     """Say that int8 is slow where the CPU has no instructions for it."""
     if not computes_in_int8():
         log.warning("this CPU has no instructions for int8 (VNNI): it is computed in fp32 here, exactly, but no faster")
-
-
-def _flags() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def memory_budget(device: torch.device) -> int:
