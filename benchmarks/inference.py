@@ -11,7 +11,9 @@ RRDBNet and Compact, spandrel's networks with the same weights are also measured
 installed, run the ONNX file of `sr export`, ncnn its `.param`, with ncnn's default options. With nncf, `sr int8` has
 all convolutions in int8, where the network can be had in int8. All runs of all networks are interleaved and their
 medians compared, also with MSRResNet's in the same way, if that is among them. The difference to `plain` is that of the
-unrounded output (for `sr`, of the 8-bit output), over a photograph.
+unrounded output (for `sr`, of the 8-bit output), over a photograph. `sr bf16` and `sr int8` are left out where the CPU
+doesn't compute in them. With --one-core, the processor seconds of one core are measured, which depend less on other
+programs.
 
 `flow` takes one Euler step, behind an MSRResNet. `flow step` is that step alone, in eager float32; `flow U-Net` is the
 forward pass of its U-Net.
@@ -49,6 +51,7 @@ from sr_experiments.export.programs import write_onnx
 from sr_experiments.export.runnable import Runnable
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.flow import Flow, euler
+from sr_experiments.inference.device import computes_in_bf16, computes_in_int8
 from sr_experiments.inference.engine import Engine
 
 ESC_SMALL = yaml.safe_load(Path(__file__).parents[1].joinpath("conf/model/esc_small.yaml").read_text())
@@ -81,10 +84,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1, help="images per call of sr; seconds are per image")
+    parser.add_argument("--one-core", action="store_true", help="processor seconds of one core; on Linux")
     parser.add_argument("--no-peers", action="store_true", help="only plain and sr")
     parser.add_argument("--no-int8", action="store_true", help="without sr int8")
     parser.add_argument("--json", type=Path, help="file to write the results to")
     arguments = parser.parse_args()
+    if arguments.one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        torch.set_num_threads(1)
     checkpoints = {name: Path(file) for name, _, file in (one.partition("=") for one in arguments.checkpoint)}
     width, height = map(int, arguments.size.split("x"))
     frames = photograph(height, width)
@@ -107,7 +114,7 @@ def main() -> None:
             runs[name] = ways(generator.eval(), frames, device, arguments, Path(folder) / f"{name}.onnx")
         outputs = {name: {way: _unit(run()) for way, run in of.items()} for name, of in runs.items()}
         flat = {f"{name}/{way}": run for name, of in runs.items() for way, run in of.items()}
-        times = alternating(flat, arguments.repeats)
+        times = alternating(flat, arguments.repeats, time.process_time if arguments.one_core else time.perf_counter)
     for name, of in runs.items():
         batch = 1 if name.startswith(("frvsr", "basicvsr")) else arguments.batch
         seconds = {
@@ -129,8 +136,10 @@ def ways(
         runs |= parts_of_flow(generator, frames, device)
     if not arguments.no_peers:
         runs |= peers(generator, frames, device, file)
-    ours = [("fp32", "auto"), ("bf16", "auto")] if device.type == "cpu" else [("fp16", "torch"), ("fp16", "compile")]
-    if device.type == "cpu" and not arguments.no_int8 and importlib.util.find_spec("nncf"):
+    ours = [("fp16", "torch"), ("fp16", "compile")]
+    if device.type == "cpu":
+        ours = [(precision, "auto") for precision in ("fp32", "bf16")[: 1 + computes_in_bf16()]]
+    if device.type == "cpu" and not arguments.no_int8 and computes_in_int8() and importlib.util.find_spec("nncf"):
         try:
             runs["sr int8"] = int8(generator, frames)
         except SRError as error:
@@ -244,7 +253,7 @@ def peers(generator: nn.Module, frames: list[np.ndarray], device: torch.device, 
 
         core = openvino.Core()
         model = core.read_model(file)
-        for precision, hint in (("fp32", "f32"), ("bf16", "bf16")):
+        for precision, hint in (("fp32", "f32"), ("bf16", "bf16"))[: 1 + computes_in_bf16()]:
             compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
             found[f"openvino {precision}"] = lambda compiled=compiled: _chw(compiled(lr.numpy())[0])
     return found
@@ -269,14 +278,16 @@ def in_ncnn(param: Path, lr: Tensor) -> Run:
     return run
 
 
-def alternating(runs: dict[str, Run], repeats: int) -> dict[str, list[float]]:
+def alternating(
+    runs: dict[str, Run], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each, in turn, so that another program's load falls on all."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return times
 
 
