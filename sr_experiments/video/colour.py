@@ -21,7 +21,7 @@ from sr_experiments.data.depth import to_depth
 
 # Codes of ITU-T H.273, as PyAV and FFmpeg use them.
 LIMITED_RANGE, FULL_RANGE = 1, 2
-RGB_MATRIX, BT709, _UNSPECIFIED_MATRIX = 0, 1, 2
+RGB_MATRIX, BT709, UNSPECIFIED_MATRIX = 0, 1, 2
 # swscale's names of colour matrices, by their code.
 _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
 
@@ -269,7 +269,7 @@ def matrix_of(frame: Any) -> str:
 
 def is_known_matrix(frame: Any) -> bool:
     """Return whether the colour matrix that a YUV frame states is one of those that are converted, or unspecified."""
-    return int(frame.colorspace) in (*_MATRICES, _UNSPECIFIED_MATRIX) or len(frame.format.components) < 3
+    return int(frame.colorspace) in (*_MATRICES, UNSPECIFIED_MATRIX) or len(frame.format.components) < 3
 
 
 def is_full_range(frame: Any) -> bool:

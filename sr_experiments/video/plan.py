@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sr_experiments.errors import SRError
+from sr_experiments.video.colour import UNSPECIFIED_MATRIX
 from sr_experiments.video.container import ExtraStream, plan_extra_streams
 from sr_experiments.video.encode import (
     EncoderOptions,
@@ -60,9 +61,14 @@ def _choose(
     trial = try_output(target, source, encoding, [])
     if trial.colours is None:
         raise cannot_hold(target, name, "transparency" if trial.problem == "transparency" else "video")
-    if trial.colours != encoding.colours:
-        encoding = replace(encoding, colours=trial.colours)
-        notes.append(f"encoded in {trial.colours.words()}: {name} in {target.suffix} can't state the input's colours")
+    asked, read = encoding.colours, trial.colours
+    if read != asked:
+        encoding = replace(encoding, colours=read)
+        if asked.tags["colorspace"] == UNSPECIFIED_MATRIX and asked.full_range == read.full_range:
+            why = "the input states none, and programs take these at the output's size"
+        else:
+            why = f"{name} in {target.suffix} can't state the input's colours"
+        notes.append(f"encoded in {read.words()}: {why}")
     if source.alpha and not alpha:
         notes.insert(0, transparency_lost(f"{target.suffix} of {name}"))
     return encoding, notes

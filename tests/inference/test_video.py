@@ -156,6 +156,19 @@ def test_colours_are_right_where_the_output_cannot_state_those_of_the_input(near
     assert np.abs(large / np.iinfo(large.dtype).max * 255 - flat[0, 0]).max() <= 4
 
 
+def test_a_video_that_states_no_colours_looks_the_same_where_its_size_means_others(nearest, tmp_path):
+    """Without a matrix, players take BT.709 from 720 lines up."""
+    source = write(tmp_path / "in.mp4", [np.full((360, 64, 3), (200, 40, 90), np.uint8)] * 2)
+    done = upscale(nearest, source, tmp_path / "out.mp4", crf=4)
+    reason = "the input states none, and programs take these at the output's size"
+    assert done.notes == [f"encoded in BT.709, limited range: {reason}"]
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert frame.height == 720 and frame.colorspace == 2  # still none
+        pixels = frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
+    assert np.abs(pixels[300, 60].astype(int) - rgb(source)[0][150, 30]).max() <= 3
+
+
 def test_odd_sizes_come_out_exactly(tmp_path):
     source = write(tmp_path / "in.mkv", film(4, 23, 31), "ffv1")
     done = upscale(Engine(Nearest(3), "cpu", "fp32"), source, tmp_path / "out.mp4")
