@@ -138,7 +138,7 @@ def ways(
         runs |= peers(generator, frames, device, file)
     ours = [("fp16", "torch"), ("fp16", "compile")]
     if device.type == "cpu":
-        ours = [(precision, "auto") for precision in ("fp32", "bf16")[: 1 + computes_in_bf16()]]
+        ours = [(precision, "auto") for precision in precisions_of_cpu()]
     if device.type == "cpu" and not arguments.no_int8 and computes_in_int8() and importlib.util.find_spec("nncf"):
         try:
             runs["sr int8"] = int8(generator, frames)
@@ -149,6 +149,11 @@ def ways(
         name = f"sr {precision}" + (" compiled" if runtime == "compile" else "")
         runs[name] = engine(generator, frames, device, precision, runtime, batch)
     return runs
+
+
+def precisions_of_cpu() -> list[str]:
+    """Of fp32 and bf16, those that the CPU computes in."""
+    return ["fp32", "bf16"] if computes_in_bf16() else ["fp32"]
 
 
 def compared(outputs: dict[str, np.ndarray], times: dict[str, list[float]]) -> dict[str, Any]:
@@ -253,7 +258,8 @@ def peers(generator: nn.Module, frames: list[np.ndarray], device: torch.device, 
 
         core = openvino.Core()
         model = core.read_model(file)
-        for precision, hint in (("fp32", "f32"), ("bf16", "bf16"))[: 1 + computes_in_bf16()]:
+        for precision in precisions_of_cpu():
+            hint = {"fp32": "f32", "bf16": "bf16"}[precision]
             compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
             found[f"openvino {precision}"] = lambda compiled=compiled: _chw(compiled(lr.numpy())[0])
     return found

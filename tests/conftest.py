@@ -30,6 +30,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 
+
+def scheduling_policies() -> set[int]:
+    """The scheduling policies of this process's threads; on Linux."""
+    return {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
+
+
 # A network and a run so small that a command's own time is what a test waits for.
 TINY_MODEL = {
     "srresnet": ["model=srresnet", "model.features=8", "model.blocks=1"],

@@ -16,7 +16,7 @@ from rich.console import Console
 from sr_experiments.config.resolve import is_sweep
 from sr_experiments.config.run_kind import is_gan
 from sr_experiments.errors import SRError
-from sr_experiments.inference.device import choose_precision
+from sr_experiments.inference.device import computes_in_bf16
 from sr_experiments.metrics.monitor import resolve_monitor
 from sr_experiments.runs.folder import code_state
 from sr_experiments.tracking.loggers import MetricsCSV, log_settings, tensorboard_logger
@@ -109,7 +109,7 @@ def make_trainer(
         raise SRError(f"trainer: {str(error).splitlines()[0]}") from error
     device = trainer.strategy.root_device
     # PyTorch emulates bf16 on a CPU that has no instructions for it.
-    if trainer.precision == "bf16-mixed" and device.type == "cpu" and choose_precision("auto", device) != "bf16":
+    if trainer.precision == "bf16-mixed" and device.type == "cpu" and not computes_in_bf16():
         log.warning("trainer.precision=bf16-mixed: this CPU doesn't compute in bf16, 32-true is several times faster")
     # Lightning starts the other ranks with this process's command line, which is that of the whole sweep.
     if is_sweep() and trainer.world_size > 1 and trainer.strategy.launcher is not None:

@@ -4,7 +4,6 @@ import io
 import math
 import os
 import sys
-from pathlib import Path
 
 import av
 import av.filter
@@ -23,6 +22,7 @@ from sr_experiments.data.degradations.steps.per_image import compress_jpeg
 from sr_experiments.data.degradations.steps.resize import MODES, interpolation
 from sr_experiments.data.degradations.steps.sharpen import sharpen
 from sr_experiments.errors import SRError
+from tests.conftest import scheduling_policies
 from tests.data.canvases import canvas_of, image_of, noise_images, photograph, rng
 
 # -- resize --------------------------------------------------------------------------------------------------
@@ -163,8 +163,7 @@ def test_a_codec_gives_the_same_bits_each_time(codec, preset, size, frames):
 def test_a_codec_leaves_this_process_its_priority(codec):
     clip = (photograph() * 255).byte().permute(1, 2, 0).numpy()[None, :96, :96]
     compress(clip, 30, CODERS[codec])
-    policies = {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
-    assert policies == {os.SCHED_OTHER}
+    assert scheduling_policies() == {os.SCHED_OTHER}
 
 
 def test_codecs_are_drawn_by_their_weights_and_a_missing_one_is_one_line(monkeypatch):

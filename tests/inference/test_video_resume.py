@@ -27,6 +27,7 @@ from sr_experiments.inference.video.upscale import upscale_video
 from sr_experiments.video.colour import FromRGB, ToRGB
 from sr_experiments.video.encode import SegmentEncoder
 from sr_experiments.video.scene_cuts import is_cut
+from tests.conftest import scheduling_policies
 from tests.inference.films import film, packets, rgb, times, upscale, write
 
 CUT = 12  # where the shot changes: a segment's first frame, when segments are 6 long
@@ -176,8 +177,7 @@ def test_every_encoder_can_be_cut_into_segments(source, tmp_path, codec):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lists threads as Linux does")
 def test_no_encoder_makes_this_process_a_real_time_one(source, tmp_path):
     upscale(msrresnet(), source, tmp_path / "out.mp4", codec="libsvtav1")
-    policies = {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
-    assert policies == {os.SCHED_OTHER}
+    assert scheduling_policies() == {os.SCHED_OTHER}
 
 
 def test_unfinished_work_is_not_thrown_away_unasked(source, tmp_path):
