@@ -98,9 +98,8 @@ def run(project: Path, command: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.parametrize(
-    "what", [RECIPES[0], *(pytest.param(recipe, marks=pytest.mark.slow) for recipe in RECIPES[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("what", RECIPES)
 def test_its_commands_work_as_written(project, typed, what):
     (project / "outputs").mkdir(exist_ok=True)
     [block] = COMMANDS.findall(recipe(what))

@@ -38,6 +38,7 @@ def first_of_each(override: str) -> str:
     return override if "(" in value or value.startswith("[") else f"{key}={value.split(',')[0]}"
 
 
+@pytest.mark.slow
 def test_commands_that_train_compose():
     lines = commands(*TRAIN)
     assert len(lines) > 40

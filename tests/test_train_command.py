@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from sr_experiments.display.logging_setup import log_to_console
-from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule
+from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule, others_slow
 
 
 def metrics_of(folder):
@@ -34,7 +34,7 @@ def summary_of(folder):
 
 @pytest.mark.parametrize("loss", [[], [*TINY_GAN, "optim.betas=[0,0.99]"]], ids=["pixel", "gan"])
 @pytest.mark.parametrize("model", TINY_MODEL)
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", others_slow([4], [2, 3, 4]))
 def test_every_pair_of_model_and_loss_trains(train, model, loss, scale, capsys):
     overrides = [*TINY_MODEL[model], *loss, f"scale={scale}", "data.crop=36"]
     if model == "rrdbnet" and scale == 3:

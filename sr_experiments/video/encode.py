@@ -81,6 +81,7 @@ class Encoding:
         if self.aspect:
             context.sample_aspect_ratio = self.aspect
         context.thread_count = 0  # as many as there are cores
+        context.thread_type = "AUTO"  # PyAV's default is slices, which make x264's files larger
         context.options = dict(self.options)
         with normal_priority():
             context.open()

@@ -30,6 +30,7 @@ def composed(words: list[str]):
         return compose("train", prepared(words, ROOT / "conf"))
 
 
+@pytest.mark.slow
 def test_names_that_are_difficult_for_a_shell_or_hydra_arrive_as_they_are():
     words = pasted([f"{override('output_dir', name)} {shell_path(name)}" for name in NAMES])
     for name, (argument, path) in zip(NAMES, words, strict=True):

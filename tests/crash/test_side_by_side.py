@@ -33,7 +33,7 @@ def test_two_sweeps_in_one_folder_do_each_job_once(tmp_path):
 def test_reports_are_made_while_runs_are_writing(tmp_path, sr):
     outputs, said = tmp_path / "outputs", tmp_path / "said"
     often = [
-        f"trainer.max_steps={500 if SHORT else 1500}",
+        f"trainer.max_steps={200 if SHORT else 1500}",
         "trainer.val_every=10",
         "trainer.checkpoint_every=2",
         "logger=wandb",

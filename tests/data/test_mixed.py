@@ -109,6 +109,7 @@ def test_generated_lr_is_that_of_the_same_image_alone(folders):
         torch.testing.assert_close(lr[one], imresize(hr[one : one + 1], 1 / SCALE)[0])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_bits(folders, train):
     options = [*overrides(folders), "degradation=classical", "data.batch_size=3", "optim/schedule=constant"]
     options += ["callbacks.samples.count=0", "trainer.val_every=4"]

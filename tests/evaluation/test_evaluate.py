@@ -302,6 +302,7 @@ def test_a_flat_folder_of_frames_is_one_clip_and_short_clips_have_no_tof(sr, wei
     assert next(d for d in report["differences"])["low"] is None  # one clip has no interval
 
 
+@pytest.mark.slow
 def test_a_video_beside_frames_with_lpips_where_there_are_weights(sr, tmp_path, monkeypatch):
     import av
     import torchvision

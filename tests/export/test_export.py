@@ -28,6 +28,7 @@ from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.padding import crop, pad_to_multiple
 from sr_experiments.generators.spandrel_arch import SpandrelGenerator
 from sr_experiments.packages.extras import install_extra
+from tests.conftest import others_slow
 
 NETWORKS = [
     ("srresnet", 2),
@@ -103,8 +104,8 @@ def test_pth_holds_raw_and_averaged_weights_where_a_run_has_both(train, tmp_path
 @pytest.mark.parametrize(
     "name, scale",
     [
-        ("esc", 3),
-        *(pytest.param(*given, marks=pytest.mark.slow) for given in (("msrresnet", 4), ("rrdbnet", 2), ("unet", 1))),
+        ("msrresnet", 4),
+        *(pytest.param(*given, marks=pytest.mark.slow) for given in (("esc", 3), ("rrdbnet", 2), ("unet", 1))),
     ],
 )
 def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
@@ -123,7 +124,8 @@ def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
     assert [str(side) for side in session.get_outputs()[0].shape[2:]] == sides
 
 
-@pytest.mark.parametrize("phase", ["centred", pytest.param("corner", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["centred", "corner"])
 def test_frvsr_goes_on_from_frame_to_frame_in_onnx_runtime(weights, tmp_path, phase):
     onnxruntime = pytest.importorskip("onnxruntime")
     checkpoint = weights("frvsr", 4)
@@ -184,9 +186,8 @@ def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path
     "name, scale",
     [
         ("msrresnet", 2),
-        ("rrdbnet", 2),
-        ("frvsr", 4),
-        *(pytest.param(name, 2, marks=pytest.mark.slow) for name in ("unet", "esc", "basicvsr_uni")),
+        pytest.param("frvsr", 4, marks=pytest.mark.slow),
+        *(pytest.param(name, 2, marks=pytest.mark.slow) for name in ("rrdbnet", "unet", "esc", "basicvsr_uni")),
     ],
 )
 def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name, scale, extension):
@@ -221,7 +222,7 @@ def values_of(onnx, model):
     return types | {weight.name: weight.data_type for weight in graph.initializer}
 
 
-@pytest.mark.parametrize("fp16_images", [False, True])
+@pytest.mark.parametrize("fp16_images", others_slow([False], [False, True]))
 @pytest.mark.parametrize("name, scale", [("msrresnet", 4), pytest.param("unet", 1, marks=pytest.mark.slow)])
 def test_onnx_in_fp16_computes_in_fp16(sr, weights, tmp_path, name, scale, fp16_images):
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
@@ -258,6 +259,7 @@ def test_what_overflows_in_fp16_is_not_written(sr, weights, tmp_path):
     assert "not written" in done.err and "as on a GPU" in done.err
 
 
+@pytest.mark.slow
 def test_positions_stay_in_fp32(weights, tmp_path):
     """In fp16 the columns of a frame of 4096 pixels couldn't be told apart; rounding on the way would do as much."""
     onnx = pytest.importorskip("onnx")
@@ -292,13 +294,17 @@ def test_onnx_has_the_opset_and_the_names_that_were_asked_for(sr, weights, tmp_p
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--opset", 11], "--opset 11 can't be had for this network"),
+        pytest.param(["--opset", 11], "--opset 11 can't be had for this network", marks=pytest.mark.slow),
         (["--opset", 99], "--opset 99 can't be had for this network"),
         (["--input-name", "sr"], "inputs and output can't be called 'sr', 'sr'"),
         (["--input-name", "a", "--input-name", "b"], "--input-name given 2 times: this network's inputs are lr"),
         (["--output-name", ""], "can't be called 'lr', ''"),
         (["--input-name", "conv2d"], "conv2d is also a value inside the network"),
-        (["--output-name", "generator.conv_first.weight"], "is also a value inside the network"),
+        pytest.param(
+            ["--output-name", "generator.conv_first.weight"],
+            "is also a value inside the network",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_mistakes_in_options_of_onnx_are_one_line(sr, weights, tmp_path, arguments, said):

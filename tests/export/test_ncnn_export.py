@@ -22,7 +22,15 @@ pytest.importorskip("pnnx")
 
 
 @pytest.mark.parametrize(
-    "name, scale", [("srresnet", 2), ("msrresnet", 3), ("rrdbnet", 4), ("rrdbnet", 2), ("rrdbnet", 1), ("compact", 4)]
+    "name, scale",
+    [
+        ("msrresnet", 3),
+        ("rrdbnet", 2),
+        *(
+            pytest.param(*given, marks=pytest.mark.slow)
+            for given in (("srresnet", 2), ("rrdbnet", 4), ("rrdbnet", 1), ("compact", 4))
+        ),
+    ],
 )
 def test_networks_run_in_ncnn_on_any_size(sr, weights, tmp_path, name, scale):
     source = weights(name, scale)
@@ -48,6 +56,7 @@ def test_an_rrdbnet_of_the_usual_depth_takes_little_memory(sr, weights, tmp_path
     assert torch.equal(again.weight, original.weight.half().float()) and torch.equal(again.bias, original.bias)
 
 
+@pytest.mark.slow
 def test_weights_in_fp16_are_half_as_large(sr, weights, tmp_path):
     for precision in ("fp32", "fp16"):
         done = sr("export", weights("compact", 2), "-o", tmp_path / f"{precision}.param", "--precision", precision)

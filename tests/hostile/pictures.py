@@ -1,5 +1,6 @@
 """Image files that no camera made."""
 
+import functools
 import io
 import struct
 import zlib
@@ -38,6 +39,7 @@ def animated(kind: str) -> bytes:
 ANIMATED = ("animated.png", "animated.webp", "gif.png")  # bad where one picture is wanted
 
 
+@functools.cache
 def good() -> dict[str, bytes]:
     """What has to work: name and content."""
     rgb16 = np.arange(8 * 9, dtype=np.uint16).reshape(8, 9) * 700
@@ -58,6 +60,7 @@ def good() -> dict[str, bytes]:
     }
 
 
+@functools.cache
 def bad() -> dict[str, bytes]:
     """What has to be refused."""
     whole = {kind: encoded(kind, picture(60, 80)) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "BMP")}

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from sr_experiments.generators.compact import Compact
 from tests.checkpoints import ncnn_files
+from tests.conftest import others_slow
 from tests.hostile import checkpoints as made
 from tests.hostile.conftest import assert_refused
 
@@ -33,7 +34,7 @@ def assert_used_or_refused(done, file, folder):
         assert_refused(done, file.name)
 
 
-@pytest.mark.parametrize("style", ["zip", "pickle 2", "pickle 4", "inside weights"])
+@pytest.mark.parametrize("style", others_slow(["zip"], ["zip", "pickle 2", "pickle 4", "inside weights"]))
 def test_code_in_a_pickle_is_refused_and_never_runs(upscale, commands, style):
     trace, file = commands.folder / "ran", commands.folder / "x.pth"
     for name, call in made.calls(trace).items():
@@ -77,6 +78,7 @@ def test_lying_files_of_ncnn(upscale, commands):
         assert_refused(upscale("x.param"), "x.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["export", "run"])
 def test_records_that_no_training_wrote(upscale, commands, style):
     for name, record in made.records().items():

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from sr_experiments.config.resolve import plain_config
 from sr_experiments.errors import SRError
 from sr_experiments.training.assemble import assemble
-from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN
+from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN, others_slow
 from tests.hostile.conftest import MEMORY, assert_refused
 
 SHORT = ["trainer.max_steps=2", "callbacks.samples.size=32", "output_dir=out", "data.num_workers=0"]
@@ -98,7 +98,7 @@ def accepted(cfg: DictConfig, key: str, value: Any) -> bool:
     return True
 
 
-@pytest.mark.parametrize("composed", ["pixel", "gan", pytest.param("video", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize("composed", others_slow(["pixel"], RUNS), indirect=True)
 def test_what_is_no_number_is_no_number_anywhere(composed):
     """Of every number in the configuration: the wrong kinds, and what no number may be."""
     config = OmegaConf.to_container(composed, resolve=True)

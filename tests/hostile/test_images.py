@@ -84,6 +84,7 @@ def test_what_is_no_file_is_named_and_the_rest_of_the_folder_is_upscaled(command
         assert_refused(commands("sr", "upscale", name, "-o", "one.png", "--runtime", "torch", "-c", network), name)
 
 
+@pytest.mark.slow
 def test_bad_images_among_those_to_evaluate_on(commands, network):
     hr = commands.folder / "hr"
     hr.mkdir()

@@ -1,5 +1,6 @@
 """Video files that no camera made."""
 
+import functools
 import io
 import struct
 from collections.abc import Callable, Sequence
@@ -90,6 +91,7 @@ def huge_jpegs(kind: str, side: int) -> bytes:
                            b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", side, side))  # fmt: skip
 
 
+@functools.cache
 def good() -> dict[str, tuple[bytes, int, str]]:
     """What has to work: name, content, frames of the result, and what is said of the rest."""
     mp4, endless = encoded("mp4"), 2**32 - 2
@@ -105,6 +107,7 @@ def good() -> dict[str, tuple[bytes, int, str]]:
     }
 
 
+@functools.cache
 def bad() -> dict[str, bytes]:
     """What has to be refused."""
     mp4 = encoded("mp4")

@@ -54,6 +54,7 @@ def test_openvino_adds_up_in_32_bits(quantised, monkeypatch, instructions):
     assert np.abs(made.astype(int) - as_pixels(expected)).max() <= 3
 
 
+@pytest.mark.slow
 def test_the_program_on_a_card_has_onnx_runtime_add_up_in_32_bits(quantised, sr, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)

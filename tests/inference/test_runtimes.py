@@ -106,7 +106,7 @@ def test_openvino_estimates_flow_without_weights_in_fp32(precision):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
-@pytest.mark.parametrize("name", ["msrresnet", "rrdbnet", "frvsr", "basicvsr_uni"])
+@pytest.mark.parametrize("name", ["rrdbnet", "frvsr", "basicvsr_uni"])
 def test_compiled_networks_give_what_the_others_give(name):
     by_torch, compiled = (Engine(network(name), "cpu", "fp32", runtime=r) for r in ("torch", "compile"))
     for height, width in ((70, 50), (33, 91)):

@@ -93,6 +93,7 @@ def test_a_run_is_fine_tuned_resumed_and_written(sr, train, tmp_path, loss, caps
         assert refused.code == 2 and "was trained for int8 already" in refused.err
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_that_is_stopped_ends_with_the_same_bits(train, tmp_path):
     from safetensors.torch import save_file
 

@@ -307,6 +307,7 @@ def test_without_nncf_a_line_says_what_to_install(sr, weights, tmp_path, monkeyp
     assert done.code == 2 and install_extra("int8") in done.err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_converter_is_one_line_and_bf16_does_it(sr, weights, tmp_path, monkeypatch):
     """Native code that ends its process, as NNCF and OpenVINO's converter do at some networks."""
     (tmp_path / "modules/nncf").mkdir(parents=True)

@@ -45,6 +45,7 @@ def test_a_sweep_runs_every_combination(sweep, tmp_path):
     assert done.err.count("PSNR in dB, Y") == 1  # what the metrics measure is said once
 
 
+@pytest.mark.slow
 def test_the_last_table_shows_one_metric_of_all_jobs(sweep, tmp_path):
     done = sweep("trainer.monitor=ssim_y,psnr_y,psnr_y", "trainer.max_steps=2")
     assert done.code == 0, done.err
@@ -65,6 +66,7 @@ def test_ctrl_c_before_a_run_has_begun_is_no_traceback(tmp_path, capsys):
     assert f"-m seed=1,2 hydra.sweep.dir={tmp_path / 'sweep'}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failing_job_does_not_end_the_sweep(sweep, tmp_path):
     done = sweep("optim.learning_rate=1e30,1e-4", "optim/schedule=constant", "trainer.max_steps=20")
     assert done.code == 1
@@ -79,6 +81,7 @@ def test_a_failing_job_does_not_end_the_sweep(sweep, tmp_path):
     assert state_of(bad) == "finished"
 
 
+@pytest.mark.slow
 def test_a_restarted_sweep_continues_and_repeats_nothing(sweep, tmp_path):
     choices = ("model=srresnet,msrresnet", "optim/schedule=constant")
     whole = sweep(*choices, f"hydra.sweep.dir={tmp_path / 'whole'}")

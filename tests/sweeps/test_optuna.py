@@ -67,6 +67,7 @@ def test_a_study_finds_the_best_trial_and_goes_on(sweep, sr, tmp_path):
     assert "3 finished trials are too few, 10 the least" in compared["studies"][0]["note"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_in_its_folder(sweep, tmp_path, monkeypatch):
     searched = (OPTUNA, RATES, "optim/schedule=constant", "hydra.sweeper.n_trials=3", "trainer.max_steps=6")
     folder = tmp_path / "sweep"
@@ -97,6 +98,7 @@ def test_an_interrupted_trial_goes_on_in_its_folder(sweep, tmp_path, monkeypatch
     assert other.code == 2 and "holds another study" in other.err
 
 
+@pytest.mark.slow
 def test_a_failing_trial_does_not_end_the_study(sweep, tmp_path):
     folder = tmp_path / "sweep"
     rates = "optim.learning_rate=choice(1e-4,1e30)"
@@ -114,6 +116,7 @@ def test_a_failing_trial_does_not_end_the_study(sweep, tmp_path):
     assert none.code == 1 and states_of(tmp_path / "none") == ["failed"]
 
 
+@pytest.mark.slow
 def test_bad_trials_are_pruned(sweep, sr, tmp_path):
     folder = tmp_path / "sweep"
     options = ("hydra.sweeper.pruner=median", "hydra.sweeper.pruner_startup_trials=1", "hydra.sweeper.sampler=random")
@@ -139,6 +142,7 @@ def test_bad_trials_are_pruned(sweep, sr, tmp_path):
     assert "pruned" in sr("compare", folder, "--table").out
 
 
+@pytest.mark.slow
 def test_two_objectives_give_a_pareto_front(sweep, tmp_path):
     folder = tmp_path / "sweep"
     done = sweep(

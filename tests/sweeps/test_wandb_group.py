@@ -1,8 +1,11 @@
 """The jobs of a sweep in W&B."""
 
+import pytest
+
 from tests.wandb_sessions import sessions
 
 
+@pytest.mark.slow
 def test_a_job_of_a_sweep_is_grouped_and_stays_so(sweep, train, tmp_path):
     done = sweep("logger=wandb")
     assert done.code == 0, done.err

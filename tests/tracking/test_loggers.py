@@ -159,6 +159,7 @@ def test_wandb_checkpoints_say_what_they_are_and_where_they_come_from(train):
     assert [part["part"] for part in parts] == ["fnet", "srnet"]
 
 
+@pytest.mark.slow
 def test_gradient_histograms_change_no_bit_also_over_a_stop(train):
     options = [*TINY_GAN, "optim/schedule=constant", "optim.accumulate=2", "optim.clip_norm=0.1"]
     plain = train(*options, "trainer.max_steps=6", name="plain")
@@ -186,6 +187,7 @@ def test_a_nan_is_alerted_once_and_ends_the_run_as_before(train, tmp_path):
     assert session.exit_code == 1 and session.summary["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_won_game_is_alerted_once_and_an_alert_that_fails_harms_nothing(train, monkeypatch, caplog):
     sent = []
 

@@ -10,6 +10,7 @@ from PIL import Image
 from sr_experiments.evaluation.evaluate import Request, evaluate
 from sr_experiments.generators import GENERATORS
 from sr_experiments.generators.upsampling import UPSAMPLING
+from tests.conftest import others_slow
 from tests.inference.films import film
 from tests.same_runs import assert_same, state
 from tests.training.test_frvsr_training import GAN, part, rows, same, stop_in_this_process, weights
@@ -32,6 +33,7 @@ def test_stages_train_what_they_say_and_a_gan_stage_has_its_terms(train):
     assert {"val/sample_video/warp_psnr", "val/sample_video/tof", "val/sample_video/flow_epe"} <= set(final)
 
 
+@pytest.mark.slow
 def test_resume_in_the_joint_stage_equals_an_uninterrupted_run(train, tmp_path):
     run = [
         NET,
@@ -125,7 +127,7 @@ def final(folder):
     return json.loads((folder / "summary.json").read_text())["final"]
 
 
-@pytest.mark.parametrize("head", ["direct", "steps"])
+@pytest.mark.parametrize("head", others_slow(["steps"], ["direct", "steps"]))
 def test_it_starts_from_an_image_network_and_from_the_flow_net_of_another(train, head):
     image = train("model.blocks=1", name="image")  # a tiny MSRResNet on photographs
     frvsr = train("stages=[flow]", name="flow", video=True)

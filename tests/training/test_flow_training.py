@@ -66,6 +66,7 @@ def test_from_pixels_to_a_flow_to_one_step(train, pixel_run, sr):
     assert "psnr_y: steps1" in sr("compare", flow, student, "--table").out
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_with_the_same_bits(train, pixel_run):
     source = f"init_from={{mse: {pixel_run}}}"
     whole = train(*TINY_FLOW, source, name="whole")
@@ -77,6 +78,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(train, pixel_run):
     assert_same_run(train(f"resume={stopped}", "trainer.max_steps=4"), whole)
 
 
+@pytest.mark.slow
 def test_a_toy_flow_learns(train, pixel_run):
     flow = train(
         *TINY_FLOW, f"init_from={{mse: {pixel_run}}}", "model.patch=1", "trainer.max_steps=80", "trainer.val_every=80",

@@ -121,13 +121,14 @@ def test_frozen_networks_are_in_eval_mode_and_get_no_gradients(train, monkeypatc
     assert frozen == {(0, "srnet"), (1, "srnet"), (2, "fnet"), (3, "fnet")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "signum", "after", "loss"),
     [
-        pytest.param((60, 4, 4), signal.SIGTERM, 20, [], marks=pytest.mark.slow),
-        pytest.param((4, 60, 4), signal.SIGTERM, 25, [], marks=pytest.mark.slow),
+        ((60, 4, 4), signal.SIGTERM, 20, []),
+        ((4, 60, 4), signal.SIGTERM, 25, []),
         ((4, 4, 60), signal.SIGTERM, 25, []),
-        pytest.param((4, 4, 60), signal.SIGKILL, 35, GAN, marks=pytest.mark.slow),
+        ((4, 4, 60), signal.SIGKILL, 35, GAN),
     ],
     ids=["flow", "sr", "joint", "joint-gan-sigkill"],
 )
@@ -204,6 +205,7 @@ def test_an_image_generator_learns_from_clips_frame_by_frame(train):
     assert not any("flow" in key or "warp_psnr" in key for key in final)
 
 
+@pytest.mark.slow
 def test_longer_last_stage_after_the_end(train):
     options = ["optim/schedule=constant", "trainer.val_every=100"]
     folder = train(*options, video=True)

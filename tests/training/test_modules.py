@@ -16,7 +16,7 @@ from sr_experiments.losses.perceptual import PerceptualLoss
 from sr_experiments.training.activations import checkpoint_activations
 from sr_experiments.training.callbacks.gan_health import GANHealth
 from sr_experiments.training.ema import ema_copy, ema_update
-from tests.conftest import TINY_GAN, TINY_MODEL
+from tests.conftest import TINY_GAN, TINY_MODEL, others_slow
 from tests.test_train_command import metrics_of
 
 
@@ -103,6 +103,7 @@ def test_activations_computed_again_take_less_memory_and_give_the_same_gradients
         assert torch.equal(a, b), key
 
 
+@pytest.mark.slow
 def test_runs_with_activations_computed_again_end_with_the_same_weights(train):
     for model, settings in (("frvsr", []), ("srresnet", TINY_MODEL["srresnet"])):  # with batch norm
         ends = []
@@ -121,7 +122,7 @@ def test_a_network_without_parts_to_compute_again_is_one_line():
 
 
 @pytest.mark.parametrize("adversarial", ["vanilla", "relativistic", "lsgan", "hinge", "wgan_gp"])
-@pytest.mark.parametrize("discriminator", ["vgg", "unet", "patch"])
+@pytest.mark.parametrize("discriminator", others_slow(["unet"], ["vgg", "unet", "patch"]))
 def test_every_adversarial_loss_trains_every_discriminator(train, adversarial, discriminator):
     options = [o for o in TINY_GAN if "discriminator.features" not in o]
     folder = train(

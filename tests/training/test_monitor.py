@@ -53,9 +53,14 @@ def test_the_trainer_and_the_sweeper_agree(overrides, key):
     [
         (PIXEL, "val/sample/psnr_y"),
         (GAN, "val/sample/lpips_alex"),
-        ([*GAN, "~metrics.lpips_alex"], "val/sample/psnr_y"),
-        (VIDEO_GAN, "val/sample_video/lpips_alex"),
-        (FLOW, "val/sample_video/warp_psnr"),
+        *(
+            pytest.param(*given, marks=pytest.mark.slow)
+            for given in (
+                ([*GAN, "~metrics.lpips_alex"], "val/sample/psnr_y"),
+                (VIDEO_GAN, "val/sample_video/lpips_alex"),
+                (FLOW, "val/sample_video/warp_psnr"),
+            )
+        ),
     ],
 )
 def test_they_agree_where_there_are_weights(overrides, key, with_weights):

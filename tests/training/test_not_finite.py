@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from sr_experiments.training.module import SRModule
-from tests.conftest import TINY_GAN
+from tests.conftest import TINY_GAN, others_slow
 from tests.same_runs import assert_same, state
 from tests.test_train_command import metrics_of, summary_of
 from tests.wandb_sessions import sessions
@@ -111,7 +111,7 @@ def test_of_a_gradient_all_batches_of_the_update_are_kept(train, capsys, tmp_pat
     assert len(json.loads((folder / "report.json").read_text())["samples"]) == 6
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", others_slow(["pixel"], KINDS))
 def test_a_run_rolls_back_and_continues_with_a_lower_rate(train, caplog, kind):
     options, video = KINDS[kind]
     back = ["trainer.rollback.tries=3", "trainer.rollback.factor=1e-17", "trainer.checkpoint_every=2"]

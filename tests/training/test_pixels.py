@@ -36,6 +36,7 @@ def settings(data: Path, *others: str) -> list[str]:
             "data.num_workers=0", "optim/schedule=constant", *others]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_gan_of_16_bit_bands_with_a_pool_resumes_to_the_bit_and_is_used(train, sr, data, tmp_path):
     run = settings(
         data, "metrics=bands", "+data.show_bands=[5,1,2]", "degradation=classical", "+degradation.pool=4",

@@ -15,7 +15,7 @@ from sr_experiments.training import signals
 from sr_experiments.training.callbacks import checkpoints
 from sr_experiments.training.callbacks.checkpoints import link_checkpoint
 from sr_experiments.training.module import SRModule
-from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule
+from tests.conftest import ROOT, TINY_GAN, TINY_MODEL, TINY_RUN, gan_schedule, others_slow
 from tests.same_runs import assert_same, assert_same_run, logged_step, state
 
 STEPS = 150
@@ -67,13 +67,14 @@ def interrupt(root: Path, overrides: list[str], after: int, signum: int) -> tupl
     return next(root.glob("*/*")), process.returncode, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "signum", "after"),
     [
         ([], signal.SIGINT, 37),
-        pytest.param([], signal.SIGKILL, 68, marks=pytest.mark.slow),
-        pytest.param([*GAN, f"+loss/terms=[{TERMS}]"], signal.SIGTERM, 30, marks=pytest.mark.slow),
-        pytest.param(GAN, signal.SIGKILL, 90, marks=pytest.mark.slow),
+        ([], signal.SIGKILL, 68),
+        ([*GAN, f"+loss/terms=[{TERMS}]"], signal.SIGTERM, 30),
+        (GAN, signal.SIGKILL, 90),
     ],
     ids=["pixel-ctrl-c", "pixel-sigkill", "gan-sigterm", "gan-sigkill"],
 )
@@ -217,7 +218,7 @@ def test_what_was_started_to_ignore_ctrl_c_trains_on(train, monkeypatch):
     assert json.loads((folder / "summary.json").read_text())["state"] == "finished"
 
 
-@pytest.mark.parametrize("video", [False, True])
+@pytest.mark.parametrize("video", others_slow([False], [False, True]))
 def test_a_run_killed_between_the_names_of_a_checkpoint_gets_them_all(train, monkeypatch, video):
     options = [] if video else SHORT
     whole = train(*options, name="whole", video=video)

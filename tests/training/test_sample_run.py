@@ -39,17 +39,15 @@ def within(folder):
     return all(low < gain < high for gain, (low, high) in zip(gains(folder), BANDS, strict=True))
 
 
-@pytest.mark.parametrize("seed", [0, 3])
-def test_the_sample_run_reaches_what_it_reached_before(train, seed):
-    folder = train(*RUN, f"seed={seed}")
+def test_the_sample_run_reaches_what_it_reached_before(train):
+    folder = train(*RUN)
     assert within(folder), gains(folder)
 
 
-@pytest.mark.parametrize("broken", ["one pixel off", "another image"])
-def test_with_a_broken_loss_it_does_not(train, monkeypatch, broken):
-    original, shift = SRModule.train_batch, {"one pixel off": (1, -1), "another image": (1, 0)}[broken]
+def test_with_a_target_that_is_one_pixel_off_it_does_not(train, monkeypatch):
+    original = SRModule.train_batch
     monkeypatch.setattr(
-        SRModule, "train_batch", lambda self, lr, hr, target: original(self, lr, hr, target.roll(*shift))
+        SRModule, "train_batch", lambda self, lr, hr, target: original(self, lr, hr, target.roll(1, -1))
     )
     folder = train(*RUN)
     assert not within(folder), gains(folder)

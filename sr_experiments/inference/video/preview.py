@@ -41,6 +41,7 @@ def write_preview(enlarger: Enlarger, source: Source, target: Path, options: Opt
     upscaled_frames = islice(upscaled(enlarger, source.frames(0, read), 0, options), count)
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=source.rate.limit_denominator(30000), options={"crf": "16"})
+        stream.thread_type = "AUTO"  # not slices, see video/encode.py
         for (_, small), (_, large) in zip(source.frames(0, count), upscaled_frames, strict=True):
             pictures = {baseline(enlarger.engine.scale): _picture(enlarger.bicubic(small)), "sr": _picture(large)}
             sheet = np.asarray(labelled(pictures))

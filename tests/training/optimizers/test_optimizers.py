@@ -13,6 +13,7 @@ from sr_experiments.packages.extras import install_extra
 from sr_experiments.training.optimizers import make_optimizers
 from sr_experiments.training.optimizers.muon import KernelMuon
 from sr_experiments.training.optimizers.schedule_free import average_into
+from tests.conftest import others_slow
 from tests.same_runs import assert_same, state
 
 RATE, DECAY, STEPS = 0.01, 0.1, 5
@@ -167,7 +168,7 @@ def test_muon_momentum_is_that_of_the_paper(gradients):
     np.testing.assert_allclose(found - start, w - start, atol=0.02 * abs(w - start).max())  # it computes in bf16
 
 
-@pytest.mark.parametrize("name", ["adan", "schedule_free_adamw", "soap"])  # muon: see test_resume.py
+@pytest.mark.parametrize("name", others_slow(["adan"], ["adan", "schedule_free_adamw", "soap"]))  # muon: test_resume.py
 def test_a_stopped_gan_ends_with_the_bits_of_a_whole_one(train, name):
     options = [f"optim={name}", "loss=gan", "loss/perceptual=none", "loss.discriminator.features=4", "metrics=default"]
     options += ["loss.terms.adversarial.start=0", "loss.terms.adversarial.ramp=0", "optim.weight_decay=0.1"]
@@ -195,6 +196,7 @@ def test_the_average_of_schedule_free_adamw_is_validated_saved_and_read(train):
         assert not torch.equal(x, y)
 
 
+@pytest.mark.slow
 def test_each_stage_begins_the_average_anew_from_what_it_was(train):
     stages = ["stages=[sr,sr]", "model.flow=lucas_kanade", "optim.warmup_steps=0"]
     folder = train("optim=schedule_free_adamw", *stages, video=True)
