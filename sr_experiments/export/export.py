@@ -85,9 +85,8 @@ class Exported:
         chaiNNer and ComfyUI read weights by spandrel. Nothing helps them to use networks of bands.
         """
         if self.precision == "int8":
-            return (
-                "for ONNX Runtime on CPUs without VNNI set " + "=".join(EXACT_SUMS) + ": else pixels can be wrong there"
-            )
+            entry = "=".join(EXACT_SUMS)
+            return f"set {entry} in ONNX Runtime's session options: else pixels can be wrong on CPUs without VNNI"
         name, channels = (self.generator or {}).get("name"), (self.generator or {}).get("channels", 3)
         if channels in (1, 3) and self.kind in ("safetensors", "pth") and name in NEED_PLUGIN:
             return (

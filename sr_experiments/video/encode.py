@@ -81,7 +81,8 @@ class Encoding:
         if self.aspect:
             context.sample_aspect_ratio = self.aspect
         context.thread_count = 0  # as many as there are cores
-        context.thread_type = "AUTO"  # PyAV's default is slices, which make x264's files larger
+        if self.codec in ("libx264", "libx264rgb"):
+            context.thread_type = "AUTO"  # PyAV's default makes one slice per thread, and so larger files
         context.options = dict(self.options)
         with normal_priority():
             context.open()
