@@ -104,9 +104,14 @@ def test_openvino_estimates_flow_without_weights_in_fp32(precision):
         assert expected.abs().max() > 0.1 and (found - expected).abs().max() < 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
-@pytest.mark.parametrize("name", ["rrdbnet", "frvsr", "basicvsr_uni"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("basicvsr_uni", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.compile) for name in ("msrresnet", "rrdbnet", "frvsr")),
+    ],
+)
 def test_compiled_networks_give_what_the_others_give(name):
     by_torch, compiled = (Engine(network(name), "cpu", "fp32", runtime=r) for r in ("torch", "compile"))
     for height, width in ((70, 50), (33, 91)):

@@ -58,14 +58,14 @@ def test_vgg16_takes_the_place_of_vgg19(train):
 
 
 def test_lpips_falls_in_a_gan(train):
-    """From an enlargement, with the perceptual loss that can be had, in a minute."""
+    """From an enlargement, with the perceptual loss that can be had, in a minute or two."""
     folder = train(
         "model.features=16",
         "model.blocks=2",
         "loss=gan",
         "loss.discriminator.features=8",
         *gan_schedule(20, 20),
-        "data.crop=64",
+        "data.crop=96",
         "data.batch_size=4",
         "trainer.max_steps=150",
         "trainer.val_every=50",

@@ -270,6 +270,7 @@ def test_differences_by_image_have_their_interval(visit: Callable[..., Page], ru
     assert page.evaluate("document.querySelector('#evaluation0 .plot').data[0].y.length") == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_it_fits_laptops_and_phones_by_day_and_night(
@@ -287,6 +288,7 @@ def test_it_fits_laptops_and_phones_by_day_and_night(
         page.screenshot(path=f"{shots}/report_{width}_{scheme}.png", full_page=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objectives", [1, 2])
 def test_a_study_shows_what_matters(
     visit: Callable[..., Page], run_folder: Make, tmp_path: Path, objectives: int

@@ -23,10 +23,13 @@ TRAININGS = {
     "basicvsr_uni": ["model.flow=net", "trainer.checkpoint_activations=true"],
     "frvsr_gan": [*TINY_GAN, "loss/discriminator=tecogan", "loss/perceptual=none", "degradation=blur_down"],
 }
+LONG = ("esc", "frvsr_gan")  # to compile: a minute or more
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.compile if name in LONG else pytest.mark.slow) for name in TRAININGS],
+)
 def test_compiled_networks_learn_as_others(train, name):
     losses = []
     for compiled in ("false", "true"):
@@ -36,7 +39,7 @@ def test_compiled_networks_learn_as_others(train, name):
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.compile
 def test_a_compiled_flow_learns_as_others(train):
     start, losses = train("trainer.max_steps=2", name="mse"), []
     for compiled in ("false", "true"):
