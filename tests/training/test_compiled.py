@@ -23,7 +23,7 @@ TRAININGS = {
     "basicvsr_uni": ["model.flow=net", "trainer.checkpoint_activations=true"],
     "frvsr_gan": [*TINY_GAN, "loss/discriminator=tecogan", "loss/perceptual=none", "degradation=blur_down"],
 }
-LONG = ("esc", "frvsr_gan")  # to compile: a minute or more
+LONG = ("rrdbnet", "esc", "restoration", "basicvsr_uni", "frvsr_gan")  # to compile: a minute or more
 
 
 @pytest.mark.parametrize(
