@@ -79,8 +79,12 @@ TINY_VIDEO_RUN = [
 
 
 def others_slow(fast: Sequence[Any], params: Iterable[Any]) -> list[Any]:
-    """Return the parameters of a test, which is a slow one for all but a few that show what it checks."""
-    return [param if param in fast else pytest.param(param, marks=pytest.mark.slow) for param in params]
+    """Return the parameters of a test, which is a slow one for all but a few that show what it checks.
+
+    Several parameters of a test are a tuple.
+    """
+    values = ((param, param if isinstance(param, tuple) else (param,)) for param in params)
+    return [param if param in fast else pytest.param(*each, marks=pytest.mark.slow) for param, each in values]
 
 
 def gan_schedule(start: int, ramp: int) -> list[str]:

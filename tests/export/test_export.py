@@ -103,10 +103,7 @@ def test_pth_holds_raw_and_averaged_weights_where_a_run_has_both(train, tmp_path
 
 @pytest.mark.parametrize(
     "name, scale",
-    [
-        ("msrresnet", 4),
-        *(pytest.param(*given, marks=pytest.mark.slow) for given in (("esc", 3), ("rrdbnet", 2), ("unet", 1))),
-    ],
+    others_slow([("msrresnet", 4)], [("msrresnet", 4), ("esc", 3), ("rrdbnet", 2), ("unet", 1)]),
 )
 def test_onnx_runs_on_any_size_and_batch(sr, weights, tmp_path, name, scale):
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -184,11 +181,10 @@ def test_basicvsr_goes_on_from_features_to_features_in_onnx_runtime(sr, tmp_path
 @pytest.mark.parametrize("extension", [".pt2", ".ts"])
 @pytest.mark.parametrize(
     "name, scale",
-    [
-        ("msrresnet", 2),
-        pytest.param("frvsr", 4, marks=pytest.mark.slow),
-        *(pytest.param(name, 2, marks=pytest.mark.slow) for name in ("rrdbnet", "unet", "esc", "basicvsr_uni")),
-    ],
+    others_slow(
+        [("msrresnet", 2)],
+        [("msrresnet", 2), ("frvsr", 4), ("rrdbnet", 2), ("unet", 2), ("esc", 2), ("basicvsr_uni", 2)],
+    ),
 )
 def test_programs_of_torch_run_on_any_size_and_batch(sr, weights, tmp_path, name, scale, extension):
     file = tmp_path / f"out{extension}"

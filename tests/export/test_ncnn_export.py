@@ -16,6 +16,7 @@ from sr_experiments.export.runnable import Runnable, largest_difference
 from sr_experiments.generators.generator import Generator
 from sr_experiments.packages.extras import install_extra
 from sr_experiments.processes.own_process import run_apart
+from tests.conftest import others_slow
 
 pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")
@@ -23,14 +24,10 @@ pytest.importorskip("pnnx")
 
 @pytest.mark.parametrize(
     "name, scale",
-    [
-        ("msrresnet", 3),
-        ("rrdbnet", 2),
-        *(
-            pytest.param(*given, marks=pytest.mark.slow)
-            for given in (("srresnet", 2), ("rrdbnet", 4), ("rrdbnet", 1), ("compact", 4))
-        ),
-    ],
+    others_slow(
+        [("msrresnet", 3), ("rrdbnet", 2)],
+        [("srresnet", 2), ("msrresnet", 3), ("rrdbnet", 4), ("rrdbnet", 2), ("rrdbnet", 1), ("compact", 4)],
+    ),
 )
 def test_networks_run_in_ncnn_on_any_size(sr, weights, tmp_path, name, scale):
     source = weights(name, scale)

@@ -8,7 +8,7 @@ from sr_experiments.errors import SRError
 from sr_experiments.sweeps.optuna.objective import Objective, resolve_objectives
 from sr_experiments.training.assemble import Assembly, assemble
 from sr_experiments.training.trainer import monitored
-from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN, composed
+from tests.conftest import TINY_GAN, TINY_MODEL, TINY_RUN, TINY_VIDEO, TINY_VIDEO_RUN, composed, others_slow
 
 PIXEL = [*TINY_MODEL["msrresnet"], *TINY_RUN]
 GAN = [*PIXEL, *TINY_GAN, "loss.terms.perceptual.name=none"]
@@ -48,21 +48,16 @@ def test_the_trainer_and_the_sweeper_agree(overrides, key):
     assert objective.higher is assembly.module.validation.higher_is_better(monitor)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "key"),
-    [
-        (PIXEL, "val/sample/psnr_y"),
-        (GAN, "val/sample/lpips_alex"),
-        *(
-            pytest.param(*given, marks=pytest.mark.slow)
-            for given in (
-                ([*GAN, "~metrics.lpips_alex"], "val/sample/psnr_y"),
-                (VIDEO_GAN, "val/sample_video/lpips_alex"),
-                (FLOW, "val/sample_video/warp_psnr"),
-            )
-        ),
-    ],
-)
+WITH_WEIGHTS = [
+    (PIXEL, "val/sample/psnr_y"),
+    (GAN, "val/sample/lpips_alex"),
+    ([*GAN, "~metrics.lpips_alex"], "val/sample/psnr_y"),
+    (VIDEO_GAN, "val/sample_video/lpips_alex"),
+    (FLOW, "val/sample_video/warp_psnr"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "key"), others_slow(WITH_WEIGHTS[:2], WITH_WEIGHTS))
 def test_they_agree_where_there_are_weights(overrides, key, with_weights):
     objective, monitor, assembly = both(overrides)
     assert monitor == key and objective.name == key.split("/")[-1]
