@@ -108,7 +108,8 @@ def composition_error(error: Exception, folder: Path | None = None, arguments: l
     text = str(error).split("Config search path:")[0].split("\nKey '")[0].split("\nSee https://")[0]
     if again := re.search(r"Multiple values for ([\w/@-]+)\.|force-add of config groups .*'\+\+([\w/@-]+)=", text):
         group = again[1] or again[2]
-        return f"{group} is chosen already: leave out the +, as in {group}=..."
+        added = " (one more is added with +metrics@metrics.dists=dists)" if group == "metrics" else ""
+        return f"{group} is chosen already: leave out the +, as in {group}=...{added}"
     if folder is not None:
         if unknown := re.search(r"Could not (?:override|delete from config\.|delete) '([\w./@-]+?)(?:=.*?)?'", text):
             return one_line(_unknown_setting(unknown[1], folder, arguments or []))[:800]

@@ -15,18 +15,19 @@ def judged(mean: float, won: float = WON, lost: float = LOST) -> str:
 
 
 def discriminator(run: Run) -> str | None:
-    """Return "won", "lost" or "fair" by the last steps of a GAN, as many as `callbacks.gan_health.patience`.
+    """Return "won", "lost" or "fair" by the last steps of a GAN, judged as `callbacks.gan_health` says.
 
     None of a run without a discriminator, or one that has not trained for so long yet.
     """
     series = run.series.get(ACCURACY)
     callbacks = run.config.get("callbacks")
     health = callbacks.get("gan_health") if isinstance(callbacks, dict) else None
-    patience = health.get("patience", PATIENCE) if isinstance(health, dict) else PATIENCE
+    health = health if isinstance(health, dict) else {}
+    patience = health.get("patience", PATIENCE)
     if series is None or series.steps[-1] - series.steps[0] < patience:
         return None
     window = [v for s, v in zip(series.steps, series.values, strict=True) if s > series.steps[-1] - patience]
-    return judged(sum(window) / len(window))
+    return judged(sum(window) / len(window), health.get("won", WON), health.get("lost", LOST))
 
 
 def troubles(run: Run) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """From a plain configuration to the objects of a run. What can't be had is left out loudly, or stops the run."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sr_experiments.checkpoints.initialise import load_weights
+from sr_experiments.checkpoints.initialise import LoadReport, load_weights
 from sr_experiments.checkpoints.limits import Limited
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import read
@@ -42,7 +42,7 @@ from sr_experiments.training.adversary import Adversary, build_adversary
 from sr_experiments.training.flow import DistillationModule, FlowModule
 from sr_experiments.training.int8 import Int8Module
 from sr_experiments.training.module import OptimConfig, SRModule
-from sr_experiments.training.stages import make_stages
+from sr_experiments.training.stages import Stages, make_stages
 from sr_experiments.training.validation import FlowMetrics, Validation, ways_to_validate
 from sr_experiments.training.video import VideoModule
 
@@ -131,7 +131,9 @@ def _assemble(config: Config) -> Assembly:
         )
     for stage in stages.stages if stages and hasattr(data.train_set, "windows") else ():
         data.train_set.windows(stage.clip_length)  # refuses clips that are too short for a later stage now
-    initialised_from = _initialise(generator, config["init_from"]) if config["init_from"] else None
+    reports = _initialise(generator, config["init_from"]) if config["init_from"] else {}
+    if stages and "fnet" in getattr(generator, "parts", {}):
+        _check_flow_net_learns(stages, reports.values())
     ways = ways_to_validate(generator, config["loss"])
     with_true_flow = [name for name, dataset in data.val_sets.items() if getattr(dataset, "true_flow", False)]
     metrics = _metrics(config, data.clips, left_out)
@@ -187,6 +189,7 @@ def _assemble(config: Config) -> Assembly:
         if term.get("weight") == "auto" and name in objective.weights:  # not if the term was left out
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
     pretrained = sources_of([*(term.loss for term in objective.terms.values()), *module.validation.metrics.values()])
+    initialised_from = "; ".join(f"{where}: {report.summary()}" for where, report in reports.items()) or None
     return Assembly(module, data, left_out, initialised_from, substituted, pretrained)
 
 
@@ -247,10 +250,14 @@ def _check_free(what: str, size: int, knobs: str) -> None:
         )
 
 
-def _initialise(generator: Generator, source: str | Config) -> str:
-    """From one checkpoint, or, of a frame-recurrent network or a flow, from one for each of its parts."""
+def _initialise(generator: Generator, source: str | Config) -> dict[str, LoadReport]:
+    """From one checkpoint, or, of a frame-recurrent network or a flow, from one for each of its parts.
+
+    Returns:
+        What of each checkpoint matched.
+    """
     parts = source if isinstance(source, Mapping) else {None: source}
-    reports = []
+    reports = {}
     for part, path in parts.items():
         if isinstance(generator, FlowNetwork):
             filled = generator.mse if part == "mse" else generator
@@ -259,8 +266,20 @@ def _initialise(generator: Generator, source: str | Config) -> str:
             report = load_weights(generator, read(path), part)
         where = f"{part}: {path}" if part else path
         log.info("init_from %s: %s", where, report.summary())
-        reports.append(f"{where}: {report.summary()}")
-    return "; ".join(reports)
+        reports[where] = report
+    return reports
+
+
+def _check_flow_net_learns(stages: Stages, reports: Iterable[LoadReport]) -> None:
+    """Warn of a flow net that is random and stays so; not refused, since runs were started with it."""
+    trained = any("fnet" in stage.trains for stage in stages.stages)
+    if not trained and not any(name.startswith("fnet.") for report in reports for name in report.matched):
+        chosen = ",".join(stage.name for stage in stages.stages)
+        log.warning(
+            "the flow net stays random: none of stages=[%s] trains it, and init_from has none: set "
+            "stages=[flow,sr,joint], or 'init_from={fnet: <run folder>}'",
+            chosen,
+        )
 
 
 def _adversary(config: Config, objective: Objective, judged_channels: int) -> Adversary | None:

@@ -139,6 +139,7 @@ def test_ctrl_c_while_it_is_loading_ends_it_without_a_traceback(tmp_path):
             "experiment=frvsr_bd_x4 model=msrresnet data.train.root=.",
             "trains in stages, which model=msrresnet doesn't have",
         ),
+        ("+metrics=dists", "one more is added with +metrics@metrics.dists=dists"),
         ("++loss/pixel=l1", "loss/pixel is chosen already: leave out the +"),
     ],
 )

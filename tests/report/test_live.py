@@ -265,6 +265,9 @@ def test_troubles_of_a_run(training: Any) -> None:
     assert discriminator(run) == "lost" and troubles(run) == {"GAN": "the discriminator has lost"}
     a.step(90, gan__d_accuracy=0.9, val__s__psnr_y=float("inf"))
     assert discriminator(read_run(a.folder, "a")) == "fair" and troubles(read_run(a.folder, "a")) == {}
+    strict = config_of("a", callbacks={"gan_health": {"patience": 50, "lost": 0.75}})
+    (a.folder / "config.yaml").write_text(yaml.safe_dump(strict))
+    assert discriminator(read_run(a.folder, "a")) == "lost"
 
 
 def test_a_folder_without_runs_is_waited_for(training, tmp_path, monkeypatch, capsys):

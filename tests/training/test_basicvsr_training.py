@@ -49,6 +49,11 @@ def test_resume_in_the_joint_stage_equals_an_uninterrupted_run(train, tmp_path):
     assert_same(state(folder), state(train(*run, name="reference", video="basicvsr_uni")))
 
 
+def test_a_flow_net_that_nothing_trains_is_said(train, caplog):
+    train(NET, "stages=[sr]", video="basicvsr_uni")
+    assert "the flow net stays random: none of stages=[sr] trains it" in caplog.text
+
+
 def test_frame_by_frame_it_learns_from_the_same_clips_without_a_flow_net(train):
     folder = train(*FRAME_BY_FRAME, video="basicvsr_uni")
     final = json.loads((folder / "summary.json").read_text())["final"]

@@ -35,3 +35,13 @@ def test_strips_show_the_place_with_the_most_texture(train, tmp_path, top, left)
     strip = np.asarray(Image.open(folder / "samples/step_00000002/mine_a.png"))
     assert strip.shape == (32 + LABEL_HEIGHT, 4 * (32 + GAP) - GAP, 3)
     assert np.array_equal(strip[LABEL_HEIGHT:, -32:], texture)
+
+
+def test_each_set_has_its_own_number_of_strips(train, tmp_path):
+    for name in ("a", "a_b"):
+        (tmp_path / name).mkdir()
+        for image in ("x", "y"):
+            Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / name / f"{image}.png")
+    sets = [f"+data.val.{name}.root={tmp_path / name}" for name in ("a_b", "a")]
+    folder = train("~data.val.sample", *sets, "callbacks.samples.count=1", "trainer.max_steps=2")
+    assert {p.name for p in (folder / "samples/step_00000002").iterdir()} == {"a_b_x.png", "a_x.png"}

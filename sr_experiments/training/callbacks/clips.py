@@ -1,5 +1,6 @@
 """Validation clips: short videos, and time slices that make flicker visible."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -40,16 +41,19 @@ class Clips(Callback):
     frames: int = 48  # largest number of frames of a clip, from its first
     fps: int = 12  # frame rate of the clips
     _clips: dict[str, dict[str, list[np.ndarray]]] = field(default_factory=dict)  # {clip: {column: frames}}
+    _shown: Counter[str] = field(default_factory=Counter)  # clips of each set
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, *_: int) -> None:
         """Keep the centre of a frame, uint8 (H, W, 3)."""
         if not trainer.is_global_zero or "sr" not in outputs:
             return
         name = f"{outputs['set']}_{batch['clip'][0]}"
-        shown = sum(clip.startswith(f"{outputs['set']}_") for clip in self._clips)
-        if name not in self._clips and shown >= self.count:
-            return
-        clip = self._clips.setdefault(name, {})
+        if name not in self._clips:
+            if self._shown[outputs["set"]] >= self.count:
+                return
+            self._shown[outputs["set"]] += 1
+            self._clips[name] = {}
+        clip = self._clips[name]
         for column in COLUMNS:
             # 8 bits, since float frames of a whole clip would take four times the memory.
             kept = clip.setdefault(column, [])
@@ -78,6 +82,7 @@ class Clips(Callback):
                 run.log_image(f"time_slices/{name}", [str(image)], step=module.step, caption=caption)
                 run.log_video(f"clips/{name}", [str(video)], step=module.step, caption=caption, format=["mp4"])
         self._clips = {}
+        self._shown.clear()
 
 
 def time_slice(columns: dict[str, list[np.ndarray]]) -> Image.Image:

@@ -1,5 +1,6 @@
 """Validation pictures: strips lr | bicubic | sr | hr by step, at scale 1 input | sr | hr."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +40,12 @@ class Samples(Callback):
     size: int = 256  # side of the crop that is shown, in HR pixels: where HR has the most texture
     bands: Sequence[int] = ()  # indices of those that are shown as red, green and blue; () for grey and RGB
     _pending: list[tuple[str, Image.Image, str]] = field(default_factory=list)
+    _shown: Counter[str] = field(default_factory=Counter)  # strips of each set
     _rows: list[dict[str, Any]] = field(default_factory=list)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: SRModule, outputs: Any, batch: Any, *_: int) -> None:
         """Keep the strip of one of the first images."""
-        shown = sum(strip.startswith(f"{outputs['set']}_") for strip, _, _ in self._pending)
+        shown = self._shown[outputs["set"]]
         if not trainer.is_global_zero or shown >= self.count or int(batch.get("frame", CLIP_FRAME)) != CLIP_FRAME:
             return
         scale = cast(int, module.generator.scale)
@@ -70,6 +72,7 @@ class Samples(Callback):
         size = lr.width * scale, lr.height * scale
         enlarged = {labels[key]: picture.resize(size, Image.Resampling.NEAREST) for key, picture in pictures.items()}
         self._pending.append((name, labelled(enlarged), caption))
+        self._shown[outputs["set"]] += 1
 
     def on_validation_end(self, trainer: pl.Trainer, module: SRModule) -> None:
         """Write the strips, and log them."""
@@ -90,6 +93,7 @@ class Samples(Callback):
                 for name, image in zip(names, images, strict=True):
                     logger.experiment.add_image(f"samples/{name}", np.asarray(image), module.step, dataformats="HWC")
         self._pending, self._rows = [], []
+        self._shown.clear()
 
     def _crops(self, tiles: dict[str, Tensor], hr: Tensor, scale: int) -> dict[str, Tensor]:
         """Return the same place of each tile, (1, C, h, w); the first tile and others of its size are LR."""
