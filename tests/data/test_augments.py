@@ -11,6 +11,8 @@ from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.resize import imresize
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
+from sr_experiments.training.assemble import assemble
+from tests.conftest import TINY_MODEL, composed
 from tests.same_runs import assert_same, state
 from tests.test_train_command import metrics_of
 
@@ -124,6 +126,18 @@ def test_cutblur_cleans_a_box_or_all_but_a_box(scale):
         shares.append(round(float(cleaned.float().mean()), 2))
     assert {share > 0.5 for share in shares} == {True, False}
     assert all(0.17 <= min(share, 1 - share) <= 0.26 for share in shares)
+
+
+def test_cutblur_puts_in_what_sr_is_to_look_like():
+    """With sharpened targets: a network that was shown clean HR would learn to sharpen what needs no restoration."""
+    degraded = ["scale=1", "degradation=real_esrgan", "degradation.pool=0", "data.batch_size=4", "~metrics.lpips_alex"]
+    cutblur = ["+augment=cutblur", "augment.cutblur.probability=1"]
+    with composed([*TINY_MODEL["unet"], *degraded, *cutblur]) as (config, _):
+        assembly = assemble(config)
+    for step in range(3):
+        lr, hr, target = assembly.module.pair_of(assembly.data.batch_of(step)[0], step)
+        clean = ((lr - target).abs() < 0.6 / 255).all(1).float().mean((1, 2))  # LR is rounded
+        assert clean.min() > 0.4 and ((hr - target).abs() > 0.6 / 255).any(1).float().mean() > 0.2
 
 
 def test_rgb_permutes_channels_and_blend_adds_a_colour(pair):
