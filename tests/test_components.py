@@ -126,7 +126,7 @@ def test_a_loss_is_a_scalar_that_teaches_the_generator(name, with_weights):
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_a_discriminator_judges_any_crop_and_learns(name):
+def test_a_discriminator_judges_any_crop_and_learns(name, with_weights):
     discriminator = small("discriminator", name, channels=3)
     for size in ((32, 32), (36, 52)):
         image = torch.rand(2, 3, *size, requires_grad=True)

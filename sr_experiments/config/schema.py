@@ -128,7 +128,7 @@ class Trainer(Group):
     channels_last: bool
     """Use the channels-last memory layout."""
     compile: bool
-    """Compile the networks with torch.compile, except discriminator=unet."""
+    """Compile the networks with torch.compile, except the discriminators unet and projected."""
     checkpoint_activations: bool
     """Activation checkpointing: a third more time for a fraction of the generator's memory."""
     monitor: str

@@ -16,7 +16,8 @@ WEIGHTS = {
 }
 USED_BY = {
     "alexnet": "metrics lpips_alex and tlp_alex; loss/perceptual=lpips with net=alex",
-    "vgg16": "loss/perceptual=vgg16, lpips and dists; metrics lpips_vgg and dists; in place of vgg19 without that",
+    "vgg16": "loss/perceptual=vgg16, lpips and dists; loss/discriminator=projected; metrics lpips_vgg and dists; "
+    "in place of vgg19 without that",
     "vgg19": "loss/perceptual=vgg19",
     "dists": "loss/perceptual=dists; metric dists",
     "niqe": "metric niqe",
@@ -100,7 +101,7 @@ def published_size(name: str) -> int:
 
 
 def sources_of(parts: Iterable[Any]) -> dict[str, str]:
-    """Return where the weights that losses and metrics are built with come from, by name; see their `pretrained`."""
+    """Return where the weights that losses, discriminators and metrics are built with come from, by name."""
     return {name: source_of(name) for part in parts for name in getattr(part, "pretrained", ())}
 
 

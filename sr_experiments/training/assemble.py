@@ -189,7 +189,9 @@ def _assemble(config: Config) -> Assembly:
     for name, term in config["loss"]["terms"].items():
         if term.get("weight") == "auto" and name in objective.weights:  # not if the term was left out
             log.info("loss.terms.%s.weight=auto is %g", name, objective.weights[name])
-    pretrained = sources_of([*(term.loss for term in objective.terms.values()), *module.validation.metrics.values()])
+    judges = [adversary.discriminator] if adversary else []
+    losses = [term.loss for term in objective.terms.values()]
+    pretrained = sources_of([*losses, *judges, *module.validation.metrics.values()])
     initialised_from = "; ".join(f"{where}: {report.summary()}" for where, report in reports.items()) or None
     return Assembly(module, data, left_out, initialised_from, substituted, pretrained)
 

@@ -1,5 +1,7 @@
 """Discriminators take any crop and can be trained."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -8,11 +10,11 @@ from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
 from sr_experiments.losses.adversarial import by_scale
 from sr_experiments.registry import build
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY_GAN
 
 
-def tiny(name, **more):
-    return build("discriminator", DISCRIMINATORS, {"name": name, "features": 4, **more})
+def tiny(name, channels=3, **more):
+    return build("discriminator", DISCRIMINATORS, {"name": name, "features": 4, **more}, channels=channels)
 
 
 def test_every_file_has_a_network():
@@ -20,6 +22,7 @@ def test_every_file_has_a_network():
     assert names == set(DISCRIMINATORS)
 
 
+@pytest.mark.usefixtures("with_weights")
 @pytest.mark.parametrize("name", DISCRIMINATORS)
 @pytest.mark.parametrize("size", [(32, 32), (36, 52), (97, 64), (128, 128)])
 def test_any_crop_gives_finite_logits_and_gradients(name, size):
@@ -92,3 +95,46 @@ def test_norm_is_a_knob(name):
     assert nn.BatchNorm2d not in {type(m) for m in tiny(name, norm="none").modules()}
     with pytest.raises(SRError, match="instance"):
         tiny(name, norm="layer")
+
+
+@pytest.mark.usefixtures("with_weights")
+def test_projected_trains_its_heads_alone_and_takes_vgg16_from_its_own_file():
+    discriminator = tiny("projected")
+    assert {name.split(".")[0] for name, _ in discriminator.named_parameters()} == {"heads"}
+    saved = discriminator.state_dict()
+    assert sum(tensor.numel() for tensor in saved.values()) < 1e5  # VGG16 has 7.6 million to relu4_3
+    other = tiny("projected")
+    image = torch.rand(2, 3, 32, 48)
+    assert not torch.equal(discriminator.eval()(image)[0], other.eval()(image)[0])
+    other.load_state_dict(saved)
+    for ours, theirs in zip(discriminator(image), other(image), strict=True):
+        assert torch.equal(ours, theirs)
+    of_grey = tiny("projected", channels=1).eval()
+    of_grey.load_state_dict(saved)
+    grey = image.mean(1, keepdim=True)
+    for ours, theirs in zip(discriminator(grey.expand(-1, 3, -1, -1)), of_grey(grey), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_projected_says_what_it_lacks(with_weights, tmp_path, monkeypatch):
+    with pytest.raises(SRError, match="takes grey and RGB images, not 9 channels"):
+        tiny("projected", channels=9)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(SRError, match="vgg16 weights are not on this machine"):
+        tiny("projected")
+
+
+def test_a_run_with_projected_says_where_its_weights_are_from_and_resumes(train, with_weights):
+    options = [
+        "loss/discriminator=projected",
+        "loss/adversarial=hinge",
+        "loss/perceptual=none",
+        "optim/schedule=constant",
+    ]
+    folder = train(*TINY_GAN, *options, "trainer.max_steps=2")
+    assert "vgg16" in json.loads((folder / "summary.json").read_text())["pretrained"]
+    assert (folder / "checkpoints/last.ckpt").stat().st_size < 2**21
+    train(f"resume={folder}", "trainer.max_steps=4")
+    at_once = train(*TINY_GAN, *options, "trainer.max_steps=4", name="at_once")
+    same = [torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (folder, at_once)]
+    assert all(torch.equal(tensor, same[1][name]) for name, tensor in same[0].items())
