@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from sr_experiments.data.held_out import AUTO, ValShare, held_out
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.images import as_tensor
-from sr_experiments.data.training_crops import TrainingSet, cut, first_few, permutation
+from sr_experiments.data.training_crops import TrainingSet, cut, first_few, permutation, turned
 from sr_experiments.errors import SRError
 from sr_experiments.video.scene_cuts import find_cuts, read_cuts
 
@@ -205,11 +205,16 @@ class TrainingClips(TrainingSet):
         if backwards:
             positions = positions[::-1]
             clip = {name: images[::-1] for name, images in clip.items()}
+        earlier = (0, 0)
+        if "lr" in clip:
+            orientation, earlier = turned(self.phase, grid, orientation, room)
+            least = [int(pixels > 0) for pixels in earlier]
+            positions = [(max(top, least[0]), max(left, least[1])) for top, left in positions]
         sample = {"skipped": torch.tensor(skipped)}
         for name, images in clip.items():
-            unit, side = (1, self.crop // grid) if name == "lr" else (grid, self.crop)
+            unit, side, (up, back) = (1, self.crop // grid, (0, 0)) if name == "lr" else (grid, self.crop, earlier)
             crops = [
-                cut(image, unit * top, unit * left, side, orientation)
+                cut(image, unit * top - up, unit * left - back, side, orientation)
                 for image, (top, left) in zip(images, positions, strict=True)
             ]
             sample[name] = torch.stack(crops)  # (T, C, side, side)

@@ -46,6 +46,7 @@ class SRDataModule(pl.LightningDataModule):
         clips_of_step: returns the number of clips per device and of frames per clip of a step, for runs that train on
             clips in stages; by default `batch_size` clips of one frame.
         lookahead: number of later frames that validation on clips needs with each frame, see `WithLater`.
+        phase: of the LR pixels of pairs, see `Degradation`.
 
     Raises:
         SRError: data is missing, damaged or does not fit.
@@ -69,6 +70,7 @@ class SRDataModule(pl.LightningDataModule):
         bits: Bits = 8,
         show_bands: Sequence[int] = (1, 2, 3),
         lookahead: int = 0,
+        phase: str = "centred",
     ) -> None:
         super().__init__()
         if crop % scale:
@@ -85,6 +87,7 @@ class SRDataModule(pl.LightningDataModule):
         given = {"crop": crop, "scale": scale, "channels": channels, "seed": seed}
         taken = _taken(TRAINING_SETS, train, packs, bits)
         self.train_set = build("training data", TRAINING_SETS, train, **given, **taken)
+        self.train_set.phase = phase
         self.clips = bool(getattr(self.train_set, "clips", False))
         sample = "sample_video" if self.clips else "sample"
         held = None if val else self._hold_out(val_share)

@@ -26,6 +26,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     """
 
     in_memory: ClassVar[bool] = False  # whether the images are in memory, so that worker processes would not help
+    phase: str = "centred"  # of the LR pixels of pairs, see `Degradation`; set by the run
     origin: str = ""  # file of the last item
 
     def __init__(
@@ -82,7 +83,13 @@ class TrainingCrops(TrainingSet):
         top = grid * int(rng.integers(height - self.crop // grid + 1))
         left = grid * int(rng.integers(width - self.crop // grid + 1))
         orientation = int(rng.integers(8)) if self.augment else 0
-        sample = {"hr": cut(images["hr"], top, left, self.crop, orientation), "skipped": torch.tensor(skipped)}
+        earlier = (0, 0)
+        if "lr" in images:
+            side = self.crop // grid
+            orientation, earlier = turned(self.phase, grid, orientation, (height - side, width - side))
+            top, left = (max(start, grid * bool(pixels)) for start, pixels in zip((top, left), earlier, strict=True))
+        hr = cut(images["hr"], top - earlier[0], left - earlier[1], self.crop, orientation)
+        sample = {"hr": hr, "skipped": torch.tensor(skipped)}
         if "lr" in images:
             sample["lr"] = cut(images["lr"], top // grid, left // grid, self.crop // grid, orientation)
         return sample
@@ -153,6 +160,21 @@ def first_few(problems: Sequence[str], shown: int = 5) -> str:
 def permutation(seed: int, number: int, count: int) -> np.ndarray:
     """Return the order of `count` images, or windows, in pass `number`."""
     return np.random.default_rng((seed, number)).permutation(count)
+
+
+def turned(phase: str, scale: int, orientation: int, room: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """Return the orientation for a pair, and by how many pixels its HR begins above and left of the squares of its LR.
+
+    With the phase "corner" LR pixel i lies on HR pixel scale * i. In a mirrored pair it does so if HR begins scale - 1
+    pixels earlier. That takes an LR pixel of `room`, rows and columns that are not in the crop; without it a pair is
+    not mirrored.
+    """
+    if phase != "corner":
+        return orientation, (0, 0)
+    for mirrored, free in zip((2, 1), room, strict=True):
+        if not free and scale > 1:
+            orientation &= ~mirrored
+    return orientation, ((scale - 1) * (orientation >> 1 & 1), (scale - 1) * (orientation & 1))
 
 
 def cut(image: np.ndarray, top: int, left: int, side: int, orientation: int) -> Tensor:

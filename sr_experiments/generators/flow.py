@@ -89,7 +89,7 @@ class FlowNetwork(Generator):
         net = VelocityUNet(channels * patch**2, features, encoder_blocks, middle_blocks, decoder_blocks)
         self.velocity = Velocity(net, patch)
         self.whole_image = net.whole_image or self.mse.whole_image
-        self.size_multiple = math.lcm(patch * net.size_multiple, scale) // scale
+        self.size_multiple = math.lcm(math.lcm(patch * net.size_multiple, scale) // scale, self.mse.size_multiple)
         self.smallest_size = self.mse.smallest_size
 
     def train(self, mode: bool = True) -> "FlowNetwork":

@@ -19,6 +19,9 @@ def bicubic_from_corner(image: Tensor, scale: int) -> Tensor:
 
     The upsampling of TecoGAN for LR frames that are every `scale`-th pixel of a blurred HR frame.
     """
+    if torch.is_autocast_enabled(image.device.type):  # its products would be up to two levels of 255 off in bf16
+        with torch.autocast(image.device.type, enabled=False):
+            return bicubic_from_corner(image.float(), scale)
     height, width = image.shape[-2:]
     a = -0.75
     t = torch.arange(scale, device=image.device, dtype=torch.float64) / scale

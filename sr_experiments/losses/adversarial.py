@@ -126,7 +126,7 @@ class WassersteinLoss(AdversarialLoss):
     def gradient_penalty(self, discriminator: nn.Module, hr: Tensor, sr: Tensor) -> Tensor:
         """Lambda times (|grad D| - 1)^2 at random points between the images, (N, C, H, W), of each pair."""
         t = torch.rand(len(hr), 1, 1, 1, device=hr.device, dtype=hr.dtype)
-        between = torch.lerp(sr.detach(), hr, t).requires_grad_(True)
+        between = torch.lerp(sr.detach().to(hr), hr, t).requires_grad_(True)  # some networks give bf16 under autocast
         with torch.autocast(hr.device.type, enabled=False):
             gradient = slope(discriminator, between)
         return self.penalty_weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()

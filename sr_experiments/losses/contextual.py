@@ -44,10 +44,11 @@ def contextual_loss(ours: Tensor, targets: Tensor, bandwidth: float) -> Tensor:
     (min_j d + 1e-5)) / bandwidth), divided by its sum over j; the similarity is the mean over j of the largest over i.
     """
     losses = []
-    for x, y in zip(ours.flatten(2), targets.flatten(2), strict=True):  # one image at a time: (C, H * W)
-        mean = y.mean(1, keepdim=True)
-        distance = 1 - F.normalize(x - mean, dim=0).T @ F.normalize(y - mean, dim=0)  # (i, j)
-        relative = distance / (distance.amin(1, keepdim=True) + 1e-5)
-        share = F.softmax((1 - relative) / bandwidth, dim=1)
-        losses.append(-share.amax(0).mean().log())
+    with torch.autocast(ours.device.type, enabled=False):  # in bf16 the distances of features that are alike are 0
+        for x, y in zip(ours.flatten(2), targets.flatten(2), strict=True):  # one image at a time: (C, H * W)
+            mean = y.mean(1, keepdim=True)
+            distance = 1 - F.normalize(x - mean, dim=0).T @ F.normalize(y - mean, dim=0)  # (i, j)
+            relative = distance / (distance.amin(1, keepdim=True) + 1e-5)
+            share = F.softmax((1 - relative) / bandwidth, dim=1)
+            losses.append(-share.amax(0).mean().log())
     return torch.stack(losses).mean()

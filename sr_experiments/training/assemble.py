@@ -118,6 +118,7 @@ def _assemble(config: Config) -> Assembly:
         ends=stages.ends if stages else [trainer["max_steps"]],
         clips_of_step=stages.clips if stages else None,
         lookahead=max(getattr(network, "lookahead", 0) for network in (generator, compared)),
+        phase=degradation.phase,
     )
     _check_that_lr_differs(config, data, degradation)
     if data.clips and degradation.pool_size:

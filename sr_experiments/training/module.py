@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -340,10 +341,15 @@ class SRModule(pl.LightningModule):
             if (pool := self.pool) is not None:
                 lr, hr = _of_generated(batch, lambda lr, hr: pool(lr, hr, rng), lr, hr)
             if self.augments is not None:
-                lr, hr = self.augments(lr, hr, rng, frames)
-            (target,) = _of_generated(batch, lambda hr: (self.degradation.target(hr),), hr)
+                lr, hr = self.augments(lr, hr, rng, frames, partial(self.target_of, batch))
+            target = self.target_of(batch, hr)
         laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
         return tuple(laid_out)  # type: ignore[return-value]
+
+    def target_of(self, batch: dict[str, Tensor], hr: Tensor) -> Tensor:
+        """What SR is to look like, (N, C, H, W): HR of a batch, sharpened by the degradation where LR is generated."""
+        (target,) = _of_generated(batch, lambda hr: (self.degradation.target(hr),), hr)
+        return target
 
     def images_of(self, batch: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor, int]:
         """LR and HR of a batch, (N, C, H, W), those of a clip one after the other, and how many frames a clip has."""

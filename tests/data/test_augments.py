@@ -7,9 +7,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from sr_experiments.data.augments import AUGMENTS, Augments
+from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.resize import imresize
 from sr_experiments.errors import SRError
 from sr_experiments.registry import build
+from sr_experiments.training.assemble import assemble
+from tests.conftest import TINY_MODEL, composed
 from tests.same_runs import assert_same, state
 from tests.test_train_command import metrics_of
 
@@ -25,6 +28,10 @@ def pair():
 
 def applied(name, pair, seed=0, **options):
     return build("augmentation", AUGMENTS, {"name": name, **options})(*pair, torch.Generator().manual_seed(seed))
+
+
+def seed_that_exchanges_two():
+    return next(s for s in range(9) if torch.randperm(2, generator=torch.Generator().manual_seed(s))[0] == 1)
 
 
 def assert_in_step(lr, hr):
@@ -75,8 +82,7 @@ def test_resizemix_puts_a_whole_smaller_image_into_another():
     """Against Pillow, whose antialiased bicubic kernel PyTorch follows."""
     lr = torch.rand(2, 1, 3, LOW, LOW, generator=torch.Generator().manual_seed(0))
     hr = F.interpolate(lr.flatten(0, 1), scale_factor=SCALE, mode="bilinear").unflatten(0, (2, 1))
-    seed = next(s for s in range(9) if torch.randperm(2, generator=torch.Generator().manual_seed(s))[0] == 1)
-    new_lr, new_hr = applied("resizemix", (lr, hr), seed, share=[0.5, 0.5])
+    new_lr, new_hr = applied("resizemix", (lr, hr), seed_that_exchanges_two(), share=[0.5, 0.5])
     changed = (new_hr[0, 0] != hr[0, 0]).any(0)
     rows, columns = (np.flatnonzero(changed.any(axis).numpy()) for axis in (1, 0))
     assert len(rows) == len(columns) == HIGH // 2 and rows[0] % SCALE == columns[0] % SCALE == 0
@@ -86,6 +92,24 @@ def test_resizemix_puts_a_whole_smaller_image_into_another():
         np.testing.assert_allclose(part[channel].numpy(), np.asarray(picture).clip(0, 1), atol=1e-5)
     of_lr = (new_lr[0, 0] != lr[0, 0]).any(0)
     assert np.flatnonzero(of_lr.any(1).numpy())[0] == rows[0] // SCALE and of_lr.sum() == (LOW // 2) ** 2
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "blur_down"])
+def test_resizemix_keeps_lr_on_hr_in_both_phases(degradation):
+    """The box of LR is what the degradation makes of the box of HR, of pictures that are too smooth to be blurred."""
+    y, x = torch.meshgrid(torch.arange(2.0 * HIGH), torch.arange(2.0 * HIGH), indexing="ij")
+    wave = (torch.sin(x / 18) * torch.sin(y / 22) + 1) / 2
+    hr = torch.stack((wave, 1 - wave))[:, None].expand(-1, 3, -1, -1)
+    make_lr = DEGRADATIONS[degradation](SCALE)
+    make_lr.bits = "float"
+    lr = make_lr.validation(hr)
+    rng = torch.Generator().manual_seed(seed_that_exchanges_two())
+    augments = Augments({"resizemix": {"probability": 1, "name": "resizemix", "share": [0.5, 0.5]}}, make_lr.phase)
+    new_lr, new_hr = augments.apply("resizemix", lr, hr, rng)
+    rows, columns = ((new_lr != lr)[0, 0].any(axis).nonzero()[2:-2, 0] for axis in (1, 0))  # without its border
+    box = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    assert len(rows) == LOW - 4
+    assert (new_lr - make_lr.validation(new_hr))[box].abs().max() < 0.012
 
 
 @pytest.mark.parametrize("scale", [1, 4])
@@ -102,6 +126,18 @@ def test_cutblur_cleans_a_box_or_all_but_a_box(scale):
         shares.append(round(float(cleaned.float().mean()), 2))
     assert {share > 0.5 for share in shares} == {True, False}
     assert all(0.17 <= min(share, 1 - share) <= 0.26 for share in shares)
+
+
+def test_cutblur_puts_in_what_sr_is_to_look_like():
+    """With sharpened targets: a network that was shown clean HR would learn to sharpen what needs no restoration."""
+    degraded = ["scale=1", "degradation=real_esrgan", "degradation.pool=0", "data.batch_size=4", "~metrics.lpips_alex"]
+    cutblur = ["+augment=cutblur", "augment.cutblur.probability=1"]
+    with composed([*TINY_MODEL["unet"], *degraded, *cutblur]) as (config, _):
+        assembly = assemble(config)
+    for step in range(3):
+        lr, hr, target = assembly.module.pair_of(assembly.data.batch_of(step)[0], step)
+        clean = ((lr - target).abs() < 0.6 / 255).all(1).float().mean((1, 2))  # LR is rounded
+        assert clean.min() > 0.4 and ((hr - target).abs() > 0.6 / 255).any(1).float().mean() > 0.2
 
 
 def test_rgb_permutes_channels_and_blend_adds_a_colour(pair):

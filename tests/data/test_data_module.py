@@ -5,13 +5,17 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
+from PIL import Image
 from torch import Tensor
 
 from sr_experiments.data.batches import StepBatches, next_validation
+from sr_experiments.data.degradations import DEGRADATIONS
 from sr_experiments.data.image_files import UnreadableImage
 from sr_experiments.data.module import SRDataModule
 from sr_experiments.data.workers import ignore_interrupt, worker_count, worker_message
 from sr_experiments.errors import SRError
+from sr_experiments.training.assemble import assemble
+from tests.conftest import TINY_MODEL, TINY_RECURRENT, composed
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 
@@ -258,3 +262,31 @@ def test_every_yaml_of_the_group_makes_a_data_module(path: Path, folder: Path, t
     frames = (3,) if data.clips else ()
     assert batch["hr"].shape == (config["batch_size"], *frames, 3, 16, 16)
     assert len(data.val_dataloader()) == 1
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "blur_down"])
+@pytest.mark.parametrize("kind", ["paired", "videos"])
+def test_pairs_that_are_turned_fit_the_degradation_that_made_their_lr(tmp_path, save_image, kind, degradation) -> None:
+    """With blur_down, LR pixels lie on the first HR pixels of their squares: of mirrored crops, too."""
+    scale, margin = 4, 4  # in LR pixels; farther in than kernels reach
+    make_lr = DEGRADATIONS[degradation](scale)
+    (tmp_path / "lr/clip").mkdir(parents=True)
+    for number in range(3):
+        hr = torch.from_numpy(save_image(tmp_path / f"hr/clip/{number}.png", 72, 64, number)).permute(2, 0, 1)
+        lr = make_lr.validation(hr[None] / 255)[0].mul(255).round().byte()
+        Image.fromarray(lr.permute(1, 2, 0).numpy()).save(tmp_path / f"lr/clip/{number}.png")
+    hr_key, model = ("hr", TINY_MODEL["msrresnet"]) if kind == "paired" else ("root", TINY_RECURRENT["frvsr"])
+    folders = [f"data.train.{hr_key}={tmp_path}/hr", f"data.train.lr={tmp_path}/lr", f"degradation={degradation}"]
+    clips = ["data.train.scene_cuts=none", "stages=[sr]", "stage.sr.clip_length=3"] if kind == "videos" else []
+    given = [f"data={kind}", *folders, *clips, *model, "data.crop=64", "data.batch_size=8", "~metrics.lpips_alex"]
+    with composed([*given, "data.val_share=0"]) as (config, _):
+        assembly = assemble(config)
+    inner = (..., slice(margin, -margin), slice(margin, -margin))
+    wrong = []
+    for crop in (64, 48):  # the first as wide as the images
+        assembly.data.train_set.crop = crop
+        for step in range(3):
+            batch, _ = assembly.data.batch_of(step)
+            hr, lr = (batch[name].reshape(-1, 3, *batch[name].shape[-2:]) / 255 for name in ("hr", "lr"))
+            wrong.append((make_lr.validation(hr) - lr)[inner].abs().max() * 255)
+    assert max(wrong) < 1.5

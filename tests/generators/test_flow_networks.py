@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import SRError
+from sr_experiments.generators.esc import SMALL
 from sr_experiments.generators.flow import Flow, euler
 from sr_experiments.generators.noise import noise_at
 from sr_experiments.inference.engine import Engine
@@ -67,6 +68,17 @@ def test_tiles_of_any_size_give_the_untiled_bits_where_the_network_is_local():
     smooth = copy.deepcopy(flow)
     smooth.noise = 0.0
     assert (Engine(smooth, "cpu", "fp32", runtime="torch").upscale(image) != outputs[0]).mean() > 0.5  # there is noise
+
+
+def test_tiles_begin_where_the_windows_of_the_mse_network_do():
+    """Else its attention sees other windows than in the whole image, and there are seams."""
+    flow = local_flow(scale=2, mse={"name": "esc", **SMALL, "window": 32})
+    with torch.no_grad():
+        flow.mse.to_img.weight.mul_(30)  # which begins small
+        flow.mse.blocks[0].attn.to_qkv.weight.mul_(3)
+    image = photograph(160, 224)
+    whole, tiled = (Engine(flow, "cpu", "fp32", tile=tile, runtime="torch").upscale(image) for tile in (256, 144))
+    assert np.abs(whole.astype(int) - tiled).max() <= 4
 
 
 def test_a_seed_has_its_bits_and_numbers_of_steps_have_their_pictures():

@@ -297,6 +297,15 @@ def test_bicubic_from_corner_keeps_the_pixels_it_starts_from():
     assert torch.allclose(bicubic_from_corner(image, 4)[..., ::4, ::4], image, atol=1e-6)
 
 
+@pytest.mark.parametrize("phase", UPSAMPLING)
+def test_frames_are_enlarged_in_fp32_under_autocast(phase):
+    """Else they would be up to two levels of 255 off, and the network could only round its output."""
+    image = torch.rand(1, 3, 6, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        enlarged = UPSAMPLING[phase](image, 4)
+    assert torch.equal(enlarged, UPSAMPLING[phase](image, 4))
+
+
 # -- parts from elsewhere -----------------------------------------------------------------------------------------
 
 

@@ -111,6 +111,17 @@ def test_gradient_penalty_is_zero_for_slope_one_and_can_be_differentiated():
     assert build("adversarial loss", LOSSES, {"name": "hinge"}).gradient_penalty(steep, hr, sr) is None
 
 
+def test_gradient_penalty_of_a_network_that_gives_bf16():
+    loss = build("adversarial loss", LOSSES, {"name": "wgan_gp"})
+    hr, sr, discriminator = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8).bfloat16(), nn.Conv2d(3, 1, 3)
+    penalties = []
+    for images in (sr, sr.float()):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            penalties.append(loss.gradient_penalty(discriminator, hr, images))
+    torch.testing.assert_close(*penalties)
+
+
 def test_r1_penalty_is_half_the_squared_slope_at_real_images_of_all_scales():
     weights = torch.rand(2, 48, generator=torch.Generator().manual_seed(0), requires_grad=True)
 

@@ -118,6 +118,21 @@ def test_contextual_loss_by_its_formula():
     assert contextual_loss(shuffled, features[1], 0.1).item() == pytest.approx(0, abs=1e-3)
 
 
+def test_contextual_loss_compares_in_fp32_under_autocast():
+    """In bf16 the distances of features that are alike are 0, and the gradient is many times as long."""
+    rng = torch.Generator().manual_seed(0)
+    y = 1 + 0.1 * torch.randn(1, 32, 8, 8, generator=rng).cumsum(3)
+    values, gradients = [], []
+    for autocast in (False, True):
+        x = (y + 0.05 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = contextual_loss(x, y, 0.1)
+        values.append(loss)
+        gradients.append(torch.autograd.grad(loss, x)[0])
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize(
     "name",
     ["ms_ssim", "ms_ssim_l1", "fft", "focal_frequency", "wavelet", "gradient", "total_variation", "ldl", "consistency"],

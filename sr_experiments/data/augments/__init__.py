@@ -3,7 +3,7 @@
 To add one: a subclass of `Augment`, registered in its file, and a YAML file. Datasets do flips, rotations and crops.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,11 @@ from sr_experiments.registry import Group, Registry, build
 Pair = tuple[Tensor, Tensor]  # LR (N, T, C, H, W) and HR (N, T, C, scale * H, scale * W) of clips, in [0, 1]
 
 
+def as_it_is(hr: Tensor) -> Tensor:
+    """Return HR: the target of SR, unless a degradation sharpens it."""
+    return hr
+
+
 class Augment:
     """Base class of augmentations. All frames of a clip are changed in the same way.
 
@@ -24,11 +29,13 @@ class Augment:
         needs_others: whether it mixes images of a batch, and so needs at least two.
         phase: phase of LR pixels, see `Degradation`.
         bits: depth of LR and HR.
+        target: makes of HR of the batch (N * T, C, H, W) what SR is to look like.
     """
 
     needs_others = False
     phase = "centred"
     bits: Bits = 8
+    target: Callable[[Tensor], Tensor] = staticmethod(as_it_is)
 
     def __init__(self) -> None:
         """Take no arguments; subclasses may."""
@@ -73,16 +80,33 @@ class Augments:
         for augment in self.augments.values():
             augment.phase, augment.bits = phase, bits
 
-    def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
+    def __call__(
+        self,
+        lr: Tensor,
+        hr: Tensor,
+        rng: torch.Generator,
+        frames: int = 1,
+        target: Callable[[Tensor], Tensor] = as_it_is,
+    ) -> Pair:
         """Apply at most one augmentation to a batch (N, C, H, W), in which the frames of a clip are consecutive."""
         drawn = float(torch.rand((), generator=rng, dtype=torch.float64))
         for name, probability in self.probabilities.items():
             drawn -= probability
             if drawn < 0:
-                return self.apply(name, lr, hr, rng, frames)
+                return self.apply(name, lr, hr, rng, frames, target)
         return lr, hr
 
-    def apply(self, name: str, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
-        """Apply an augmentation, given by its name, to a batch (N, C, H, W)."""
-        new_lr, new_hr = self.augments[name](lr.unflatten(0, (-1, frames)), hr.unflatten(0, (-1, frames)), rng)
+    def apply(
+        self,
+        name: str,
+        lr: Tensor,
+        hr: Tensor,
+        rng: torch.Generator,
+        frames: int = 1,
+        target: Callable[[Tensor], Tensor] = as_it_is,
+    ) -> Pair:
+        """Apply an augmentation, given by its name, to a batch (N, C, H, W); see `Augment` for the target."""
+        augment = self.augments[name]
+        augment.target = target
+        new_lr, new_hr = augment(lr.unflatten(0, (-1, frames)), hr.unflatten(0, (-1, frames)), rng)
         return new_lr.flatten(0, 1), new_hr.flatten(0, 1)

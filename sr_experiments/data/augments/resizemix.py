@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sr_experiments.config.constraints import Interval
 from sr_experiments.data.augments import AUGMENTS, Augment, Pair, draw
+from sr_experiments.data.resize import imresize
 
 
 @AUGMENTS.register("resizemix")
@@ -33,11 +34,18 @@ class ResizeMix(Augment):
         scale = draw.scale_of(lr, hr)
         for old, new, factor in ((lr, new_lr, 1), (hr, new_hr, scale)):
             part = box.of(new, factor)
-            part.copy_(smaller(old[other], (part.shape[-2], part.shape[-1])))
+            part.copy_(smaller(old[other], (part.shape[-2], part.shape[-1]), self.phase))
         return new_lr, new_hr
 
 
-def smaller(clips: Tensor, size: tuple[int, int]) -> Tensor:
-    """Reduce clips (N, T, C, H, W) in [0, 1] to a size, with an antialiased bicubic kernel."""
-    frames = F.interpolate(clips.flatten(0, 1), size, mode="bicubic", antialias=True, align_corners=False)
+def smaller(clips: Tensor, size: tuple[int, int], phase: str) -> Tensor:
+    """Reduce clips (N, T, C, H, W) in [0, 1] to a size, with an antialiased bicubic kernel.
+
+    The phase is that of LR pixels, see `Degradation`. With "corner" the first pixels coincide: only so LR stays on HR.
+    """
+    frames = clips.flatten(0, 1)
+    if phase == "corner":
+        frames = imresize(frames, size, "float", phase)
+    else:
+        frames = F.interpolate(frames, size, mode="bicubic", antialias=True, align_corners=False)
     return frames.clamp(0, 1).unflatten(0, clips.shape[:2])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ class Augmented(Callback):
             return
         rng = torch.Generator().manual_seed(module.seed)
         lr, hr, frames = module.images_of(batch, rng)
-        rows = []
+        target, rows = partial(module.target_of, batch), []
         for name in ("", *module.augments.augments):
-            pair = module.augments.apply(name, lr, hr, rng, frames) if name else (lr, hr)
+            pair = module.augments.apply(name, lr, hr, rng, frames, target) if name else (lr, hr)
             large = F.interpolate(pair[0], pair[1].shape[-2:], mode="nearest")
             for kind, images in (("lr", large), ("hr", pair[1])):
                 shown = images[::frames][:SHOWN]
