@@ -77,7 +77,8 @@ def test_a_resumed_folder_equals_an_uninterrupted_one(tmp_path, monkeypatch, fra
 
 
 @pytest.mark.parametrize(
-    ("fps", "rate"), [(10.0, Fraction(10)), (23.976, Fraction(24000, 1001)), (12.5, Fraction(25, 2))]
+    ("fps", "rate"),
+    [(10.0, Fraction(10)), (5.0, Fraction(5)), (23.976, Fraction(24000, 1001)), (12.5, Fraction(25, 2))],
 )
 def test_frames_become_a_video_at_the_rate_asked_for(tmp_path, fps, rate):
     frames = [frame.repeat(2, 0).repeat(2, 1) for frame in film(8)]
