@@ -166,6 +166,10 @@ class FolderSource(PictureSource):
         notes = []
         if first.alpha is not None:
             notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
+        if first.pixels.dtype != np.uint8:
+            notes.append(f"frames are read with 8 bits per channel, {self.images[0]} has more")
+        if first.icc:
+            notes.append(f"the colour profile of {self.images[0]} left out: frames are read without it")
         height, width = first.pixels.shape[:2]
         count = len(self.images)
         super().__init__(folder, (width, height), range(count), count, 1 / rate, False, notes)

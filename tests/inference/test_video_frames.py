@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.errors import SRError
 from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.images import Picture, write_picture
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.upscale import Summary, upscale_frames
@@ -87,6 +89,17 @@ def test_frames_become_a_video_at_the_rate_asked_for(tmp_path, fps, rate):
     assert times(tmp_path / "out.mp4") == [i / rate for i in range(8)]
     for (_, large), small in zip(VideoSource(tmp_path / "out.mp4").frames(), frames, strict=True):
         assert np.abs(large[::2, ::2].astype(int) - small).mean() < 4
+
+
+@pytest.mark.parametrize("target", ["out", "out.mp4"])
+def test_what_frames_lose_is_said(tmp_path, target):
+    profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
+    for i, frame in enumerate(film(2)):
+        deep = frame.astype(np.uint16) * 257
+        write_picture(tmp_path / "in" / f"{i}.png", Picture(deep, deep[..., :1], profile))
+    notes = upscale(frvsr(), tmp_path / "in", tmp_path / target, fps=25 if target.endswith("4") else None).notes
+    for lost in ("transparency was lost", "read with 8 bits per channel", "colour profile of"):
+        assert [lost in note for note in notes].count(True) == 1, notes
 
 
 def test_mistakes_are_one_line(tmp_path):

@@ -218,7 +218,7 @@ def _to_folder(
         if not output.frames and not any(path.exists() for path in targets):
             output.remove()
     output.remove()
-    return Summary(len(source), time.perf_counter() - start, width, height)
+    return Summary(len(source), time.perf_counter() - start, width, height, source.notes)
 
 
 def _encode(output: PartialOutput, encoding: Encoding, source: Source, items: Iterator[Item]) -> None:
