@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
 from sr_experiments.inference.images import Picture, write_picture
 from sr_experiments.inference.options import Options
@@ -100,6 +102,19 @@ def test_what_frames_lose_is_said(tmp_path, target):
     notes = upscale(frvsr(), tmp_path / "in", tmp_path / target, fps=25 if target.endswith("4") else None).notes
     for lost in ("transparency was lost", "read with 8 bits per channel", "colour profile of"):
         assert [lost in note for note in notes].count(True) == 1, notes
+
+
+def test_a_network_for_grey_takes_grey_frames(tmp_path):
+    torch.manual_seed(0)
+    small = {"name": "resnet", "features": 8, "blocks": 1}
+    engine = Engine(GENERATORS["frvsr"](scale=2, channels=1, srnet=small), "cpu", "fp32")
+    frames = [frame[..., 0] for frame in film(4)]
+    upscale(engine, folder(tmp_path / "in", frames), tmp_path / "out")
+    engine.start_clip()
+    for frame, large in zip(frames, images(tmp_path / "out", 4), strict=True):
+        np.testing.assert_array_equal(large, engine.next_frame(frame[..., None]).repeat(3, 2))
+    with pytest.raises(SRError, match="frame 2 is in colour, but the network is for grey"):
+        upscale(engine, folder(tmp_path / "mixed", [*frames[:2], film(1)[0]]), tmp_path / "none")
 
 
 def test_mistakes_are_one_line(tmp_path):

@@ -267,5 +267,6 @@ def _exact_rate(fps: float) -> Fraction:
 
 
 def _check_channels(engine: ImageEngine, source: Source) -> None:
-    if engine.recurrent and engine.channels == 1 and len(source.first.format.components) > 2:
+    of_grey = engine.recurrent and engine.channels == 1
+    if of_grey and isinstance(source, VideoSource) and len(source.first.format.components) > 2:
         raise SRError(f"{source.path} is in colour, but the network is for grey: choose another --checkpoint")
