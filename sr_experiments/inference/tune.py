@@ -94,7 +94,7 @@ def tune(
                     rows[name][baseline(engine.scale)] = _middle(smooth, crop, given[-1].transfer)
                 rows[name][named] = _middle(made, crop, given[-1].transfer)
             each = float(np.median(seconds))
-            chosen = {"strength": strength, "denoise": noise, "scale": options.scale}
+            chosen = {"scale": sized.scale, "strength": strength, "denoise": noise}
             settings.append(Setting(named, each, each * total, _command(source, checkpoint, chosen)))
     _write(output, page, rows, options.quality)
     return settings
