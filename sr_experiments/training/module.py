@@ -315,8 +315,8 @@ class SRModule(pl.LightningModule):
         if self.pool is not None:
             self.pairs[self.step] = pair
         scalars = self.train_batch(*pair)
-        updated = (self.step + 1) % self.optim.accumulate == 0
-        if self.ema is not None and (updated or (self.optim.averages and self.step + 1 >= self.max_steps)):
+        updated = (self.step + 1) % self.optim.accumulate == 0 or self.step + 1 >= self.max_steps
+        if self.ema is not None and updated:
             self._average()
         self.step += 1
         self.scalars.add(self.step, scalars)
