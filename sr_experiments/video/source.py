@@ -79,7 +79,11 @@ class VideoSource:
         self.aspect = Fraction(aspect) if aspect and aspect != 1 else None
         self.stamps: Sequence[int] = self._index.stamps.tolist()
         if self._index.counted is not None:  # unreliable time stamps: frames are numbered, at a constant rate
-            self.time_base, begin = 1 / self.rate, Fraction(0)
+            if begin:  # other streams begin later than at 0, as those of MPEG program streams do
+                first = round(begin / self.time_base) if self._index.begin is None else self._index.begin
+                self.stamps = [first + round(number / self.rate / self.time_base) for number in self.stamps]
+            else:
+                self.time_base = 1 / self.rate
         self._skipped = 0
         self.part: Part | None = None
         if start is not None or end is not None:
