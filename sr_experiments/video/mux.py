@@ -28,6 +28,7 @@ _AUDIO_BIT_RATE = 96_000  # per channel
 # The layouts of Opus, by channels: what AC-3 and DTS call sides are its backs. FFmpeg mixes up the order of its 5.0 and
 # 6.1, so these become 5.1 and 7.1.
 _OPUS_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.1", 6: "5.1", 7: "7.1", 8: "7.1"}
+_LAYOUTS = {1: "mono", 2: "stereo"}  # of files that don't say which speakers their channels are for
 _SEEK_MARGIN = 10.0  # seconds before a part in which a subtitle may begin that reaches into it
 _MOV_TEXT_GAP = b"\0\0"  # an empty subtitle, which fills a gap; the muxer adds its own
 
@@ -267,9 +268,8 @@ def _audio_encoder(output: Any, stream: Any, codec: str) -> Any:
     known = encoder.codec_context.codec.audio_rates
     encoder.codec_context.sample_rate = rate if known is None or rate in known else 48000  # Opus takes few rates
     layout = context.layout
-    encoder.codec_context.layout = (
-        _OPUS_LAYOUTS.get(layout.nb_channels, layout.name) if codec == "libopus" else layout.name
-    )
+    usual = _OPUS_LAYOUTS if codec == "libopus" else _LAYOUTS if layout.name == f"{layout.nb_channels} channels" else {}
+    encoder.codec_context.layout = usual.get(layout.nb_channels, layout.name)
     if codec != "flac":
         encoder.codec_context.bit_rate = _AUDIO_BIT_RATE * context.layout.nb_channels
     return encoder
