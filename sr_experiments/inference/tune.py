@@ -108,7 +108,8 @@ def _clips(
         channels, bits = max(each.channels for each in networks), deepest({each.bits for each in networks})
         return [(source.name, [read_picture(source, channels, bits)], [])], 1
     video = open_clip(source, upright=True)
-    numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
+    count = min(count, len(video))
+    numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(count)})
     clips = []
     for number in numbers:
         first = max(number - LEAD, 0)

@@ -45,6 +45,14 @@ def test_the_command_makes_the_size_that_is_shown(sr, weights, tmp_path):
         np.testing.assert_array_equal(sheet[LABEL_HEIGHT:, left : left + 128], large)
 
 
+def test_a_clip_of_fewer_frames_is_shown_whole(sr, weights, tmp_path):
+    source = write(tmp_path / "in.mp4", film(4))
+    more = ["-c", weights("msrresnet", 2), "--frames", "8", "--crop", "48", *PLAIN]
+    done = sr("tune", source, "-o", tmp_path / "sheet.png", *more)
+    assert done.code == 0, done.err
+    assert Image.open(tmp_path / "sheet.png").height == 4 * (48 + LABEL_HEIGHT) + 3 * GAP
+
+
 def test_noise_removal_is_one_of_the_settings(sr, weights, tmp_path):
     Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
     more = ["--strength", "0.5", "--strength", "1", "--denoise", "0", "--denoise", "10"]
