@@ -22,6 +22,11 @@ MAX_SHIFT = 0.2  # LR pixels; the estimate is good to 0.1
 MAX_TINT = 2.0  # levels of 255
 MAX_BITS = 6  # differing bits of a hash of 64: resized and recompressed copies have fewer, other pictures 20 and more
 CORNER_SHIFT = {2: 0.25, 3: 1 / 3, 4: 0.375}  # shift of LR with the corner phase by scale, in LR pixels
+OF_OTHER_PHASE = {  # by the phase that was expected
+    "centred": "this is every scale-th pixel of HR (corner phase): a bicubic baseline and image networks are off; set "
+    "degradation=blur_down if it is to be so",
+    "corner": "this is centred, as bicubic reduction makes it: set degradation=bicubic, or make LR again",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ def check_images(
     readable = [image for image in images if not image.problem]
     findings = [_reading_finding(images, len(train_set.paths))]
     if pairs := [image for image in readable if image.shift is not None]:
-        findings += [_alignment_finding(pairs, train_set.scale), _colour_finding(pairs, train_set.scale)]
+        findings.append(_alignment_finding(pairs, train_set.scale, train_set.phase))
+        findings.append(_colour_finding(pairs, train_set.scale))
     return findings + _copies_findings(readable) + [_duplicates_finding(readable, validation)]
 
 
@@ -100,16 +106,17 @@ def _reading_finding(images: Sequence[Inspected], total: int) -> Finding:
     return Finding("images", "fail", found, "replace or remove them, or train with data.train.on_error=skip")
 
 
-def _alignment_finding(pairs: Sequence[Inspected], scale: int) -> Finding:
-    """Check that LR is aligned with HR."""
-    shifts = np.array([image.shift for image in pairs])  # (N, 2)
+def _alignment_finding(pairs: Sequence[Inspected], scale: int, phase: str) -> Finding:
+    """Check that LR is aligned with HR, in the phase of the run's degradation."""
+    corner = CORNER_SHIFT.get(scale, 0.0)
+    shifts = np.array([image.shift for image in pairs]) - (corner if phase == "corner" else 0)  # (N, 2)
     dx, dy = np.median(shifts, 0)
     if max(abs(dx), abs(dy)) > MAX_SHIFT:
         # A common mistake of other tools, which deserves its own advice.
-        corner = CORNER_SHIFT.get(scale, 0.0)
         todo = "make LR again, or shift it back: a network learns the shift and PSNR drops by decibels"
-        if abs(dx - corner) < 0.1 and abs(dy - corner) < 0.1:
-            todo = "this is every scale-th pixel of HR (corner phase): a bicubic baseline and image networks are off"
+        other_phase = -corner if phase == "corner" else corner
+        if abs(dx - other_phase) < 0.1 and abs(dy - other_phase) < 0.1:
+            todo = OF_OTHER_PHASE[phase]
         return Finding("alignment", "fail", f"LR is shifted by ({dx:+.2f}, {dy:+.2f}) LR pixels against HR", todo)
     shifted = [(image.name, x, y) for image, (x, y) in zip(pairs, shifts, strict=True)]
     outliers = [f"{name} by ({x:+.1f}, {y:+.1f})" for name, x, y in shifted if max(abs(x - dx), abs(y - dy)) > 0.5]

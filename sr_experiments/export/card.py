@@ -28,6 +28,7 @@ from sr_experiments.inference.engine import Engine
 from sr_experiments.metrics.baseline import BASELINES, baseline
 from sr_experiments.quantization.file import holds_int8
 from sr_experiments.quantization.file import read as read_int8
+from sr_experiments.runs.series import read_series, validated_at
 
 SIDE = 96  # LR pixels of the example picture
 TRAINED_WITH = ("model", "loss", "data", "degradation", "optim", "stage", "stages", "scale", "channels", "seed")
@@ -78,9 +79,12 @@ def make_card(exported: Exported, checkpoint: Path, words: Mapping[str, str]) ->
     The author's words are "name", "author", "license" and "description". How the network was trained is read from the
     run folder of the checkpoint that was exported, if it has one.
     """
-    int8 = holds_int8(checkpoint.expanduser())
-    generator = read_int8(checkpoint.expanduser()).generator if int8 else load_generator(checkpoint)[0]
     config, summary = _training_files(checkpoint)
+    if holds_int8(checkpoint.expanduser()):
+        generator = read_int8(checkpoint.expanduser()).generator
+    else:
+        generator, found = load_generator(checkpoint)
+        summary = _of_step(summary, found.step, checkpoint)
     facts = {**_facts(exported, words, generator), **_training(config, summary)}
     how = usage(exported.file, exported.kind, exported.precision, generator)
     of_photographs = generator.channels in (1, 3)
@@ -107,12 +111,26 @@ def _places(file: Path) -> tuple[Path, Path, Path]:
 
 def _training_files(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the configuration and the summary of the run that a checkpoint belongs to; empty where there are none."""
+    folder = _run_folder(checkpoint)
+    if folder is None:
+        return {}, {}
+    return _names_only(_read(folder / "config.yaml", yaml.safe_load)), _read(folder / "summary.json", json.loads)
+
+
+def _run_folder(checkpoint: Path) -> Path | None:
     path = checkpoint.expanduser()
-    if not path.is_dir():
-        if path.parent.name != "checkpoints":
-            return {}, {}
-        path = path.parent.parent
-    return _names_only(_read(path / "config.yaml", yaml.safe_load)), _read(path / "summary.json", json.loads)
+    if path.is_dir():
+        return path
+    return path.parent.parent if path.parent.name == "checkpoints" else None
+
+
+def _of_step(summary: dict[str, Any], step: int | None, checkpoint: Path) -> dict[str, Any]:
+    """Return a run's summary with the values of a checkpoint's step in the place of those of the best and the last."""
+    folder, best = _run_folder(checkpoint), summary.get("best") or {}
+    if not summary or folder is None or step in (None, best.get("step")):
+        return summary
+    values = validated_at(read_series(folder / "metrics.csv"), step)
+    return {**summary, "best": {**best, "step": step, "metrics": values}, "final": values}
 
 
 def _read(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
@@ -150,7 +168,7 @@ def _training(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]
         "degradation": config.get("degradation"),
         "loss": config.get("loss"),
         "seed": config.get("seed"),
-        "metrics": best.get("metrics") or summary.get("final"),
+        "metrics": best.get("metrics") or summary.get("final") or None,
         "conventions": summary.get("conventions"),
         "leftOut": sorted(summary.get("left_out") or {}) or None,
     }
@@ -238,7 +256,7 @@ def _markdown(
 
 
 def _measured(summary: dict[str, Any], beside: str) -> list[str]:
-    """Write the metrics of the best checkpoint and of the baseline, their conventions, and what was not measured."""
+    """Write the metrics of the checkpoint and of the baseline, their conventions, and what was not measured."""
     best, own = metrics_of(summary)
     if not own:
         return []
@@ -255,7 +273,7 @@ def _measured(summary: dict[str, Any], beside: str) -> list[str]:
 
 
 def metrics_of(summary: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return all metrics of a run's best checkpoint, `val/set/metric`, and those of the network alone."""
+    """Return all metrics of a card's checkpoint, `val/set/metric`, and those of the network alone."""
     best = (summary.get("best") or {}).get("metrics") or summary.get("final") or {}
     others = (*(f"_{name}" for name in BASELINES), "_compared")
     return best, {key: value for key, value in best.items() if not key.endswith(others)}

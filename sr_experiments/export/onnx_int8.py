@@ -14,7 +14,7 @@ EXACT_SUMS = "session.x64quantprecision", "1"
 def quantise_onnx(model: Any, layers: Quantization) -> int:
     """Change a model in place: convolutions read uint8 inputs and have int8 weights; return how many do.
 
-    The model is `torch.onnx.export`'s of a network with dequantised weights, whose names end in the convolutions'.
+    The model is `torch.onnx.export`'s of a `Runnable` of a network with dequantised weights.
     """
     from onnx import helper, numpy_helper
 
@@ -64,8 +64,9 @@ def _layer_of(node: Any, layers: Quantization) -> str | None:
     """Return the name of the quantised convolution that a node is; None if it is none."""
     if node.op_type != "Conv":
         return None
-    path = node.input[1].removesuffix(".weight")
-    return next((name for name in layers if path == name or path.endswith("." + name)), None)
+    path = node.input[1].removesuffix(".weight").removeprefix("generator.")  # of a Runnable
+    of_sr_net = path.removeprefix("srnet.")  # of a recurrent network, whose SR net alone is quantised
+    return next((name for name in (path, of_sr_net) if name in layers), None)
 
 
 def _step_and_zero(layer: QuantizedConvolution) -> tuple[float, np.ndarray]:

@@ -94,7 +94,7 @@ def tune(
                     rows[name][baseline(engine.scale)] = _middle(smooth, crop, given[-1].transfer)
                 rows[name][named] = _middle(made, crop, given[-1].transfer)
             each = float(np.median(seconds))
-            chosen = {"strength": strength, "denoise": noise, "scale": options.scale}
+            chosen = {"scale": sized.scale, "strength": strength, "denoise": noise}
             settings.append(Setting(named, each, each * total, _command(source, checkpoint, chosen)))
     _write(output, page, rows, options.quality)
     return settings
@@ -108,7 +108,8 @@ def _clips(
         channels, bits = max(each.channels for each in networks), deepest({each.bits for each in networks})
         return [(source.name, [read_picture(source, channels, bits)], [])], 1
     video = open_clip(source, upright=True)
-    numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(min(count, len(video)))})
+    count = min(count, len(video))
+    numbers = sorted({round((2 * i + 1) * len(video) / (2 * count) - 0.5) for i in range(count)})
     clips = []
     for number in numbers:
         first = max(number - LEAD, 0)

@@ -3,7 +3,7 @@
 import csv
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +30,12 @@ def read_series(path: Path) -> dict[str, Series]:
         one.times.append(time)
         one.values.append(value)
     return series
+
+
+def validated_at(series: Mapping[str, Series], step: int) -> dict[str, float]:
+    """Return the validation metrics of a step; empty if it was not validated."""
+    by_step = {key: dict(zip(s.steps, s.values, strict=True)) for key, s in series.items() if key.startswith("val/")}
+    return {key: values[step] for key, values in by_step.items() if step in values}  # the last of several
 
 
 def last_moments(path: Path) -> list[tuple[int, float]]:

@@ -12,7 +12,7 @@ from sr_experiments.checkpoints.places import file_of
 from sr_experiments.errors import SRError
 from sr_experiments.files.writing import link_or_copy
 from sr_experiments.runs.reading import read_config
-from sr_experiments.runs.series import Series
+from sr_experiments.runs.series import Series, validated_at
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def log_checkpoints(
         metadata = {
             "file": path.name,
             "step": record["step"],
-            "metrics": _at(series, record["step"]),
+            "metrics": validated_at(series, record["step"]),
             "generator": record["generator"],
             **({"initialised_from": sources} if sources else {}),
         }
@@ -95,9 +95,3 @@ def _source(path: str) -> dict[str, Any]:
             if file.stem in ALIASES:
                 source["artifact"] = f"checkpoint-{run_id}:{file.stem}"
     return source
-
-
-def _at(series: Mapping[str, Series], step: int) -> dict[str, float]:
-    """Return the validation metrics of a step; empty if it was not validated."""
-    by_step = {key: dict(zip(s.steps, s.values, strict=True)) for key, s in series.items() if key.startswith("val/")}
-    return {key: values[step] for key, values in by_step.items() if step in values}  # the last of several

@@ -315,8 +315,8 @@ class SRModule(pl.LightningModule):
         if self.pool is not None:
             self.pairs[self.step] = pair
         scalars = self.train_batch(*pair)
-        updated = (self.step + 1) % self.optim.accumulate == 0
-        if self.ema is not None and (updated or (self.optim.averages and self.step + 1 >= self.max_steps)):
+        updated = (self.step + 1) % self.optim.accumulate == 0 or self.step + 1 >= self.max_steps
+        if self.ema is not None and updated:
             self._average()
         self.step += 1
         self.scalars.add(self.step, scalars)
@@ -340,11 +340,24 @@ class SRModule(pl.LightningModule):
             lr, hr, frames = self.images_of(batch, rng)
             if (pool := self.pool) is not None:
                 lr, hr = _of_generated(batch, lambda lr, hr: pool(lr, hr, rng), lr, hr)
-            if self.augments is not None:
-                lr, hr = self.augments(lr, hr, rng, frames, partial(self.target_of, batch))
             target = self.target_of(batch, hr)
+            if self.augments is not None:
+                lr, hr, target = self._augmented(self.augments, batch, (lr, hr, target), rng, frames)
         laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
         return tuple(laid_out)  # type: ignore[return-value]
+
+    def _augmented(
+        self, augments: Augments, batch: dict[str, Tensor], pair: Pair, rng: torch.Generator, frames: int
+    ) -> Pair:
+        """Augment LR, HR and target alike: sharpened only then, targets would be so where images meet, as LR is not."""
+        lr, hr, target = pair
+        before = rng.get_state()
+        new_lr, new_hr = augments(lr, hr, rng, frames, partial(self.target_of, batch))
+        if target is hr:
+            return new_lr, new_hr, new_hr
+        rng.set_state(before)
+        _, new_target = augments(lr, target, rng, frames)
+        return new_lr, new_hr, new_target
 
     def target_of(self, batch: dict[str, Tensor], hr: Tensor) -> Tensor:
         """What SR is to look like, (N, C, H, W): HR of a batch, sharpened by the degradation where LR is generated."""

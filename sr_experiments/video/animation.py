@@ -51,7 +51,8 @@ class AnimationSource(PictureSource):
                     raise ValueError("it is cut short")
                 size, self.icc = image.size, image.info.get("icc_profile") or None
                 self.plays, notes = _plays(image), _left_out(path, image)
-                for number in range(getattr(image, "n_frames", 1)):
+                self._first = int(_has_still(image))
+                for number in range(self._first, getattr(image, "n_frames", 1)):
                     image.seek(number)
                     image.load()
                     shown = round(image.info.get("duration", 0))
@@ -76,7 +77,7 @@ class AnimationSource(PictureSource):
         try:
             with Image.open(self.path, formats=FORMATS) as image:
                 for number in range(start, len(self) if end is None else end):
-                    image.seek(self._skipped + number)
+                    image.seek(self._first + self._skipped + number)
                     yield number, np.array(image.convert("RGBA"))[..., : 4 if alpha else 3]
         except (OSError, EOFError, ValueError, SyntaxError) as error:
             raise unreadable(self.path, error) from error
@@ -193,11 +194,18 @@ def _with_palette(pixels: np.ndarray) -> Image.Image:
 def _left_out(path: Path, image: Image.Image) -> list[str]:
     """Return notes on what a file holds that its frames don't have."""
     notes = [f"{name.upper()} of {path} left out" for name in ("exif", "xmp") if image.info.get(name)]
+    if _has_still(image):
+        notes.append(f"the still picture of {path} left out: it is no frame of the animation")
     if image.format == "AVIF":
         with path.open("rb") as file:
             bits, _ = avif.depth_and_colours(file)
         notes += [f"{bits} bits of {path} reduced to 8"] if bits > 8 else []
     return notes
+
+
+def _has_still(image: Image.Image) -> bool:
+    """Return whether Pillow's first frame is a PNG's picture for programs that know no animations."""
+    return getattr(image, "default_image", False) is True  # a text of the file may have this name, too
 
 
 def _is_cut_gif(path: Path) -> bool:

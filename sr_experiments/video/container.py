@@ -20,7 +20,13 @@ class ExtraStream:
 
     index: int  # in the input
     action: str  # "copy", "encode" or "attach"
-    codec: str = ""  # to encode with
+    codec: str = ""  # to encode with; of a copy, where it turns out that the container can't hold it
+    name: str = ""  # in words
+    hint: str = ""  # what holds it as it is, for messages
+
+    def encoded(self) -> str:
+        """Return the note that sound is encoded anew."""
+        return f"{self.name} re-encoded as {self.codec.removeprefix('lib')}{self.hint}"
 
 
 def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], list[str]]:
@@ -43,18 +49,19 @@ def plan_extra_streams(source: Path, target: Path) -> tuple[list[ExtraStream], l
             if stream.type == "video" and not is_cover:
                 notes.append(f"{what} left out: only the first video stream is upscaled")
             elif is_cover and container_format == "matroska":  # where covers are attachments, not streams
-                planned.append(ExtraStream(stream.index, "attach"))
+                planned.append(ExtraStream(stream.index, "attach", name=what))
             elif stream.type == "data" and (_is_of_chapters(stream, chapters) or timecode(stream)):
                 continue  # the muxer writes another from the metadata
             elif stream.type == "data" and not is_quicktime:  # MP4 and MOV need its tag, the others take none
                 notes.append(f"{what} left out: {target.suffix} can't hold it")
             elif _fits(stream, container_format) and not (is_cover and container_format == "mov"):  # mov drops covers
-                planned.append(ExtraStream(stream.index, "copy"))
+                codec = _AUDIO[container_format] if stream.type == "audio" and stream.codec_context is not None else ""
+                planned.append(ExtraStream(stream.index, "copy", codec, what, hint))
             elif stream.type == "audio" and stream.codec_context is not None:
-                planned.append(ExtraStream(stream.index, "encode", _AUDIO[container_format]))
-                notes.append(f"{what} re-encoded as {_AUDIO[container_format].removeprefix('lib')}{hint}")
+                planned.append(ExtraStream(stream.index, "encode", _AUDIO[container_format], what, hint))
+                notes.append(planned[-1].encoded())
             elif stream.type == "subtitle" and name in _TEXT_SUBTITLES:
-                planned.append(ExtraStream(stream.index, "encode", _SUBTITLES[container_format]))
+                planned.append(ExtraStream(stream.index, "encode", _SUBTITLES[container_format], what))
                 notes.append(f"{what} converted to {_SUBTITLES[container_format]}")
             else:
                 notes.append(f"{what} left out: {target.suffix} can't hold it{hint}")

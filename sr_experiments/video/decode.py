@@ -112,6 +112,7 @@ class Index:
     Attributes:
         stamps: presentation time of each frame, in the stream's time base; frame numbers if `counted`.
         counted: number of frames, if time stamps are unreliable; else None.
+        begin: of a file whose frames are counted, the time stamp of the first one, if it has any; else None.
         lost: number of frames before the first keyframe, which can't be decoded.
 
     Raises:
@@ -144,12 +145,16 @@ class Index:
         if missing > 0:
             raise UnreadableVideo(f"can't read video {path}: it is cut off, {missing} frames are missing; replace it")
         self.counted: int | None = None
+        self.begin: int | None = None
         self.lost = 0
         visible = [stamp for stamp, show in zip(stamps, shown, strict=True) if show]
         # Other formats do not store presentation times where these differ from decoding order: FFmpeg guesses them.
         reliable = stamps == dts or any(name in kind for name in ("mp4", "matroska", "mpegts"))
         if not reliable or None in visible or len(set(visible)) < len(visible):
-            self.counted = sum(1 for _ in _frames_from_start(path))
+            frames = _frames_from_start(path)
+            if (first_frame := next(frames, None)) is not None:
+                self.begin = first_frame.pts
+            self.counted = sum((1 for _ in frames), int(first_frame is not None))
             self.stamps = np.arange(self.counted)
         else:
             # A position is the number of a packet in decoding order.

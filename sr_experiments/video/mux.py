@@ -28,7 +28,9 @@ _AUDIO_BIT_RATE = 96_000  # per channel
 # The layouts of Opus, by channels: what AC-3 and DTS call sides are its backs. FFmpeg mixes up the order of its 5.0 and
 # 6.1, so these become 5.1 and 7.1.
 _OPUS_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.1", 6: "5.1", 7: "7.1", 8: "7.1"}
+_LAYOUTS = {1: "mono", 2: "stereo"}  # of files that don't say which speakers their channels are for
 _SEEK_MARGIN = 10.0  # seconds before a part in which a subtitle may begin that reaches into it
+_SOUND_MARGIN = 1  # seconds of sound before a part that its decoder is given
 _MOV_TEXT_GAP = b"\0\0"  # an empty subtitle, which fills a gap; the muxer adds its own
 
 
@@ -236,6 +238,12 @@ class _ExtraPackets:
             packet.duration = round((span[1] - span[0]) / packet.time_base)
         return span is not None
 
+    def _is_long_before(self, packet: Any) -> bool:
+        """Return whether a packet of sound can't matter to the part; the first after a seek may lack its beginning."""
+        if self.part is None or self.part.from_first or packet.pts is None:
+            return False
+        return bool(packet.pts * packet.time_base < self.part.start - _SOUND_MARGIN)
+
     def _convert(self, packet: Any) -> Iterator[Any]:
         """Yield the output packets of an input packet."""
         stream, index = packet.stream, packet.stream.index
@@ -247,7 +255,7 @@ class _ExtraPackets:
                 yield packet
         elif stream.type == "audio":
             encoder = self.encoded[index]
-            for frame in packet.decode():
+            for frame in () if self._is_long_before(packet) else packet.decode():
                 if self.part is None or self.part.holds(Fraction(frame.pts or 0) * frame.time_base):
                     yield from encoder.encode(frame)
             if not packet.size:  # the last packet of a stream is empty
@@ -267,9 +275,8 @@ def _audio_encoder(output: Any, stream: Any, codec: str) -> Any:
     known = encoder.codec_context.codec.audio_rates
     encoder.codec_context.sample_rate = rate if known is None or rate in known else 48000  # Opus takes few rates
     layout = context.layout
-    encoder.codec_context.layout = (
-        _OPUS_LAYOUTS.get(layout.nb_channels, layout.name) if codec == "libopus" else layout.name
-    )
+    usual = _OPUS_LAYOUTS if codec == "libopus" else _LAYOUTS if layout.name == f"{layout.nb_channels} channels" else {}
+    encoder.codec_context.layout = usual.get(layout.nb_channels, layout.name)
     if codec != "flac":
         encoder.codec_context.bit_rate = _AUDIO_BIT_RATE * context.layout.nb_channels
     return encoder

@@ -77,13 +77,25 @@ def _choose(
 def _choose_streams(
     target: Path, source: Source, encoding: Encoding, planned: list[ExtraStream]
 ) -> tuple[list[ExtraStream], list[str]]:
-    """Leave out the streams that the container doesn't take beside the video; also return notes for the user."""
-    if not planned or not try_output(target, source, encoding, planned).problem:
+    """Leave out the streams that the container doesn't take beside the video; also return notes for the user.
+
+    Sound that it doesn't take as it is, is encoded.
+    """
+
+    def problem_with(streams: list[ExtraStream]) -> str:
+        return try_output(target, source, encoding, streams).problem
+
+    if not planned or not problem_with(planned):
         return planned, []
     kept, notes = list[ExtraStream](), list[str]()
     for stream in planned:
-        if problem := try_output(target, source, encoding, [*kept, stream]).problem:
-            notes.append(f"stream {stream.index} left out: {target.suffix} can't hold it ({problem})")
-        else:
+        if not (problem := problem_with([*kept, stream])):
             kept.append(stream)
+            continue
+        anew = replace(stream, action="encode")
+        if stream.action == "copy" and stream.codec and not problem_with([*kept, anew]):
+            kept.append(anew)
+            notes.append(anew.encoded())
+        else:
+            notes.append(f"{stream.name} left out: {target.suffix} can't hold it ({problem})")
     return kept, notes

@@ -79,7 +79,11 @@ class VideoSource:
         self.aspect = Fraction(aspect) if aspect and aspect != 1 else None
         self.stamps: Sequence[int] = self._index.stamps.tolist()
         if self._index.counted is not None:  # unreliable time stamps: frames are numbered, at a constant rate
-            self.time_base, begin = 1 / self.rate, Fraction(0)
+            if begin:  # other streams begin later than at 0, as those of MPEG program streams do
+                first = round(begin / self.time_base) if self._index.begin is None else self._index.begin
+                self.stamps = [first + round(number / self.rate / self.time_base) for number in self.stamps]
+            else:
+                self.time_base = 1 / self.rate
         self._skipped = 0
         self.part: Part | None = None
         if start is not None or end is not None:
@@ -166,6 +170,10 @@ class FolderSource(PictureSource):
         notes = []
         if first.alpha is not None:
             notes.append(f"transparency was lost: frames are read without it, {self.images[0]} has it")
+        if first.pixels.dtype != np.uint8:
+            notes.append(f"frames are read with 8 bits per channel, {self.images[0]} has more")
+        if first.icc:
+            notes.append(f"the colour profile of {self.images[0]} left out: frames are read without it")
         height, width = first.pixels.shape[:2]
         count = len(self.images)
         super().__init__(folder, (width, height), range(count), count, 1 / rate, False, notes)

@@ -140,6 +140,22 @@ def test_cutblur_puts_in_what_sr_is_to_look_like():
         assert clean.min() > 0.4 and ((hr - target).abs() > 0.6 / 255).any(1).float().mean() > 0.2
 
 
+@pytest.mark.parametrize("name", ["cutmix", "resizemix"])
+def test_sharpened_targets_are_mixed_as_they_are(name):
+    """Where boxes meet, LR isn't sharpened either."""
+    degraded = ["degradation=real_esrgan", "degradation.pool=0", "data.batch_size=4", "data.crop=64"]
+    made = []
+    for more in ([], [f"+augment={name}", f"augment.{name}.probability=1"]):
+        with composed([*TINY_MODEL["msrresnet"], *degraded, "~metrics.lpips_alex", *more]) as (config, _):
+            assembly = assemble(config)
+        made.append(assembly.module.pair_of(assembly.data.batch_of(0)[0], 0))
+    (_, hr, target), (_, new_hr, new_target) = made
+    kept = (new_hr == hr).all(1)
+    assert 0.1 < kept.float().mean() < 0.99 and not torch.equal(target, hr)
+    other = ((new_target - target).abs().amax(1) > 1e-5)[kept].float().mean()
+    assert other < 0.01  # some pixels of a box are those that were there
+
+
 def test_rgb_permutes_channels_and_blend_adds_a_colour(pair):
     orders = set()
     for seed in range(20):

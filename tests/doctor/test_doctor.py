@@ -81,8 +81,16 @@ def test_every_fourth_pixel_is_recognised_as_the_corner_phase(tmp_path):
         for kind, image in (("hr", hr), ("lr", blurred[::4, ::4])):
             (tmp_path / kind).mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(tmp_path / kind / f"{name}.png")
-    found = examined("data=paired", f"data.train.hr={tmp_path}/hr", f"data.train.lr={tmp_path}/lr")
+    places = ["data=paired", f"data.train.hr={tmp_path}/hr", f"data.train.lr={tmp_path}/lr"]
+    found = examined(*places)
     assert found["alignment"].status == "fail" and "corner phase" in found["alignment"].todo
+    assert examined(*places, "degradation=blur_down")["alignment"].status == "pass"
+
+
+def test_pairs_without_the_phase_that_the_run_says_are_recognised(tmp_path):
+    found = examined(*pairs(tmp_path), "degradation=blur_down")
+    assert found["alignment"].status == "fail" and "degradation=bicubic" in found["alignment"].todo
+    assert "shifted by (-0.3" in found["alignment"].found
 
 
 def test_validation_images_among_the_training_images_are_found(tmp_path):

@@ -527,6 +527,24 @@ def test_card_of_a_run_says_what_it_is_and_how_good(sr, train, tmp_path):
         assert picture.size[0] > 2 * 96
 
 
+def test_card_of_a_checkpoint_that_is_not_the_best_has_its_own_values(sr, train, tmp_path):
+    run = train("optim.learning_rate=0.1")
+    summary = json.loads((run / "summary.json").read_text())
+    key = "val/sample/psnr_y"
+    best, last = summary["best"]["metrics"][key], summary["final"][key]
+    assert (summary["best"]["step"], summary["step"]) == (2, 4) and best - last > 1
+    asked = ["export", run / "checkpoints" / "last.ckpt", "-o", tmp_path / "net.pth", "--card", "--overwrite"]
+    done = sr(*asked)
+    assert done.code == 0, done.err
+    facts, text = json.loads((tmp_path / "net.json").read_text()), (tmp_path / "net.md").read_text()
+    assert facts["trainingIterations"] == 4 and facts["metrics"][key] == pytest.approx(last)
+    assert "## Measured at step 4" in text and f" {last:.4f} |" in text and f" {best:.4f} |" not in text
+    (run / "metrics.csv").unlink()
+    assert sr(*asked).code == 0
+    assert "metrics" not in json.loads((tmp_path / "net.json").read_text())
+    assert "Measured" not in (tmp_path / "net.md").read_text()
+
+
 @pytest.mark.parametrize(
     "extension",
     [".safetensors", *(pytest.param(e, marks=pytest.mark.slow) for e in (".onnx", ".pth", ".pt2", ".ts"))],

@@ -45,6 +45,17 @@ def test_frames_durations_and_loops_are_kept(sr, weights, tmp_path, given, made)
         assert frame[..., 3].min() == 255
 
 
+def test_a_picture_for_programs_without_animations_is_no_frame(sr, weights, tmp_path):
+    """A PNG may have one besides its frames, which others show if they know no animations."""
+    frames = [np.full((24, 32, 3), level, np.uint8) for level in (LEVELS[-1], *LEVELS)]
+    source = animated(tmp_path / "in.png", frames, default_image=True)
+    done = sr("upscale", source, "-o", tmp_path / "out.png", "-c", weights("msrresnet", 2), *BICUBIC)
+    assert done.code == 0 and f"still picture of {source} left out" in done.err, done.err
+    large, durations, _ = shown(tmp_path / "out.png")
+    assert durations == DURATIONS
+    assert [round(float(frame[..., :3].mean())) for frame in large] == list(LEVELS)
+
+
 def test_transparency_is_kept(sr, weights, tmp_path):
     alpha = np.full((24, 32), 255, np.uint8)
     alpha[:, :16] = 0

@@ -29,6 +29,30 @@ def test_a_video_by_two_networks_and_two_strengths(sr, weights, tmp_path):
     assert (tmp_path / "sheet.html").is_file()
 
 
+def test_the_command_makes_the_size_that_is_shown(sr, weights, tmp_path):
+    """A network that enlarges by 2 is shown, beside one by 4, at the size of the latter."""
+    Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
+    both = ["-c", weights("msrresnet", 2), "-c", weights("msrresnet", 4)]
+    done = sr("tune", tmp_path / "in.png", "-o", tmp_path / "sheet.png", *both, *PLAIN)
+    assert done.code == 0, done.err
+    sheet = np.array(Image.open(tmp_path / "sheet.png"))
+    for number, line in enumerate(done.out.splitlines()[:2], 1):
+        command = shlex.split(line.split(": ")[-1])
+        assert sr(*command[command.index("upscale") :], *PLAIN, "--overwrite").code == 0
+        large = np.array(Image.open(tmp_path / "in_large.png"))
+        assert large.shape == (96, 128, 3)
+        left = number * (128 + GAP)
+        np.testing.assert_array_equal(sheet[LABEL_HEIGHT:, left : left + 128], large)
+
+
+def test_a_clip_of_fewer_frames_is_shown_whole(sr, weights, tmp_path):
+    source = write(tmp_path / "in.mp4", film(4))
+    more = ["-c", weights("msrresnet", 2), "--frames", "8", "--crop", "48", *PLAIN]
+    done = sr("tune", source, "-o", tmp_path / "sheet.png", *more)
+    assert done.code == 0, done.err
+    assert Image.open(tmp_path / "sheet.png").height == 4 * (48 + LABEL_HEIGHT) + 3 * GAP
+
+
 def test_noise_removal_is_one_of_the_settings(sr, weights, tmp_path):
     Image.fromarray(film(1)[0]).save(tmp_path / "in.png")
     more = ["--strength", "0.5", "--strength", "1", "--denoise", "0", "--denoise", "10"]

@@ -209,6 +209,22 @@ def test_mpeg_transport_streams_begin_at_zero(nearest, tmp_path):
     )
 
 
+@pytest.mark.parametrize("extension", ["mkv", "mp4"])
+def test_mpeg_program_streams_with_b_frames_stay_with_their_sound(nearest, tmp_path, extension):
+    """Their frames are numbered, for few of them have a time; sound and frames begin at half a second."""
+    source, target = write(tmp_path / "in.mpg", film(), audio="mp2"), tmp_path / f"out.{extension}"
+    with av.open(str(source)) as container:
+        first, sound = (float(next(container.decode(**{kind: 0})).time) for kind in ("video", "audio"))
+    assert upscale(nearest, source, target).notes == []
+    assert times(target)[0] - packets(target, "audio")[0][0] == pytest.approx(first - sound, abs=2e-3)
+    assert times(target) == pytest.approx([times(target)[0] + i / 25 for i in range(12)], abs=1e-3)
+    upscale(nearest, source, tmp_path / f"part.{extension}", start=Fraction("0.2"))
+    part = times(tmp_path / f"part.{extension}"), packets(tmp_path / f"part.{extension}", "audio")
+    assert len(part[0]) == 7 and part[0][0] == 0 and part[1][0][0] < 0.025
+    skipped = len(packets(source, "audio")) - len(part[1])
+    assert skipped == pytest.approx(0.2 / 0.024, abs=1.1)
+
+
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [

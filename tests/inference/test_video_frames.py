@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from sr_experiments.data.image_files import read_image
 from sr_experiments.errors import SRError
+from sr_experiments.generators import GENERATORS
 from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.images import Picture, write_picture
 from sr_experiments.inference.options import Options
 from sr_experiments.inference.video import resume
 from sr_experiments.inference.video.upscale import Summary, upscale_frames
@@ -77,7 +81,8 @@ def test_a_resumed_folder_equals_an_uninterrupted_one(tmp_path, monkeypatch, fra
 
 
 @pytest.mark.parametrize(
-    ("fps", "rate"), [(10.0, Fraction(10)), (23.976, Fraction(24000, 1001)), (12.5, Fraction(25, 2))]
+    ("fps", "rate"),
+    [(10.0, Fraction(10)), (5.0, Fraction(5)), (23.976, Fraction(24000, 1001)), (12.5, Fraction(25, 2))],
 )
 def test_frames_become_a_video_at_the_rate_asked_for(tmp_path, fps, rate):
     frames = [frame.repeat(2, 0).repeat(2, 1) for frame in film(8)]
@@ -86,6 +91,30 @@ def test_frames_become_a_video_at_the_rate_asked_for(tmp_path, fps, rate):
     assert times(tmp_path / "out.mp4") == [i / rate for i in range(8)]
     for (_, large), small in zip(VideoSource(tmp_path / "out.mp4").frames(), frames, strict=True):
         assert np.abs(large[::2, ::2].astype(int) - small).mean() < 4
+
+
+@pytest.mark.parametrize("target", ["out", "out.mp4"])
+def test_what_frames_lose_is_said(tmp_path, target):
+    profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
+    for i, frame in enumerate(film(2)):
+        deep = frame.astype(np.uint16) * 257
+        write_picture(tmp_path / "in" / f"{i}.png", Picture(deep, deep[..., :1], profile))
+    notes = upscale(frvsr(), tmp_path / "in", tmp_path / target, fps=25 if target.endswith("4") else None).notes
+    for lost in ("transparency was lost", "read with 8 bits per channel", "colour profile of"):
+        assert [lost in note for note in notes].count(True) == 1, notes
+
+
+def test_a_network_for_grey_takes_grey_frames(tmp_path):
+    torch.manual_seed(0)
+    small = {"name": "resnet", "features": 8, "blocks": 1}
+    engine = Engine(GENERATORS["frvsr"](scale=2, channels=1, srnet=small), "cpu", "fp32")
+    frames = [frame[..., 0] for frame in film(4)]
+    upscale(engine, folder(tmp_path / "in", frames), tmp_path / "out")
+    engine.start_clip()
+    for frame, large in zip(frames, images(tmp_path / "out", 4), strict=True):
+        np.testing.assert_array_equal(large, engine.next_frame(frame[..., None]).repeat(3, 2))
+    with pytest.raises(SRError, match="frame 2 is in colour, but the network is for grey"):
+        upscale(engine, folder(tmp_path / "mixed", [*frames[:2], film(1)[0]]), tmp_path / "none")
 
 
 def test_mistakes_are_one_line(tmp_path):

@@ -50,6 +50,25 @@ def test_a_part_is_exact_to_the_frame_and_its_sound_is_cut_alike(nearest, tmp_pa
     assert max(abs(a - b) for (a, _), (b, _) in zip(got, expected, strict=True)) <= Fraction(1, 1000)
 
 
+def test_the_sound_of_a_part_far_in_a_program_stream_is_encoded(nearest, tmp_path):
+    """The packet that such a file is entered at lacks its beginning, and can't be decoded."""
+    with av.open(str(tmp_path / "in.mpg"), "w") as container:
+        video, sound = container.add_stream("mpeg2video", rate=25), container.add_stream("mp2", rate=48000)
+        video.height, video.width, video.pix_fmt = 24, 32, "yuv420p"
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 1920), np.int16), "s16", "stereo")
+        silence.sample_rate = 48000
+        picture = film(1)[0]
+        for number in range(310):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture)))
+            silence.pts = 1920 * number
+            container.mux(sound.encode(silence))
+        container.mux((*video.encode(None), *sound.encode(None)))
+    upscale(nearest, tmp_path / "in.mpg", tmp_path / "out.webm", start=Fraction("11.9"))
+    with av.open(str(tmp_path / "out.webm")) as container:
+        sound = list(container.decode(audio=0))
+    assert float(sound[0].time) < 0.03 and float(sound[-1].time) == pytest.approx(0.5, abs=0.05)
+
+
 @pytest.mark.parametrize(("extension", "subtitles"), [("mp4", "mov_text"), ("mkv", "subrip")])
 def test_subtitles_and_chapters_are_cut_and_shifted(nearest, tmp_path, extension, subtitles):
     source, target = tmp_path / f"in.{extension}", tmp_path / f"out.{extension}"

@@ -48,6 +48,18 @@ def test_audio_that_the_container_cannot_hold_is_encoded_anew_and_said(
     assert times(tmp_path / f"out.{extension}") == times(source)
 
 
+@pytest.mark.parametrize("extension", ["avi", "mkv"])
+def test_uncompressed_sound_whose_speakers_are_not_named_is_encoded_for_mp4(nearest, tmp_path, extension):
+    """MP4 takes PCM, but has to name the speakers of its channels, and AVI and MKV don't."""
+    source, codec = tmp_path / f"in.{extension}", "mpeg4" if extension == "avi" else "libx264"
+    write(source, film(), codec, audio="pcm_s16le")
+    (note,) = upscale(nearest, source, tmp_path / "out.mp4").notes
+    assert note == "audio stream 1 (pcm_s16le) re-encoded as aac; .mkv holds it"
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        sound = np.concatenate([frame.to_ndarray().mean(0) for frame in container.decode(audio=0)])
+    assert np.abs(sound).max() * 2**15 == pytest.approx(8000, rel=0.3)
+
+
 @pytest.mark.parametrize("layout", ["5.0(side)", "5.1(side)"])
 def test_surround_sound_becomes_opus(nearest, tmp_path, layout):
     source = tmp_path / "in.mkv"

@@ -21,16 +21,19 @@ from safetensors.torch import load_file, save_file
 from sr_experiments.checkpoints.files import INT8, RECORD
 from sr_experiments.checkpoints.loading import load_generator
 from sr_experiments.checkpoints.reading import Checkpoint
-from sr_experiments.export.export import write_network
+from sr_experiments.export.export import export, write_network
 from sr_experiments.generators import GENERATORS
 from sr_experiments.inference import device
 from sr_experiments.inference.device import choose_precision
 from sr_experiments.inference.engine import Engine
+from sr_experiments.inference.int8 import QuantizedConvolution, steps_of
 from sr_experiments.packages.extras import install_extra
 from sr_experiments.quantization import cache
+from sr_experiments.quantization.calibrate import Calibrated
 from sr_experiments.quantization.choose import Bounds
 from sr_experiments.quantization.command import run
-from sr_experiments.quantization.file import read
+from sr_experiments.quantization.file import read, write
+from sr_experiments.quantization.network import QuantizedNetwork, with_quantised_weights
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs nncf: the extra int8")
 
@@ -244,6 +247,24 @@ def test_a_network_of_bands_is_refused(sr, weights, tmp_path):
     )
     done = sr("upscale", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "-c", checkpoint, "--precision", "int8")
     assert done.code == 0 and "is of 5 bands" in done.err and (tmp_path / "out.tif").is_file(), done.err
+
+
+@pytest.mark.slow
+def test_onnx_has_in_int8_what_is_and_nothing_else(tmp_path):
+    """ESC's `proj` is also the last part of the names of other convolutions."""
+    onnx = pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    build = GENERATORS["esc"]
+    config = {"scale": 2, **GENERATORS.small["esc"]}
+    network = build(**config).eval().requires_grad_(False)
+    layer = QuantizedConvolution(0.0, 1.0, steps_of(network.proj.weight))
+    network = with_quantised_weights(network, {"proj": Calibrated(layer, None)})
+    quantised = QuantizedNetwork(network, {"proj": layer}, {"source": "here"}, {"name": "esc", **config})
+    write(tmp_path / "int8.safetensors", quantised)
+    export(tmp_path / "int8.safetensors", tmp_path / "int8.onnx")
+    initializers = onnx.load(tmp_path / "int8.onnx").graph.initializer
+    integers = [i.name for i in initializers if i.data_type == onnx.TensorProto.INT8 and len(i.dims) == 4]
+    assert integers == ["proj.weight_int8"]
 
 
 def test_onnx_runtime_runs_it_as_onnx(sr, int8_file, tmp_path):

@@ -47,6 +47,14 @@ def test_accumulated_halves_equal_the_whole_batch(train):
         torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-6)
 
 
+def test_the_last_update_is_in_the_average_though_its_batches_are_fewer(train):
+    run = train("trainer.max_steps=3", "optim.accumulate=2", "optim.ema_decay=0.0")
+    state = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    averaged = {key.removeprefix("ema."): value for key, value in state.items() if key.startswith("ema.")}
+    for key, value in averaged.items():
+        torch.testing.assert_close(value, state[f"generator.{key}"])  # of no memory
+
+
 class FakePerceptualLoss(PerceptualLoss):
     """No pretrained weights needed."""
 

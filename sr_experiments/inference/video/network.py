@@ -123,14 +123,15 @@ def _in_shots(
     enlarger: Enlarger, frames: Iterator[tuple[int, np.ndarray]], start: int, options: Options
 ) -> Iterator[_Frame]:
     """Yield the frames from number `start` on, each compared with the one before it."""
-    previous = None
+    previous, grey = None, enlarger.engine.channels == 1
     for number, pixels in frames:
         colours = pixels[..., :3]
         frame_8_bits = colours if pixels.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
         if number >= start:
             cut = options.scene_cuts and previous is not None and is_cut(previous, frame_8_bits)
-            clean = enlarger.clean(pixels[..., :1] if enlarger.engine.channels == 1 else colours)
-            yield _Frame(number, pixels, clean, cut)
+            if grey and (colours != colours[..., :1]).any():
+                raise SRError(f"frame {number} is in colour, but the network is for grey: choose another --checkpoint")
+            yield _Frame(number, pixels, enlarger.clean(pixels[..., :1] if grey else colours), cut)
         previous = frame_8_bits
 
 

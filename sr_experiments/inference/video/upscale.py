@@ -218,7 +218,7 @@ def _to_folder(
         if not output.frames and not any(path.exists() for path in targets):
             output.remove()
     output.remove()
-    return Summary(len(source), time.perf_counter() - start, width, height)
+    return Summary(len(source), time.perf_counter() - start, width, height, source.notes)
 
 
 def _encode(output: PartialOutput, encoding: Encoding, source: Source, items: Iterator[Item]) -> None:
@@ -262,9 +262,11 @@ def _finished_output(target: Path, options: Options) -> Summary | None:
 def _exact_rate(fps: float) -> Fraction:
     """Return a frame rate as a fraction: 23.976 and 29.97 stand for 24000/1001 and 30000/1001 (NTSC)."""
     ntsc = Fraction(round(fps) * 1000, 1001)
-    return ntsc if abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
+    near = abs(fps - ntsc) < min(0.005, abs(fps - round(fps)))  # 5 is within 0.005 of 5000/1001, and is 5
+    return ntsc if near else Fraction(fps).limit_denominator(1001)
 
 
 def _check_channels(engine: ImageEngine, source: Source) -> None:
-    if engine.recurrent and engine.channels == 1 and len(source.first.format.components) > 2:
+    of_grey = engine.recurrent and engine.channels == 1
+    if of_grey and isinstance(source, VideoSource) and len(source.first.format.components) > 2:
         raise SRError(f"{source.path} is in colour, but the network is for grey: choose another --checkpoint")

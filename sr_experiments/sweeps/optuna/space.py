@@ -1,6 +1,8 @@
 """The search space: from Hydra's sweep syntax to Optuna's distributions, and back to overrides."""
 
+import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -70,15 +72,17 @@ def _distribution(override: Override) -> "BaseDistribution":
             return IntDistribution(sweep.start, sweep.end, log=log)
         return FloatDistribution(float(sweep.start), float(sweep.end), log=log)
     if isinstance(sweep, RangeSweep):
-        values = [value if isinstance(value, int) else float(value) for value in sweep.range()]
-        if not values:
+        # As decimals: sums of floats miss the last value by a trifle, and Optuna then leaves it out.
+        start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
+        count, log = math.ceil((stop - start) / step), _log(sweep.tags)
+        if count < 1:
             raise ValueError("there is nothing in this range")
-        step, log = abs(sweep.step), _log(sweep.tags)
-        if log and step != 1:
+        if log and abs(step) != 1:
             raise ValueError("with tag(log, ...) the step must be 1: use choice(...) or interval(...)")
-        if all(isinstance(value, int) for value in values):
-            return IntDistribution(int(min(values)), int(max(values)), step=int(step), log=log)
-        return FloatDistribution(min(values), max(values), step=None if log else float(step), log=log)
+        low, high = sorted((start, start + (count - 1) * step))
+        if all(isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step)):
+            return IntDistribution(int(low), int(high), step=int(abs(step)), log=log)
+        return FloatDistribution(float(low), float(high), step=None if log else float(abs(step)), log=log)
     if not override.is_discrete_sweep():
         raise ValueError("this kind of sweep can't be searched: use interval, range or choice")
     # Strings and not parsed values: Hydra parses them again when the trial's job is composed.
