@@ -34,6 +34,7 @@ from sr_experiments.runs.series import Series, read_series, training_hours
 DOCUMENT = ROOT / "docs/RESULTS.md"
 FIGURES = ROOT / "docs/results"
 IMAGES = ("msrresnet", "gan_none", "gan_vgg16", "gan_lpips", "gan_long", "finetune")
+PROJECTED = ("msrresnet", "gan_projected")
 STEPS = (1, 2, 4, 8)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ON_IMAGES = ("psnr_y", "ssim_y", "lpips_alex")
@@ -42,6 +43,7 @@ HEADS = {
     "psnr_y": "Y-PSNR, dB",
     "ssim_y": "Y-SSIM",
     "lpips_alex": "LPIPS",
+    "dists": "DISTS",
     "tlp_alex": "tLP100",
     "tof": "tOF",
     "warping_error": "warping error",
@@ -65,6 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sr_results_") as kept:
         parts: dict[str, Callable[[], str]] = {
             "images": lambda: images(folders, arguments, Path(kept)),
+            "projected": lambda: projected(folders, arguments, Path(kept)),
             "gan": lambda: gan(folders["gan_vgg16"]),
             "choices": lambda: choices(folders, arguments.more),
             "flow": lambda: flow(folders, arguments, Path(kept)),
@@ -94,26 +97,42 @@ def images(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) 
     names = [name for name in IMAGES if name in folders]
     networks = {name: folders[name] / "checkpoints/best.ckpt" for name in names}
     networks["Real-ESRGAN x4plus"] = arguments.realesrgan
-    pictures = kept / "images"
-    few = evaluate(list(networks.values()), arguments.hr, "--lr", arguments.lr, "--save", pictures)
+    return on_both_sets(networks, folders, [], arguments, kept / "images")
+
+
+def projected(folders: dict[str, Path], arguments: argparse.Namespace, kept: Path) -> str:
+    """A GAN whose discriminator judges pretrained features, also by a metric that it was not trained with."""
+    networks = {name: folders[name] / "checkpoints/best.ckpt" for name in PROJECTED}
+    return on_both_sets(networks, folders, ["dists"], arguments, kept / "projected")
+
+
+def on_both_sets(
+    networks: dict[str, Path],
+    folders: dict[str, Path],
+    metrics: Sequence[str],
+    arguments: argparse.Namespace,
+    pictures: Path,
+) -> str:
+    """A row for bicubic and each network; further metrics, and a figure of the folder's name, are of the first set."""
+    further = [part for metric in metrics for part in ("--metric", metric)]
+    few = evaluate(list(networks.values()), arguments.hr, "--lr", arguments.lr, "--save", pictures, *further)
     many = evaluate(list(networks.values()), arguments.more)
     few_results, many_results = (
         dict(zip(["bicubic", "bicubic, as in papers", *networks], report["results"], strict=True))
         for report in (few, many)
     )
+    columns = [(few_results, key) for key in (*ON_IMAGES, *metrics)] + [(many_results, key) for key in ON_IMAGES]
     rows = []
     for name in ("bicubic", *networks):
         cost = ["", ""]
         if name in folders:
             series = read_series(folders[name] / "metrics.csv")
             cost = [f"{series['val/held_out/psnr_y'].steps[-1]}", f"{minutes(series)[-1]:.0f}"]
-        cells = [
-            number(results[name]["mean"].get(key), key) for results in (few_results, many_results) for key in ON_IMAGES
-        ]
+        cells = [number(results[name]["mean"].get(key), key) for results, key in columns]
         rows.append([name, *cost, *cells])
     shown = {name: pictures / few_results[name]["name"] for name in ("bicubic", *networks)}
-    crops({"LR": arguments.lr, **shown, "HR": arguments.hr}, FIGURES / "images.png")
-    heads = [f"{HEADS[key]}, {data}" for data in ("Set5", "BSD100") for key in ON_IMAGES]
+    crops({"LR": arguments.lr, **shown, "HR": arguments.hr}, FIGURES / f"{pictures.name}.png")
+    heads = [f"{HEADS[key]}, {'Set5' if results is few_results else 'BSD100'}" for results, key in columns]
     return table(["training", "steps", "minutes", *heads], rows)
 
 
