@@ -12,7 +12,7 @@ from sr_experiments.config.constraints import Features
 from sr_experiments.discriminators import DISCRIMINATORS
 from sr_experiments.errors import SRError
 
-# Of VGG16, after ReLU: index of the layer, channels, and root mean square over 64x64 crops of photographs.
+# Of VGG16, after ReLU: index of the next layer, channels, and root mean square over 64x64 crops of photographs.
 FEATURES = ((9, 128, 2.3), (16, 256, 3.4), (23, 512, 1.9))  # relu2_2, relu3_3, relu4_3
 
 
@@ -48,7 +48,7 @@ class ProjectedDiscriminator(nn.Module):
             for name, weight in list(layer.named_parameters()):
                 delattr(layer, name)
                 layer.register_buffer(name, weight.detach(), persistent=False)
-        ends = [0, *(index for index, _, _ in FEATURES)]
+        ends = [0, *(end for end, _, _ in FEATURES)]
         self.stages = nn.ModuleList(trunk[start:end] for start, end in pairwise(ends))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)

@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from sr_experiments.checkpoints.initialise import describe_mismatch
 from sr_experiments.checkpoints.reading import FORMAT
-from sr_experiments.data.augments import Augments
+from sr_experiments.data.augments import Augments, with_target
 from sr_experiments.data.degradations.pool import PairPool
 from sr_experiments.data.images import as_floats
 from sr_experiments.errors import SRError
@@ -342,22 +342,9 @@ class SRModule(pl.LightningModule):
                 lr, hr = _of_generated(batch, lambda lr, hr: pool(lr, hr, rng), lr, hr)
             target = self.target_of(batch, hr)
             if self.augments is not None:
-                lr, hr, target = self._augmented(self.augments, batch, (lr, hr, target), rng, frames)
+                lr, hr, target = with_target(partial(self.augments, rng=rng, frames=frames), lr, hr, target, rng)
         laid_out = (images.contiguous(memory_format=self.memory_format) for images in (lr, hr, target))
         return tuple(laid_out)  # type: ignore[return-value]
-
-    def _augmented(
-        self, augments: Augments, batch: dict[str, Tensor], pair: Pair, rng: torch.Generator, frames: int
-    ) -> Pair:
-        """Augment LR, HR and target alike: sharpened only then, targets would be so where images meet, as LR is not."""
-        lr, hr, target = pair
-        before = rng.get_state()
-        new_lr, new_hr = augments(lr, hr, rng, frames, partial(self.target_of, batch))
-        if target is hr:
-            return new_lr, new_hr, new_hr
-        rng.set_state(before)
-        _, new_target = augments(lr, target, rng, frames)
-        return new_lr, new_hr, new_target
 
     def target_of(self, batch: dict[str, Tensor], hr: Tensor) -> Tensor:
         """What SR is to look like, (N, C, H, W): HR of a batch, sharpened by the degradation where LR is generated."""

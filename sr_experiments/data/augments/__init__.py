@@ -17,11 +17,6 @@ from sr_experiments.registry import Group, Registry, build
 Pair = tuple[Tensor, Tensor]  # LR (N, T, C, H, W) and HR (N, T, C, scale * H, scale * W) of clips, in [0, 1]
 
 
-def as_it_is(hr: Tensor) -> Tensor:
-    """Return HR: the target of SR, unless a degradation sharpens it."""
-    return hr
-
-
 class Augment:
     """Base class of augmentations. All frames of a clip are changed in the same way.
 
@@ -29,13 +24,11 @@ class Augment:
         needs_others: whether it mixes images of a batch, and so needs at least two.
         phase: phase of LR pixels, see `Degradation`.
         bits: depth of LR and HR.
-        target: makes of HR of the batch (N * T, C, H, W) what SR is to look like.
     """
 
     needs_others = False
     phase = "centred"
     bits: Bits = 8
-    target: Callable[[Tensor], Tensor] = staticmethod(as_it_is)
 
     def __init__(self) -> None:
         """Take no arguments; subclasses may."""
@@ -80,33 +73,33 @@ class Augments:
         for augment in self.augments.values():
             augment.phase, augment.bits = phase, bits
 
-    def __call__(
-        self,
-        lr: Tensor,
-        hr: Tensor,
-        rng: torch.Generator,
-        frames: int = 1,
-        target: Callable[[Tensor], Tensor] = as_it_is,
-    ) -> Pair:
+    def __call__(self, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
         """Apply at most one augmentation to a batch (N, C, H, W), in which the frames of a clip are consecutive."""
         drawn = float(torch.rand((), generator=rng, dtype=torch.float64))
         for name, probability in self.probabilities.items():
             drawn -= probability
             if drawn < 0:
-                return self.apply(name, lr, hr, rng, frames, target)
+                return self.apply(name, lr, hr, rng, frames)
         return lr, hr
 
-    def apply(
-        self,
-        name: str,
-        lr: Tensor,
-        hr: Tensor,
-        rng: torch.Generator,
-        frames: int = 1,
-        target: Callable[[Tensor], Tensor] = as_it_is,
-    ) -> Pair:
-        """Apply an augmentation, given by its name, to a batch (N, C, H, W); see `Augment` for the target."""
-        augment = self.augments[name]
-        augment.target = target
-        new_lr, new_hr = augment(lr.unflatten(0, (-1, frames)), hr.unflatten(0, (-1, frames)), rng)
+    def apply(self, name: str, lr: Tensor, hr: Tensor, rng: torch.Generator, frames: int = 1) -> Pair:
+        """Apply an augmentation, given by its name, to a batch (N, C, H, W)."""
+        new_lr, new_hr = self.augments[name](lr.unflatten(0, (-1, frames)), hr.unflatten(0, (-1, frames)), rng)
         return new_lr.flatten(0, 1), new_hr.flatten(0, 1)
+
+
+def with_target(
+    change: Callable[[Tensor, Tensor], Pair], lr: Tensor, hr: Tensor, target: Tensor, rng: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Change LR, HR and what SR is to look like by one draw from `rng`.
+
+    LR is changed with the target, which is sharpened HR or HR itself: so clean parts in it are the target's. A target
+    sharpened only afterwards would be so where images meet, as LR is not.
+    """
+    if target is hr:
+        new_lr, new_hr = change(lr, hr)
+        return new_lr, new_hr, new_hr
+    before = rng.get_state()
+    new_lr, new_target = change(lr, target)
+    rng.set_state(before)
+    return new_lr, change(lr, hr)[1], new_target

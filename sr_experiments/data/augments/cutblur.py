@@ -14,8 +14,8 @@ from sr_experiments.data.resize import imresize
 class CutBlur(Augment):
     """Replace a box of LR, or everything outside it, by clean pixels, so that a network learns where to restore.
 
-    Clean pixels are those of SR's target, HR or sharpened HR, at scale 1, as in the paper, whose LR has been enlarged
-    to HR's size; at other scales it is reduced by MATLAB's bicubic `imresize`. HR is unchanged.
+    Clean pixels are those of HR at scale 1, as in the paper, whose LR has been enlarged to HR's size; at other scales,
+    HR is reduced by MATLAB's bicubic `imresize`. HR is unchanged. Where SR's target is sharpened HR, it is given as HR.
 
     Args:
         share: mean side of the box, as a fraction of the image's.
@@ -29,7 +29,7 @@ class CutBlur(Augment):
         box = draw.place(lr, *draw.size(lr, draw.share_of_sides(self.share, rng)), rng)
         inside = draw.uniform(0, 1, rng) > 0.5
         factor = Fraction(1, draw.scale_of(lr, hr))
-        small = imresize(self.target(hr.flatten(0, 1)), factor, self.bits, self.phase).view_as(lr).to(lr)
+        small = imresize(hr.flatten(0, 1), factor, self.bits, self.phase).view_as(lr).to(lr)
         base, part = (lr, small) if inside else (small, lr)
         new_lr = base.clone()
         box.of(new_lr).copy_(box.of(part))

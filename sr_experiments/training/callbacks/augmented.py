@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning.callbacks import Callback
 
+from sr_experiments.data.augments import with_target
 from sr_experiments.display.pictures import as_picture, labelled, stacked
 from sr_experiments.files.writing import replacing
 from sr_experiments.training.module import SRModule
@@ -37,11 +38,14 @@ class Augmented(Callback):
             return
         rng = torch.Generator().manual_seed(module.seed)
         lr, hr, frames = module.images_of(batch, rng)
-        target, rows = partial(module.target_of, batch), []
+        target, rows = module.target_of(batch, hr), []
         for name in ("", *module.augments.augments):
-            pair = module.augments.apply(name, lr, hr, rng, frames, target) if name else (lr, hr)
-            large = F.interpolate(pair[0], pair[1].shape[-2:], mode="nearest")
-            for kind, images in (("lr", large), ("hr", pair[1])):
+            new_lr, new_hr = lr, hr
+            if name:
+                change = partial(module.augments.apply, name, rng=rng, frames=frames)
+                new_lr, new_hr, _ = with_target(change, lr, hr, target, rng)
+            large = F.interpolate(new_lr, new_hr.shape[-2:], mode="nearest")
+            for kind, images in (("lr", large), ("hr", new_hr)):
                 shown = images[::frames][:SHOWN]
                 rows.append(
                     labelled(
